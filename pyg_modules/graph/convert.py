@@ -1,0 +1,75 @@
+"""Conversions between unit graphs, PyG ``Data`` and networkx."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+if TYPE_CHECKING:
+    import networkx
+
+    from pyg_modules.graph.unit_graph import UnitGraph
+
+ROLES = ("input", "hidden", "output")
+
+
+def graph_to_data(graph: UnitGraph) -> Data:
+    """A PyG ``Data`` that holds the graph."""
+    return Data(
+        edge_index=graph.edge_index.clone(),
+        num_nodes=graph.num_units,
+        num_inputs=graph.num_inputs,
+        num_outputs=graph.num_outputs,
+    )
+
+
+def data_to_parts(data: Data) -> tuple[Tensor, int, int, int]:
+    """The arguments of ``UnitGraph`` in a PyG ``Data``."""
+    missing = [key for key in ("edge_index", "num_inputs", "num_outputs") if key not in data]
+    if missing:
+        raise ValueError(
+            f"Expected a Data with edge_index, num_inputs and num_outputs (got none of"
+            f" {', '.join(missing)}). Set them, e.g. data.num_inputs = 64."
+        )
+    num_nodes: Any = data.num_nodes
+    return data["edge_index"], num_nodes, data["num_inputs"], data["num_outputs"]
+
+
+def graph_to_nx(graph: UnitGraph) -> networkx.DiGraph:
+    """A :class:`networkx.DiGraph` that holds the graph."""
+    import networkx
+
+    result = networkx.DiGraph()
+    sizes = (graph.num_inputs, graph.num_hidden, graph.num_outputs)
+    roles = [role for role, size in zip(ROLES, sizes, strict=True) for _ in range(size)]
+    result.add_nodes_from((unit, {"role": role}) for unit, role in enumerate(roles))
+    result.add_edges_from(graph.edge_index.T.tolist())
+    return result
+
+
+def nx_to_parts(graph: networkx.DiGraph) -> tuple[Tensor, int, int, int]:
+    """The arguments of ``UnitGraph`` in a :class:`networkx.DiGraph`."""
+    import networkx
+
+    if not isinstance(graph, networkx.Graph):
+        raise TypeError(f"Expected a networkx.DiGraph (got {type(graph).__name__}).")
+    if not graph.is_directed():
+        raise TypeError(
+            f"Expected a networkx.DiGraph (got {type(graph).__name__}). Use graph.to_directed()"
+            f" and remove the edges into inputs."
+        )
+    by_role: dict[str, list[Any]] = {role: [] for role in ROLES}
+    for node, role in graph.nodes(data="role"):
+        if role not in by_role:
+            raise ValueError(
+                f"Expected role 'input', 'hidden' or 'output' on every node (got {role!r} on node"
+                f" {node!r}). Set it, e.g. graph.nodes[{node!r}]['role'] = 'hidden'."
+            )
+        by_role[role].append(node)
+    ids = {node: unit for unit, node in enumerate(sum(by_role.values(), []))}
+    edges = [(ids[source], ids[target]) for source, target in graph.edges()]
+    edge_index = torch.tensor(edges, dtype=torch.long).reshape(-1, 2).T
+    return edge_index, len(ids), len(by_role["input"]), len(by_role["output"])

@@ -1,0 +1,50 @@
+"""Generators of edge lists: pure functions from sizes to ``edge_index``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def bipartite_edges(sources: range, targets: range) -> Tensor:
+    """Every edge from a unit of ``sources`` to a unit of ``targets``, [2, S * T], by source."""
+    return torch.cartesian_prod(
+        torch.arange(sources.start, sources.stop), torch.arange(targets.start, targets.stop)
+    ).T.contiguous()
+
+
+def complete_edges(num_inputs: int, num_hidden: int, num_outputs: int) -> Tensor:
+    """Input -> hidden, hidden -> hidden (self-loops included) and hidden -> output edges."""
+    hidden = range(num_inputs, num_inputs + num_hidden)
+    outputs = range(hidden.stop, hidden.stop + num_outputs)
+    return torch.cat(
+        [
+            bipartite_edges(range(num_inputs), hidden),
+            bipartite_edges(hidden, hidden),
+            bipartite_edges(hidden, outputs),
+        ],
+        dim=1,
+    )
+
+
+def layered_edges(sizes: Sequence[int]) -> Tensor:
+    """Every edge from each level to the next."""
+    levels = _levels(sizes)
+    return torch.cat(
+        [bipartite_edges(lower, upper) for lower, upper in zip(levels, levels[1:], strict=False)],
+        dim=1,
+    )
+
+
+def yoked_edges(sizes: Sequence[int]) -> Tensor:
+    """The edges of :func:`layered_edges`, and all edges within a hidden level, no self-loops."""
+    cliques = [bipartite_edges(level, level) for level in _levels(sizes)[1:-1]]
+    within = [clique[:, clique[0] != clique[1]] for clique in cliques]
+    return torch.cat([layered_edges(sizes), *within], dim=1)
+
+
+def _levels(sizes: Sequence[int]) -> list[range]:
+    starts = [sum(sizes[:level]) for level in range(len(sizes))]
+    return [range(start, start + size) for start, size in zip(starts, sizes, strict=True)]

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+
+from pyg_modules.graph.convert import data_to_parts, graph_to_data, graph_to_nx, nx_to_parts
+from pyg_modules.graph.edges import complete_edges, layered_edges, yoked_edges
+from pyg_modules.graph.validate import check_count, check_edge_index, check_sizes
+
+if TYPE_CHECKING:
+    import networkx
+
+T = TypeVar("T")
+
+
+class UnitGraph:
+    r"""What is wired to what: an immutable directed graph of input, hidden and output units.
+
+    Ids are given by role: inputs :math:`[0, I)`, hidden units :math:`[I, I + H)`, outputs
+    :math:`[I + H, N)`. An edge :math:`j \to i` is a column :math:`(j, i)` of ``edge_index``, as in
+    PyG; unit :math:`i` receives from unit :math:`j`. Cycles and self-loops are welcome; inputs are
+    clamped to the data, so no edge may end in one.
+
+    Args:
+        edge_index (LongTensor): Sources and targets of the edges, shape ``[2, E]``. It is copied,
+            and its order is kept: the weights of a layer follow it.
+        num_units (int): Number of units :math:`N`.
+        num_inputs (int): Number of input units :math:`I`.
+        num_outputs (int): Number of output units :math:`O`.
+
+    Raises:
+        TypeError: If ``edge_index`` is not an integer tensor, or a count is not an integer.
+        ValueError: If ``edge_index`` is not ``[2, E]``, names an unknown unit, enters an input or
+            repeats an edge, or if the counts do not fit together.
+
+    Example:
+        >>> graph = UnitGraph(torch.tensor([[0, 1, 2, 2], [1, 2, 1, 3]]), 4, 1, 1)
+        >>> graph
+        UnitGraph(num_inputs=1, num_hidden=2, num_outputs=1, num_edges=4)
+    """
+
+    edge_index: Tensor
+    num_units: int
+    num_inputs: int
+    num_outputs: int
+
+    __slots__ = ("__weakref__", "_cache", "edge_index", "num_inputs", "num_outputs", "num_units")
+
+    def __init__(
+        self, edge_index: Tensor, num_units: int, num_inputs: int, num_outputs: int
+    ) -> None:
+        for name, count in (
+            ("num_units", num_units),
+            ("num_inputs", num_inputs),
+            ("num_outputs", num_outputs),
+        ):
+            check_count(name, count)
+        if num_inputs + num_outputs > num_units:
+            raise ValueError(
+                f"Expected num_inputs + num_outputs <= num_units (got {num_inputs} + {num_outputs}"
+                f" > {num_units}). num_units counts all units: inputs, hidden and outputs."
+            )
+        check_edge_index(edge_index, num_units, num_inputs)
+        edge_index = edge_index.detach().to(torch.long).clone(
+            memory_format=torch.contiguous_format
+        )
+        for name, value in (
+            ("edge_index", edge_index),
+            ("num_units", num_units),
+            ("num_inputs", num_inputs),
+            ("num_outputs", num_outputs),
+            ("_cache", {}),
+        ):
+            object.__setattr__(self, name, value)
+
+    # Counts ##################################################################################
+
+    @property
+    def num_hidden(self) -> int:
+        """Number of hidden units :math:`H`."""
+        return self.num_units - self.num_inputs - self.num_outputs
+
+    @property
+    def num_edges(self) -> int:
+        """Number of edges :math:`E`."""
+        return int(self.edge_index.size(1))
+
+    @property
+    def inputs(self) -> range:
+        """Ids of the input units."""
+        return range(self.num_inputs)
+
+    @property
+    def hidden(self) -> range:
+        """Ids of the hidden units."""
+        return range(self.num_inputs, self.num_inputs + self.num_hidden)
+
+    @property
+    def outputs(self) -> range:
+        """Ids of the output units."""
+        return range(self.num_units - self.num_outputs, self.num_units)
+
+    # Generators ##############################################################################
+
+    @classmethod
+    def complete(cls, num_inputs: int, num_hidden: int, num_outputs: int) -> UnitGraph:
+        """All edges input -> hidden, hidden -> hidden (self-loops included), hidden -> output.
+
+        Args:
+            num_inputs (int): Number of input units.
+            num_hidden (int): Number of hidden units.
+            num_outputs (int): Number of output units.
+        """
+        sizes = check_sizes(num_inputs=num_inputs, num_hidden=num_hidden, num_outputs=num_outputs)
+        return cls(complete_edges(*sizes), sum(sizes), num_inputs, num_outputs)
+
+    @classmethod
+    def layered(cls, sizes: Sequence[int]) -> UnitGraph:
+        """The graph of an MLP: every edge from each level to the next.
+
+        Args:
+            sizes (sequence of int): Units per level, inputs first, outputs last, e.g.
+                ``[64, 35, 10]``.
+        """
+        return cls._from_levels(layered_edges, sizes)
+
+    @classmethod
+    def yoked(cls, sizes: Sequence[int]) -> UnitGraph:
+        """An MLP whose hidden levels are complete graphs, without self-loops.
+
+        From `Yoked Neural Networks <https://arxiv.org/abs/2306.02157>`_.
+
+        Args:
+            sizes (sequence of int): Units per level, inputs first, outputs last, e.g.
+                ``[64, 35, 10]``.
+        """
+        return cls._from_levels(yoked_edges, sizes)
+
+    @classmethod
+    def erdos_renyi(
+        cls,
+        num_inputs: int,
+        num_hidden: int,
+        num_outputs: int,
+        edge_prob: float,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> UnitGraph:
+        """A random sparse graph: each edge of :meth:`complete` is kept with ``edge_prob``.
+
+        Args:
+            num_inputs (int): Number of input units.
+            num_hidden (int): Number of hidden units.
+            num_outputs (int): Number of output units.
+            edge_prob (float): Probability of an edge, in [0, 1].
+            generator (torch.Generator, optional): Source of randomness; the global one of torch by
+                default.
+        """
+        if not 0.0 <= edge_prob <= 1.0:
+            raise ValueError(f"Expected edge_prob in [0, 1] (got {edge_prob}).")
+        sizes = check_sizes(num_inputs=num_inputs, num_hidden=num_hidden, num_outputs=num_outputs)
+        edge_index = complete_edges(*sizes)
+        kept = torch.rand(edge_index.size(1), generator=generator) < edge_prob
+        return cls(edge_index[:, kept], sum(sizes), num_inputs, num_outputs)
+
+    @classmethod
+    def _from_levels(
+        cls, edges: Callable[[Sequence[int]], Tensor], sizes: Sequence[int]
+    ) -> UnitGraph:
+        if len(sizes) < 2:
+            raise ValueError(
+                f"Expected at least two levels, inputs and outputs (got sizes={list(sizes)})."
+            )
+        check_sizes(**{f"sizes[{level}]": size for level, size in enumerate(sizes)})
+        return cls(edges(sizes), sum(sizes), sizes[0], sizes[-1])
+
+    # Conversions #############################################################################
+
+    @classmethod
+    def from_data(cls, data: Data) -> UnitGraph:
+        """The graph in a PyG ``Data`` object made by :meth:`to_data`, or shaped like one.
+
+        Args:
+            data (torch_geometric.data.Data): Has ``edge_index``, ``num_nodes``, ``num_inputs`` and
+                ``num_outputs``; node ids follow the order inputs, hidden, outputs.
+        """
+        return cls(*data_to_parts(data))
+
+    def to_data(self) -> Data:
+        """A PyG ``Data`` with ``edge_index``, ``num_nodes``, ``num_inputs`` and ``num_outputs``."""
+        return graph_to_data(self)
+
+    @classmethod
+    def from_networkx(cls, graph: networkx.DiGraph) -> UnitGraph:
+        """The graph in a :class:`networkx.DiGraph` whose nodes carry a ``role``.
+
+        Args:
+            graph (networkx.DiGraph): Every node has the attribute ``role``, one of ``"input"``,
+                ``"hidden"`` and ``"output"``. Within a role, ids follow the order of the nodes.
+        """
+        return cls(*nx_to_parts(graph))
+
+    def to_networkx(self) -> networkx.DiGraph:
+        """A :class:`networkx.DiGraph` with nodes ``0..N-1`` and their ``role``."""
+        return graph_to_nx(self)
+
+    # Immutability ############################################################################
+
+    def cached(self, key: Hashable, build: Callable[[], T]) -> T:
+        """What ``build()`` returns, computed once per graph and ``key``.
+
+        Index structures that depend on the wiring alone are kept here, so that all layers on one
+        graph share them.
+        """
+        if key not in self._cache:
+            self._cache[key] = build()
+        value: T = self._cache[key]
+        return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"UnitGraph is immutable; build a new one to change '{name}'.")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"UnitGraph is immutable; '{name}' cannot be deleted.")
+
+    def __copy__(self) -> UnitGraph:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> UnitGraph:
+        return self
+
+    def __reduce__(self) -> tuple[type[UnitGraph], tuple[Tensor, int, int, int]]:
+        return type(self), (self.edge_index, self.num_units, self.num_inputs, self.num_outputs)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, UnitGraph):
+            return NotImplemented
+        return self._counts() == other._counts() and torch.equal(
+            self.edge_index.cpu(), other.edge_index.cpu()
+        )
+
+    def __hash__(self) -> int:
+        return hash(self._counts())
+
+    def _counts(self) -> tuple[int, int, int, int]:
+        return self.num_units, self.num_inputs, self.num_outputs, self.num_edges
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(num_inputs={self.num_inputs}, num_hidden={self.num_hidden},"
+            f" num_outputs={self.num_outputs}, num_edges={self.num_edges})"
+        )

@@ -1,0 +1,68 @@
+"""Checks of what a unit graph is built from."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+_INTEGER_DTYPES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
+def check_count(name: str, count: object) -> None:
+    """Raise unless ``count`` is a non-negative integer."""
+    if isinstance(count, bool) or not isinstance(count, int):
+        raise TypeError(f"Expected {name} to be an int (got {type(count).__name__}: {count!r}).")
+    if count < 0:
+        raise ValueError(f"Expected {name} >= 0 (got {count}).")
+
+
+def check_sizes(**sizes: int) -> list[int]:
+    """The values of ``sizes``, after :func:`check_count` of each."""
+    for name, size in sizes.items():
+        check_count(name, size)
+    return list(sizes.values())
+
+
+def check_edge_index(edge_index: object, num_units: int, num_inputs: int) -> None:
+    """Raise unless ``edge_index`` is a valid edge list of a unit graph."""
+    if not isinstance(edge_index, Tensor):
+        raise TypeError(
+            f"Expected edge_index to be a LongTensor of shape [2, num_edges] (got"
+            f" {type(edge_index).__name__}). Use torch.tensor([sources, targets])."
+        )
+    if edge_index.dtype not in _INTEGER_DTYPES:
+        raise TypeError(
+            f"Expected edge_index of dtype torch.long (got {edge_index.dtype}). Use"
+            f" edge_index.long() if its values are unit ids."
+        )
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        raise ValueError(
+            f"Expected edge_index of shape [2, num_edges], sources above targets (got"
+            f" {list(edge_index.shape)})."
+        )
+    if edge_index.size(1) == 0:
+        return
+    smallest, largest = int(edge_index.min()), int(edge_index.max())
+    if smallest < 0 or largest >= num_units:
+        raise ValueError(
+            f"Expected unit ids in [0, {num_units}) in edge_index (got {smallest} to {largest})."
+            f" Raise num_units or remove the edges."
+        )
+    if bool((entering := edge_index[1] < num_inputs).any()):
+        raise ValueError(
+            f"Expected no edge into an input unit, ids [0, {num_inputs}) (got"
+            f" {_first_edge(edge_index, entering)}). Inputs are clamped to the data; drop such"
+            f" edges or make the unit hidden."
+        )
+    keys = (edge_index[0].long() * num_units + edge_index[1].long()).sort()
+    repeated = keys.values[1:] == keys.values[:-1]
+    if bool(repeated.any()):
+        raise ValueError(
+            f"Expected every edge once (got {_first_edge(edge_index, keys.indices[1:][repeated])}"
+            f" more than once). Use torch_geometric.utils.coalesce(edge_index)."
+        )
+
+
+def _first_edge(edge_index: Tensor, selection: Tensor) -> str:
+    source, target = edge_index[:, selection][:, 0].tolist()
+    return f"{source} -> {target}"

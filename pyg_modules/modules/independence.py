@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy
+import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import breadth_first_order
+from torch import Tensor
+
+from pyg_modules.modules.split import split
+from pyg_modules.nn import SynchronousGraph
+from pyg_modules.partition.labels import check_labels
+
+_ROWS_AT_ONCE = 512
+
+
+@dataclass(frozen=True)
+class Independence:
+    """The evidence that the modules of a cut layer are independent.
+
+    Args:
+        paths (int): Ordered pairs of modules with a path from a unit of the one to a unit of the
+            other that does not lead through an input.
+        max_cross_jacobian (float): Largest magnitude in the Jacobian of one module's states after
+            all updates with respect to another module's initial states.
+        max_split_difference (float): Largest difference between the layer and the sum of its
+            parts, relative to the largest output (at least 1).
+    """
+
+    paths: int
+    max_cross_jacobian: float
+    max_split_difference: float
+
+
+def check_independence(
+    layer: SynchronousGraph, x: Tensor, *, steps: int = 6, tolerance: float = 1e-5
+) -> Independence:
+    """Prove that the modules of a cut layer are independent, in three ways.
+
+    Args:
+        layer (SynchronousGraph): A layer made by :func:`cut`.
+        x (Tensor): Some inputs, ``[B, I]``. Takes time for the Jacobian of each of them.
+        steps (int, optional): Updates that the Jacobian spans. (default: 6)
+        tolerance (float, optional): Bound on ``max_split_difference``; the two others must be
+            exactly 0. (default: 1e-5)
+
+    Returns:
+        Independence: The evidence.
+
+    Raises:
+        ValueError: If ``layer`` was not made by :func:`cut`.
+        RuntimeError: If the modules are not independent.
+    """
+    parts = split(layer)
+    with torch.no_grad():
+        expected = layer(x)
+        difference = (sum(part(x) for part in parts) - expected).abs().max()
+        difference = difference / expected.abs().max().clamp(min=1)
+    evidence = Independence(
+        paths=_count_paths(layer),
+        max_cross_jacobian=max(_max_cross_jacobian(layer, sample, steps) for sample in x),
+        max_split_difference=float(difference),
+    )
+    violated = (
+        evidence.paths > 0
+        or evidence.max_cross_jacobian > 0
+        or not evidence.max_split_difference <= tolerance
+    )
+    if violated:
+        raise RuntimeError(
+            f"Expected independent modules: no paths, a cross Jacobian of exactly 0 and a"
+            f" difference of at most {tolerance} (got {evidence}). Make the layer with"
+            f" cut(layer, labels), and do not change its labels."
+        )
+    return evidence
+
+
+def _count_paths(layer: SynchronousGraph) -> int:
+    graph, labels = layer.graph, _labels(layer).cpu().numpy()
+    num_modules, num_units = int(labels.max()) + 1, graph.num_units
+    source, target = graph.edge_index.numpy()
+    # One extra node per module, with an edge to each of its units, starts the search from all.
+    members = numpy.flatnonzero(labels >= 0)
+    from_input = source < graph.num_inputs
+    rows = numpy.concatenate([source[~from_input], num_units + labels[members]])
+    cols = numpy.concatenate([target[~from_input], members])
+    size = num_units + num_modules
+    adjacency = coo_array((numpy.ones(len(rows), dtype=bool), (rows, cols)), (size, size)).tocsr()
+    paths = 0
+    for module in range(num_modules):
+        reached = breadth_first_order(
+            adjacency, num_units + module, directed=True, return_predecessors=False
+        )
+        reached_modules = set(labels[reached[reached < num_units]].tolist())
+        paths += len(reached_modules - {module, -1})
+    return paths
+
+
+def _max_cross_jacobian(layer: SynchronousGraph, sample: Tensor, steps: int) -> float:
+    """The largest cross derivative at one sample [I], from the states that the solver reaches."""
+    labels = _labels(layer)
+    units = torch.nonzero((labels >= 0) & (_unit_ids(layer) >= layer.graph.num_inputs)).view(-1)
+    with torch.no_grad():
+        states = layer.states(sample)
+    largest = 0.0
+    for rows in units.split(_ROWS_AT_ONCE):
+        # One copy of the states per row: the gradient of copy r is row r of the Jacobian.
+        initial = states.repeat(len(rows), 1).requires_grad_()
+        final = initial
+        for _ in range(steps):
+            final = layer.step(final)
+        (jacobian,) = torch.autograd.grad(
+            final[torch.arange(len(rows)), rows].sum(), initial
+        )
+        crossing = labels[rows].unsqueeze(1) != labels[units].unsqueeze(0)
+        cross = jacobian[:, units].abs() * crossing
+        largest = max(largest, float(cross.max()))
+    return largest
+
+
+def _labels(layer: SynchronousGraph) -> Tensor:
+    if layer.labels is None:
+        raise ValueError("Expected a layer made by cut(layer, labels). Cut it first.")
+    check_labels(layer.labels, layer.graph.num_units)
+    return layer.labels
+
+
+def _unit_ids(layer: SynchronousGraph) -> Tensor:
+    return torch.arange(layer.graph.num_units, device=layer.weight.device)

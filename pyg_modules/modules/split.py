@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pyg_modules.graph import UnitGraph
+from pyg_modules.nn import SynchronousGraph
+from pyg_modules.partition.labels import SHARED, check_labels
+
+
+def split(layer: SynchronousGraph) -> nn.ModuleList:
+    r"""The modules of a cut layer, as independent layers whose outputs add up to its outputs.
+
+    .. math::
+        \sum_k \mathrm{part}_k(x) = \mathrm{layer}(x)
+
+    Every part has all inputs and all outputs of the layer, and the hidden units of one module.
+    Outputs are linear, so what is shared can be given away: the biases of shared outputs and the
+    edges from inputs to shared outputs go to the first part alone, edges between shared outputs to
+    every part.
+
+    Args:
+        layer (SynchronousGraph): A layer made by :func:`cut`.
+
+    Returns:
+        torch.nn.ModuleList: One :class:`SynchronousGraph` per module, with copies of the weights.
+
+    Raises:
+        ValueError: If ``layer`` was not made by :func:`cut`.
+    """
+    if layer.labels is None:
+        raise ValueError(
+            "Expected a layer made by cut(layer, labels) (got one without labels). Cut it first."
+        )
+    labels = layer.labels.cpu()
+    num_modules = check_labels(labels, layer.graph.num_units)
+    return nn.ModuleList(_part(layer, labels, module) for module in range(num_modules))
+
+
+def _part(layer: SynchronousGraph, labels: Tensor, module: int) -> SynchronousGraph:
+    graph = layer.graph
+    unit_ids = torch.arange(graph.num_units)
+    is_hidden = (unit_ids >= graph.hidden.start) & (unit_ids < graph.hidden.stop)
+    # Inputs and outputs keep their places in every part.
+    present = ~is_hidden | (labels == module)
+    new_ids = torch.cumsum(present, dim=0) - 1
+
+    kept = _edges_of(graph, labels, module)
+    part = SynchronousGraph(
+        UnitGraph(
+            new_ids[graph.edge_index[:, kept]],
+            int(present.sum()),
+            graph.num_inputs,
+            graph.num_outputs,
+        ),
+        layer.solver,
+        layer.activation,
+        backend=layer.backend,
+        device=layer.weight.device,
+        dtype=layer.weight.dtype,
+    )
+    owned = (labels == module) | ((labels == SHARED) & (module == 0))
+    device = layer.weight.device
+    with torch.no_grad():
+        part.weight.copy_(layer.weight[kept.to(device)])
+        bias = torch.where(owned[graph.num_inputs :].to(device), layer.bias, 0.0)
+        part.bias.copy_(bias[present[graph.num_inputs :].to(device)])
+    return part.train(layer.training)
+
+
+def _edges_of(graph: UnitGraph, labels: Tensor, module: int) -> Tensor:
+    """Which edges the part of ``module`` gets, ``[E]``."""
+    source, target = labels[graph.edge_index]
+    within = (source == module) | (target == module)
+    shared = (source == SHARED) & (target == SHARED)
+    if module != 0:
+        shared &= graph.edge_index[0] >= graph.num_inputs
+    return within | shared

@@ -1,0 +1,127 @@
+"""A layer as a folder: ``config.json`` and ``model.safetensors``, no pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pyg_modules._files import staged_folder, write_json
+from pyg_modules.graph import UnitGraph
+from pyg_modules.solve import solver_from_config, solver_to_config
+
+if TYPE_CHECKING:
+    from pyg_modules.nn.synchronous_graph import SynchronousGraph
+
+FORMAT_VERSION = 1
+_CONFIG = "config.json"
+_TENSORS = "model.safetensors"
+
+
+def save_layer(layer: SynchronousGraph, folder: str | os.PathLike[str]) -> None:
+    """Write ``layer`` into ``folder``."""
+    graph = layer.graph
+    config = {
+        "format_version": FORMAT_VERSION,
+        "num_units": graph.num_units,
+        "num_inputs": graph.num_inputs,
+        "num_outputs": graph.num_outputs,
+        "num_edges": graph.num_edges,
+        "solver": solver_to_config(layer.solver),
+        "activation": layer.activation,
+        "backend": layer.backend,
+    }
+    tensors = {
+        "edge_index": graph.edge_index,
+        "weight": layer.weight.detach(),
+        "bias": layer.bias.detach(),
+    }
+    if layer.labels is not None:
+        tensors["labels"] = layer.labels
+    save_file = _safetensors().save_file
+    with staged_folder(folder) as stage:
+        write_json(stage / _CONFIG, config)
+        save_file({name: value.contiguous() for name, value in tensors.items()}, stage / _TENSORS)
+
+
+def load_layer(cls: type[SynchronousGraph], folder: str | os.PathLike[str]) -> SynchronousGraph:
+    """The layer that :func:`save_layer` wrote into ``folder``."""
+    folder = Path(folder)
+    config = _read_config(folder)
+    tensors = _read_tensors(folder)
+    try:
+        counts = config["num_units"], config["num_inputs"], config["num_outputs"]
+        graph = UnitGraph(tensors["edge_index"], *counts)
+        layer = cls(
+            graph,
+            solver=solver_from_config(config["solver"]),
+            activation=config["activation"],
+            backend=config["backend"],
+            dtype=tensors["weight"].dtype,
+        )
+        if graph.num_edges != config["num_edges"]:
+            raise ValueError(f"{graph.num_edges} edges instead of {config['num_edges']}")
+        with torch.no_grad():
+            for name, parameter in layer.named_parameters():
+                if parameter.shape != tensors[name].shape:
+                    raise ValueError(f"{name} of shape {list(tensors[name].shape)}")
+                parameter.copy_(tensors[name])
+        layer.labels = tensors.get("labels")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"Expected {_CONFIG} and {_TENSORS} of one model in {folder} (got {error}). Copy both"
+            f" files from the same save."
+        ) from error
+    return layer
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise ValueError(
+            f"Expected the folder of a saved model (got {folder}, which is"
+            f" {'a file' if folder.exists() else 'not there'}). Write one with layer.save(folder)."
+        )
+    try:
+        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unreadable(folder / _CONFIG, error) from error
+    version = config.get("format_version") if isinstance(config, dict) else None
+    if version != FORMAT_VERSION:
+        raise ValueError(
+            f"Expected format_version {FORMAT_VERSION} in {folder / _CONFIG} (got {version!r})."
+            f" Load it with the version of pyg_modules that wrote it, and save it again."
+        )
+    return dict(config)
+
+
+def _read_tensors(folder: Path) -> dict[str, Tensor]:
+    safetensors = _safetensors()
+    try:
+        tensors: dict[str, Tensor] = safetensors.load_file(folder / _TENSORS)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise _unreadable(folder / _TENSORS, error) from error
+    return tensors
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"Expected a complete file {path} (got: {error}). It is missing or truncated; copy it"
+        f" again, or save the model again."
+    )
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors
+        import safetensors.torch
+    except ImportError as error:
+        raise ImportError(
+            "Saving and loading need safetensors: pip install 'pyg-modules[train]'"
+        ) from error
+    namespace: Any = safetensors.torch
+    namespace.SafetensorError = safetensors.SafetensorError
+    return namespace

@@ -1,0 +1,320 @@
+from __future__ import annotations
+
+import os
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import MessagePassing
+
+from pyg_modules.graph import UnitGraph
+from pyg_modules.nn.activations import ACTIVATIONS, check_activation
+from pyg_modules.nn.mlp import read_mlp
+from pyg_modules.nn.storage import load_layer, save_layer
+from pyg_modules.ops import BACKENDS, EdgeBlock, EdgeOperator, check_backend, resolve_backend
+from pyg_modules.solve import Solver, Unrolled
+
+
+class SynchronousGraph(MessagePassing):
+    r"""A layer whose units are the nodes of one learnable, possibly cyclic unit graph.
+
+    All units that are not inputs take their new state from the previous state of all their
+    sources, at once:
+
+    .. math::
+        h_i \leftarrow f \Big( \sum_{j \to i} w_{ij} h_j + b_i \Big), \qquad h_i = 0
+        \text{ at first},
+
+    with :math:`f` the activation (outputs: identity) and the inputs clamped, :math:`h_I = x`. When
+    the solver stops, the outputs are read once from the last state,
+    :math:`y_o = \sum_j w_{oj} h_j + b_o`.
+
+    From `Automatic Organization of Neural Modules for Enhanced Collaboration in Neural Networks
+    <https://arxiv.org/abs/2005.04088>`_.
+
+    Args:
+        graph (UnitGraph): The units and the edges between them.
+        solver (Solver, optional): When the updates stop. (default: ``Unrolled(steps=6)``)
+        activation (str, optional): ``"relu"``, ``"tanh"``, ``"sigmoid"``, ``"gelu"``, ``"silu"``,
+            ``"elu"``, ``"softplus"`` or ``"identity"``. (default: ``"relu"``)
+        backend (str, optional): How the weighted sums are computed: ``"sparse"`` (CSR matrices),
+            ``"scatter"`` (PyG's message passing) or ``"auto"``. (default: ``"auto"``)
+        device (torch.device, optional): Device of the parameters.
+        dtype (torch.dtype, optional): Floating type of the parameters.
+
+    Shapes:
+        - **input:** :math:`(*, I)`, in the dtype and on the device of the parameters
+        - **output:** :math:`(*, O)`
+
+    Attributes:
+        weight: One weight per edge, in the order of ``graph.edge_index``, ``[E]``.
+        bias: Biases of the hidden and the output units, ``[N - I]``.
+        labels: Module of every unit if the layer was made by :func:`pyg_modules.cut`, ``[N]``, −1
+            for units that all modules share; else ``None``.
+
+    A NaN in the input spreads as it does through :class:`torch.nn.Linear`; it is not searched for.
+
+    Example:
+        >>> layer = SynchronousGraph(UnitGraph.complete(64, 128, 10), Unrolled(steps=6))
+        >>> layer(torch.rand(32, 64)).shape
+        torch.Size([32, 10])
+    """
+
+    labels: Tensor | None
+
+    def __init__(
+        self,
+        graph: UnitGraph,
+        solver: Solver | None = None,
+        activation: str = "relu",
+        *,
+        backend: str = "auto",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(aggr="add", node_dim=0)
+        if not isinstance(graph, UnitGraph):
+            raise TypeError(
+                f"Expected graph to be a UnitGraph (got {type(graph).__name__}). Build one, e.g."
+                f" UnitGraph.complete(num_inputs, num_hidden, num_outputs)."
+            )
+        if solver is not None and not isinstance(solver, Solver):
+            raise TypeError(
+                f"Expected solver to be a Solver (got {type(solver).__name__}), e.g."
+                f" Unrolled(steps=6)."
+            )
+        check_activation(activation)
+        check_backend(backend)
+        self.graph = graph
+        self.solver = solver or Unrolled()
+        self.activation = activation
+        self.backend = backend
+        num_biases = graph.num_units - graph.num_inputs
+        self.weight = nn.Parameter(torch.empty(graph.num_edges, device=device, dtype=dtype))
+        self.bias = nn.Parameter(torch.empty(num_biases, device=device, dtype=dtype))
+        self.register_buffer("labels", None, persistent=False)
+        self.reset_parameters()
+
+    @classmethod
+    def from_mlp(cls, mlp: nn.Sequential, **kwargs: Any) -> SynchronousGraph:
+        """The same function as ``mlp``, to rounding, as a layered unit graph.
+
+        Args:
+            mlp (torch.nn.Sequential): ``Linear`` and activation modules in turn, the same
+                activation everywhere. Its parameters are copied.
+            **kwargs: ``backend``, as for the class.
+
+        Raises:
+            TypeError: If ``mlp`` is not a ``Sequential``.
+            ValueError: If it contains other modules, or in another order.
+        """
+        parts = read_mlp(mlp)
+        layer = cls(
+            UnitGraph.layered(parts.sizes),
+            Unrolled(steps=max(1, len(parts.sizes) - 2)),
+            parts.activation,
+            device=parts.weight.device,
+            dtype=parts.weight.dtype,
+            **kwargs,
+        )
+        with torch.no_grad():
+            layer.weight.copy_(parts.weight)
+            layer.bias.copy_(parts.bias)
+        return layer
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw weights and biases of unit i from U(-1/sqrt(d_i), 1/sqrt(d_i)), d_i its in-degree.
+
+        For a layered graph this is the initialisation of :class:`torch.nn.Linear`.
+
+        Args:
+            generator (torch.Generator, optional): Source of randomness; the global one of torch by
+                default.
+        """
+        super().reset_parameters()
+        target = self._edge_index(self.weight.device)[1]
+        degree = torch.bincount(target, minlength=self.graph.num_units).clamp(min=1)
+        bound = degree.to(self.weight.dtype).rsqrt()
+        with torch.no_grad():
+            self.weight.uniform_(-1, 1, generator=generator).mul_(bound[target])
+            self.bias.uniform_(-1, 1, generator=generator).mul_(bound[self.graph.num_inputs :])
+
+    # Computing ###############################################################################
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The outputs, ``[*, O]``, for the inputs ``x``, ``[*, I]``."""
+        return self._run(x)[1]
+
+    def states(self, x: Tensor) -> Tensor:
+        """The states of all units when the solver has stopped.
+
+        Args:
+            x (Tensor): Inputs, ``[*, I]``.
+
+        Returns:
+            Tensor: ``[*, N]``: the inputs, the hidden states, the outputs as :meth:`forward`
+            returns them.
+        """
+        hidden, outputs = self._run(x)
+        return torch.cat([x, hidden, outputs], dim=-1)
+
+    def step(self, states: Tensor) -> Tensor:
+        """One synchronous update of all units, as plain PyG message passing.
+
+        It is the definition that :meth:`forward` computes faster, for looking inside: hooks on
+        messages work here.
+
+        Args:
+            states (Tensor): States of all units, ``[*, N]``; inputs are kept as they are.
+
+        Returns:
+            Tensor: The next states, ``[*, N]``.
+        """
+        _check_tensor("states", states, self.graph.num_units, "units", self.weight)
+        num_units = self.graph.num_units
+        columns = states.reshape(states.shape[:-1].numel(), num_units).T
+        columns = self.propagate(
+            self._edge_index(states.device),
+            x=columns,
+            edge_weight=self.weight,
+            size=(num_units, num_units),
+        )
+        return columns.T.reshape(states.shape)
+
+    def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
+        """What every edge carries, ``[E, B]``."""
+        return edge_weight.unsqueeze(-1) * x_j
+
+    def update(self, inputs: Tensor, x: Tensor) -> Tensor:
+        """The next states, ``[N, B]``, from the summed messages ``inputs`` and the states ``x``."""
+        num_inputs = self.graph.num_inputs
+        sums = inputs[num_inputs:] + self.bias.unsqueeze(-1)
+        return torch.cat([x[:num_inputs], self._activate(sums)])
+
+    def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Hidden states ``[*, H]`` and outputs ``[*, O]``."""
+        if torch.is_autocast_enabled(self.weight.device.type) and x.is_floating_point():
+            with torch.autocast(self.weight.device.type, enabled=False):
+                return self._run(x.to(self.weight.dtype))
+        graph = self.graph
+        _check_tensor("x", x, graph.num_inputs, "inputs", self.weight)
+        operators = self._operators()
+        shape = x.shape[:-1]
+        clamped = x.reshape(shape.numel(), graph.num_inputs).T.contiguous()
+        num_iterated = operators.recurrence.block.num_targets
+        bias = self.bias.unsqueeze(-1)
+
+        # Inputs never change: what they inject is computed once.
+        injected = operators.injection.bind(self.weight)(clamped) + bias[:num_iterated]
+        recurrent = operators.recurrence.bind(self.weight)
+        state = self.solver.solve(
+            lambda state: self._activate(injected + recurrent(state)), torch.zeros_like(injected)
+        )
+        outputs = operators.readout.bind(self.weight)(state) + bias[graph.num_hidden :]
+        if operators.direct.block.num_edges:
+            outputs = outputs + operators.direct.bind(self.weight)(clamped)
+        hidden = state[: graph.num_hidden]
+        return (
+            hidden.T.reshape(*shape, graph.num_hidden),
+            outputs.T.reshape(*shape, graph.num_outputs),
+        )
+
+    def _activate(self, sums: Tensor) -> Tensor:
+        """The activation on hidden units; outputs, which follow them, are linear."""
+        num_hidden = self.graph.num_hidden
+        activated = ACTIVATIONS[self.activation](sums[:num_hidden])
+        if sums.size(0) == num_hidden:
+            return activated
+        return torch.cat([activated, sums[num_hidden:]])
+
+    def _operators(self) -> _Operators:
+        device = self.weight.device
+        backend = resolve_backend(self.backend, device, self.weight.dtype)
+        return self.graph.cached(
+            ("operators", backend, device),
+            lambda: _Operators.build(self.graph, BACKENDS[backend], device),
+        )
+
+    def _edge_index(self, device: torch.device) -> Tensor:
+        return self.graph.cached(("edge_index", device), lambda: self.graph.edge_index.to(device))
+
+    # Files ###################################################################################
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write ``config.json`` and ``model.safetensors`` into ``folder``.
+
+        Args:
+            folder (path): Made if it does not exist. Each file is replaced as a whole.
+
+        Raises:
+            ValueError: If ``folder`` is a file.
+        """
+        save_layer(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> SynchronousGraph:
+        """The layer that :meth:`save` wrote into ``folder``, on the CPU.
+
+        Raises:
+            ValueError: If the folder is missing, truncated or of another format version.
+        """
+        return load_layer(cls, folder)
+
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}({self.graph!r}, {self.solver!r}, activation="
+            f"{self.activation!r}, backend={self.backend!r})"
+        )
+
+
+class _Operators(NamedTuple):
+    """The four blocks of edges that a forward pass treats differently.
+
+    The iterated units are the hidden ones, and the outputs too where one of them has an outgoing
+    edge; otherwise outputs are only read at the end.
+    """
+
+    injection: EdgeOperator  # inputs -> iterated, once per call
+    recurrence: EdgeOperator  # iterated -> iterated, at every update
+    readout: EdgeOperator  # iterated -> outputs, once per call
+    direct: EdgeOperator  # inputs -> outputs, once per call
+
+    @classmethod
+    def build(
+        cls, graph: UnitGraph, operator: type[EdgeOperator], device: torch.device
+    ) -> _Operators:
+        edge_index, outputs = graph.edge_index, graph.outputs
+        has_feedback = bool((edge_index[0] >= outputs.start).any())
+        iterated = range(graph.num_inputs, graph.num_units if has_feedback else outputs.start)
+
+        def block(sources: range, targets: range) -> EdgeOperator:
+            return operator(EdgeBlock.between(edge_index, sources, targets).to(device))
+
+        return cls(
+            injection=block(graph.inputs, iterated),
+            recurrence=block(iterated, iterated),
+            readout=block(iterated, outputs),
+            direct=block(graph.inputs, outputs),
+        )
+
+
+def _check_tensor(name: str, value: Tensor, width: int, units: str, weight: Tensor) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"Expected {name} to be a Tensor (got {type(value).__name__}). Use torch.as_tensor."
+        )
+    if value.dim() == 0 or value.size(-1) != width:
+        raise ValueError(
+            f"Expected {name} of shape [*, {width}], the number of {units} of the graph (got"
+            f" {list(value.shape)})."
+        )
+    if value.dtype != weight.dtype:
+        raise TypeError(
+            f"Expected {name} of dtype {weight.dtype}, that of the layer (got {value.dtype})."
+            f" Use {name}.to({weight.dtype}) or layer.to({value.dtype})."
+        )
+    if value.device != weight.device:
+        raise ValueError(
+            f"Expected {name} on device {weight.device}, that of the layer (got {value.device})."
+            f" Use {name}.to({str(weight.device)!r})."
+        )

@@ -1,0 +1,89 @@
+"""How good a hard partition is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pyg_modules.partition.labels import check_labels
+
+
+def normalized_cut(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> float:
+    r"""Mean normalized cut of the modules, the value of :func:`ncut_loss` at hard labels.
+
+    .. math::
+        \frac{1}{K} \sum_k \Big[ 1 - \frac{A(k, k)}{A(k, \cdot)} \Big],
+        \qquad a_{ij} = \tfrac{1}{2} (|w_{ij}| + |w_{ji}|)
+
+    Edges that touch a shared unit do not count.
+
+    Args:
+        edge_index (LongTensor): Sources and targets, ``[2, E]``.
+        edge_weight (Tensor): Signed weights, ``[E]``.
+        labels (LongTensor): Module of every unit, ``[N]``, −1 for shared units.
+
+    Returns:
+        float: 0 when no weight crosses between modules, 1 when all does or there is none.
+
+    Raises:
+        TypeError: If ``labels`` is not an integer tensor.
+        ValueError: If ``labels`` has a gap or names no module.
+    """
+    association, volume = _association_and_volume(edge_index, edge_weight, labels)
+    within = association / volume.where(volume > 0, 1)
+    return float(1 - within.mean())
+
+
+def cut_fraction(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> float:
+    r"""Share of the summed weight magnitude that lies on edges between modules.
+
+    Args:
+        edge_index (LongTensor): Sources and targets, ``[2, E]``.
+        edge_weight (Tensor): Signed weights, ``[E]``.
+        labels (LongTensor): Module of every unit, ``[N]``, −1 for shared units, whose edges do not
+            count.
+
+    Returns:
+        float: In [0, 1]; 0 if there is no weight at all.
+
+    Raises:
+        TypeError: If ``labels`` is not an integer tensor.
+        ValueError: If ``labels`` has a gap or names no module.
+    """
+    association, volume = _association_and_volume(edge_index, edge_weight, labels)
+    total = volume.sum()
+    return float(1 - association.sum() / total) if total > 0 else 0.0
+
+
+def module_sizes(labels: Tensor) -> list[int]:
+    """Number of units of every module.
+
+    Args:
+        labels (LongTensor): Module of every unit, ``[N]``, −1 for shared units.
+
+    Returns:
+        list of int: One size per module.
+
+    Raises:
+        TypeError: If ``labels`` is not an integer tensor.
+        ValueError: If ``labels`` has a gap.
+    """
+    num_modules = check_labels(labels, len(labels))
+    return torch.bincount(labels[labels >= 0], minlength=num_modules).tolist()
+
+
+def _association_and_volume(
+    edge_index: Tensor, edge_weight: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Magnitude within and around every module, ``[K]`` each, in double precision."""
+    num_modules = check_labels(labels, len(labels))
+    if num_modules == 0:
+        raise ValueError("Expected at least one module in labels (got only shared units).")
+    source, target = labels[edge_index]
+    counted = (source >= 0) & (target >= 0)
+    source, target = source[counted], target[counted]
+    half = edge_weight.detach()[counted].abs().double() / 2
+    volume = half.new_zeros(num_modules).index_add(0, source, half).index_add(0, target, half)
+    inside = source == target
+    association = half.new_zeros(num_modules).index_add(0, source[inside], 2 * half[inside])
+    return association, volume

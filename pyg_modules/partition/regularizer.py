@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pyg_modules.nn import SynchronousGraph
+from pyg_modules.ops import EdgeBlock, EdgeOperator, SparseOperator
+from pyg_modules.partition.balance import balance_loss
+from pyg_modules.partition.labels import SHARED
+from pyg_modules.partition.ncut import ncut_of
+from pyg_modules.partition.rounding import balanced_labels
+
+SCOPES = ("hidden", "all")
+
+
+class PartitionRegularizer(nn.Module):
+    r"""A penalty that organises the units of a layer into K balanced, independent modules.
+
+    .. math::
+        \lambda_{\mathrm{ncut}} \, \mathrm{ncut}(S) +
+        \lambda_{\mathrm{balance}} \, \mathrm{balance}(S), \qquad S = \mathrm{softmax}(\Theta)
+
+    The logits :math:`\Theta` are parameters of this module: give both ``layer.parameters()`` and
+    ``regularizer.parameters()`` to the optimizer, and no weight decay to the latter.
+
+    Args:
+        layer (SynchronousGraph): The layer to organise. It is referred to, not owned: its
+            parameters are not among ``regularizer.parameters()``.
+        num_modules (int): Number of modules :math:`K`, from 2 to the number of partitioned units.
+        ncut (float, optional): Coefficient of :func:`ncut_loss`. (default: 1.0)
+        balance (float, optional): Coefficient of :func:`balance_loss`. (default: 1.0)
+        scope (str, optional): ``"hidden"`` partitions the hidden units; every module sees all
+            inputs and adds to all outputs. ``"all"`` partitions inputs and outputs too.
+            (default: ``"hidden"``)
+        generator (torch.Generator, optional): Source of the random initial logits; the global one
+            of torch by default.
+
+    Raises:
+        TypeError: If ``layer`` is not a ``SynchronousGraph`` or ``num_modules`` not an integer.
+        ValueError: If ``num_modules``, a coefficient or ``scope`` is out of range.
+
+    Example:
+        >>> layer = SynchronousGraph(UnitGraph.complete(64, 128, 10))
+        >>> regularizer = PartitionRegularizer(layer, num_modules=4)
+        >>> sorted(regularizer.losses())
+        ['balance', 'ncut']
+    """
+
+    def __init__(
+        self,
+        layer: SynchronousGraph,
+        num_modules: int,
+        *,
+        ncut: float = 1.0,
+        balance: float = 1.0,
+        scope: str = "hidden",
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(layer, SynchronousGraph):
+            raise TypeError(
+                f"Expected layer to be a SynchronousGraph (got {type(layer).__name__}). Pass the"
+                f" layer itself, not the model around it."
+            )
+        if scope not in SCOPES:
+            raise ValueError(f"Expected scope 'hidden' or 'all' (got {scope!r}).")
+        for name, coefficient in (("ncut", ncut), ("balance", balance)):
+            if not 0.0 <= coefficient < float("inf"):
+                raise ValueError(f"Expected a finite coefficient {name} >= 0 (got {coefficient}).")
+        members = _partitioned_units(layer, scope)
+        _check_num_modules(num_modules, int(members.sum()), scope)
+        self._layer = (layer,)  # In a tuple, so that it is not registered as a submodule.
+        self.num_modules = num_modules
+        self.ncut = ncut
+        self.balance = balance
+        self.scope = scope
+        self.register_buffer("members", members, persistent=False)
+        self.members: Tensor
+        weight = layer.weight
+        self.logits = nn.Parameter(weight.new_empty(int(members.sum()), num_modules))
+        self.reset_parameters(generator)
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw the logits from N(0, 0.1), close to no preference.
+
+        Args:
+            generator (torch.Generator, optional): Source of randomness; the global one of torch by
+                default.
+        """
+        with torch.no_grad():
+            self.logits.normal_(0.0, 0.1, generator=generator)
+
+    def forward(self) -> Tensor:
+        """The penalty: the weighted sum of :meth:`losses`, a scalar."""
+        losses = self.losses()
+        return self.ncut * losses["ncut"] + self.balance * losses["balance"]
+
+    def losses(self) -> dict[str, Tensor]:
+        """The terms of the penalty without their coefficients: ``"ncut"`` and ``"balance"``."""
+        assignment = self.assignment()
+        magnitude = self.layer.weight.abs()
+        return {
+            "ncut": ncut_of(self._operator(), magnitude, assignment),
+            "balance": balance_loss(assignment),
+        }
+
+    def assignment(self) -> Tensor:
+        """The soft assignment of the partitioned units, ``[N_partitioned, K]``, rows sum to 1."""
+        return self.logits.softmax(dim=-1)
+
+    def labels(self) -> Tensor:
+        """Balanced hard labels, ``[N]``, −1 for units that are not partitioned.
+
+        The sizes of two modules differ by one unit at most; see :func:`balanced_labels`.
+        """
+        labels = torch.full_like(self.members, SHARED, dtype=torch.long)
+        labels[self.members] = balanced_labels(self.assignment())
+        return labels
+
+    @property
+    def layer(self) -> SynchronousGraph:
+        """The layer that is organised."""
+        return self._layer[0]
+
+    def _operator(self) -> EdgeOperator:
+        device = self.logits.device
+        if device != self.layer.weight.device:
+            raise ValueError(
+                f"Expected the regularizer on device {self.layer.weight.device}, that of its layer"
+                f" (got {device}). Use regularizer.to({str(self.layer.weight.device)!r})."
+            )
+        graph = self.layer.graph
+        return graph.cached(
+            ("partition", self.scope, device),
+            lambda: SparseOperator(
+                EdgeBlock.among(graph.edge_index, self.members.cpu()).to(device)
+            ),
+        )
+
+    def extra_repr(self) -> str:
+        """The settings, for ``repr``."""
+        return (
+            f"num_modules={self.num_modules}, ncut={self.ncut}, balance={self.balance},"
+            f" scope={self.scope!r}"
+        )
+
+
+def _partitioned_units(layer: SynchronousGraph, scope: str) -> Tensor:
+    graph = layer.graph
+    members = torch.full((graph.num_units,), scope == "all", device=layer.weight.device)
+    members[graph.hidden.start : graph.hidden.stop] = True
+    return members
+
+
+def _check_num_modules(num_modules: int, num_members: int, scope: str) -> None:
+    if isinstance(num_modules, bool) or not isinstance(num_modules, int):
+        raise TypeError(
+            f"Expected num_modules to be an int (got {type(num_modules).__name__}: {num_modules!r})."
+        )
+    if not 2 <= num_modules <= num_members:
+        raise ValueError(
+            f"Expected num_modules from 2 to {num_members}, the number of units that scope="
+            f"{scope!r} partitions (got {num_modules})."
+        )
