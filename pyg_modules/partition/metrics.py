@@ -75,14 +75,14 @@ def module_sizes(labels: Tensor) -> list[int]:
 def _association_and_volume(
     edge_index: Tensor, edge_weight: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Magnitude within and around every module, ``[K]`` each, in double precision."""
+    """Magnitude within and around every module, ``[K]`` each, on the CPU in double."""
     num_modules = check_labels(labels, len(labels))
     if num_modules == 0:
         raise ValueError("Expected at least one module in labels (got only shared units).")
-    source, target = labels[edge_index]
+    source, target = labels.cpu()[edge_index.cpu()]
     counted = (source >= 0) & (target >= 0)
     source, target = source[counted], target[counted]
-    half = edge_weight.detach()[counted].abs().double() / 2
+    half = edge_weight.detach().cpu()[counted].abs().double() / 2
     volume = half.new_zeros(num_modules).index_add(0, source, half).index_add(0, target, half)
     inside = source == target
     association = half.new_zeros(num_modules).index_add(0, source[inside], 2 * half[inside])

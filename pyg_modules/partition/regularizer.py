@@ -28,7 +28,7 @@ class PartitionRegularizer(nn.Module):
             parameters are not among ``regularizer.parameters()``.
         num_modules (int): Number of modules :math:`K`, from 2 to the number of partitioned units.
         ncut (float, optional): Coefficient of :func:`ncut_loss`. (default: 1.0)
-        balance (float, optional): Coefficient of :func:`balance_loss`. (default: 1.0)
+        balance (float, optional): Coefficient of :func:`balance_loss`. (default: 3.0)
         scope (str, optional): ``"hidden"`` partitions the hidden units; every module sees all
             inputs and adds to all outputs. ``"all"`` partitions inputs and outputs too.
             (default: ``"hidden"``)
@@ -52,7 +52,7 @@ class PartitionRegularizer(nn.Module):
         num_modules: int,
         *,
         ncut: float = 1.0,
-        balance: float = 1.0,
+        balance: float = 3.0,
         scope: str = "hidden",
         generator: torch.Generator | None = None,
     ) -> None:

@@ -1,0 +1,174 @@
+"""The command line: a thin face over ``train`` and ``report``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pyg_modules import __version__
+from pyg_modules._files import check_folder
+
+if TYPE_CHECKING:
+    from pyg_modules.train import ExperimentResult, Progress
+
+_DESCRIPTION = """\
+Train networks whose units form one graph, organise the units into independent
+modules, and cut the modules apart.
+"""
+
+_TRAIN_DESCRIPTION = """\
+Train a unit graph on a data set, organise its hidden units into balanced
+modules, cut the modules apart, prove that they are independent, and compare
+the result with an MLP of the same size, with the graph left free and with
+random modules, all on the same budget.
+
+Written into the folder --out:
+  metrics.json       every figure of the run, its settings and versions
+  partition.png      the weights between hidden units, before and after
+  labels.json        the module of every unit, -1 for units that all share
+  config.json        with model.safetensors: the cut network, for
+  model.safetensors  SynchronousGraph.load(DIR)
+"""
+
+_EXAMPLES = """\
+examples:
+  pyg-modules train --out runs/digits
+  pyg-modules train --dataset mnist1d --modules 8 --seed 1 --out runs/mnist1d
+"""
+
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments (sequence of str, optional): Without the program name. (default: ``sys.argv[1:]``)
+
+    Returns:
+        int: The exit status: 0, 2 after bad input, 130 after Ctrl-C.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "datasets":
+            return _datasets()
+        return _train(options)
+    except KeyboardInterrupt:
+        print("pyg-modules: interrupted; files of an earlier run were left alone", file=sys.stderr)
+        return _INTERRUPTED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pyg-modules", description=_DESCRIPTION, allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"pyg-modules {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser(
+        "datasets", help="list the data sets", description="List the data sets.", allow_abbrev=False
+    )
+    train = commands.add_parser(
+        "train",
+        help="train, organise, cut, prove, compare",
+        description=_TRAIN_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_train_options(train)
+    return parser
+
+
+def _add_train_options(train: argparse.ArgumentParser) -> None:
+    from pyg_modules.train import ExperimentConfig
+
+    default = {field.name: field.default for field in fields(ExperimentConfig)}
+
+    def add(option: str, kind: type, metavar: str, text: str) -> None:
+        value = default[option.strip("-").replace("-", "_")]
+        train.add_argument(
+            option, type=kind, metavar=metavar, default=value, help=f"{text} (default: {value})"
+        )
+
+    train.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="folder for the results"
+    )
+    train.add_argument(
+        "--dataset",
+        metavar="NAME",
+        default="digits",
+        help="see `pyg-modules datasets` (default: digits)",
+    )
+    add("--modules", int, "K", "number of modules")
+    add("--hidden", int, "N", "number of hidden units")
+    add("--steps", int, "T", "synchronous updates per input")
+    add("--epochs", int, "N", "passes over the data until the cut")
+    add("--finetune-epochs", int, "N", "passes over the data after the cut")
+    add("--ncut", float, "X", "coefficient of the normalized cut in the loss")
+    add("--balance", float, "X", "coefficient of the balance of the modules in the loss")
+    add("--seed", int, "N", "seed of everything random")
+    add("--device", str, "NAME", "where to compute, e.g. cpu or cuda")
+    train.add_argument(
+        "--data-root",
+        metavar="DIR",
+        help="folder with local copies of data sets (default: $PYG_MODULES_DATA, else download)",
+    )
+    train.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _datasets() -> int:
+    from pyg_modules.train import DATASETS
+
+    for name, info in DATASETS.items():
+        print(f"{name:10} {info.description}")
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from pyg_modules.train import ExperimentConfig, load_dataset, run_experiment
+
+    try:
+        check_folder(options.out)
+        config = ExperimentConfig(
+            **{field.name: getattr(options, field.name) for field in fields(ExperimentConfig)}
+        )
+        data = load_dataset(options.dataset, options.data_root)
+        # What is missing must be found out now, not when the training is over.
+        import safetensors  # noqa: F401
+
+        from pyg_modules.report import write_run
+    except (ImportError, TypeError, ValueError) as error:
+        print(f"pyg-modules: error: {error}", file=sys.stderr)
+        return 2
+    result = run_experiment(data, config, _progress(options.quiet))
+    write_run(result, options.out)
+    if not options.quiet:
+        _summarise(result, options.out)
+    return 0
+
+
+def _progress(quiet: bool) -> Progress:
+    from pyg_modules.train import BarProgress, LineProgress, NoProgress
+
+    if quiet:
+        return NoProgress()
+    return BarProgress() if sys.stdout.isatty() else LineProgress(sys.stdout)
+
+
+def _summarise(result: ExperimentResult, folder: Path) -> None:
+    from pyg_modules.train import accuracy_table
+
+    independence, ncut = result.independence, result.normalized_cut
+    print()
+    print(accuracy_table(result))
+    print()
+    print(f"modules of {', '.join(map(str, result.module_sizes))} hidden units;", end=" ")
+    print(f"normalized cut {ncut['free']:.3f} free, {ncut['regularized']:.3f} regularized")
+    print(f"independent: {independence.paths} paths between modules,", end=" ")
+    print(f"cross Jacobian {independence.max_cross_jacobian:g},", end=" ")
+    print(f"sum of the parts differs by {independence.max_split_difference:.1e}")
+    print(f"wrote {folder}; look at {folder / 'partition.png'} first")

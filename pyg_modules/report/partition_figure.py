@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy
+
+from pyg_modules.report.adjacency import plot_adjacency
+from pyg_modules.train import ExperimentResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def partition_figure(result: ExperimentResult) -> Figure:
+    """The weights between hidden units without a regularizer, with it, and after the cut.
+
+    Args:
+        result (ExperimentResult): A run.
+
+    Returns:
+        matplotlib.figure.Figure: Above in training order, below ordered by module.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9.5, 6.6), layout="constrained")
+    columns = (
+        ("free", result.free, result.free_labels),
+        ("regularized, before the cut", result.regularized, result.labels),
+        ("cut and fine-tuned", result.finetuned, result.labels),
+    )
+    axes = figure.subplots(2, len(columns))
+    # One scale for all: the largest weights of few edges would leave the others white.
+    vmax = numpy.quantile(result.regularized.weight.detach().abs().cpu().numpy(), 0.99)
+    for column, (name, layer, labels) in enumerate(columns):
+        for row, (order, shown) in enumerate((("training order", None), ("by module", labels))):
+            ax = plot_adjacency(layer, shown, vmax=float(vmax), ax=axes[row, column])
+            ax.set_title(f"{name}\n{order}", fontsize=9)
+            ax.label_outer()
+    accuracy, ncut = result.test_accuracy, result.normalized_cut
+    figure.suptitle(
+        f"|weight| between the hidden units, {result.dataset}, {result.config.modules} modules: "
+        f"normalized cut {ncut['free']:.2f} free, {ncut['regularized']:.3f} regularized; "
+        f"accuracy {accuracy['free']:.1%} free, {accuracy['finetuned']:.1%} cut",
+        fontsize=10,
+    )
+    return figure

@@ -1,0 +1,27 @@
+"""Data sets, the training loop and the experiment behind the command line."""
+
+from pyg_modules.train.config import ExperimentConfig
+from pyg_modules.train.datasets import DATASETS, Dataset, load_dataset
+from pyg_modules.train.experiment import MODELS, ExperimentResult, run_experiment
+from pyg_modules.train.fit import accuracy, fit
+from pyg_modules.train.progress import BarProgress, LineProgress, NoProgress, Progress
+from pyg_modules.train.seeding import seeded
+from pyg_modules.train.table import accuracy_table
+
+__all__ = [
+    "DATASETS",
+    "MODELS",
+    "BarProgress",
+    "Dataset",
+    "ExperimentConfig",
+    "ExperimentResult",
+    "LineProgress",
+    "NoProgress",
+    "Progress",
+    "accuracy",
+    "accuracy_table",
+    "fit",
+    "load_dataset",
+    "run_experiment",
+    "seeded",
+]

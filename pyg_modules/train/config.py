@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """The settings of one run of :func:`run_experiment`.
+
+    Args:
+        modules (int, optional): Number of modules K, from 2 to ``hidden``. (default: 4)
+        hidden (int, optional): Number of hidden units. (default: 128)
+        steps (int, optional): Synchronous updates. (default: 6)
+        epochs (int, optional): Passes over the data until the cut. (default: 60)
+        finetune_epochs (int, optional): Passes after the cut. (default: 20)
+        ncut (float, optional): Coefficient of the normalized cut. (default: 1.0)
+        balance (float, optional): Coefficient of the balance. (default: 3.0)
+        seed (int, optional): Of everything random. (default: 0)
+        device (str, optional): Where to compute, e.g. ``"cpu"`` or ``"cuda"``. (default: ``"cpu"``)
+
+    Raises:
+        TypeError: If a setting has the wrong type.
+        ValueError: If a setting is out of range, or the device is not available.
+    """
+
+    modules: int = 4
+    hidden: int = 128
+    steps: int = 6
+    epochs: int = 60
+    finetune_epochs: int = 20
+    ncut: float = 1.0
+    balance: float = 3.0
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        smallest = {"modules": 2, "hidden": 2, "steps": 1, "epochs": 1, "finetune_epochs": 0}
+        for name, bound in {**smallest, "seed": 0}.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                raise TypeError(f"Expected {name} to be an int (got {value!r}).")
+            if value < bound:
+                raise ValueError(f"Expected {name} >= {bound} (got {value}).")
+        if self.modules > self.hidden:
+            raise ValueError(
+                f"Expected modules <= hidden, a unit per module at least (got {self.modules} >"
+                f" {self.hidden}). Lower modules or raise hidden."
+            )
+        for name in ("ncut", "balance"):
+            value = getattr(self, name)
+            if not 0 <= value < float("inf"):
+                raise ValueError(f"Expected a finite {name} >= 0 (got {value}).")
+        _check_device(self.device)
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.zeros(0, device=device)
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(
+            f"Expected an available device, such as 'cpu' (got {device!r}: {reason})."
+        ) from None

@@ -1,0 +1,248 @@
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pyg_modules.graph import UnitGraph
+from pyg_modules.modules import Independence, check_independence, cut
+from pyg_modules.nn import SynchronousGraph
+from pyg_modules.partition import (
+    PartitionRegularizer,
+    cut_fraction,
+    module_sizes,
+    normalized_cut,
+)
+from pyg_modules.solve import Unrolled
+from pyg_modules.train.baselines import mlp_of_size, random_balanced_labels
+from pyg_modules.train.config import ExperimentConfig
+from pyg_modules.train.datasets import Dataset
+from pyg_modules.train.fit import Penalty, accuracy, fit
+from pyg_modules.train.progress import NoProgress, Progress
+from pyg_modules.train.seeding import seeded
+from pyg_modules.train.versions import versions
+
+#: The rows of the result, in the order of the table, and what they mean.
+MODELS = {
+    "mlp": "MLP with one hidden layer and as many parameters",
+    "free": "unit graph, no regularizer",
+    "regularized": "unit graph, organised by the regularizer",
+    "cut": "the same, edges between modules removed",
+    "finetuned": "the same, trained on after the cut",
+    "random_modules": "random balanced modules, trained from scratch",
+}
+
+# The schedule of the regularizer, in progress of the training until the cut: learn first, then
+# organise, since a partition forced before there is structure is arbitrary.
+_FREE_UNTIL = 0.2
+_FULL_FROM = 0.5
+
+_FINETUNE_LEARNING_RATE = 1e-3
+_ASSIGNMENT_STEPS = 300
+_INDEPENDENCE_SAMPLES = 4
+
+
+@dataclass(frozen=True)
+class ExperimentResult:
+    """What :func:`run_experiment` made and measured.
+
+    Args:
+        dataset (str): Name of the data set.
+        config (ExperimentConfig): The settings.
+        free (SynchronousGraph): The unit graph trained without a regularizer.
+        free_labels (LongTensor): The best balanced modules found in it, ``[N]``.
+        regularized (SynchronousGraph): The unit graph trained with the regularizer.
+        finetuned (SynchronousGraph): The same, cut and trained on.
+        labels (LongTensor): The learned modules, ``[N]``.
+        test_accuracy (dict): Accuracy on the test data by model, see :data:`MODELS`.
+        num_parameters (dict): Number of parameters by model.
+        normalized_cut (dict): Normalized cut of ``free``, ``regularized`` and ``cut``.
+        cut_fraction (float): Share of the weight magnitude of ``regularized`` that is cut.
+        module_sizes (list of int): Units per module.
+        independence (Independence): The proof that the modules of ``finetuned`` are independent.
+        seconds (float): Duration of the run.
+    """
+
+    dataset: str
+    config: ExperimentConfig
+    free: SynchronousGraph
+    free_labels: Tensor
+    regularized: SynchronousGraph
+    finetuned: SynchronousGraph
+    labels: Tensor
+    test_accuracy: dict[str, float]
+    num_parameters: dict[str, int]
+    normalized_cut: dict[str, float]
+    cut_fraction: float
+    module_sizes: list[int]
+    independence: Independence
+    seconds: float
+
+    def metrics(self) -> dict[str, Any]:
+        """All figures and what is needed to get them again, ready for JSON."""
+        return {
+            "dataset": self.dataset,
+            "test_accuracy": self.test_accuracy,
+            "num_parameters": self.num_parameters,
+            "normalized_cut": self.normalized_cut,
+            "cut_fraction": self.cut_fraction,
+            "module_sizes": self.module_sizes,
+            "independence": asdict(self.independence),
+            "config": asdict(self.config),
+            "seed": self.config.seed,
+            "num_threads": torch.get_num_threads(),
+            "versions": versions(),
+            "seconds": self.seconds,
+        }
+
+
+def run_experiment(
+    data: Dataset, config: ExperimentConfig, progress: Progress | None = None
+) -> ExperimentResult:
+    """Organise a unit graph into modules, cut it, and compare it with what it must not lose to.
+
+    All networks see the data equally often: ``config.epochs + config.finetune_epochs`` times; the
+    regularized one is cut in between.
+
+    Args:
+        data (Dataset): The task.
+        config (ExperimentConfig): The settings.
+        progress (Progress, optional): Shown the training as it goes. (default: nothing)
+
+    Returns:
+        ExperimentResult: The networks, the modules and the figures.
+
+    Raises:
+        RuntimeError: If the modules turn out not to be independent.
+    """
+    started = time.perf_counter()
+    data = data.to(config.device)
+    bench = _Bench(data, config, progress or NoProgress())
+    all_epochs = config.epochs + config.finetune_epochs
+
+    free = _new_layer(data, config)
+    with seeded(config.seed):
+        mlp = mlp_of_size(_num_parameters(free), data.num_features, data.num_classes)
+        mlp.to(config.device)
+    bench.train("mlp", mlp, all_epochs)
+    bench.train("free", free, all_epochs)
+
+    regularized = _new_layer(data, config)
+    regularizer = _new_regularizer(regularized, config)
+    bench.train(
+        "regularized",
+        regularized,
+        config.epochs,
+        penalty=_scheduled(regularizer),
+        penalty_parameters=regularizer.parameters(),
+    )
+    labels = regularizer.labels().cpu()
+    bench.measure("cut", cut(regularized, labels))
+    finetuned = cut(regularized, labels)
+    bench.train(
+        "finetuned", finetuned, config.finetune_epochs, learning_rate=_FINETUNE_LEARNING_RATE
+    )
+
+    with seeded(config.seed):
+        random_labels = random_balanced_labels(free.graph, config.modules)
+        random_modules = cut(_new_layer(data, config), random_labels)
+        random_modules.reset_parameters()
+    bench.train("random_modules", random_modules, all_epochs)
+
+    free_labels = _balanced_labels_of(free, config)
+    return ExperimentResult(
+        dataset=data.name,
+        config=config,
+        free=free,
+        free_labels=free_labels,
+        regularized=regularized,
+        finetuned=finetuned,
+        labels=labels,
+        test_accuracy=bench.test_accuracy,
+        num_parameters=bench.num_parameters,
+        normalized_cut={
+            "free": normalized_cut(free.graph.edge_index, free.weight, free_labels),
+            "regularized": normalized_cut(regularized.graph.edge_index, regularized.weight, labels),
+            "cut": normalized_cut(finetuned.graph.edge_index, finetuned.weight, labels),
+        },
+        cut_fraction=cut_fraction(regularized.graph.edge_index, regularized.weight, labels),
+        module_sizes=module_sizes(labels),
+        independence=check_independence(
+            finetuned, data.test_x[:_INDEPENDENCE_SAMPLES], steps=config.steps
+        ),
+        seconds=time.perf_counter() - started,
+    )
+
+
+class _Bench:
+    """Trains and measures all models in the same way."""
+
+    def __init__(self, data: Dataset, config: ExperimentConfig, progress: Progress) -> None:
+        self.data = data
+        self.config = config
+        self.progress = progress
+        self.test_accuracy: dict[str, float] = {}
+        self.num_parameters: dict[str, int] = {}
+
+    def train(self, name: str, model: nn.Module, epochs: int, **kwargs: Any) -> None:
+        with self.progress.phase(MODELS[name], epochs) as on_epoch:
+            fit(
+                model,
+                self.data,
+                epochs=epochs,
+                seed=self.config.seed,
+                on_epoch=on_epoch,
+                **kwargs,
+            )
+        self.measure(name, model)
+
+    def measure(self, name: str, model: nn.Module) -> None:
+        self.test_accuracy[name] = accuracy(model, self.data.test_x, self.data.test_y)
+        self.num_parameters[name] = _num_parameters(model)
+
+
+def _new_layer(data: Dataset, config: ExperimentConfig) -> SynchronousGraph:
+    """The layer that every unit graph of a run starts from, with the same weights each time."""
+    graph = UnitGraph.complete(data.num_features, config.hidden, data.num_classes)
+    with seeded(config.seed):
+        return SynchronousGraph(graph, Unrolled(config.steps), device=config.device)
+
+
+def _new_regularizer(layer: SynchronousGraph, config: ExperimentConfig) -> PartitionRegularizer:
+    with seeded(config.seed):
+        return PartitionRegularizer(
+            layer, config.modules, ncut=config.ncut, balance=config.balance
+        )
+
+
+def _scheduled(regularizer: PartitionRegularizer) -> Penalty:
+    """The terms of the regularizer, off until the free phase is over, then ramped up."""
+    coefficients = {"ncut": regularizer.ncut, "balance": regularizer.balance}
+
+    def penalty(progress: float) -> dict[str, tuple[float, Tensor]]:
+        ramp = (progress - _FREE_UNTIL) / (_FULL_FROM - _FREE_UNTIL)
+        if ramp <= 0:
+            return {}
+        losses = regularizer.losses()
+        return {name: (min(ramp, 1.0) * coefficients[name], losses[name]) for name in losses}
+
+    return penalty
+
+
+def _balanced_labels_of(layer: SynchronousGraph, config: ExperimentConfig) -> Tensor:
+    """Balanced modules of a trained layer: the regularizer fitted to its weights as they are."""
+    regularizer = _new_regularizer(copy.deepcopy(layer).requires_grad_(False), config)
+    optimizer = torch.optim.Adam(regularizer.parameters(), lr=0.05)
+    for _ in range(_ASSIGNMENT_STEPS):
+        optimizer.zero_grad()
+        regularizer().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return regularizer.labels().cpu()
+
+
+def _num_parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
