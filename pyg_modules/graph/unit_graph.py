@@ -38,6 +38,8 @@ class UnitGraph:
             repeats an edge, or if the counts do not fit together.
 
     Example:
+        >>> import torch
+        >>> from pyg_modules import UnitGraph
         >>> graph = UnitGraph(torch.tensor([[0, 1, 2, 2], [1, 2, 1, 3]]), 4, 1, 1)
         >>> graph
         UnitGraph(num_inputs=1, num_hidden=2, num_outputs=1, num_edges=4)

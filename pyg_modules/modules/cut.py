@@ -38,7 +38,7 @@ def cut(layer: SynchronousGraph, labels: Tensor) -> SynchronousGraph:
             f"Expected every hidden unit in a module (got {SHARED} for unit {unit}). A hidden unit"
             f" that modules share would connect them; give it to one of them."
         )
-    kept = _is_kept(graph, labels)
+    kept = stays_independent(graph, labels)
     modular = SynchronousGraph(
         UnitGraph(graph.edge_index[:, kept], graph.num_units, graph.num_inputs, graph.num_outputs),
         layer.solver,
@@ -54,7 +54,8 @@ def cut(layer: SynchronousGraph, labels: Tensor) -> SynchronousGraph:
     return modular.train(layer.training)
 
 
-def _is_kept(graph: UnitGraph, labels: Tensor) -> Tensor:
+def stays_independent(graph: UnitGraph, labels: Tensor) -> Tensor:
+    """Which edges carry no state from one module into another, ``[E]``."""
     source_id = graph.edge_index[0]
     source, target = labels[graph.edge_index]
     return (

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_modules.graph import UnitGraph
+from pyg_modules.modules.cut import stays_independent
 from pyg_modules.nn import SynchronousGraph
 from pyg_modules.partition.labels import SHARED, check_labels
 
@@ -26,7 +27,7 @@ def split(layer: SynchronousGraph) -> nn.ModuleList:
         torch.nn.ModuleList: One :class:`SynchronousGraph` per module, with copies of the weights.
 
     Raises:
-        ValueError: If ``layer`` was not made by :func:`cut`.
+        ValueError: If ``layer`` was not made by :func:`cut`, or has edges between modules.
     """
     if layer.labels is None:
         raise ValueError(
@@ -34,6 +35,11 @@ def split(layer: SynchronousGraph) -> nn.ModuleList:
         )
     labels = layer.labels.cpu()
     num_modules = check_labels(labels, layer.graph.num_units)
+    if not bool(stays_independent(layer.graph, labels).all()):
+        raise ValueError(
+            "Expected no edge between modules (got a layer with some). Cut it again:"
+            " cut(layer, layer.labels)."
+        )
     return nn.ModuleList(_part(layer, labels, module) for module in range(num_modules))
 
 

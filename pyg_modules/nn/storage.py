@@ -42,10 +42,12 @@ def save_layer(layer: SynchronousGraph, folder: str | os.PathLike[str]) -> None:
     }
     if layer.labels is not None:
         tensors["labels"] = layer.labels
-    save_file = _safetensors().save_file
+    content: bytes = _safetensors().save(
+        {name: value.cpu().contiguous() for name, value in tensors.items()}
+    )
     with staged_folder(folder) as stage:
         write_json(stage / _CONFIG, config)
-        save_file({name: value.contiguous() for name, value in tensors.items()}, stage / _TENSORS)
+        (stage / _TENSORS).write_bytes(content)
 
 
 def load_layer(cls: type[SynchronousGraph], folder: str | os.PathLike[str]) -> SynchronousGraph:

@@ -55,6 +55,8 @@ class SynchronousGraph(MessagePassing):
     A NaN in the input spreads as it does through :class:`torch.nn.Linear`; it is not searched for.
 
     Example:
+        >>> import torch
+        >>> from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
         >>> layer = SynchronousGraph(UnitGraph.complete(64, 128, 10), Unrolled(steps=6))
         >>> layer(torch.rand(32, 64)).shape
         torch.Size([32, 10])

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from pyg_modules.ops.edge_block import EdgeBlock
 from pyg_modules.ops.operator import EdgeOperator
@@ -82,8 +81,12 @@ class _CSRMatmul(torch.autograd.Function):
         return pattern.matrix(values) @ state.contiguous()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # That is, with create_graph=True.
+            raise RuntimeError(
+                "Expected a first derivative (got create_graph=True): the backend 'sparse' has no"
+                " second derivatives. Use backend='scatter'."
+            )
         transposed_values, state = ctx.saved_tensors
         grad = grad.contiguous()
         grad_values = grad_state = None

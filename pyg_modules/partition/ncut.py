@@ -28,7 +28,7 @@ def ncut_loss(edge_index: Tensor, edge_weight: Tensor, assignment: Tensor) -> Te
         Tensor: A scalar in [0, 1].
 
     Raises:
-        ValueError: If the shapes do not fit together.
+        ValueError: If the shapes or the unit ids do not fit together.
     """
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         raise ValueError(f"Expected edge_index of shape [2, E] (got {list(edge_index.shape)}).")
@@ -38,21 +38,38 @@ def ncut_loss(edge_index: Tensor, edge_weight: Tensor, assignment: Tensor) -> Te
             f" {list(edge_weight.shape)})."
         )
     check_assignment(assignment)
-    members = torch.ones(assignment.size(0), dtype=torch.bool, device=edge_index.device)
+    num_units = assignment.size(0)
+    if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_units:
+        raise ValueError(
+            f"Expected unit ids in [0, {num_units}), one row of assignment per unit (got"
+            f" {int(edge_index.min())} to {int(edge_index.max())})."
+        )
+    members = torch.ones(num_units, dtype=torch.bool, device=edge_index.device)
     operator = SparseOperator(EdgeBlock.among(edge_index, members))
     return ncut_of(operator, edge_weight.abs(), assignment)
 
 
-def ncut_of(operator: EdgeOperator, magnitude: Tensor, assignment: Tensor) -> Tensor:
-    """The loss of :func:`ncut_loss` on the edges of ``operator``, with ``magnitude`` [E] = |w|."""
+def ncut_of(
+    operator: EdgeOperator, magnitude: Tensor, assignment: Tensor, *, fixed_volume: bool = False
+) -> Tensor:
+    """The loss of :func:`ncut_loss` on the edges of ``operator``.
+
+    Args:
+        operator (EdgeOperator): The edges, among the units that are partitioned.
+        magnitude (Tensor): Magnitudes of the weights of all edges of the graph, ``[E]``.
+        assignment (Tensor): Soft assignment, ``[N, K]``.
+        fixed_volume (bool, optional): Whether the gradient in ``magnitude`` takes the volumes in
+            the denominators as constants. The value is the same. (default: ``False``)
+    """
     weighted_sum = operator.bind(magnitude)
     # With W the magnitudes, A = (W + W^T) / 2, so S_k^T A S_k = S_k^T W S_k.
     association = (assignment * weighted_sum(assignment)).sum(dim=0)
     volume = assignment.T @ strength(operator, magnitude)
-    has_volume = volume > 0
+    scale = assignment.T @ strength(operator, magnitude.detach()) if fixed_volume else volume
+    has_volume = scale > 0
     # Dividing by 1 where there is no volume keeps the gradient finite as well.
-    within = association / torch.where(has_volume, volume, 1.0)
-    return 1 - torch.where(has_volume, within, 0.0).mean()
+    crossing = (volume - association) / torch.where(has_volume, scale, 1.0)
+    return torch.where(has_volume, crossing, 1.0).mean()
 
 
 def strength(operator: EdgeOperator, magnitude: Tensor) -> Tensor:

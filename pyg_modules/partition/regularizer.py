@@ -20,6 +20,10 @@ class PartitionRegularizer(nn.Module):
         \lambda_{\mathrm{ncut}} \, \mathrm{ncut}(S) +
         \lambda_{\mathrm{balance}} \, \mathrm{balance}(S), \qquad S = \mathrm{softmax}(\Theta)
 
+    In the gradient of the weights the volumes, the denominators of the cut, are constants: weights
+    between modules shrink, and weights within are left to the task. Else the penalty could be
+    lowered by inflating weights inside modules, best those of units that do nothing for the task.
+
     The logits :math:`\Theta` are parameters of this module: give both ``layer.parameters()`` and
     ``regularizer.parameters()`` to the optimizer, and no weight decay to the latter.
 
@@ -40,6 +44,7 @@ class PartitionRegularizer(nn.Module):
         ValueError: If ``num_modules``, a coefficient or ``scope`` is out of range.
 
     Example:
+        >>> from pyg_modules import PartitionRegularizer, SynchronousGraph, UnitGraph
         >>> layer = SynchronousGraph(UnitGraph.complete(64, 128, 10))
         >>> regularizer = PartitionRegularizer(layer, num_modules=4)
         >>> sorted(regularizer.losses())
@@ -100,7 +105,7 @@ class PartitionRegularizer(nn.Module):
         assignment = self.assignment()
         magnitude = self.layer.weight.abs()
         return {
-            "ncut": ncut_of(self._operator(), magnitude, assignment),
+            "ncut": ncut_of(self._operator(), magnitude, assignment, fixed_volume=True),
             "balance": balance_loss(assignment),
         }
 

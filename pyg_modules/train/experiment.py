@@ -41,7 +41,6 @@ MODELS = {
 _FREE_UNTIL = 0.2
 _FULL_FROM = 0.5
 
-_FINETUNE_LEARNING_RATE = 1e-3
 _ASSIGNMENT_STEPS = 300
 _INDEPENDENCE_SAMPLES = 4
 
@@ -143,9 +142,7 @@ def run_experiment(
     labels = regularizer.labels().cpu()
     bench.measure("cut", cut(regularized, labels))
     finetuned = cut(regularized, labels)
-    bench.train(
-        "finetuned", finetuned, config.finetune_epochs, learning_rate=_FINETUNE_LEARNING_RATE
-    )
+    bench.train("finetuned", finetuned, config.finetune_epochs)
 
     with seeded(config.seed):
         random_labels = random_balanced_labels(free.graph, config.modules)

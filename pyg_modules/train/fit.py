@@ -22,7 +22,7 @@ def fit(
     epochs: int,
     seed: int,
     learning_rate: float = 3e-3,
-    weight_decay: float = 0.01,
+    weight_decay: float = 0.1,
     batch_size: int = 64,
     penalty: Penalty | None = None,
     penalty_parameters: Iterable[nn.Parameter] = (),
@@ -37,7 +37,7 @@ def fit(
         epochs (int): Passes over the training data.
         seed (int): Of the order of the samples.
         learning_rate (float, optional): Largest learning rate. (default: 3e-3)
-        weight_decay (float, optional): Decoupled weight decay of the model. (default: 0.01)
+        weight_decay (float, optional): Decoupled weight decay of the model. (default: 0.1)
         batch_size (int, optional): Samples per step. (default: 64)
         penalty (Callable, optional): Further terms of the loss, given the progress in [0, 1].
         penalty_parameters (iterable, optional): Parameters of the penalty; they have a learning

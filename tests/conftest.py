@@ -1,0 +1,5 @@
+from hypothesis import settings
+
+# Reproducible, and no timing in tests: the same examples on every run, however long they take.
+settings.register_profile("pyg_modules", derandomize=True, deadline=None, max_examples=50)
+settings.load_profile("pyg_modules")

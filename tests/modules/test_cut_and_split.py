@@ -1,0 +1,131 @@
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut, split
+from tests.strategies import generator, layers, normal, seeds
+
+
+@st.composite
+def layers_with_labels(draw, scope):
+    """Layers with feedback, direct edges and self-loops, and random labels without gaps."""
+    layer = draw(layers(min_hidden=2, min_outputs=1))
+    graph = layer.graph
+    labels = torch.randint(
+        draw(st.integers(1, 3)), (graph.num_units,), generator=generator(draw(seeds))
+    )
+    if scope == "hidden":
+        labels[: graph.hidden.start] = -1
+        labels[graph.hidden.stop :] = -1
+    found = labels[labels >= 0].unique()
+    assume(torch.equal(found, torch.arange(len(found))))
+    return layer, labels
+
+
+@pytest.mark.parametrize("scope", ["hidden", "all"])
+@given(st.data())
+def test_cut_removes_exactly_the_edges_between_modules(scope, data):
+    layer, labels = data.draw(layers_with_labels(scope))
+    graph = layer.graph
+    modular = cut(layer, labels)
+    kept = []
+    for edge, (source, target) in enumerate(graph.edge_index.T.tolist()):
+        a, b = labels[source].item(), labels[target].item()
+        crossing = a != b and a >= 0 and b >= 0
+        feedback = a == -1 and source >= graph.num_inputs and b >= 0
+        if not crossing and not feedback:
+            kept.append(edge)
+    assert torch.equal(modular.graph.edge_index, graph.edge_index[:, kept])
+    assert torch.equal(modular.weight, layer.weight[kept])
+    assert torch.equal(modular.bias, layer.bias)
+    assert (modular.solver, modular.activation) == (layer.solver, layer.activation)
+    assert torch.equal(modular.labels, labels)
+
+
+@given(layers_with_labels("hidden"))
+def test_cutting_is_setting_the_crossing_weights_to_zero(layer_and_labels):
+    layer, labels = layer_and_labels
+    modular = cut(layer, labels)
+    kept = {tuple(edge) for edge in modular.graph.edge_index.T.tolist()}
+    masked = SynchronousGraph(layer.graph, layer.solver, layer.activation, dtype=torch.float64)
+    masked.load_state_dict(layer.state_dict())
+    with torch.no_grad():
+        for edge, pair in enumerate(layer.graph.edge_index.T.tolist()):
+            if tuple(pair) not in kept:
+                masked.weight[edge] = 0
+    x = normal(3, layer.graph.num_inputs)
+    torch.testing.assert_close(modular(x), masked(x), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("scope", ["hidden", "all"])
+@given(st.data())
+def test_the_parts_add_up_to_the_cut_layer(scope, data):
+    modular = cut(*data.draw(layers_with_labels(scope)))
+    parts = split(modular)
+    assert len(parts) == int(modular.labels.max()) + 1
+    x = normal(3, modular.graph.num_inputs)
+    total = sum(part(x) for part in parts)
+    torch.testing.assert_close(total, modular(x), rtol=1e-10, atol=1e-10)
+
+
+def test_the_parts_add_up_in_their_gradients_too():
+    layer = SynchronousGraph(UnitGraph.complete(3, 6, 2), Unrolled(3), "tanh", dtype=torch.float64)
+    modular = cut(layer, torch.tensor([-1] * 3 + [0, 1, 2, 0, 1, 2] + [-1] * 2))
+    parts = split(modular)
+    x = normal(4, 3).requires_grad_()
+    (expected,) = torch.autograd.grad(modular(x).square().sum(), x)
+    (total,) = torch.autograd.grad(sum(part(x) for part in parts).square().sum(), x)
+    torch.testing.assert_close(total, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_parts_have_the_hidden_units_of_one_module_and_copies_of_their_weights():
+    layer = SynchronousGraph(UnitGraph.complete(2, 5, 1), Unrolled(2), "tanh", backend="scatter")
+    modular = cut(layer, torch.tensor([-1, -1, 0, 1, 0, 1, 1, -1]))
+    parts = split(modular)
+    assert [part.graph.num_hidden for part in parts] == [2, 3]
+    assert [part.graph.num_inputs for part in parts] == [2, 2]
+    for part in parts:
+        assert (part.solver, part.activation, part.backend) == (Unrolled(2), "tanh", "scatter")
+    # Complete again: input, recurrent and output edges of 2 and of 3 hidden units.
+    assert [part.graph.num_edges for part in parts] == [4 + 4 + 2, 6 + 9 + 3]
+    assert sum(part.graph.num_edges for part in parts) == modular.graph.num_edges
+    before = modular.weight.clone()
+    with torch.no_grad():
+        parts[0].weight.zero_()
+    assert torch.equal(modular.weight, before)
+    # The first part alone has the bias of the shared output.
+    assert parts[0].bias[-1] == modular.bias[-1]
+    assert parts[1].bias[-1] == 0
+
+
+def test_cut_leaves_the_layer_and_its_mode_alone():
+    layer = SynchronousGraph(UnitGraph.complete(2, 4, 1)).eval()
+    before = layer.weight.clone()
+    modular = cut(layer, torch.tensor([-1, -1, 0, 1, 0, 1, -1]))
+    assert not modular.training
+    assert layer.labels is None
+    with torch.no_grad():
+        modular.weight.zero_()
+    assert torch.equal(layer.weight, before)
+
+
+def test_bad_labels_are_refused():
+    layer = SynchronousGraph(UnitGraph.complete(2, 4, 1))
+    with pytest.raises(ValueError, match=r"\[7\], one per unit"):
+        cut(layer, torch.tensor([0, 1, 0, 1]))
+    with pytest.raises(ValueError, match=r"modules \[0, 2\]"):
+        cut(layer, torch.tensor([-1, -1, 0, 2, 0, 2, -1]))
+    with pytest.raises(ValueError, match=r"every hidden unit in a module \(got -1 for unit 4\)"):
+        cut(layer, torch.tensor([-1, -1, 0, 1, -1, 1, -1]))
+    with pytest.raises(ValueError, match=r"made by cut\(layer, labels\)"):
+        split(layer)
+
+
+def test_a_layer_whose_labels_were_changed_is_not_split():
+    modular = cut(
+        SynchronousGraph(UnitGraph.complete(2, 4, 1)), torch.tensor([-1, -1, 0, 1, 0, 1, -1])
+    )
+    modular.labels = torch.tensor([-1, -1, 0, 0, 1, 1, -1])
+    with pytest.raises(ValueError, match=r"no edge between modules.*Cut it again"):
+        split(modular)

@@ -1,0 +1,116 @@
+import json
+
+import pytest
+import torch
+from hypothesis import given, settings
+
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut, split
+from tests.strategies import layers, normal
+
+
+@given(layer=layers())
+@settings(max_examples=20)
+def test_a_loaded_layer_is_the_saved_one(tmp_path_factory, layer):
+    tmp_path = tmp_path_factory.mktemp("saved")
+    layer.save(tmp_path)
+    loaded = SynchronousGraph.load(tmp_path)
+    assert loaded.graph == layer.graph
+    assert (loaded.solver, loaded.activation) == (layer.solver, layer.activation)
+    x = normal(2, layer.graph.num_inputs)
+    assert torch.equal(loaded(x), layer(x))
+    assert loaded.labels is None
+
+
+def test_a_cut_layer_can_be_split_after_loading(tmp_path):
+    layer = SynchronousGraph(UnitGraph.complete(2, 4, 1), Unrolled(2), "tanh")
+    modular = cut(layer, torch.tensor([-1, -1, 0, 1, 0, 1, -1]))
+    modular.save(tmp_path)
+    loaded = SynchronousGraph.load(tmp_path)
+    assert torch.equal(loaded.labels, modular.labels)
+    assert len(split(loaded)) == 2
+
+
+def test_saving_replaces_files_and_leaves_others_and_nothing_else(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    for hidden in (3, 4):
+        SynchronousGraph(UnitGraph.complete(2, hidden, 1)).save(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "notes.txt",
+        "config.json",
+        "model.safetensors",
+    }
+    assert SynchronousGraph.load(tmp_path).graph.num_hidden == 4
+
+
+def test_a_new_folder_is_made(tmp_path):
+    SynchronousGraph(UnitGraph.complete(2, 3, 1)).save(tmp_path / "a" / "b")
+    assert SynchronousGraph.load(tmp_path / "a" / "b").graph.num_hidden == 3
+
+
+def test_a_file_in_the_way_is_refused_and_kept(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("mine")
+    for folder in (path, path / "below"):
+        with pytest.raises(ValueError, match=r"a folder \(got the file"):
+            SynchronousGraph(UnitGraph.complete(2, 3, 1)).save(folder)
+    assert path.read_text() == "mine"
+
+
+@pytest.fixture
+def saved(tmp_path):
+    SynchronousGraph(UnitGraph.complete(2, 3, 1)).save(tmp_path)
+    return tmp_path
+
+
+def edit_config(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def refused(folder, message):
+    with pytest.raises(ValueError, match=message):
+        SynchronousGraph.load(folder)
+
+
+def test_missing_folders_and_files_are_named(saved):
+    refused(saved / "other", r"folder of a saved model.*not there.*layer.save")
+    refused(saved / "config.json", r"a file")
+    (saved / "model.safetensors").unlink()
+    refused(saved, r"complete file .*model.safetensors.*missing or truncated")
+    (saved / "config.json").unlink()
+    refused(saved, r"complete file .*config.json")
+
+
+def test_truncated_files_are_named(saved):
+    tensors = saved / "model.safetensors"
+    content = tensors.read_bytes()
+    for length in (0, 4, 100, len(content) - 1):
+        tensors.write_bytes(content[:length])
+        refused(saved, r"complete file .*model.safetensors")
+    tensors.write_bytes(content)
+    config = (saved / "config.json").read_text()
+    (saved / "config.json").write_text(config[:20])
+    refused(saved, r"complete file .*config.json")
+
+
+def test_other_versions_are_named(saved):
+    edit_config(saved, format_version=2)
+    refused(saved, r"format_version 1 .*got 2.*save it again")
+    (saved / "config.json").write_text("[]")
+    refused(saved, r"format_version 1 .*got None")
+
+
+def test_files_of_two_models_are_noticed(saved, tmp_path_factory):
+    other = tmp_path_factory.mktemp("other")
+    SynchronousGraph(UnitGraph.complete(2, 4, 1)).save(other)
+    (saved / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
+    refused(saved, r"of one model")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"num_edges": 3}, {"num_units": "6"}, {"solver": {"name": "magic"}}, {"activation": "step"}],
+)
+def test_damaged_configurations_are_refused(saved, change):
+    edit_config(saved, **change)
+    refused(saved, r"config.json and model.safetensors of one model")

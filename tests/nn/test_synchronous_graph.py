@@ -1,0 +1,230 @@
+import copy
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.autograd import gradcheck
+from torch_geometric.nn import GINConv, MessagePassing
+
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
+from tests.strategies import layers, normal, seeds, unit_graphs
+
+ACTIVATION = {"tanh": torch.tanh, "gelu": nn.functional.gelu, "identity": lambda z: z}
+
+
+def dense_states(layer: SynchronousGraph, x: torch.Tensor) -> torch.Tensor:
+    """The definition in design and docstring, unit by unit, on a dense matrix."""
+    graph = layer.graph
+    matrix = torch.zeros(graph.num_units, graph.num_units, dtype=x.dtype)
+    matrix = matrix.index_put((graph.edge_index[1], graph.edge_index[0]), layer.weight)
+    bias = torch.cat([torch.zeros(graph.num_inputs, dtype=x.dtype), layer.bias])
+    state = torch.cat([x, torch.zeros(len(x), graph.num_units - graph.num_inputs).to(x)], dim=1)
+    first, last = graph.hidden.start, graph.hidden.stop
+
+    def update(state):
+        sums = state @ matrix.T + bias
+        activated = ACTIVATION[layer.activation](sums[:, first:last])
+        return torch.cat([x, activated, sums[:, last:]], dim=1)
+
+    for _ in range(layer.solver.steps):
+        state = update(state)
+    return torch.cat([state[:, :last], update(state)[:, last:]], dim=1)
+
+
+@given(layers(), st.integers(0, 3), st.sampled_from(["sparse", "scatter"]))
+def test_forward_and_states_equal_the_definition(layer, batch, backend):
+    layer.backend = backend
+    x = normal(batch, layer.graph.num_inputs)
+    expected = dense_states(layer, x)
+    torch.testing.assert_close(layer.states(x), expected, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(
+        layer(x), expected[:, layer.graph.outputs.start :], rtol=1e-10, atol=1e-10
+    )
+
+
+@given(layers(min_outputs=1), seeds)
+def test_backends_agree_with_all_gradients(layer, seed):
+    x = normal(3, layer.graph.num_inputs, seed=seed)
+    results = []
+    for backend in ("sparse", "scatter"):
+        layer.backend = backend
+        inputs = x.clone().requires_grad_()
+        outputs = layer(inputs)
+        gradients = torch.autograd.grad(
+            outputs.square().sum(), [inputs, layer.weight, layer.bias], materialize_grads=True
+        )
+        results.append((outputs, *gradients))
+    torch.testing.assert_close(*results, rtol=1e-10, atol=1e-10)
+
+
+@given(layers(min_hidden=1, min_outputs=1))
+def test_gradients_are_those_of_finite_differences(layer):
+    def function(x, weight, bias):
+        parameters = {"weight": weight, "bias": bias}
+        return torch.func.functional_call(layer, parameters, (x,))
+
+    x = normal(2, layer.graph.num_inputs).requires_grad_()
+    assert gradcheck(function, (x, layer.weight, layer.bias))
+
+
+@given(layers())
+def test_message_passing_steps_reach_the_same_states(layer):
+    x = normal(2, layer.graph.num_inputs)
+    hidden_end = layer.graph.outputs.start
+    states = torch.cat([x, normal(2, layer.graph.num_units - layer.graph.num_inputs) * 0], dim=1)
+    for _ in range(layer.solver.steps):
+        states = layer.step(states)
+    expected = layer.states(x)
+    torch.testing.assert_close(states[:, :hidden_end], expected[:, :hidden_end])
+    torch.testing.assert_close(layer.step(states)[:, hidden_end:], expected[:, hidden_end:])
+
+
+def test_it_is_a_message_passing_whose_messages_can_be_hooked():
+    layer = SynchronousGraph(UnitGraph.complete(2, 3, 1))
+    assert isinstance(layer, MessagePassing)
+    seen = []
+    layer.register_message_forward_hook(lambda _layer, _inputs, output: seen.append(output.shape))
+    layer.step(torch.zeros(5, 6))
+    assert seen == [(layer.graph.num_edges, 5)]
+
+
+def test_leading_dimensions_and_strides_do_not_matter():
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2), dtype=torch.float64)
+    x = normal(3, 5, 2).transpose(0, 2)
+    assert not x.is_contiguous()
+    outputs = layer(x)
+    assert outputs.shape == (2, 5, 2)
+    torch.testing.assert_close(outputs[1, 2], layer(x[1, 2]))
+    assert layer.states(x).shape == (2, 5, 9)
+    assert layer(x[:0]).shape == (0, 5, 2)
+
+
+def test_initial_weights_are_scaled_by_the_in_degree():
+    # The hidden units have in-degree 64 + 128, the outputs 128.
+    layer = SynchronousGraph(UnitGraph.complete(64, 128, 10))
+    layer.reset_parameters(torch.Generator().manual_seed(0))
+    into_output = layer.graph.edge_index[1] >= 192
+    for weights, degree in ((layer.weight[~into_output], 192), (layer.weight[into_output], 128)):
+        bound = degree**-0.5
+        assert weights.abs().max() <= bound
+        assert abs(weights.std() / (bound / 3**0.5) - 1) < 0.05
+    again = SynchronousGraph(layer.graph)
+    again.reset_parameters(torch.Generator().manual_seed(0))
+    assert torch.equal(again.weight, layer.weight)
+    assert torch.equal(again.bias, layer.bias)
+
+
+def test_parameters_are_weight_and_bias_alone():
+    layer = SynchronousGraph(UnitGraph.complete(2, 3, 1))
+    assert {name: tuple(p.shape) for name, p in layer.named_parameters()} == {
+        "weight": (18,),
+        "bias": (4,),
+    }
+    assert set(layer.state_dict()) == {"weight", "bias"}
+
+
+def test_state_dict_and_deepcopy_give_the_same_function():
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2))
+    x = torch.rand(5, 3)
+    other = SynchronousGraph(layer.graph, backend="scatter")
+    other.load_state_dict(layer.state_dict())
+    torch.testing.assert_close(other(x), layer(x))
+    copied = copy.deepcopy(layer)
+    assert torch.equal(copied(x), layer(x))
+    with torch.no_grad():
+        copied.weight.zero_()
+    assert not torch.equal(copied(x), layer(x))
+
+
+def test_two_layers_share_the_index_structures_of_one_graph():
+    graph = UnitGraph.complete(3, 4, 2)
+    first, second = SynchronousGraph(graph), SynchronousGraph(graph)
+    first(torch.rand(1, 3))
+    assert first._operators() is second._operators()
+
+
+def test_double_and_float_conversions():
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2))
+    x = torch.rand(5, 3)
+    expected = layer(x)
+    outputs = layer.double()(x.double())
+    assert outputs.dtype == torch.float64
+    torch.testing.assert_close(outputs.float(), expected)
+    assert layer.bfloat16()(x.bfloat16()).dtype == torch.bfloat16
+
+
+def test_autocast_computes_in_the_dtype_of_the_parameters():
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2))
+    x = torch.rand(5, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs = layer(x.bfloat16())
+    torch.testing.assert_close(outputs, layer(x.bfloat16().float()), rtol=0, atol=0)
+
+
+def test_it_works_as_the_network_of_a_gin_convolution():
+    convolution = GINConv(SynchronousGraph(UnitGraph.complete(3, 4, 2)), train_eps=True)
+    x, edge_index = torch.rand(4, 3), torch.tensor([[0, 1, 2], [1, 2, 3]])
+    outputs = convolution(x, edge_index)
+    outputs.sum().backward()
+    assert outputs.shape == (4, 2)
+    assert convolution.nn.weight.grad.abs().sum() > 0
+
+
+@given(unit_graphs())
+def test_repr_says_all_settings(graph):
+    layer = SynchronousGraph(graph, Unrolled(2), "tanh")
+    assert repr(layer) == (
+        f"SynchronousGraph({graph!r}, Unrolled(steps=2), activation='tanh', backend='auto')"
+    )
+
+
+LAYER = SynchronousGraph(UnitGraph.complete(3, 4, 2))
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (torch.rand(5, 4), ValueError, r"\[\*, 3\], the number of inputs.*got \[5, 4\]"),
+        (torch.tensor(1.0), ValueError, r"got \[\]"),
+        (torch.rand(5, 3).double(), TypeError, r"dtype torch.float32.*got torch.float64.*x\.to"),
+        (torch.ones(5, 3, dtype=torch.long), TypeError, r"got torch.int64"),
+        (torch.rand(5, 3, device="meta"), ValueError, r"device cpu.*got meta.*x\.to\('cpu'\)"),
+        ([[0.0, 0.0, 0.0]], TypeError, r"Tensor \(got list\)"),
+    ],
+)
+def test_bad_inputs_are_refused(x, error, message):
+    for method in (LAYER.forward, LAYER.states):
+        with pytest.raises(error, match=message):
+            method(x)
+
+
+def test_bad_states_are_refused():
+    with pytest.raises(ValueError, match=r"states of shape \[\*, 9\], the number of units"):
+        LAYER.step(torch.rand(5, 3))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"graph": "complete"}, TypeError, r"UnitGraph \(got str\).*UnitGraph.complete"),
+        ({"solver": 6}, TypeError, r"Solver \(got int\).*Unrolled\(steps=6\)"),
+        ({"activation": "step"}, ValueError, r"'relu', 'tanh'.*got 'step'"),
+        ({"activation": torch.relu}, ValueError, r"'relu', 'tanh'"),
+        ({"backend": "fast"}, ValueError, r"'auto', 'scatter', 'sparse' \(got 'fast'\)"),
+        ({"step": 4}, TypeError, r"unexpected keyword argument 'step'"),
+    ],
+)
+def test_bad_settings_are_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        SynchronousGraph(**{"graph": LAYER.graph, **arguments})
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_gives_the_numbers_of_the_cpu():
+    layer = SynchronousGraph(UnitGraph.complete(3, 40, 2), dtype=torch.float64)
+    x = normal(5, 3)
+    expected = layer(x)
+    torch.testing.assert_close(layer.cuda()(x.cuda()).cpu(), expected, rtol=1e-10, atol=1e-10)

@@ -1,0 +1,127 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.autograd import gradcheck
+
+from pyg_modules.partition import balance_loss, ncut_loss
+from tests.strategies import generator, seeds, unit_graphs
+
+
+def dense_ncut(edge_index, weight, assignment):
+    """The formula in the docstring, on a dense matrix."""
+    num_units = len(assignment)
+    matrix = torch.zeros(num_units, num_units, dtype=weight.dtype)
+    matrix[edge_index[1], edge_index[0]] = weight
+    affinity = (matrix.abs() + matrix.T.abs()) / 2
+    terms = []
+    for column in assignment.T:
+        volume = column @ affinity @ torch.ones(num_units, dtype=weight.dtype)
+        terms.append(1 - column @ affinity @ column / volume if volume > 0 else torch.tensor(1.0))
+    return torch.stack([term.double() for term in terms]).mean()
+
+
+def soft(num_units, num_modules, seed):
+    logits = torch.randn(num_units, num_modules, dtype=torch.float64, generator=generator(seed))
+    return (3 * logits).softmax(dim=-1)
+
+
+@given(unit_graphs(min_hidden=1), st.integers(1, 5), seeds)
+def test_ncut_equals_a_dense_reference(graph, num_modules, seed):
+    weight = torch.randn(graph.num_edges, dtype=torch.float64, generator=generator(seed))
+    assignment = soft(graph.num_units, num_modules, seed)
+    loss = ncut_loss(graph.edge_index, weight, assignment)
+    expected = dense_ncut(graph.edge_index, weight, assignment)
+    torch.testing.assert_close(loss, expected, rtol=0, atol=1e-10)
+    assert -1e-12 <= loss <= 1 + 1e-12
+
+
+# Directed and asymmetric: 0 -> 1 with 2, 1 -> 0 with -4, 1 -> 2 with 1, self-loop at 2 with -3.
+EDGES = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 2]])
+WEIGHT = torch.tensor([2.0, -4.0, 1.0, -3.0], dtype=torch.float64)
+
+
+def test_ncut_by_hand_at_a_hard_assignment():
+    # A = [[0, 3, 0], [3, 0, .5], [0, .5, 3]]: volumes of {0, 1} and {2}: 6.5 and 3.5; inside: 6, 3.
+    assignment = torch.tensor([[1, 0], [1, 0], [0, 1]], dtype=torch.float64)
+    expected = ((1 - 6 / 6.5) + (1 - 3 / 3.5)) / 2
+    assert ncut_loss(EDGES, WEIGHT, assignment).item() == pytest.approx(expected, abs=1e-15)
+
+
+def test_ncut_by_hand_at_a_soft_assignment():
+    # S_1 = (1/2, 1/2, 0): S A S = 3/2, S A 1 = 1/2 (3 + 3.5); S_2 = (1/2, 1/2, 1):
+    # S A S = 3/2 + 2 * 1/4 + 3 = 5, S A 1 = 3.25 + 3.5 = 6.75.
+    assignment = torch.tensor([[0.5, 0.5], [0.5, 0.5], [0, 1]], dtype=torch.float64)
+    expected = ((1 - 1.5 / 3.25) + (1 - 5 / 6.75)) / 2
+    assert ncut_loss(EDGES, WEIGHT, assignment).item() == pytest.approx(expected, abs=1e-15)
+
+
+def test_ncut_does_not_depend_on_the_scale_or_the_signs_of_the_weights():
+    assignment = soft(3, 2, seed=0)
+    loss = ncut_loss(EDGES, WEIGHT, assignment)
+    torch.testing.assert_close(ncut_loss(EDGES, -1e6 * WEIGHT, assignment), loss)
+    torch.testing.assert_close(ncut_loss(EDGES.flip(0), WEIGHT, assignment), loss)
+
+
+@given(unit_graphs(min_hidden=2), st.integers(2, 4), seeds)
+def test_ncut_gradients_are_those_of_finite_differences(graph, num_modules, seed):
+    weight = torch.randn(graph.num_edges, dtype=torch.float64, generator=generator(seed))
+    # Away from 0, where |w| has no derivative.
+    weight = (weight + 0.1 * weight.sign()).requires_grad_()
+    logits = torch.randn(graph.num_units, num_modules, dtype=torch.float64).requires_grad_()
+    assert gradcheck(
+        lambda weight, logits: ncut_loss(graph.edge_index, weight, logits.softmax(dim=-1)),
+        (weight, logits),
+    )
+
+
+@pytest.mark.parametrize(
+    "weight", [torch.zeros(4), torch.tensor([1.0, 0, 0, 0])], ids=["no weight", "lonely units"]
+)
+def test_ncut_without_volume_is_finite_with_finite_gradients(weight):
+    weight = weight.double().requires_grad_()
+    assignment = torch.eye(3, dtype=torch.float64).requires_grad_()
+    loss = ncut_loss(EDGES, weight, assignment)
+    loss.backward()
+    assert loss.item() == 1.0
+    assert weight.grad.isfinite().all()
+    assert assignment.grad.isfinite().all()
+
+
+def test_ncut_refuses_shapes_that_do_not_fit():
+    assignment = soft(3, 2, seed=0)
+    with pytest.raises(ValueError, match=r"\[2, E\] \(got \[4\]\)"):
+        ncut_loss(EDGES[0], WEIGHT, assignment)
+    with pytest.raises(ValueError, match=r"one weight per edge, \[4\] \(got \[3\]\)"):
+        ncut_loss(EDGES, WEIGHT[:3], assignment)
+    with pytest.raises(ValueError, match=r"\[num_units, num_modules\].*got torch.float64, \[3\]"):
+        ncut_loss(EDGES, WEIGHT, assignment[:, 0])
+    with pytest.raises(ValueError, match=r"unit ids in \[0, 2\).*got 0 to 2"):
+        ncut_loss(EDGES, WEIGHT, assignment[:2])
+
+
+def test_balance_by_hand():
+    # Shares (3/4, 1/4): 2 * ((1/4)^2 + (1/4)^2).
+    assignment = torch.tensor([[1, 0], [1, 0], [0.5, 0.5], [0.5, 0.5]])
+    assert balance_loss(assignment).item() == pytest.approx(0.25)
+
+
+@given(st.integers(1, 6), st.integers(1, 5), seeds)
+def test_balance_is_zero_at_equal_shares_and_largest_in_one_module(per_module, num_modules, seed):
+    balanced = torch.eye(num_modules, dtype=torch.float64).repeat(per_module, 1)
+    assert balance_loss(balanced).item() == pytest.approx(0, abs=1e-15)
+    alone = torch.zeros_like(balanced)
+    alone[:, 0] = 1
+    assert balance_loss(alone).item() == pytest.approx(num_modules - 1)
+    mixed = soft(per_module * num_modules, num_modules, seed)
+    assert 0 <= balance_loss(mixed) <= num_modules - 1
+
+
+def test_balance_gradients_are_those_of_finite_differences():
+    assignment = soft(5, 3, seed=0).requires_grad_()
+    assert gradcheck(balance_loss, (assignment,))
+
+
+def test_balance_refuses_hard_labels():
+    with pytest.raises(ValueError, match=r"softmax \(got torch.int64, \[3\]\)"):
+        balance_loss(torch.tensor([0, 1, 1]))

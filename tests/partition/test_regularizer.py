@@ -1,0 +1,134 @@
+import copy
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyg_modules import PartitionRegularizer, SynchronousGraph, UnitGraph
+from pyg_modules.partition import balance_loss, ncut_loss, normalized_cut
+from tests.strategies import layers
+
+
+def complete_layer():
+    layer = SynchronousGraph(UnitGraph.complete(3, 8, 2), dtype=torch.float64)
+    layer.reset_parameters(torch.Generator().manual_seed(0))
+    return layer
+
+
+@given(layers(min_hidden=3), st.sampled_from(["hidden", "all"]))
+def test_losses_are_those_of_the_partitioned_subgraph(layer, scope):
+    regularizer = PartitionRegularizer(layer, 2, ncut=0.5, balance=2.0, scope=scope)
+    graph, members = layer.graph, regularizer.members
+    assert members.nonzero().view(-1).tolist() == list(
+        graph.hidden if scope == "hidden" else range(graph.num_units)
+    )
+    inside = members[graph.edge_index].all(dim=0)
+    local = members.cumsum(0) - 1
+    assignment = regularizer.assignment()
+    expected = {
+        "ncut": ncut_loss(local[graph.edge_index[:, inside]], layer.weight[inside], assignment),
+        "balance": balance_loss(assignment),
+    }
+    losses = regularizer.losses()
+    torch.testing.assert_close(losses, expected)
+    torch.testing.assert_close(regularizer(), 0.5 * losses["ncut"] + 2 * losses["balance"])
+
+
+def test_weights_between_modules_shrink_and_weights_within_are_left_alone():
+    layer = complete_layer()
+    regularizer = PartitionRegularizer(layer, 2, balance=0.0)
+    module = torch.tensor([0, 1, 1, 0, 1, 0, 0, 1])
+    with torch.no_grad():
+        regularizer.logits.copy_(1e3 * torch.nn.functional.one_hot(module, 2))
+    regularizer().backward()
+    source, target = layer.graph.edge_index - 3
+    hidden = (source >= 0) & (source < 8) & (target >= 0) & (target < 8)
+    crossing = hidden.clone()
+    crossing[hidden] = module[source[hidden]] != module[target[hidden]]
+    assert (layer.weight.grad[~crossing].abs() < 1e-15).all()
+    assert torch.equal(layer.weight.grad[crossing].sign(), layer.weight[crossing].sign())
+
+
+def test_its_parameters_are_the_logits_alone():
+    layer = complete_layer()
+    regularizer = PartitionRegularizer(layer, 4)
+    assert [name for name, _ in regularizer.named_parameters()] == ["logits"]
+    assert set(regularizer.state_dict()) == {"logits"}
+    assert regularizer.logits.shape == (8, 4)
+    regularizer().backward()
+    assert regularizer.logits.grad.abs().sum() > 0
+    assert layer.weight.grad.abs().sum() > 0
+
+
+def test_labels_are_balanced_and_shared_outside_the_scope():
+    regularizer = PartitionRegularizer(complete_layer(), 3)
+    labels = regularizer.labels()
+    assert labels[:3].tolist() == [-1] * 3
+    assert labels[11:].tolist() == [-1] * 2
+    assert sorted(labels[3:11].bincount().tolist()) == [2, 3, 3]
+    everywhere = PartitionRegularizer(complete_layer(), 3, scope="all").labels()
+    assert sorted(everywhere.bincount().tolist()) == [4, 4, 5]
+
+
+def test_training_organises_units_that_were_planted_apart():
+    # Two groups of four hidden units, strong inside and weak across, in mixed order.
+    layer = complete_layer()
+    group = torch.tensor([0, 1, 1, 0, 1, 0, 0, 1])
+    source, target = layer.graph.edge_index - 3
+    hidden = (source >= 0) & (source < 8) & (target >= 0) & (target < 8)
+    with torch.no_grad():
+        layer.weight[hidden] *= torch.where(
+            group[source[hidden]] == group[target[hidden]], 1.0, 0.05
+        )
+    layer.requires_grad_(False)
+    regularizer = PartitionRegularizer(layer, 2, generator=torch.Generator().manual_seed(0))
+    optimizer = torch.optim.Adam(regularizer.parameters(), lr=0.05)
+    for _ in range(200):
+        optimizer.zero_grad()
+        regularizer().backward()
+        optimizer.step()
+    labels = regularizer.labels()[3:11]
+    assert torch.equal(labels, group) or torch.equal(labels, 1 - group)
+    assert normalized_cut(layer.graph.edge_index, layer.weight, regularizer.labels()) < 0.1
+
+
+def test_a_generator_makes_it_reproducible():
+    layer = complete_layer()
+    first, second = (
+        PartitionRegularizer(layer, 2, generator=torch.Generator().manual_seed(7)).logits
+        for _ in range(2)
+    )
+    assert torch.equal(first, second)
+
+
+def test_copies_of_layer_and_regularizer_stay_together():
+    layer = complete_layer()
+    copied_layer, copied = copy.deepcopy((layer, PartitionRegularizer(layer, 2)))
+    assert copied.layer is copied_layer
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"num_modules": 1}, ValueError, r"from 2 to 8, .*scope='hidden'.*got 1"),
+        ({"num_modules": 9}, ValueError, r"from 2 to 8, .*got 9"),
+        ({"num_modules": 14, "scope": "all"}, ValueError, r"from 2 to 13, .*got 14"),
+        ({"num_modules": 2.0}, TypeError, r"an int \(got float: 2.0\)"),
+        ({"scope": "inputs"}, ValueError, r"'hidden' or 'all' \(got 'inputs'\)"),
+        ({"ncut": -1.0}, ValueError, r"ncut >= 0 \(got -1.0\)"),
+        ({"balance": float("nan")}, ValueError, r"balance >= 0 \(got nan\)"),
+        ({"layer": torch.nn.Linear(2, 3)}, TypeError, r"SynchronousGraph \(got Linear\)"),
+        ({"entropy": 1.0}, TypeError, r"unexpected keyword argument 'entropy'"),
+    ],
+)
+def test_bad_settings_are_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        PartitionRegularizer(**{"layer": complete_layer(), "num_modules": 2, **arguments})
+
+
+def test_a_layer_on_another_device_is_refused():
+    layer = complete_layer()
+    regularizer = PartitionRegularizer(layer, 2).to("meta")
+    with pytest.raises(ValueError, match=r"on device cpu.*got meta.*regularizer.to\('cpu'\)"):
+        regularizer()

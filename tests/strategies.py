@@ -1,0 +1,45 @@
+"""Random unit graphs for property-based tests: directed, cyclic, with everything that is allowed."""
+
+import torch
+from hypothesis import strategies as st
+from torch import Tensor
+
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
+
+seeds = st.integers(0, 2**31 - 1)
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@st.composite
+def unit_graphs(draw: st.DrawFn, min_hidden: int = 0, min_outputs: int = 0) -> UnitGraph:
+    """Any edges into non-inputs: self-loops, direct edges, feedback; many units are isolated."""
+    num_inputs = draw(st.integers(0, 4))
+    num_hidden = draw(st.integers(min_hidden, 7))
+    num_outputs = draw(st.integers(min_outputs, 3))
+    num_units = num_inputs + num_hidden + num_outputs
+    allowed = torch.cartesian_prod(torch.arange(num_units), torch.arange(num_inputs, num_units)).T
+    allowed = allowed.reshape(2, -1)
+    rand = generator(draw(seeds))
+    chosen = torch.rand(allowed.size(1), generator=rand) < draw(st.sampled_from([0, 0.2, 0.5, 1]))
+    order = torch.randperm(int(chosen.sum()), generator=rand)
+    return UnitGraph(allowed[:, chosen][:, order], num_units, num_inputs, num_outputs)
+
+
+@st.composite
+def layers(draw: st.DrawFn, **kwargs: int) -> SynchronousGraph:
+    """Double-precision layers on random graphs, with signed, asymmetric weights."""
+    layer = SynchronousGraph(
+        draw(unit_graphs(**kwargs)),
+        Unrolled(draw(st.integers(1, 4))),
+        draw(st.sampled_from(["tanh", "gelu", "identity"])),
+        dtype=torch.float64,
+    )
+    layer.reset_parameters(generator(draw(seeds)))
+    return layer
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=generator(seed))
