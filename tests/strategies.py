@@ -1,4 +1,4 @@
-"""Random unit graphs for property-based tests: directed, cyclic, with everything that is allowed."""
+"""Random unit graphs for property-based tests: directed, cyclic, with all that is allowed."""
 
 import torch
 from hypothesis import strategies as st

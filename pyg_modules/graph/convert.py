@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -69,7 +70,7 @@ def nx_to_parts(graph: networkx.DiGraph) -> tuple[Tensor, int, int, int]:
                 f" {node!r}). Set it, e.g. graph.nodes[{node!r}]['role'] = 'hidden'."
             )
         by_role[role].append(node)
-    ids = {node: unit for unit, node in enumerate(sum(by_role.values(), []))}
+    ids = {node: unit for unit, node in enumerate(chain(*by_role.values()))}
     edges = [(ids[source], ids[target]) for source, target in graph.edges()]
     edge_index = torch.tensor(edges, dtype=torch.long).reshape(-1, 2).T
     return edge_index, len(ids), len(by_role["input"]), len(by_role["output"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ def layered_edges(sizes: Sequence[int]) -> Tensor:
     """Every edge from each level to the next."""
     levels = _levels(sizes)
     return torch.cat(
-        [bipartite_edges(lower, upper) for lower, upper in zip(levels, levels[1:], strict=False)],
+        [bipartite_edges(lower, upper) for lower, upper in pairwise(levels)],
         dim=1,
     )
 

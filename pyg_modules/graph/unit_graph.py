@@ -49,6 +49,7 @@ class UnitGraph:
     num_units: int
     num_inputs: int
     num_outputs: int
+    _cache: dict[Hashable, Any]
 
     __slots__ = ("__weakref__", "_cache", "edge_index", "num_inputs", "num_outputs", "num_units")
 
@@ -67,9 +68,7 @@ class UnitGraph:
                 f" > {num_units}). num_units counts all units: inputs, hidden and outputs."
             )
         check_edge_index(edge_index, num_units, num_inputs)
-        edge_index = edge_index.detach().to(torch.long).clone(
-            memory_format=torch.contiguous_format
-        )
+        edge_index = edge_index.detach().to(torch.long).clone(memory_format=torch.contiguous_format)
         for name, value in (
             ("edge_index", edge_index),
             ("num_units", num_units),

@@ -51,15 +51,17 @@ def cut(layer: SynchronousGraph, labels: Tensor) -> SynchronousGraph:
         modular.weight.copy_(layer.weight[kept.to(layer.weight.device)])
         modular.bias.copy_(layer.bias)
     modular.labels = labels.to(layer.weight.device)
-    return modular.train(layer.training)
+    modular.train(layer.training)
+    return modular
 
 
 def stays_independent(graph: UnitGraph, labels: Tensor) -> Tensor:
     """Which edges carry no state from one module into another, ``[E]``."""
     source_id = graph.edge_index[0]
     source, target = labels[graph.edge_index]
-    return (
+    stays: Tensor = (
         (source == target)
         | ((source == SHARED) & (source_id < graph.num_inputs))
         | ((source != SHARED) & (target == SHARED))
     )
+    return stays

@@ -101,15 +101,13 @@ def _max_cross_jacobian(layer: SynchronousGraph, sample: Tensor, steps: int) -> 
     with torch.no_grad():
         states = layer.states(sample)
     largest = 0.0
-    for rows in units.split(_ROWS_AT_ONCE):
+    for rows in torch.split(units, _ROWS_AT_ONCE):
         # One copy of the states per row: the gradient of copy r is row r of the Jacobian.
         initial = states.repeat(len(rows), 1).requires_grad_()
         final = initial
         for _ in range(steps):
             final = layer.step(final)
-        (jacobian,) = torch.autograd.grad(
-            final[torch.arange(len(rows)), rows].sum(), initial
-        )
+        (jacobian,) = torch.autograd.grad(final[torch.arange(len(rows)), rows].sum(), initial)
         crossing = labels[rows].unsqueeze(1) != labels[units].unsqueeze(0)
         cross = jacobian[:, units].abs() * crossing
         largest = max(largest, float(cross.max()))

@@ -71,14 +71,15 @@ def _part(layer: SynchronousGraph, labels: Tensor, module: int) -> SynchronousGr
         part.weight.copy_(layer.weight[kept.to(device)])
         bias = torch.where(owned[graph.num_inputs :].to(device), layer.bias, 0.0)
         part.bias.copy_(bias[present[graph.num_inputs :].to(device)])
-    return part.train(layer.training)
+    part.train(layer.training)
+    return part
 
 
 def _edges_of(graph: UnitGraph, labels: Tensor, module: int) -> Tensor:
     """Which edges the part of ``module`` gets, ``[E]``."""
     source, target = labels[graph.edge_index]
-    within = (source == module) | (target == module)
-    shared = (source == SHARED) & (target == SHARED)
+    within: Tensor = (source == module) | (target == module)
+    shared: Tensor = (source == SHARED) & (target == SHARED)
     if module != 0:
         shared &= graph.edge_index[0] >= graph.num_inputs
     return within | shared

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -52,7 +53,7 @@ def read_mlp(mlp: nn.Sequential) -> MLPParts:
         raise ValueError(
             f"Expected the same activation between all levels (got {', '.join(sorted(names))})."
         )
-    for lower, upper in zip(layers, layers[1:], strict=False):
+    for lower, upper in pairwise(layers):
         if lower.out_features != upper.in_features:
             raise ValueError(
                 f"Expected matching levels (got {lower.out_features} features into"

@@ -181,7 +181,8 @@ class SynchronousGraph(MessagePassing):
             edge_weight=self.weight,
             size=(num_units, num_units),
         )
-        return columns.T.reshape(states.shape)
+        following: Tensor = columns.T.reshape(states.shape)
+        return following
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
         """What every edge carries, ``[E, B]``."""

@@ -18,6 +18,9 @@ class ScatterOperator(EdgeOperator):
 
         def weighted_sum(state: Tensor) -> Tensor:
             messages = weight * state.index_select(0, block.source)
-            return scatter(messages, block.target, dim=0, dim_size=block.num_targets, reduce="sum")
+            sums: Tensor = scatter(
+                messages, block.target, dim=0, dim_size=block.num_targets, reduce="sum"
+            )
+            return sums
 
         return weighted_sum

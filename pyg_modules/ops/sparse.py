@@ -56,7 +56,7 @@ class SparseOperator(EdgeOperator):
         transposed_values = edge_weight.detach().index_select(0, self._transposed_edge_ids)
 
         def weighted_sum(state: Tensor) -> Tensor:
-            result: Tensor = _CSRMatmul.apply(
+            result: Tensor = _CSRMatmul.apply(  # type: ignore[no-untyped-call]
                 values, transposed_values, state, self._pattern, self._transposed
             )
             return result

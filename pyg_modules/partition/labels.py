@@ -29,13 +29,13 @@ def check_labels(labels: Tensor, num_units: int) -> int:
             f"Expected labels of shape [{num_units}], one per unit, inputs and outputs included"
             f" (got {list(labels.shape)}). Give {SHARED} to units that all modules share."
         )
-    modules = labels.unique()
+    modules = torch.unique(labels)
     if modules.numel() and int(modules[0]) < SHARED:
         raise ValueError(
             f"Expected labels >= {SHARED} (got {int(modules[0])}); {SHARED} marks shared units."
         )
     modules = modules[modules >= 0]
-    num_modules = modules.numel()
+    num_modules: int = modules.numel()
     if not torch.equal(modules, torch.arange(num_modules, device=modules.device)):
         raise ValueError(
             f"Expected modules 0..K-1, each with a unit (got the modules {modules.tolist()})."

@@ -34,8 +34,7 @@ def ncut_loss(edge_index: Tensor, edge_weight: Tensor, assignment: Tensor) -> Te
         raise ValueError(f"Expected edge_index of shape [2, E] (got {list(edge_index.shape)}).")
     if edge_weight.shape != edge_index.shape[1:]:
         raise ValueError(
-            f"Expected one weight per edge, [{edge_index.size(1)}] (got"
-            f" {list(edge_weight.shape)})."
+            f"Expected one weight per edge, [{edge_index.size(1)}] (got {list(edge_weight.shape)})."
         )
     check_assignment(assignment)
     num_units = assignment.size(0)

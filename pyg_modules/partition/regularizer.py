@@ -160,7 +160,8 @@ def _partitioned_units(layer: SynchronousGraph, scope: str) -> Tensor:
 def _check_num_modules(num_modules: int, num_members: int, scope: str) -> None:
     if isinstance(num_modules, bool) or not isinstance(num_modules, int):
         raise TypeError(
-            f"Expected num_modules to be an int (got {type(num_modules).__name__}: {num_modules!r})."
+            f"Expected num_modules to be an int (got {type(num_modules).__name__}:"
+            f" {num_modules!r})."
         )
     if not 2 <= num_modules <= num_members:
         raise ValueError(

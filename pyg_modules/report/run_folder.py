@@ -12,8 +12,8 @@ def write_run(result: ExperimentResult, folder: str | os.PathLike[str]) -> None:
 
     Args:
         result (ExperimentResult): The run.
-        folder (path): Gets ``metrics.json``, ``labels.json`` (module of every unit), ``config.json``
-            and ``model.safetensors`` (the cut and fine-tuned layer) and ``partition.png``.
+        folder (path): Gets ``metrics.json``, ``partition.png``, ``labels.json`` (the module of each
+            unit), and the cut and fine-tuned layer: ``config.json`` and ``model.safetensors``.
 
     Raises:
         ValueError: If ``folder`` is a file.

@@ -20,9 +20,7 @@ def mlp_of_size(num_parameters: int, num_features: int, num_classes: int) -> nn.
     """
     width = round((num_parameters - num_classes) / (num_features + 1 + num_classes))
     width = max(1, width)
-    return nn.Sequential(
-        nn.Linear(num_features, width), nn.ReLU(), nn.Linear(width, num_classes)
-    )
+    return nn.Sequential(nn.Linear(num_features, width), nn.ReLU(), nn.Linear(width, num_classes))
 
 
 def random_balanced_labels(graph: UnitGraph, num_modules: int) -> Tensor:

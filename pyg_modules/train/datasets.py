@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy
 import torch
@@ -149,9 +150,11 @@ def _check_optdigits_order(test_x: NDArray[numpy.float64]) -> None:
 
 
 def _mnist10k(root: Path | None) -> tuple[Arrays, Arrays]:
+    x: NDArray[Any]
+    y: NDArray[Any]
     if root is None:
-        x, y = _fetch_openml("mnist_784", num_rows=70_000)
-        x, y = x[60_000:], y[60_000:]
+        all_x, all_y = _fetch_openml("mnist_784", num_rows=70_000)
+        x, y = all_x[60_000:], all_y[60_000:]
     else:
         x = _read_idx(root / "mnist" / "t10k-images-idx3-ubyte.gz", (10_000, 28, 28))
         y = _read_idx(root / "mnist" / "t10k-labels-idx1-ubyte.gz", (10_000,))
@@ -164,14 +167,16 @@ def _mnist1d(_root: Path | None) -> tuple[Arrays, Arrays]:
     try:
         from mnist1d.data import get_dataset_args, make_dataset
     except ImportError as error:
-        raise ImportError("mnist1d needs its generator: pip install 'pyg-modules[train]'") from error
+        raise ImportError(
+            "mnist1d needs its generator: pip install 'pyg-modules[train]'"
+        ) from error
     # The generator seeds the global sources of randomness; leave them as they were.
-    python_state, numpy_state = random.getstate(), numpy.random.get_state()
+    python_state, numpy_state = random.getstate(), numpy.random.get_state()  # noqa: NPY002
     try:
         data = make_dataset(get_dataset_args())
     finally:
         random.setstate(python_state)
-        numpy.random.set_state(numpy_state)
+        numpy.random.set_state(numpy_state)  # noqa: NPY002
     return _scaled(data["x"], data["y"], 1), _scaled(data["x_test"], data["y_test"], 1)
 
 
@@ -189,8 +194,8 @@ DATASETS = {
 }
 
 
-def _scaled(x: NDArray[numpy.generic], y: NDArray[numpy.generic], maximum: float) -> Arrays:
-    return (x / maximum).astype(numpy.float32), y.astype(numpy.int64)  # type: ignore[operator]
+def _scaled(x: NDArray[Any], y: NDArray[Any], maximum: float) -> Arrays:
+    return (x / maximum).astype(numpy.float32), y.astype(numpy.int64)
 
 
 def _existing(path: Path) -> Path:

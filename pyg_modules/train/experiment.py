@@ -211,9 +211,7 @@ def _new_layer(data: Dataset, config: ExperimentConfig) -> SynchronousGraph:
 
 def _new_regularizer(layer: SynchronousGraph, config: ExperimentConfig) -> PartitionRegularizer:
     with seeded(config.seed):
-        return PartitionRegularizer(
-            layer, config.modules, ncut=config.ncut, balance=config.balance
-        )
+        return PartitionRegularizer(layer, config.modules, ncut=config.ncut, balance=config.balance)
 
 
 def _scheduled(regularizer: PartitionRegularizer) -> Penalty:
@@ -236,7 +234,7 @@ def _balanced_labels_of(layer: SynchronousGraph, config: ExperimentConfig) -> Te
     optimizer = torch.optim.Adam(regularizer.parameters(), lr=0.05)
     for _ in range(_ASSIGNMENT_STEPS):
         optimizer.zero_grad()
-        regularizer().backward()  # type: ignore[no-untyped-call]
+        regularizer().backward()
         optimizer.step()
     return regularizer.labels().cpu()
 

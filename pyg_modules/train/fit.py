@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,12 +46,13 @@ def fit(
         penalty_learning_rate (float, optional): Their largest learning rate. (default: 0.05)
         on_epoch (Callable, optional): Called after every epoch with its number and mean losses.
     """
-    penalty_parameters = list(penalty_parameters)
-    groups = [
-        {"params": list(model.parameters()), "lr": learning_rate, "weight_decay": weight_decay},
-        {"params": penalty_parameters, "lr": penalty_learning_rate, "weight_decay": 0.0},
+    groups: list[dict[str, Any]] = [
+        {"params": list(model.parameters()), "lr": learning_rate, "weight_decay": weight_decay}
     ]
-    groups = [group for group in groups if group["params"]]
+    if penalty_parameters := list(penalty_parameters):
+        groups.append(
+            {"params": penalty_parameters, "lr": penalty_learning_rate, "weight_decay": 0.0}
+        )
     optimizer = torch.optim.AdamW(groups)
     num_batches = -(-len(data.train_x) // batch_size)
     total_steps = epochs * num_batches
@@ -88,12 +90,10 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     return float((model(x).argmax(dim=-1) == y).double().mean())
 
 
-def _shuffled_batches(
-    data: Dataset, batch_size: int, seed: int
-) -> Iterator[tuple[Tensor, Tensor]]:
+def _shuffled_batches(data: Dataset, batch_size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of one random order after the other, for ever."""
     generator = torch.Generator().manual_seed(seed)
     while True:
         order = torch.randperm(len(data.train_x), generator=generator).to(data.train_x.device)
-        for index in order.split(batch_size):
+        for index in torch.split(order, batch_size):
             yield data.train_x[index], data.train_y[index]

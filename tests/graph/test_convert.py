@@ -34,7 +34,7 @@ def test_networkx_nodes_are_numbered_by_role():
 
 
 def test_bad_data_is_refused():
-    with pytest.raises(ValueError, match="num_inputs, num_outputs.*data.num_inputs = 64"):
+    with pytest.raises(ValueError, match=r"num_inputs, num_outputs.*data.num_inputs = 64"):
         UnitGraph.from_data(Data(edge_index=torch.tensor([[0], [1]]), num_nodes=2))
 
 

@@ -101,7 +101,11 @@ def test_cached_values_are_built_once_per_key():
         calls.append(1)
         return len(calls)
 
-    assert [graph.cached("a", build), graph.cached("a", build), graph.cached("b", build)] == [1, 1, 2]
+    assert [graph.cached("a", build), graph.cached("a", build), graph.cached("b", build)] == [
+        1,
+        1,
+        2,
+    ]
 
 
 def test_a_single_unit_and_no_edges_are_a_graph():

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,7 @@ from tests.strategies import normal
 
 def make_mlp(sizes, activation=nn.Tanh, **kwargs):
     modules = []
-    for lower, upper in zip(sizes, sizes[1:], strict=False):
+    for lower, upper in pairwise(sizes):
         modules += [nn.Linear(lower, upper, dtype=torch.float64, **kwargs), activation()]
     return nn.Sequential(*modules[:-1])
 
@@ -75,9 +77,7 @@ def test_from_mlp_copies_the_parameters():
             r"got GELU\(approximate='tanh'\)",
         ),
         (
-            nn.Sequential(
-                nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 1)
-            ),
+            nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 1)),
             ValueError,
             r"same activation.*relu, tanh",
         ),

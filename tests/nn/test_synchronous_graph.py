@@ -4,33 +4,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
 from torch.autograd import gradcheck
 from torch_geometric.nn import GINConv, MessagePassing
 
 from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
+from tests.references import dense_states
 from tests.strategies import layers, normal, seeds, unit_graphs
-
-ACTIVATION = {"tanh": torch.tanh, "gelu": nn.functional.gelu, "identity": lambda z: z}
-
-
-def dense_states(layer: SynchronousGraph, x: torch.Tensor) -> torch.Tensor:
-    """The definition in design and docstring, unit by unit, on a dense matrix."""
-    graph = layer.graph
-    matrix = torch.zeros(graph.num_units, graph.num_units, dtype=x.dtype)
-    matrix = matrix.index_put((graph.edge_index[1], graph.edge_index[0]), layer.weight)
-    bias = torch.cat([torch.zeros(graph.num_inputs, dtype=x.dtype), layer.bias])
-    state = torch.cat([x, torch.zeros(len(x), graph.num_units - graph.num_inputs).to(x)], dim=1)
-    first, last = graph.hidden.start, graph.hidden.stop
-
-    def update(state):
-        sums = state @ matrix.T + bias
-        activated = ACTIVATION[layer.activation](sums[:, first:last])
-        return torch.cat([x, activated, sums[:, last:]], dim=1)
-
-    for _ in range(layer.solver.steps):
-        state = update(state)
-    return torch.cat([state[:, :last], update(state)[:, last:]], dim=1)
 
 
 @given(layers(), st.integers(0, 3), st.sampled_from(["sparse", "scatter"]))

@@ -23,9 +23,7 @@ def test_backends_equal_a_dense_matrix(name, graph, batch, seed):
     weight = torch.randn(graph.num_edges, dtype=torch.float64, generator=rand)
     state = torch.randn(graph.num_units, batch, dtype=torch.float64, generator=rand)
     result = BACKENDS[name](block).bind(weight)(state)
-    torch.testing.assert_close(
-        result, dense_reference(block, weight, state), rtol=0, atol=1e-12
-    )
+    torch.testing.assert_close(result, dense_reference(block, weight, state), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", BACKENDS)

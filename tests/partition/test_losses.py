@@ -5,20 +5,8 @@ from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
 from pyg_modules.partition import balance_loss, ncut_loss
+from tests.references import dense_ncut
 from tests.strategies import generator, seeds, unit_graphs
-
-
-def dense_ncut(edge_index, weight, assignment):
-    """The formula in the docstring, on a dense matrix."""
-    num_units = len(assignment)
-    matrix = torch.zeros(num_units, num_units, dtype=weight.dtype)
-    matrix[edge_index[1], edge_index[0]] = weight
-    affinity = (matrix.abs() + matrix.T.abs()) / 2
-    terms = []
-    for column in assignment.T:
-        volume = column @ affinity @ torch.ones(num_units, dtype=weight.dtype)
-        terms.append(1 - column @ affinity @ column / volume if volume > 0 else torch.tensor(1.0))
-    return torch.stack([term.double() for term in terms]).mean()
 
 
 def soft(num_units, num_modules, seed):

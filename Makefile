@@ -1,0 +1,60 @@
+# Two commands matter: `make demo` and `make test`. Everything is installed into $(VENV).
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_VERSION := 2.13.0
+# On this platform the plain package holds CUDA libraries of several gigabytes; ask for the CPU build.
+ifeq ($(shell uname -sm),Linux x86_64)
+TORCH ?= torch==$(TORCH_VERSION)+cpu
+else
+TORCH ?= torch==$(TORCH_VERSION)
+endif
+
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip --disable-pip-version-check
+
+.PHONY: help demo test accuracy tables clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+demo: $(VENV)/.demo ## Train, organise and cut a network of digits; look at runs/demo/partition.png
+	$(RUN) -m pyg_modules train --dataset digits --modules 4 --out runs/demo
+
+test: $(VENV)/.test ## Format check, lint, types and tests
+	$(RUN) -m ruff format --check .
+	$(RUN) -m ruff check .
+	$(RUN) -m mypy
+	$(RUN) -m pytest
+
+accuracy: $(VENV)/.test ## Measure again every figure in the README, then write its tables
+	$(RUN) -m benchmarks.accuracy.digits
+	$(RUN) -m benchmarks.accuracy.exactness
+	$(RUN) -m benchmarks.tables
+
+tables: $(VENV)/.test ## Write the tables of the README from the committed results
+	$(RUN) -m benchmarks.tables
+
+clean: ## Remove the environment and what was built
+	rm -rf .venv build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# An environment that already has torch keeps it: make demo VENV=path/to/environment
+$(VENV)/.torch:
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -c "import torch" 2>/dev/null || $(PIP) install "$(TORCH)" || { \
+	  echo; \
+	  echo "pip found no $(TORCH). Either tell pip where PyTorch's CPU builds are (the index that"; \
+	  echo "https://pytorch.org/get-started/locally names for 'Pip' and 'CPU'):"; \
+	  echo "    PIP_EXTRA_INDEX_URL=<index> make demo"; \
+	  echo "or take the default build, which may be several gigabytes:"; \
+	  echo "    make demo TORCH=torch==$(TORCH_VERSION)"; \
+	  exit 1; }
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.torch pyproject.toml
+	$(PIP) install --quiet -e ".[train,report]"
+	touch $@
+
+$(VENV)/.test: $(VENV)/.torch pyproject.toml
+	$(PIP) install --quiet -e ".[test]"
+	touch $@

@@ -1,0 +1,1 @@
+"""Measurements behind the published figures; each writes JSON beside itself."""

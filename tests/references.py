@@ -1,0 +1,46 @@
+"""Independent implementations of the definitions, on dense matrices, written for clarity."""
+
+import torch
+from torch import Tensor, nn
+
+from pyg_modules import SynchronousGraph
+
+ACTIVATIONS = {
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "gelu": nn.functional.gelu,
+    "identity": lambda sums: sums,
+}
+
+
+def dense_states(layer: SynchronousGraph, x: Tensor) -> Tensor:
+    """States of all units [B, N] after all updates, unit by unit as in the docstring."""
+    graph = layer.graph
+    matrix = x.new_zeros(graph.num_units, graph.num_units)
+    matrix = matrix.index_put((graph.edge_index[1], graph.edge_index[0]), layer.weight)
+    bias = torch.cat([x.new_zeros(graph.num_inputs), layer.bias])
+    first, last = graph.hidden.start, graph.hidden.stop
+    state = torch.cat([x, x.new_zeros(len(x), graph.num_units - graph.num_inputs)], dim=1)
+
+    def update(state: Tensor) -> Tensor:
+        sums = state @ matrix.T + bias
+        activated = ACTIVATIONS[layer.activation](sums[:, first:last])
+        return torch.cat([x, activated, sums[:, last:]], dim=1)
+
+    for _ in range(layer.solver.steps):
+        state = update(state)
+    return torch.cat([state[:, :last], update(state)[:, last:]], dim=1)
+
+
+def dense_ncut(edge_index: Tensor, weight: Tensor, assignment: Tensor) -> Tensor:
+    """The soft normalized cut, by its formula."""
+    num_units = len(assignment)
+    matrix = weight.new_zeros(num_units, num_units)
+    matrix[edge_index[1], edge_index[0]] = weight
+    affinity = (matrix.abs() + matrix.T.abs()) / 2
+    terms = []
+    for column in assignment.T:
+        volume = column @ affinity @ torch.ones_like(column)
+        association = column @ affinity @ column
+        terms.append(1 - association / volume if volume > 0 else torch.ones_like(volume))
+    return torch.stack(terms).mean()

@@ -1,0 +1,68 @@
+import matplotlib
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from pyg_modules import SynchronousGraph, UnitGraph, cut
+from pyg_modules.report import plot_adjacency
+
+matplotlib.use("Agg")
+LABELS = torch.tensor([-1, 0, 1, 0, 1, -1])
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+def layer_with_one_large_weight(source, target):
+    layer = SynchronousGraph(UnitGraph.complete(1, 4, 1))
+    edges = layer.graph.edge_index
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.weight[(edges[0] == source) & (edges[1] == target)] = -2.0
+    return layer
+
+
+def image(ax):
+    return torch.from_numpy(ax.images[0].get_array().filled())
+
+
+def test_the_matrix_has_targets_as_rows_and_magnitudes_as_values(ax):
+    layer = layer_with_one_large_weight(source=2, target=4)
+    assert plot_adjacency(layer, ax=ax) is ax
+    expected = torch.zeros(4, 4)
+    expected[3, 1] = 2.0
+    assert torch.equal(image(ax), expected)
+    assert not ax.lines
+
+
+def test_labels_order_the_units_by_module_and_draw_lines(ax):
+    # Hidden units 1, 3 | 2, 4: source 2 is third, target 4 is fourth.
+    plot_adjacency(layer_with_one_large_weight(source=2, target=4), LABELS, ax=ax)
+    expected = torch.zeros(4, 4)
+    expected[3, 2] = 2.0
+    assert torch.equal(image(ax), expected)
+    assert [line.get_ydata()[0] for line in ax.lines[::2]] == [1.5]
+
+
+def test_a_cut_layer_has_nothing_outside_its_blocks(ax):
+    layer = cut(SynchronousGraph(UnitGraph.complete(1, 4, 1)), LABELS)
+    plot_adjacency(layer, LABELS, ax=ax)
+    outside = torch.ones(4, 4, dtype=torch.bool)
+    outside[:2, :2] = outside[2:, 2:] = False
+    assert (image(ax)[outside] == 0).all()
+    assert (image(ax)[~outside] > 0).all()
+
+
+def test_without_axes_it_draws_on_the_current_ones():
+    from matplotlib import pyplot
+
+    figure, expected = pyplot.subplots()
+    assert plot_adjacency(SynchronousGraph(UnitGraph.complete(1, 4, 1))) is expected
+    pyplot.close(figure)
+
+
+def test_bad_labels_are_refused(ax):
+    with pytest.raises(ValueError, match=r"\[6\], one per unit"):
+        plot_adjacency(SynchronousGraph(UnitGraph.complete(1, 4, 1)), LABELS[:3], ax=ax)

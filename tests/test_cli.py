@@ -1,0 +1,164 @@
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from pyg_modules import SynchronousGraph, __version__, split
+from pyg_modules.cli import main
+from pyg_modules.train import DATASETS
+
+FILES = ["config.json", "labels.json", "metrics.json", "model.safetensors", "partition.png"]
+SMALL = [
+    "--hidden",
+    "8",
+    "--modules",
+    "2",
+    "--steps",
+    "2",
+    "--epochs",
+    "2",
+    "--finetune-epochs",
+    "1",
+]
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The folder of a small run, and what it printed."""
+    folder = tmp_path_factory.mktemp("runs") / "digits"
+    process = subprocess.run(
+        [sys.executable, "-m", "pyg_modules", "train", *SMALL, "--out", folder],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert process.stderr == ""
+    return folder, process.stdout
+
+
+def test_it_writes_its_files_and_no_others(run):
+    assert names(run[0]) == FILES
+    assert (run[0] / "partition.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_files_are_those_of_one_model(run):
+    folder, _ = run
+    labels = json.loads((folder / "labels.json").read_text())
+    metrics = json.loads((folder / "metrics.json").read_text())
+    layer = SynchronousGraph.load(folder)
+    assert layer.labels.tolist() == labels
+    assert metrics["module_sizes"] == torch.bincount(layer.labels[64:72]).tolist() == [4, 4]
+    assert metrics["num_parameters"]["finetuned"] == layer.weight.numel() + layer.bias.numel()
+    assert metrics["independence"]["paths"] == 0
+    assert metrics["independence"]["max_cross_jacobian"] == 0
+    x = torch.rand(3, 64)
+    torch.testing.assert_close(sum(part(x) for part in split(layer)), layer(x))
+
+
+def test_it_prints_plain_lines_and_ends_with_the_table(run):
+    folder, printed = run
+    assert "unit graph, organised by the regularizer: epoch 2/2  task " in printed
+    assert "test accuracy  parameters" in printed
+    assert printed.splitlines()[-1].startswith(f"wrote {folder}")
+    assert "\x1b" not in printed
+
+
+def test_quiet_prints_nothing(tmp_path, capsys):
+    assert main(["train", *SMALL, "--out", str(tmp_path), "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert names(tmp_path) == FILES
+
+
+def test_datasets_are_listed(capsys):
+    assert main(["datasets"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(DATASETS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--version"], f"pyg-modules {__version__}"),
+        (["--help"], "COMMAND"),
+        (["train", "--help"], "metrics.json"),
+    ],
+)
+def test_version_and_help(arguments, expected, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 0
+    assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "imagenet"], "Expected a dataset among digits"),
+        (["--modules", "1"], "Expected modules >= 2 (got 1)"),
+        (["--modules", "9"], "Expected modules <= hidden"),
+        (["--steps", "0"], "Expected steps >= 1 (got 0)"),
+        (["--ncut", "-1"], "Expected a finite ncut >= 0"),
+        (["--device", "quantum"], "Expected an available device"),
+        (["--dataset", "optdigits", "--data-root", "nowhere"], "it is not there"),
+    ],
+)
+def test_bad_input_is_said_in_one_line_before_anything_is_written(
+    arguments, message, tmp_path, capsys
+):
+    assert main(["train", *SMALL, *arguments, "--out", str(tmp_path / "out")]) == 2
+    printed, error = capsys.readouterr()
+    assert printed == ""
+    assert error.startswith("pyg-modules: error: ")
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_out_that_is_a_file_is_refused_and_kept(tmp_path, capsys):
+    path = tmp_path / "file"
+    path.write_text("mine")
+    assert main(["train", *SMALL, "--out", str(path)]) == 2
+    assert "got the file" in capsys.readouterr().err
+    assert path.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["learn"],
+        ["train"],
+        ["train", "--out", "x", "--hid", "3"],
+        ["train", "--out", "x", "--steps", "2.5"],
+    ],
+)
+def test_wrong_usage_ends_with_status_two(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: pyg-modules" in capsys.readouterr().err
+
+
+def test_ctrl_c_leaves_the_files_of_the_last_complete_run(run):
+    folder, _ = run
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pyg_modules", "train", "--out", folder],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdout.readline()  # The training has begun.
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error.splitlines()[-1].startswith("pyg-modules: interrupted")
+    assert "Traceback" not in error
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before

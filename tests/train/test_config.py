@@ -1,0 +1,24 @@
+import pytest
+
+from pyg_modules.train import ExperimentConfig
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"modules": 1}, ValueError, r"modules >= 2 \(got 1\)"),
+        ({"modules": 9, "hidden": 8}, ValueError, r"modules <= hidden.*got 9 > 8.*raise hidden"),
+        ({"steps": 0}, ValueError, r"steps >= 1 \(got 0\)"),
+        ({"epochs": 0}, ValueError, r"epochs >= 1"),
+        ({"finetune_epochs": -1}, ValueError, r"finetune_epochs >= 0"),
+        ({"seed": -1}, ValueError, r"seed >= 0"),
+        ({"hidden": 8.0}, TypeError, r"hidden to be an int \(got 8.0\)"),
+        ({"ncut": float("nan")}, ValueError, r"finite ncut >= 0 \(got nan\)"),
+        ({"balance": -1.0}, ValueError, r"finite balance >= 0 \(got -1.0\)"),
+        ({"device": "quantum"}, ValueError, r"available device.*got 'quantum'"),
+        ({"widths": 3}, TypeError, r"unexpected keyword argument 'widths'"),
+    ],
+)
+def test_bad_settings_are_refused(settings, error, message):
+    with pytest.raises(error, match=message):
+        ExperimentConfig(**settings)
