@@ -50,8 +50,8 @@ def figures() -> str:
     lost = mean(100 * (row["free"] - row["finetuned"]) for row in accuracy)
     ratio = max(max(run["module_sizes"]) / min(run["module_sizes"]) for run in runs)
 
-    def largest(*keys: str) -> float:
-        return max(run[keys[0]][keys[1]] for run in runs)
+    def largest(group: str, key: str) -> float:
+        return max(float(run[group][key]) for run in runs)
 
     rows = [
         [
@@ -66,7 +66,7 @@ def figures() -> str:
             f"{largest('normalized_cut', 'regularized'):.4f}",
         ],
         ["largest module / smallest module", "≤ 1.05", f"{ratio:.2f}"],
-        ["paths between modules after the cut", "0", f"{largest('independence', 'paths')}"],
+        ["paths between modules after the cut", "0", f"{largest('independence', 'paths'):g}"],
         [
             "Jacobian between modules after the cut",
             "0",
@@ -106,7 +106,7 @@ def filled(text: str) -> str:
         begin, end = f"<!-- table: {name} -->", "<!-- end of table -->"
         pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
         content = f"{begin}\n{table()}\n{end}"
-        text, count = pattern.subn(lambda _match, content=content: content, text)
+        text, count = pattern.subn(content.replace("\\", r"\\"), text)
         if count != 1:
             raise ValueError(f"Expected '{begin} ... {end}' once in the text (got {count}).")
     return text

@@ -1,4 +1,4 @@
-"""``pyg-modules train`` with its defaults, three seeds: ``python -m benchmarks.accuracy.digits``."""
+"""The defaults of ``pyg-modules train``, three seeds: ``python -m benchmarks.accuracy.digits``."""
 
 from __future__ import annotations
 
