@@ -63,7 +63,7 @@ def figures() -> str:
         [
             "normalized cut of `regularized`, highest seed",
             "≤ 0.05",
-            f"{largest('normalized_cut', 'regularized'):.4f}",
+            f"{largest('normalized_cut', 'regularized'):.0e}",
         ],
         ["largest module / smallest module", "≤ 1.05", f"{ratio:.2f}"],
         ["paths between modules after the cut", "0", f"{largest('independence', 'paths'):g}"],

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -86,16 +87,15 @@ class SynchronousGraph(MessagePassing):
                 f" Unrolled(steps=6)."
             )
         check_activation(activation)
-        check_backend(backend)
         self.graph = graph
         self.solver = solver or Unrolled()
         self.activation = activation
-        self.backend = backend
         num_biases = graph.num_units - graph.num_inputs
         self.weight = nn.Parameter(torch.empty(graph.num_edges, device=device, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(num_biases, device=device, dtype=dtype))
         self.register_buffer("labels", None, persistent=False)
         self.reset_parameters()
+        self.backend = backend
 
     @classmethod
     def from_mlp(cls, mlp: nn.Sequential, **kwargs: Any) -> SynchronousGraph:
@@ -123,6 +123,17 @@ class SynchronousGraph(MessagePassing):
             layer.weight.copy_(parts.weight)
             layer.bias.copy_(parts.bias)
         return layer
+
+    @property
+    def backend(self) -> str:
+        """How the weighted sums are computed: ``"auto"``, ``"sparse"`` or ``"scatter"``."""
+        return self._backend
+
+    @backend.setter
+    def backend(self, backend: str) -> None:
+        check_backend(backend)
+        self._backend = backend
+        self._operators()
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw weights and biases of unit i from U(-1/sqrt(d_i), 1/sqrt(d_i)), d_i its in-degree.
@@ -230,7 +241,17 @@ class SynchronousGraph(MessagePassing):
             return activated
         return torch.cat([activated, sums[num_hidden:]])
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SynchronousGraph:
+        super()._apply(fn, recurse)
+        self._operators()
+        return self
+
     def _operators(self) -> _Operators:
+        """The operators for the device and dtype of the weights.
+
+        They are built when a layer is made, moved or given another backend, so that a compiler
+        that traces a forward pass finds them ready.
+        """
         device = self.weight.device
         backend = resolve_backend(self.backend, device, self.weight.dtype)
         return self.graph.cached(

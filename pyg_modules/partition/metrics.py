@@ -29,9 +29,8 @@ def normalized_cut(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> f
         TypeError: If ``labels`` is not an integer tensor.
         ValueError: If ``labels`` has a gap or names no module.
     """
-    association, volume = _association_and_volume(edge_index, edge_weight, labels)
-    within = association / volume.where(volume > 0, 1)
-    return float(1 - within.mean())
+    crossing, volume = _crossing_and_volume(edge_index, edge_weight, labels)
+    return float(torch.where(volume > 0, crossing / volume, 1.0).mean())
 
 
 def cut_fraction(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> float:
@@ -50,9 +49,9 @@ def cut_fraction(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> flo
         TypeError: If ``labels`` is not an integer tensor.
         ValueError: If ``labels`` has a gap or names no module.
     """
-    association, volume = _association_and_volume(edge_index, edge_weight, labels)
+    crossing, volume = _crossing_and_volume(edge_index, edge_weight, labels)
     total = volume.sum()
-    return float(1 - association.sum() / total) if total > 0 else 0.0
+    return float(crossing.sum() / total) if total > 0 else 0.0
 
 
 def module_sizes(labels: Tensor) -> list[int]:
@@ -72,10 +71,10 @@ def module_sizes(labels: Tensor) -> list[int]:
     return torch.bincount(labels[labels >= 0], minlength=num_modules).tolist()
 
 
-def _association_and_volume(
+def _crossing_and_volume(
     edge_index: Tensor, edge_weight: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Magnitude within and around every module, ``[K]`` each, on the CPU in double."""
+    """Magnitude that leaves or enters every module, and all around it, ``[K]`` each, in double."""
     num_modules = check_labels(labels, len(labels))
     if num_modules == 0:
         raise ValueError("Expected at least one module in labels (got only shared units).")
@@ -83,7 +82,9 @@ def _association_and_volume(
     counted = (source >= 0) & (target >= 0)
     source, target = source[counted], target[counted]
     half = edge_weight.detach().cpu()[counted].abs().double() / 2
-    volume = half.new_zeros(num_modules).index_add(0, source, half).index_add(0, target, half)
-    inside = source == target
-    association = half.new_zeros(num_modules).index_add(0, source[inside], 2 * half[inside])
-    return association, volume
+
+    def around_modules(magnitude: Tensor) -> Tensor:
+        zeros = magnitude.new_zeros(num_modules)
+        return zeros.index_add(0, source, magnitude).index_add(0, target, magnitude)
+
+    return around_modules(half * (source != target)), around_modules(half)

@@ -39,7 +39,7 @@ def partition_figure(result: ExperimentResult) -> Figure:
     accuracy, ncut = result.test_accuracy, result.normalized_cut
     figure.suptitle(
         f"|weight| between the hidden units, {result.dataset}, {result.config.modules} modules: "
-        f"normalized cut {ncut['free']:.2f} free, {ncut['regularized']:.3f} regularized; "
+        f"normalized cut {ncut['free']:.2g} free, {ncut['regularized']:.2g} regularized; "
         f"accuracy {accuracy['free']:.1%} free, {accuracy['finetuned']:.1%} cut",
         fontsize=10,
     )

@@ -134,6 +134,37 @@ def test_double_and_float_conversions():
     assert layer.bfloat16()(x.bfloat16()).dtype == torch.bfloat16
 
 
+# The compiler warns of what it does itself: it instantiates autograd functions and asks
+# intermediate tensors for their gradients while it traces.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
+@pytest.mark.parametrize("backend", ["sparse", "scatter"])
+def test_compiled_layers_give_the_same_outputs_and_gradients(backend):
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2), backend=backend)
+    compiled = torch.compile(layer, backend="aot_eager")
+    x = torch.rand(5, 3)
+    results = []
+    for function in (layer, compiled):
+        outputs = function(x)
+        results.append((outputs, *torch.autograd.grad(outputs.sum(), list(layer.parameters()))))
+    torch.testing.assert_close(*results)
+
+
+def test_scatter_layers_can_be_exported():
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2), backend="scatter")
+    x = torch.rand(5, 3)
+    exported = torch.export.export(layer, (x,)).module()
+    torch.testing.assert_close(exported(x), layer(x))
+
+
+def test_the_backend_can_be_changed_but_not_to_an_unknown_one():
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2))
+    layer.backend = "scatter"
+    assert layer.backend == "scatter"
+    with pytest.raises(ValueError, match="got 'fast'"):
+        layer.backend = "fast"
+    assert layer.backend == "scatter"
+
+
 def test_autocast_computes_in_the_dtype_of_the_parameters():
     layer = SynchronousGraph(UnitGraph.complete(3, 4, 2))
     x = torch.rand(5, 3)
