@@ -1,5 +1,4 @@
 import re
-from pathlib import Path
 
 import matplotlib
 import pytest
@@ -31,8 +30,3 @@ def test_the_tables_are_those_of_the_committed_results():
 def test_a_missing_table_is_an_error():
     with pytest.raises(ValueError, match=r"table: accuracies.*once in the text \(got 0\)"):
         filled("no tables")
-
-
-def test_the_changelog_has_an_entry_for_the_next_release():
-    text = Path(ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert "## [Unreleased]" in text

@@ -27,7 +27,7 @@ class UnitGraph:
 
     Args:
         edge_index (LongTensor): Sources and targets of the edges, shape ``[2, E]``. It is copied,
-            and its order is kept: the weights of a layer follow it.
+            to the CPU, and its order is kept: the weights of a layer follow it.
         num_units (int): Number of units :math:`N`.
         num_inputs (int): Number of input units :math:`I`.
         num_outputs (int): Number of output units :math:`O`.
@@ -68,7 +68,8 @@ class UnitGraph:
                 f" > {num_units}). num_units counts all units: inputs, hidden and outputs."
             )
         check_edge_index(edge_index, num_units, num_inputs)
-        edge_index = edge_index.detach().to(torch.long).clone(memory_format=torch.contiguous_format)
+        edge_index = edge_index.detach().to("cpu", torch.long)
+        edge_index = edge_index.clone(memory_format=torch.contiguous_format)
         for name, value in (
             ("edge_index", edge_index),
             ("num_units", num_units),
@@ -240,9 +241,7 @@ class UnitGraph:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, UnitGraph):
             return NotImplemented
-        return self._counts() == other._counts() and torch.equal(
-            self.edge_index.cpu(), other.edge_index.cpu()
-        )
+        return self._counts() == other._counts() and torch.equal(self.edge_index, other.edge_index)
 
     def __hash__(self) -> int:
         return hash(self._counts())

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -98,13 +98,13 @@ class SynchronousGraph(MessagePassing):
         self.backend = backend
 
     @classmethod
-    def from_mlp(cls, mlp: nn.Sequential, **kwargs: Any) -> SynchronousGraph:
+    def from_mlp(cls, mlp: nn.Sequential, *, backend: str = "auto") -> SynchronousGraph:
         """The same function as ``mlp``, to rounding, as a layered unit graph.
 
         Args:
             mlp (torch.nn.Sequential): ``Linear`` and activation modules in turn, the same
                 activation everywhere. Its parameters are copied.
-            **kwargs: ``backend``, as for the class.
+            backend (str, optional): As for the class. (default: ``"auto"``)
 
         Raises:
             TypeError: If ``mlp`` is not a ``Sequential``.
@@ -117,7 +117,7 @@ class SynchronousGraph(MessagePassing):
             parts.activation,
             device=parts.weight.device,
             dtype=parts.weight.dtype,
-            **kwargs,
+            backend=backend,
         )
         with torch.no_grad():
             layer.weight.copy_(parts.weight)

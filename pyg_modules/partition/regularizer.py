@@ -128,11 +128,16 @@ class PartitionRegularizer(nn.Module):
         return self._layer[0]
 
     def _operator(self) -> EdgeOperator:
-        device = self.logits.device
-        if device != self.layer.weight.device:
+        device, weight = self.logits.device, self.layer.weight
+        if device != weight.device:
             raise ValueError(
-                f"Expected the regularizer on device {self.layer.weight.device}, that of its layer"
-                f" (got {device}). Use regularizer.to({str(self.layer.weight.device)!r})."
+                f"Expected the regularizer on device {weight.device}, that of its layer (got"
+                f" {device}). Use regularizer.to({str(weight.device)!r})."
+            )
+        if self.logits.dtype != weight.dtype:
+            raise TypeError(
+                f"Expected the regularizer in {weight.dtype}, that of its layer (got"
+                f" {self.logits.dtype}). Use regularizer.to({weight.dtype})."
             )
         graph = self.layer.graph
         return graph.cached(

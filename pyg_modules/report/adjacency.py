@@ -55,7 +55,7 @@ def plot_adjacency(
 def _hidden_magnitudes(layer: SynchronousGraph) -> Tensor:
     """The dense matrix ``|w_ij|`` from hidden unit j to hidden unit i, ``[H, H]``."""
     graph = layer.graph
-    source, target = graph.edge_index.cpu() - graph.num_inputs
+    source, target = graph.edge_index - graph.num_inputs
     inside = (source >= 0) & (target >= 0)
     inside &= (source < graph.num_hidden) & (target < graph.num_hidden)
     magnitude = torch.zeros(graph.num_hidden, graph.num_hidden)

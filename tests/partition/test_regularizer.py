@@ -132,3 +132,12 @@ def test_a_layer_on_another_device_is_refused():
     regularizer = PartitionRegularizer(layer, 2).to("meta")
     with pytest.raises(ValueError, match=r"on device cpu.*got meta.*regularizer.to\('cpu'\)"):
         regularizer()
+
+
+def test_a_layer_in_another_precision_is_refused():
+    layer = complete_layer()
+    regularizer = PartitionRegularizer(layer, 2)
+    layer.float()
+    with pytest.raises(TypeError, match=r"in torch.float32.*got torch.float64.*regularizer.to\("):
+        regularizer()
+    regularizer.to(torch.float32)()
