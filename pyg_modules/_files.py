@@ -21,12 +21,10 @@ def staged_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
             in it are left alone.
 
     Raises:
-        ValueError: If ``folder`` is a file.
+        ValueError: If ``folder`` is a file, or cannot be written to.
     """
     folder = Path(folder)
-    check_folder(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
+    stage = _new_folder_in(folder)
     try:
         yield stage
         for path in sorted(stage.iterdir()):
@@ -35,8 +33,23 @@ def staged_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(stage)
 
 
-def check_folder(folder: Path) -> None:
-    """Raise if ``folder`` cannot be a folder because it, or a parent of it, is a file."""
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` if it does not exist, and raise unless files can be written into it."""
+    _new_folder_in(folder).rmdir()
+
+
+def _new_folder_in(folder: Path) -> Path:
+    _check_no_file(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
+    except OSError as error:
+        raise ValueError(
+            f"Expected a folder to write to (got {folder}: {error.strerror}). Name another folder."
+        ) from error
+
+
+def _check_no_file(folder: Path) -> None:
     for path in (folder, *folder.parents):
         if path.exists():
             if not path.is_dir():

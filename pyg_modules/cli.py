@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyg_modules import __version__
-from pyg_modules._files import check_folder
+from pyg_modules._files import make_folder
 
 if TYPE_CHECKING:
     from pyg_modules.train import ExperimentResult, Progress
@@ -95,7 +95,7 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
         )
 
     train.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="folder for the results"
+        "--out", metavar="DIR", type=_folder, required=True, help="folder for the results"
     )
     train.add_argument(
         "--dataset",
@@ -120,6 +120,12 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
+def _folder(name: str) -> Path:
+    if not name:
+        raise argparse.ArgumentTypeError("expected the name of a folder (got an empty one)")
+    return Path(name)
+
+
 def _datasets() -> int:
     from pyg_modules.train import DATASETS
 
@@ -132,7 +138,6 @@ def _train(options: argparse.Namespace) -> int:
     from pyg_modules.train import ExperimentConfig, load_dataset, run_experiment
 
     try:
-        check_folder(options.out)
         config = ExperimentConfig(
             **{field.name: getattr(options, field.name) for field in fields(ExperimentConfig)}
         )
@@ -141,6 +146,8 @@ def _train(options: argparse.Namespace) -> int:
         import safetensors  # noqa: F401
 
         from pyg_modules.report import write_run
+
+        make_folder(options.out)
     except (ImportError, TypeError, ValueError) as error:
         print(f"pyg-modules: error: {error}", file=sys.stderr)
         return 2

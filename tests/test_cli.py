@@ -2,6 +2,7 @@ import json
 import signal
 import subprocess
 import sys
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -129,12 +130,22 @@ def test_an_out_that_is_a_file_is_refused_and_kept(tmp_path, capsys):
     assert path.read_text() == "mine"
 
 
+def test_an_out_that_cannot_be_written_is_refused_before_training(tmp_path, capsys):
+    with patch("tempfile.mkdtemp", side_effect=PermissionError(13, "Permission denied")):
+        assert main(["train", *SMALL, "--out", str(tmp_path)]) == 2
+    printed, error = capsys.readouterr()
+    assert printed == ""
+    assert "a folder to write to" in error
+    assert "Permission denied" in error
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         [],
         ["learn"],
         ["train"],
+        ["train", "--out", ""],
         ["train", "--out", "x", "--hid", "3"],
         ["train", "--out", "x", "--steps", "2.5"],
     ],

@@ -9,7 +9,7 @@ from torch_geometric.data import Data
 
 from pyg_modules.graph.convert import data_to_parts, graph_to_data, graph_to_nx, nx_to_parts
 from pyg_modules.graph.edges import complete_edges, layered_edges, yoked_edges
-from pyg_modules.graph.validate import check_count, check_edge_index, check_sizes
+from pyg_modules.graph.validate import as_sizes, check_edge_index
 
 if TYPE_CHECKING:
     import networkx
@@ -56,12 +56,9 @@ class UnitGraph:
     def __init__(
         self, edge_index: Tensor, num_units: int, num_inputs: int, num_outputs: int
     ) -> None:
-        for name, count in (
-            ("num_units", num_units),
-            ("num_inputs", num_inputs),
-            ("num_outputs", num_outputs),
-        ):
-            check_count(name, count)
+        num_units, num_inputs, num_outputs = as_sizes(
+            num_units=num_units, num_inputs=num_inputs, num_outputs=num_outputs
+        )
         if num_inputs + num_outputs > num_units:
             raise ValueError(
                 f"Expected num_inputs + num_outputs <= num_units (got {num_inputs} + {num_outputs}"
@@ -117,7 +114,7 @@ class UnitGraph:
             num_hidden (int): Number of hidden units.
             num_outputs (int): Number of output units.
         """
-        sizes = check_sizes(num_inputs=num_inputs, num_hidden=num_hidden, num_outputs=num_outputs)
+        sizes = as_sizes(num_inputs=num_inputs, num_hidden=num_hidden, num_outputs=num_outputs)
         return cls(complete_edges(*sizes), sum(sizes), num_inputs, num_outputs)
 
     @classmethod
@@ -164,7 +161,7 @@ class UnitGraph:
         """
         if not 0.0 <= edge_prob <= 1.0:
             raise ValueError(f"Expected edge_prob in [0, 1] (got {edge_prob}).")
-        sizes = check_sizes(num_inputs=num_inputs, num_hidden=num_hidden, num_outputs=num_outputs)
+        sizes = as_sizes(num_inputs=num_inputs, num_hidden=num_hidden, num_outputs=num_outputs)
         edge_index = complete_edges(*sizes)
         kept = torch.rand(edge_index.size(1), generator=generator) < edge_prob
         return cls(edge_index[:, kept], sum(sizes), num_inputs, num_outputs)
@@ -173,11 +170,11 @@ class UnitGraph:
     def _from_levels(
         cls, edges: Callable[[Sequence[int]], Tensor], sizes: Sequence[int]
     ) -> UnitGraph:
+        sizes = as_sizes(**{f"sizes[{level}]": size for level, size in enumerate(sizes)})
         if len(sizes) < 2:
             raise ValueError(
-                f"Expected at least two levels, inputs and outputs (got sizes={list(sizes)})."
+                f"Expected at least two levels, inputs and outputs (got sizes={sizes})."
             )
-        check_sizes(**{f"sizes[{level}]": size for level, size in enumerate(sizes)})
         return cls(edges(sizes), sum(sizes), sizes[0], sizes[-1])
 
     # Conversions #############################################################################

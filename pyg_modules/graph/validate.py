@@ -5,22 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pyg_modules._checks import as_int
+
 _INTEGER_DTYPES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
-def check_count(name: str, count: object) -> None:
-    """Raise unless ``count`` is a non-negative integer."""
-    if isinstance(count, bool) or not isinstance(count, int):
-        raise TypeError(f"Expected {name} to be an int (got {type(count).__name__}: {count!r}).")
-    if count < 0:
-        raise ValueError(f"Expected {name} >= 0 (got {count}).")
-
-
-def check_sizes(**sizes: int) -> list[int]:
-    """The values of ``sizes``, after :func:`check_count` of each."""
-    for name, size in sizes.items():
-        check_count(name, size)
-    return list(sizes.values())
+def as_sizes(**sizes: object) -> list[int]:
+    """The values of ``sizes`` as integers that are not negative."""
+    return [as_int(name, size, smallest=0) for name, size in sizes.items()]
 
 
 def check_edge_index(edge_index: object, num_units: int, num_inputs: int) -> None:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.graph import UnitGraph
-from pyg_modules.nn import SynchronousGraph
+from pyg_modules.nn import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import SHARED, check_labels
 
 
@@ -25,9 +25,10 @@ def cut(layer: SynchronousGraph, labels: Tensor) -> SynchronousGraph:
         kept weights are copied in their order, and ``labels`` is stored as an attribute.
 
     Raises:
-        TypeError: If ``labels`` is not an integer tensor.
+        TypeError: If ``layer`` is not a ``SynchronousGraph`` or ``labels`` not an integer tensor.
         ValueError: If ``labels`` has the wrong length, a gap, or leaves a hidden unit shared.
     """
+    check_layer(layer)
     graph = layer.graph
     check_labels(labels, graph.num_units)
     labels = labels.detach().cpu().long()

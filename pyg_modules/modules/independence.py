@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import breadth_first_order
 from torch import Tensor
 
 from pyg_modules.modules.split import split
-from pyg_modules.nn import SynchronousGraph
+from pyg_modules.nn import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import check_labels
 
 _ROWS_AT_ONCE = 512
@@ -49,9 +49,11 @@ def check_independence(
         Independence: The evidence.
 
     Raises:
+        TypeError: If ``layer`` is not a ``SynchronousGraph``.
         ValueError: If ``layer`` was not made by :func:`cut`.
         RuntimeError: If the modules are not independent.
     """
+    check_layer(layer)
     paths = _count_paths(layer)
     jacobian = max(_max_cross_jacobian(layer, sample, steps) for sample in x)
     if paths > 0 or not jacobian == 0:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from pyg_modules.graph import UnitGraph
 from pyg_modules.modules.cut import stays_independent
-from pyg_modules.nn import SynchronousGraph
+from pyg_modules.nn import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import SHARED, check_labels
 
 
@@ -27,8 +27,10 @@ def split(layer: SynchronousGraph) -> nn.ModuleList:
         torch.nn.ModuleList: One :class:`SynchronousGraph` per module, with copies of the weights.
 
     Raises:
+        TypeError: If ``layer`` is not a ``SynchronousGraph``.
         ValueError: If ``layer`` was not made by :func:`cut`, or has edges between modules.
     """
+    check_layer(layer)
     if layer.labels is None:
         raise ValueError(
             "Expected a layer made by cut(layer, labels) (got one without labels). Cut it first."

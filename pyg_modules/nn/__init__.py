@@ -1,5 +1,5 @@
 """The layers that users put into models."""
 
-from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 
-__all__ = ["SynchronousGraph"]
+__all__ = ["SynchronousGraph", "check_layer"]

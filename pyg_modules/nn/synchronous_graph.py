@@ -132,6 +132,7 @@ class SynchronousGraph(MessagePassing):
     @backend.setter
     def backend(self, backend: str) -> None:
         check_backend(backend)
+        resolve_backend(backend, self.weight.device, self.weight.dtype)  # Raises before the change.
         self._backend = backend
         self._operators()
 
@@ -341,4 +342,13 @@ def _check_tensor(name: str, value: Tensor, width: int, units: str, weight: Tens
         raise ValueError(
             f"Expected {name} on device {weight.device}, that of the layer (got {value.device})."
             f" Use {name}.to({str(weight.device)!r})."
+        )
+
+
+def check_layer(layer: object) -> None:
+    """Raise unless ``layer`` is a ``SynchronousGraph``."""
+    if not isinstance(layer, SynchronousGraph):
+        raise TypeError(
+            f"Expected a SynchronousGraph (got {type(layer).__name__}). Pass the layer itself, not"
+            f" the model around it."
         )

@@ -27,8 +27,16 @@ def resolve_backend(backend: str, device: torch.device, dtype: torch.dtype) -> s
 
     ``"auto"`` is ``"sparse"`` where torch has the kernels, as it was 16 to 37 times faster than
     ``"scatter"`` in every measurement, else ``"scatter"``.
+
+    Raises:
+        ValueError: If ``backend`` is ``"sparse"`` and torch has no such kernels.
     """
-    if backend != "auto":
-        return backend
     supported = device.type in _SPARSE_DEVICES and dtype in _SPARSE_DTYPES
-    return "sparse" if supported else "scatter"
+    if backend == "auto":
+        return "sparse" if supported else "scatter"
+    if backend == "sparse" and not supported:
+        raise ValueError(
+            f"Expected weights in float32 or float64 on a CPU or CUDA device for backend 'sparse'"
+            f" (got {dtype} on {device}). Use backend='auto' or 'scatter'."
+        )
+    return backend

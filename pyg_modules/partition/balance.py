@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pyg_modules.partition.ncut import check_assignment
+from pyg_modules.partition.validate import check_assignment
 
 
 def balance_loss(assignment: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.partition.labels import check_labels
+from pyg_modules.partition.validate import check_edges
 
 
 def normalized_cut(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> float:
@@ -27,7 +28,7 @@ def normalized_cut(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> f
 
     Raises:
         TypeError: If ``labels`` is not an integer tensor.
-        ValueError: If ``labels`` has a gap or names no module.
+        ValueError: If the shapes do not fit together, or ``labels`` has a gap or no module.
     """
     crossing, volume = _crossing_and_volume(edge_index, edge_weight, labels)
     return float(torch.where(volume > 0, crossing / volume, 1.0).mean())
@@ -47,7 +48,7 @@ def cut_fraction(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> flo
 
     Raises:
         TypeError: If ``labels`` is not an integer tensor.
-        ValueError: If ``labels`` has a gap or names no module.
+        ValueError: If the shapes do not fit together, or ``labels`` has a gap or no module.
     """
     crossing, volume = _crossing_and_volume(edge_index, edge_weight, labels)
     total = volume.sum()
@@ -78,6 +79,7 @@ def _crossing_and_volume(
     num_modules = check_labels(labels, len(labels))
     if num_modules == 0:
         raise ValueError("Expected at least one module in labels (got only shared units).")
+    check_edges(edge_index, edge_weight, len(labels))
     source, target = labels.cpu()[edge_index.cpu()]
     counted = (source >= 0) & (target >= 0)
     source, target = source[counted], target[counted]

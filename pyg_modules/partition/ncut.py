@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.ops import EdgeBlock, EdgeOperator, SparseOperator
+from pyg_modules.partition.validate import check_assignment, check_edges
 
 
 def ncut_loss(edge_index: Tensor, edge_weight: Tensor, assignment: Tensor) -> Tensor:
@@ -30,19 +31,9 @@ def ncut_loss(edge_index: Tensor, edge_weight: Tensor, assignment: Tensor) -> Te
     Raises:
         ValueError: If the shapes or the unit ids do not fit together.
     """
-    if edge_index.dim() != 2 or edge_index.size(0) != 2:
-        raise ValueError(f"Expected edge_index of shape [2, E] (got {list(edge_index.shape)}).")
-    if edge_weight.shape != edge_index.shape[1:]:
-        raise ValueError(
-            f"Expected one weight per edge, [{edge_index.size(1)}] (got {list(edge_weight.shape)})."
-        )
     check_assignment(assignment)
     num_units = assignment.size(0)
-    if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_units:
-        raise ValueError(
-            f"Expected unit ids in [0, {num_units}), one row of assignment per unit (got"
-            f" {int(edge_index.min())} to {int(edge_index.max())})."
-        )
+    check_edges(edge_index, edge_weight, num_units)
     members = torch.ones(num_units, dtype=torch.bool, device=edge_index.device)
     operator = SparseOperator(EdgeBlock.among(edge_index, members))
     return ncut_of(operator, edge_weight.abs(), assignment)
@@ -77,12 +68,3 @@ def strength(operator: EdgeOperator, magnitude: Tensor) -> Tensor:
     half = magnitude.index_select(0, block.edge_ids) / 2
     zeros = half.new_zeros(block.num_sources)
     return zeros.index_add(0, block.source, half).index_add(0, block.target, half)
-
-
-def check_assignment(assignment: Tensor) -> None:
-    """Raise unless ``assignment`` is a floating ``[N, K]`` tensor."""
-    if assignment.dim() != 2 or not assignment.is_floating_point():
-        raise ValueError(
-            f"Expected a soft assignment of shape [num_units, num_modules], e.g. from softmax (got"
-            f" {assignment.dtype}, {list(assignment.shape)})."
-        )

@@ -3,7 +3,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from pyg_modules.nn import SynchronousGraph
+from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules.nn import SynchronousGraph, check_layer
 from pyg_modules.ops import EdgeBlock, EdgeOperator, SparseOperator
 from pyg_modules.partition.balance import balance_loss
 from pyg_modules.partition.labels import SHARED
@@ -62,27 +63,25 @@ class PartitionRegularizer(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(layer, SynchronousGraph):
-            raise TypeError(
-                f"Expected layer to be a SynchronousGraph (got {type(layer).__name__}). Pass the"
-                f" layer itself, not the model around it."
-            )
+        check_layer(layer)
         if scope not in SCOPES:
             raise ValueError(f"Expected scope 'hidden' or 'all' (got {scope!r}).")
-        for name, coefficient in (("ncut", ncut), ("balance", balance)):
-            if not 0.0 <= coefficient < float("inf"):
-                raise ValueError(f"Expected a finite coefficient {name} >= 0 (got {coefficient}).")
         members = _partitioned_units(layer, scope)
-        _check_num_modules(num_modules, int(members.sum()), scope)
+        num_members = int(members.sum())
+        num_modules = as_int("num_modules", num_modules, smallest=2)
+        if num_modules > num_members:
+            raise ValueError(
+                f"Expected num_modules from 2 to {num_members}, the number of units that scope="
+                f"{scope!r} partitions (got {num_modules})."
+            )
         self._layer = (layer,)  # In a tuple, so that it is not registered as a submodule.
         self.num_modules = num_modules
-        self.ncut = ncut
-        self.balance = balance
+        self.ncut = as_coefficient("ncut", ncut)
+        self.balance = as_coefficient("balance", balance)
         self.scope = scope
         self.register_buffer("members", members, persistent=False)
         self.members: Tensor
-        weight = layer.weight
-        self.logits = nn.Parameter(weight.new_empty(int(members.sum()), num_modules))
+        self.logits = nn.Parameter(layer.weight.new_empty(num_members, num_modules))
         self.reset_parameters(generator)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -160,16 +159,3 @@ def _partitioned_units(layer: SynchronousGraph, scope: str) -> Tensor:
     members = torch.full((graph.num_units,), scope == "all", device=layer.weight.device)
     members[graph.hidden.start : graph.hidden.stop] = True
     return members
-
-
-def _check_num_modules(num_modules: int, num_members: int, scope: str) -> None:
-    if isinstance(num_modules, bool) or not isinstance(num_modules, int):
-        raise TypeError(
-            f"Expected num_modules to be an int (got {type(num_modules).__name__}:"
-            f" {num_modules!r})."
-        )
-    if not 2 <= num_modules <= num_members:
-        raise ValueError(
-            f"Expected num_modules from 2 to {num_members}, the number of units that scope="
-            f"{scope!r} partitions (got {num_modules})."
-        )

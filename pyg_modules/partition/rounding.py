@@ -5,7 +5,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from pyg_modules.partition.ncut import check_assignment
+from pyg_modules.partition.validate import check_assignment
 
 
 def balanced_labels(assignment: Tensor) -> Tensor:
@@ -25,7 +25,8 @@ def balanced_labels(assignment: Tensor) -> Tensor:
         LongTensor: Module of every unit, ``[N]``, on the device of ``assignment``.
 
     Raises:
-        ValueError: If ``assignment`` is not ``[N, K]``, or there are more modules than units.
+        ValueError: If ``assignment`` is not ``[N, K]`` or not finite, or there are more modules
+            than units.
     """
     check_assignment(assignment)
     num_units, num_modules = assignment.shape
@@ -33,6 +34,11 @@ def balanced_labels(assignment: Tensor) -> Tensor:
         raise ValueError(
             f"Expected at most one module per unit (got {num_modules} modules for {num_units}"
             f" units)."
+        )
+    if not bool(assignment.isfinite().all()):
+        raise ValueError(
+            "Expected a finite assignment (got NaN or infinity). The training diverged; lower the"
+            " learning rate."
         )
     gain = assignment.detach().cpu().double().numpy()
     smallest, rest = divmod(num_units, num_modules)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from pyg_modules._checks import as_int
 from pyg_modules.solve.solver import Solver
 
 
@@ -25,14 +26,7 @@ class Unrolled(Solver):
     steps: int = 6
 
     def __post_init__(self) -> None:
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int):
-            raise TypeError(
-                f"Expected steps to be an int (got {type(self.steps).__name__}: {self.steps!r})."
-            )
-        if self.steps < 1:
-            raise ValueError(
-                f"Expected steps >= 1 (got {self.steps}). Without an update no unit has a state."
-            )
+        object.__setattr__(self, "steps", as_int("steps", self.steps, smallest=1))
 
     def solve(self, update: Callable[[Tensor], Tensor], initial: Tensor) -> Tensor:
         """See :meth:`Solver.solve`."""

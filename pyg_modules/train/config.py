@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
+from pyg_modules._checks import as_coefficient, as_int
+
 
 @dataclass(frozen=True)
 class ExperimentConfig:
@@ -36,22 +38,23 @@ class ExperimentConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        smallest = {"modules": 2, "hidden": 2, "steps": 1, "epochs": 1, "finetune_epochs": 0}
-        for name, bound in {**smallest, "seed": 0}.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int):
-                raise TypeError(f"Expected {name} to be an int (got {value!r}).")
-            if value < bound:
-                raise ValueError(f"Expected {name} >= {bound} (got {value}).")
+        smallest = {
+            "modules": 2,
+            "hidden": 2,
+            "steps": 1,
+            "epochs": 1,
+            "finetune_epochs": 0,
+            "seed": 0,
+        }
+        for name, bound in smallest.items():
+            object.__setattr__(self, name, as_int(name, getattr(self, name), bound))
+        for name in ("ncut", "balance"):
+            object.__setattr__(self, name, as_coefficient(name, getattr(self, name)))
         if self.modules > self.hidden:
             raise ValueError(
                 f"Expected modules <= hidden, a unit per module at least (got {self.modules} >"
                 f" {self.hidden}). Lower modules or raise hidden."
             )
-        for name in ("ncut", "balance"):
-            value = getattr(self, name)
-            if not 0 <= value < float("inf"):
-                raise ValueError(f"Expected a finite {name} >= 0 (got {value}).")
         _check_device(self.device)
 
 

@@ -1,6 +1,7 @@
 import copy
 import pickle
 
+import numpy
 import pytest
 import torch
 
@@ -134,6 +135,12 @@ def test_a_single_unit_and_no_edges_are_a_graph():
 def test_bad_graphs_are_refused(edge_index, counts, error, message):
     with pytest.raises(error, match=message):
         UnitGraph(edge_index, *counts)
+
+
+def test_integers_of_numpy_are_integers():
+    graph = UnitGraph.complete(numpy.int64(2), 3, numpy.int32(1))
+    assert graph == UnitGraph.complete(2, 3, 1)
+    assert type(graph.num_inputs) is int
 
 
 def test_bad_arguments_of_generators_are_refused():

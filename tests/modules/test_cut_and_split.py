@@ -122,6 +122,13 @@ def test_bad_labels_are_refused():
         split(layer)
 
 
+def test_other_modules_are_refused():
+    with pytest.raises(TypeError, match=r"SynchronousGraph \(got Linear\)"):
+        cut(torch.nn.Linear(2, 1), torch.tensor([0, 1, -1]))
+    with pytest.raises(TypeError, match=r"SynchronousGraph \(got list\)"):
+        split([])
+
+
 def test_a_layer_whose_labels_were_changed_is_not_split():
     modular = cut(
         SynchronousGraph(UnitGraph.complete(2, 4, 1)), torch.tensor([-1, -1, 0, 1, 0, 1, -1])

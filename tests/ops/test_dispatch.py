@@ -17,6 +17,11 @@ def test_a_named_backend_is_taken_at_its_word():
     assert resolve_backend("scatter", CPU, torch.float32) == "scatter"
 
 
+def test_sparse_without_kernels_is_refused():
+    with pytest.raises(ValueError, match=r"float32 or float64.*got torch.bfloat16 on cpu.*'auto'"):
+        resolve_backend("sparse", CPU, torch.bfloat16)
+
+
 def test_unknown_backends_are_refused():
     with pytest.raises(ValueError, match=r"'auto', 'scatter', 'sparse' \(got 'fast'\)"):
         check_backend("fast")

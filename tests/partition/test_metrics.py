@@ -54,5 +54,11 @@ def test_bad_labels_are_refused():
             metric(EDGES, WEIGHT, torch.full((4,), -1))
         with pytest.raises(ValueError, match="modules \\[0, 2\\]"):
             metric(EDGES, WEIGHT, torch.tensor([0, 2, 2, 0]))
+        with pytest.raises(ValueError, match=r"one weight per edge, \[6\] \(got \[3\]\)"):
+            metric(EDGES, WEIGHT[:3], LABELS)
+        with pytest.raises(ValueError, match=r"ids in \[0, 2\).*got 0 to 3"):
+            metric(EDGES, WEIGHT, LABELS[1:3])
+        with pytest.raises(TypeError, match=r"edge_index to be a Tensor \(got list\)"):
+            metric(EDGES.tolist(), WEIGHT, LABELS)
     with pytest.raises(TypeError, match="LongTensor"):
         module_sizes(torch.zeros(3))

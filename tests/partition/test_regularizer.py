@@ -111,12 +111,13 @@ def test_copies_of_layer_and_regularizer_stay_together():
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"num_modules": 1}, ValueError, r"from 2 to 8, .*scope='hidden'.*got 1"),
-        ({"num_modules": 9}, ValueError, r"from 2 to 8, .*got 9"),
+        ({"num_modules": 1}, ValueError, r"num_modules >= 2 \(got 1\)"),
+        ({"num_modules": 9}, ValueError, r"from 2 to 8, .*scope='hidden'.*got 9"),
         ({"num_modules": 14, "scope": "all"}, ValueError, r"from 2 to 13, .*got 14"),
         ({"num_modules": 2.0}, TypeError, r"an int \(got float: 2.0\)"),
         ({"scope": "inputs"}, ValueError, r"'hidden' or 'all' \(got 'inputs'\)"),
         ({"ncut": -1.0}, ValueError, r"ncut >= 0 \(got -1.0\)"),
+        ({"ncut": "1"}, TypeError, r"ncut to be a number \(got str: '1'\)"),
         ({"balance": float("nan")}, ValueError, r"balance >= 0 \(got nan\)"),
         ({"layer": torch.nn.Linear(2, 3)}, TypeError, r"SynchronousGraph \(got Linear\)"),
         ({"entropy": 1.0}, TypeError, r"unexpected keyword argument 'entropy'"),

@@ -38,3 +38,8 @@ def test_a_balanced_assignment_is_kept():
 def test_more_modules_than_units_are_refused():
     with pytest.raises(ValueError, match="got 3 modules for 2 units"):
         balanced_labels(torch.rand(2, 3))
+
+
+def test_an_assignment_that_is_not_finite_is_refused():
+    with pytest.raises(ValueError, match=r"finite assignment.*diverged.*learning rate"):
+        balanced_labels(torch.full((4, 2), float("nan")))

@@ -23,7 +23,7 @@ def test_it_is_an_immutable_value():
     [
         (0, ValueError, r"steps >= 1 \(got 0\)"),
         (-2, ValueError, r"got -2"),
-        (2.0, TypeError, r"an int \(got float: 2.0\)"),
+        (2.0, TypeError, r"steps to be an int \(got float: 2.0\)"),
         (True, TypeError, r"got bool"),
     ],
 )

@@ -12,7 +12,7 @@ from pyg_modules.train import ExperimentConfig
         ({"epochs": 0}, ValueError, r"epochs >= 1"),
         ({"finetune_epochs": -1}, ValueError, r"finetune_epochs >= 0"),
         ({"seed": -1}, ValueError, r"seed >= 0"),
-        ({"hidden": 8.0}, TypeError, r"hidden to be an int \(got 8.0\)"),
+        ({"hidden": 8.0}, TypeError, r"hidden to be an int \(got float: 8.0\)"),
         ({"ncut": float("nan")}, ValueError, r"finite ncut >= 0 \(got nan\)"),
         ({"balance": -1.0}, ValueError, r"finite balance >= 0 \(got -1.0\)"),
         ({"device": "quantum"}, ValueError, r"available device.*got 'quantum'"),

@@ -1,0 +1,33 @@
+"""Checks of arguments that more than one room needs."""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+
+def as_int(name: str, value: object, smallest: int) -> int:
+    """``value`` as an int, from any integer type, e.g. NumPy's.
+
+    Raises:
+        TypeError: If ``value`` is not an integer.
+        ValueError: If ``value`` is less than ``smallest``.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"Expected {name} to be an int (got {type(value).__name__}: {value!r}).")
+    if value < smallest:
+        raise ValueError(f"Expected {name} >= {smallest} (got {value}).")
+    return int(value)
+
+
+def as_coefficient(name: str, value: object) -> float:
+    """``value`` as a finite float that is not negative.
+
+    Raises:
+        TypeError: If ``value`` is not a number.
+        ValueError: If ``value`` is negative, infinite or NaN.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"Expected {name} to be a number (got {type(value).__name__}: {value!r}).")
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"Expected a finite {name} >= 0 (got {value}).")
+    return float(value)

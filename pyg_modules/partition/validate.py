@@ -1,0 +1,32 @@
+"""Checks of soft assignments and weighted edge lists."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def check_assignment(assignment: Tensor) -> None:
+    """Raise unless ``assignment`` is a floating ``[N, K]`` tensor."""
+    if assignment.dim() != 2 or not assignment.is_floating_point():
+        raise ValueError(
+            f"Expected a soft assignment of shape [num_units, num_modules], e.g. from softmax (got"
+            f" {assignment.dtype}, {list(assignment.shape)})."
+        )
+
+
+def check_edges(edge_index: Tensor, edge_weight: Tensor, num_units: int) -> None:
+    """Raise unless every edge joins two of ``num_units`` units and has a weight."""
+    for name, value in (("edge_index", edge_index), ("edge_weight", edge_weight)):
+        if not isinstance(value, Tensor):
+            raise TypeError(f"Expected {name} to be a Tensor (got {type(value).__name__}).")
+    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        raise ValueError(f"Expected edge_index of shape [2, E] (got {list(edge_index.shape)}).")
+    if edge_weight.shape != edge_index.shape[1:]:
+        raise ValueError(
+            f"Expected one weight per edge, [{edge_index.size(1)}] (got {list(edge_weight.shape)})."
+        )
+    if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_units:
+        raise ValueError(
+            f"Expected unit ids in [0, {num_units}), the number of units in the partition (got"
+            f" {int(edge_index.min())} to {int(edge_index.max())})."
+        )
