@@ -60,7 +60,7 @@ class ExperimentConfig:
 
 def _check_device(device: str) -> None:
     try:
-        torch.zeros(0, device=device)
+        torch.zeros(1, device=device).cpu()
     except (AssertionError, RuntimeError) as error:
         reason = str(error).split("\n")[0]
         raise ValueError(

@@ -131,7 +131,10 @@ def run_experiment(
     bench.train("free", free, all_epochs)
 
     regularized = _new_layer(data, config)
-    regularizer = _new_regularizer(regularized, config)
+    with seeded(config.seed):
+        regularizer = PartitionRegularizer(
+            regularized, config.modules, ncut=config.ncut, balance=config.balance
+        )
     bench.train(
         "regularized",
         regularized,
@@ -209,11 +212,6 @@ def _new_layer(data: Dataset, config: ExperimentConfig) -> SynchronousGraph:
         return SynchronousGraph(graph, Unrolled(config.steps), device=config.device)
 
 
-def _new_regularizer(layer: SynchronousGraph, config: ExperimentConfig) -> PartitionRegularizer:
-    with seeded(config.seed):
-        return PartitionRegularizer(layer, config.modules, ncut=config.ncut, balance=config.balance)
-
-
 def _scheduled(regularizer: PartitionRegularizer) -> Penalty:
     """The terms of the regularizer, off until the free phase is over, then ramped up."""
     coefficients = {"ncut": regularizer.ncut, "balance": regularizer.balance}
@@ -229,8 +227,11 @@ def _scheduled(regularizer: PartitionRegularizer) -> Penalty:
 
 
 def _balanced_labels_of(layer: SynchronousGraph, config: ExperimentConfig) -> Tensor:
-    """Balanced modules of a trained layer: the regularizer fitted to its weights as they are."""
-    regularizer = _new_regularizer(copy.deepcopy(layer).requires_grad_(False), config)
+    """Balanced modules of a trained layer: a regularizer fitted to its weights as they are."""
+    with seeded(config.seed):
+        regularizer = PartitionRegularizer(
+            copy.deepcopy(layer).requires_grad_(False), config.modules
+        )
     optimizer = torch.optim.Adam(regularizer.parameters(), lr=0.05)
     for _ in range(_ASSIGNMENT_STEPS):
         optimizer.zero_grad()

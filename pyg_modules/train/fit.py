@@ -35,7 +35,7 @@ def fit(
     Args:
         model (torch.nn.Module): From ``[B, num_features]`` to logits ``[B, num_classes]``.
         data (Dataset): Its training part is used, on the device of the model.
-        epochs (int): Passes over the training data.
+        epochs (int): Passes over the training data; 0 leaves the model as it is.
         seed (int): Of the order of the samples.
         learning_rate (float, optional): Largest learning rate. (default: 3e-3)
         weight_decay (float, optional): Decoupled weight decay of the model. (default: 0.1)
@@ -46,6 +46,8 @@ def fit(
         penalty_learning_rate (float, optional): Their largest learning rate. (default: 0.05)
         on_epoch (Callable, optional): Called after every epoch with its number and mean losses.
     """
+    if epochs == 0:
+        return
     groups: list[dict[str, Any]] = [
         {"params": list(model.parameters()), "lr": learning_rate, "weight_decay": weight_decay}
     ]

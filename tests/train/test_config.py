@@ -16,6 +16,7 @@ from pyg_modules.train import ExperimentConfig
         ({"ncut": float("nan")}, ValueError, r"finite ncut >= 0 \(got nan\)"),
         ({"balance": -1.0}, ValueError, r"finite balance >= 0 \(got -1.0\)"),
         ({"device": "quantum"}, ValueError, r"available device.*got 'quantum'"),
+        ({"device": "meta"}, ValueError, r"available device.*got 'meta'"),
         ({"widths": 3}, TypeError, r"unexpected keyword argument 'widths'"),
     ],
 )

@@ -61,6 +61,12 @@ def test_terms_of_the_penalty_are_weighted_minimised_and_reported(data):
     assert abs(parameter) < 0.5
 
 
+def test_no_epochs_leave_the_model_as_it_is(data):
+    model = linear()
+    fit(model, data, epochs=0, seed=0)
+    assert torch.equal(model.weight, linear().weight)
+
+
 def test_accuracy_counts_the_largest_logits():
     model = nn.Identity()
     logits = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 1.0], [0.0, 3.0]])
