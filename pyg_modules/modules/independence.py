@@ -50,10 +50,14 @@ def check_independence(
 
     Raises:
         TypeError: If ``layer`` is not a ``SynchronousGraph``.
-        ValueError: If ``layer`` was not made by :func:`cut`.
+        ValueError: If ``layer`` was not made by :func:`cut`, or ``x`` holds no sample.
         RuntimeError: If the modules are not independent.
     """
     check_layer(layer)
+    if x.dim() != 2 or len(x) == 0:
+        raise ValueError(
+            f"Expected x of shape [B, {layer.graph.num_inputs}] with B >= 1 (got {list(x.shape)})."
+        )
     paths = _count_paths(layer)
     jacobian = max(_max_cross_jacobian(layer, sample, steps) for sample in x)
     if paths > 0 or not jacobian == 0:

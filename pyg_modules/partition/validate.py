@@ -7,6 +7,8 @@ from torch import Tensor
 
 def check_assignment(assignment: Tensor) -> None:
     """Raise unless ``assignment`` is a floating ``[N, K]`` tensor."""
+    if not isinstance(assignment, Tensor):
+        raise TypeError(f"Expected assignment to be a Tensor (got {type(assignment).__name__}).")
     if assignment.dim() != 2 or not assignment.is_floating_point():
         raise ValueError(
             f"Expected a soft assignment of shape [num_units, num_modules], e.g. from softmax (got"

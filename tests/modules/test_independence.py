@@ -56,6 +56,12 @@ def test_inputs_and_outputs_of_their_own_are_partitioned_too():
     assert (evidence.paths, evidence.max_cross_jacobian) == (0, 0)
 
 
+def test_no_samples_prove_nothing():
+    for x in (torch.rand(0, 2), torch.rand(2)):
+        with pytest.raises(ValueError, match=r"\[B, 2\] with B >= 1"):
+            check_independence(cut(complete_layer(), LABELS), x)
+
+
 def test_an_uncut_layer_is_refused():
     with pytest.raises(ValueError, match="made by cut"):
         check_independence(complete_layer(), torch.rand(1, 2))

@@ -40,6 +40,11 @@ def test_more_modules_than_units_are_refused():
         balanced_labels(torch.rand(2, 3))
 
 
+def test_a_list_is_refused():
+    with pytest.raises(TypeError, match=r"assignment to be a Tensor \(got list\)"):
+        balanced_labels([[1.0, 0.0]])
+
+
 def test_an_assignment_that_is_not_finite_is_refused():
     with pytest.raises(ValueError, match=r"finite assignment.*diverged.*learning rate"):
         balanced_labels(torch.full((4, 2), float("nan")))
