@@ -9,11 +9,12 @@ from pyg_modules.graph import UnitGraph
 from pyg_modules.modules import cut, split
 from pyg_modules.nn import SynchronousGraph
 from pyg_modules.partition import PartitionRegularizer
-from pyg_modules.solve import Unrolled
+from pyg_modules.solve import Equilibrium, Unrolled
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Equilibrium",
     "PartitionRegularizer",
     "SynchronousGraph",
     "UnitGraph",

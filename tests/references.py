@@ -8,7 +8,11 @@ from pyg_modules import SynchronousGraph
 ACTIVATIONS = {
     "relu": torch.relu,
     "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
     "gelu": nn.functional.gelu,
+    "silu": nn.functional.silu,
+    "elu": nn.functional.elu,
+    "softplus": nn.functional.softplus,
     "identity": lambda sums: sums,
 }
 

@@ -5,8 +5,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
+from pyg_modules.ops import ACTIVATIONS, BACKENDS
 
 seeds = st.integers(0, 2**31 - 1)
+#: Backends that can be used here; numba is an extra.
+backends = sorted(name for name, backend in BACKENDS.items() if backend.missing() is None)
+#: Without a kink, where finite differences would meet it.
+smooth_activations = sorted(set(ACTIVATIONS) - {"relu", "elu"})
 
 
 def generator(seed: int) -> torch.Generator:
@@ -14,13 +19,16 @@ def generator(seed: int) -> torch.Generator:
 
 
 @st.composite
-def unit_graphs(draw: st.DrawFn, min_hidden: int = 0, min_outputs: int = 0) -> UnitGraph:
+def unit_graphs(
+    draw: st.DrawFn, min_hidden: int = 0, min_outputs: int = 0, feedback: bool = True
+) -> UnitGraph:
     """Any edges into non-inputs: self-loops, direct edges, feedback; many units are isolated."""
     num_inputs = draw(st.integers(0, 4))
     num_hidden = draw(st.integers(min_hidden, 7))
     num_outputs = draw(st.integers(min_outputs, 3))
     num_units = num_inputs + num_hidden + num_outputs
-    allowed = torch.cartesian_prod(torch.arange(num_units), torch.arange(num_inputs, num_units)).T
+    num_sources = num_units if feedback else num_inputs + num_hidden
+    allowed = torch.cartesian_prod(torch.arange(num_sources), torch.arange(num_inputs, num_units)).T
     allowed = allowed.reshape(2, -1)
     rand = generator(draw(seeds))
     chosen = torch.rand(allowed.size(1), generator=rand) < draw(st.sampled_from([0, 0.2, 0.5, 1]))
@@ -29,12 +37,15 @@ def unit_graphs(draw: st.DrawFn, min_hidden: int = 0, min_outputs: int = 0) -> U
 
 
 @st.composite
-def layers(draw: st.DrawFn, **kwargs: int) -> SynchronousGraph:
+def layers(
+    draw: st.DrawFn, activations: list[str] = smooth_activations, **kwargs: int
+) -> SynchronousGraph:
     """Double-precision layers on random graphs, with signed, asymmetric weights."""
     layer = SynchronousGraph(
         draw(unit_graphs(**kwargs)),
-        Unrolled(draw(st.integers(1, 4))),
-        draw(st.sampled_from(["tanh", "gelu", "identity"])),
+        Unrolled(draw(st.integers(1, 5)), checkpoint=draw(st.booleans())),
+        draw(st.sampled_from(activations)),
+        backend="scatter",
         dtype=torch.float64,
     )
     layer.reset_parameters(generator(draw(seeds)))

@@ -10,10 +10,13 @@ from torch import Tensor
 
 
 def bipartite_edges(sources: range, targets: range) -> Tensor:
-    """Every edge from a unit of ``sources`` to a unit of ``targets``, [2, S * T], by source."""
+    """Every edge from a unit of ``sources`` to a unit of ``targets``, [2, S * T], by target.
+
+    Their weights are then in the order of ``torch.nn.Linear.weight``, flattened.
+    """
     return torch.cartesian_prod(
-        torch.arange(sources.start, sources.stop), torch.arange(targets.start, targets.stop)
-    ).T.contiguous()
+        torch.arange(targets.start, targets.stop), torch.arange(sources.start, sources.stop)
+    ).T.flip(0)
 
 
 def complete_edges(num_inputs: int, num_hidden: int, num_outputs: int) -> Tensor:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pyg_modules.nn.activations import activation_of
+from pyg_modules.ops import activation_of
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ def read_mlp(mlp: nn.Sequential) -> MLPParts:
     return MLPParts(
         sizes=[layers[0].in_features, *(layer.out_features for layer in layers)],
         activation=names.pop() if names else "identity",
-        # Linear.weight is [target, source]; edges run source by source.
-        weight=torch.cat([layer.weight.T.reshape(-1) for layer in layers]).detach(),
+        # Linear.weight is [target, source], and so run the edges of a layered graph.
+        weight=torch.cat([layer.weight.reshape(-1) for layer in layers]).detach(),
         bias=torch.cat([_bias(layer) for layer in layers]).detach(),
     )
 

@@ -2,18 +2,29 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
+from pyg_modules._checks import as_int
 from pyg_modules.graph import UnitGraph
-from pyg_modules.nn.activations import ACTIVATIONS, check_activation
 from pyg_modules.nn.mlp import read_mlp
 from pyg_modules.nn.storage import load_layer, save_layer
-from pyg_modules.ops import BACKENDS, EdgeBlock, EdgeOperator, check_backend, resolve_backend
-from pyg_modules.solve import Solver, Unrolled
+from pyg_modules.nn.wiring import Operators, Wiring
+from pyg_modules.ops import (
+    ACTIVATIONS,
+    BackendReport,
+    bind,
+    check_activation,
+    check_backend,
+    is_compiling,
+    is_transforming,
+)
+from pyg_modules.solve import Recurrence, Solution, Solver, Unrolled
+
+# What a compiler or an exporter, which does not look at the batch, is told.
+_USUAL_BATCH = 128
 
 
 class SynchronousGraph(MessagePassing):
@@ -38,8 +49,12 @@ class SynchronousGraph(MessagePassing):
         solver (Solver, optional): When the updates stop. (default: ``Unrolled(steps=6)``)
         activation (str, optional): ``"relu"``, ``"tanh"``, ``"sigmoid"``, ``"gelu"``, ``"silu"``,
             ``"elu"``, ``"softplus"`` or ``"identity"``. (default: ``"relu"``)
-        backend (str, optional): How the weighted sums are computed: ``"sparse"`` (CSR matrices),
-            ``"scatter"`` (PyG's message passing) or ``"auto"``. (default: ``"auto"``)
+        backend (str, optional): How the weighted sums are computed: ``"numba"`` (compiled CSR
+            loops, on the CPU), ``"sparse"`` (CSR matrices of torch), ``"dense"`` (a dense matrix),
+            ``"block"`` (a batch of dense matrices, once the graph is cut into modules),
+            ``"scatter"`` (PyG's message passing, which alone has second derivatives) or
+            ``"auto"``, the fastest of them for the graph, the batch and the device; see
+            :meth:`backend_report`. (default: ``"auto"``)
         device (torch.device, optional): Device of the parameters.
         dtype (torch.dtype, optional): Floating type of the parameters.
 
@@ -126,15 +141,26 @@ class SynchronousGraph(MessagePassing):
 
     @property
     def backend(self) -> str:
-        """How the weighted sums are computed: ``"auto"``, ``"sparse"`` or ``"scatter"``."""
+        """How the weighted sums are computed, ``"auto"`` or the name of a backend."""
         return self._backend
 
     @backend.setter
     def backend(self, backend: str) -> None:
         check_backend(backend)
-        resolve_backend(backend, self.weight.device, self.weight.dtype)  # Raises before the change.
+        self._operators(backend, _USUAL_BATCH)  # Raises before the change.
         self._backend = backend
-        self._operators()
+
+    def backend_report(self, batch: int) -> BackendReport:
+        """Which backend computes what for ``batch`` samples, and why: print it.
+
+        Where no cost model was measured, on a CUDA device for example, the backends are timed, as
+        they are at the first forward pass with a batch of about this size.
+
+        Args:
+            batch (int): Number of samples, all leading dimensions multiplied.
+        """
+        batch = as_int("batch", batch, smallest=0)
+        return self._wiring().report(self.backend, self.weight.dtype, batch)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw weights and biases of unit i from U(-1/sqrt(d_i), 1/sqrt(d_i)), d_i its in-degree.
@@ -146,11 +172,11 @@ class SynchronousGraph(MessagePassing):
                 default.
         """
         super().reset_parameters()
-        target = self._edge_index(self.weight.device)[1]
+        target = self.graph.edge_index[1]
         degree = torch.bincount(target, minlength=self.graph.num_units).clamp(min=1)
-        bound = degree.to(self.weight.dtype).rsqrt()
+        bound = degree.to(self.weight).rsqrt()
         with torch.no_grad():
-            self.weight.uniform_(-1, 1, generator=generator).mul_(bound[target])
+            self.weight.uniform_(-1, 1, generator=generator).mul_(bound[target.to(bound.device)])
             self.bias.uniform_(-1, 1, generator=generator).mul_(bound[self.graph.num_inputs :])
 
     # Computing ###############################################################################
@@ -169,8 +195,23 @@ class SynchronousGraph(MessagePassing):
             Tensor: ``[*, N]``: the inputs, the hidden states, the outputs as :meth:`forward`
             returns them.
         """
-        hidden, outputs = self._run(x)
-        return torch.cat([x, hidden, outputs], dim=-1)
+        return self._all_states(x, *self._run(x))
+
+    def solve(self, x: Tensor) -> Solution:
+        """The states that :meth:`states` returns, and how well the units agree.
+
+        Args:
+            x (Tensor): Inputs, ``[*, I]``.
+
+        Returns:
+            Solution: ``states`` [*, N] and, of shape ``[*]``, the relative ``residual`` that one
+            more update would leave; for an :class:`Equilibrium` also the number of ``steps`` of
+            every sample, whether it ``converged`` and, after a backward pass, ``adjoint``, the same
+            for the gradients.
+        """
+        solution, outputs = self._run(x, with_residual=True)
+        states = self._all_states(x, solution, outputs)
+        return solution.reshaped(states, x.shape[:-1])
 
     def step(self, states: Tensor) -> Tensor:
         """One synchronous update of all units, as plain PyG message passing.
@@ -204,61 +245,68 @@ class SynchronousGraph(MessagePassing):
         """The next states, ``[N, B]``, from the summed messages ``inputs`` and the states ``x``."""
         num_inputs = self.graph.num_inputs
         sums = inputs[num_inputs:] + self.bias.unsqueeze(-1)
-        return torch.cat([x[:num_inputs], self._activate(sums)])
+        activated = ACTIVATIONS[self.activation](sums, self.graph.num_hidden)
+        return torch.cat([x[:num_inputs], activated])
 
-    def _run(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Hidden states ``[*, H]`` and outputs ``[*, O]``."""
-        if torch.is_autocast_enabled(self.weight.device.type) and x.is_floating_point():
-            with torch.autocast(self.weight.device.type, enabled=False):
-                return self._run(x.to(self.weight.dtype))
-        graph = self.graph
+    def _run(self, x: Tensor, *, with_residual: bool = False) -> tuple[Solution, Tensor]:
+        """The solution for the iterated units, with states ``[n, B]``, and outputs ``[*, O]``."""
+        device_type = self.weight.device.type
+        has_autocast = torch.amp.is_autocast_available(device_type)
+        if has_autocast and torch.is_autocast_enabled(device_type) and x.is_floating_point():
+            with torch.autocast(device_type, enabled=False):
+                return self._run(x.to(self.weight.dtype), with_residual=with_residual)
+        graph, wiring = self.graph, self._wiring()
         _check_tensor("x", x, graph.num_inputs, "inputs", self.weight)
-        operators = self._operators()
         shape = x.shape[:-1]
+        operators = self._operators(self.backend, shape.numel())
+        injection, recurrent, readout, direct = wiring.split(self.weight)
         clamped = x.reshape(shape.numel(), graph.num_inputs).T.contiguous()
-        num_iterated = operators.recurrence.block.num_targets
         bias = self.bias.unsqueeze(-1)
 
         # Inputs never change: what they inject is computed once.
-        injected = operators.injection.bind(self.weight)(clamped) + bias[:num_iterated]
-        recurrent = operators.recurrence.bind(self.weight)
-        state = self.solver.solve(
-            lambda state: self._activate(injected + recurrent(state)), torch.zeros_like(injected)
+        injected = bind(operators.injection, injection)(clamped)
+        recurrence = Recurrence(
+            operators.recurrence,
+            recurrent,
+            injected + bias[: wiring.num_iterated],
+            ACTIVATIONS[self.activation],
+            graph.num_hidden,
         )
-        outputs = operators.readout.bind(self.weight)(state) + bias[graph.num_hidden :]
-        if operators.direct.block.num_edges:
-            outputs = outputs + operators.direct.bind(self.weight)(clamped)
-        hidden = state[: graph.num_hidden]
-        return (
-            hidden.T.reshape(*shape, graph.num_hidden),
-            outputs.T.reshape(*shape, graph.num_outputs),
-        )
+        solution = self.solver.solve(recurrence)
+        if with_residual and solution.residual is None:
+            with torch.no_grad():
+                solution.residual = recurrence.residual(solution.states)
+        outputs = bind(operators.readout, readout)(solution.states)
+        if wiring.blocks["direct"].num_edges:
+            outputs = outputs + bind(operators.direct, direct)(clamped)
+        outputs = outputs + bias[graph.num_hidden :]
+        return solution, outputs.T.reshape(*shape, graph.num_outputs)
 
-    def _activate(self, sums: Tensor) -> Tensor:
-        """The activation on hidden units; outputs, which follow them, are linear."""
+    def _all_states(self, x: Tensor, solution: Solution, outputs: Tensor) -> Tensor:
+        """Inputs, hidden states and outputs, ``[*, N]``."""
         num_hidden = self.graph.num_hidden
-        activated = ACTIVATIONS[self.activation](sums[:num_hidden])
-        if sums.size(0) == num_hidden:
-            return activated
-        return torch.cat([activated, sums[num_hidden:]])
+        hidden = solution.states[:num_hidden].T.reshape(*x.shape[:-1], num_hidden)
+        return torch.cat([x, hidden, outputs], dim=-1)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SynchronousGraph:
         super()._apply(fn, recurse)
-        self._operators()
+        self._operators(self.backend, _USUAL_BATCH)
         return self
 
-    def _operators(self) -> _Operators:
-        """The operators for the device and dtype of the weights.
+    def _operators(self, backend: str, batch: int) -> Operators:
+        """The operators for a batch of about this size.
 
-        They are built when a layer is made, moved or given another backend, so that a compiler
-        that traces a forward pass finds them ready.
+        Those for the usual batch are built when a layer is made, moved or given another backend, so
+        that a compiler that traces a forward pass finds them ready.
         """
+        if is_compiling():
+            batch = _USUAL_BATCH
+        dtype = self.weight.dtype
+        return self._wiring().operators(backend, dtype, batch, composed=is_transforming())
+
+    def _wiring(self) -> Wiring:
         device = self.weight.device
-        backend = resolve_backend(self.backend, device, self.weight.dtype)
-        return self.graph.cached(
-            ("operators", backend, device),
-            lambda: _Operators.build(self.graph, BACKENDS[backend], device),
-        )
+        return self.graph.cached(("wiring", device), lambda: Wiring(self.graph, device))
 
     def _edge_index(self, device: torch.device) -> Tensor:
         return self.graph.cached(("edge_index", device), lambda: self.graph.edge_index.to(device))
@@ -289,37 +337,6 @@ class SynchronousGraph(MessagePassing):
         return (
             f"{type(self).__name__}({self.graph!r}, {self.solver!r}, activation="
             f"{self.activation!r}, backend={self.backend!r})"
-        )
-
-
-class _Operators(NamedTuple):
-    """The four blocks of edges that a forward pass treats differently.
-
-    The iterated units are the hidden ones, and the outputs too where one of them has an outgoing
-    edge; otherwise outputs are only read at the end.
-    """
-
-    injection: EdgeOperator  # inputs -> iterated, once per call
-    recurrence: EdgeOperator  # iterated -> iterated, at every update
-    readout: EdgeOperator  # iterated -> outputs, once per call
-    direct: EdgeOperator  # inputs -> outputs, once per call
-
-    @classmethod
-    def build(
-        cls, graph: UnitGraph, operator: type[EdgeOperator], device: torch.device
-    ) -> _Operators:
-        edge_index, outputs = graph.edge_index, graph.outputs
-        has_feedback = bool((edge_index[0] >= outputs.start).any())
-        iterated = range(graph.num_inputs, graph.num_units if has_feedback else outputs.start)
-
-        def block(sources: range, targets: range) -> EdgeOperator:
-            return operator(EdgeBlock.between(edge_index, sources, targets).to(device))
-
-        return cls(
-            injection=block(graph.inputs, iterated),
-            recurrence=block(iterated, iterated),
-            readout=block(iterated, outputs),
-            direct=block(graph.inputs, outputs),
         )
 
 

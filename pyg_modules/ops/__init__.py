@@ -1,17 +1,46 @@
 """How one synchronous update is computed: backends behind one interface, and their choice."""
 
-from pyg_modules.ops.dispatch import BACKENDS, check_backend, resolve_backend
+from pyg_modules.ops.activation import ACTIVATIONS, Activation, activation_of, check_activation
+from pyg_modules.ops.block import BlockOperator
+from pyg_modules.ops.dense import DenseOperator
+from pyg_modules.ops.dispatch import (
+    BackendReport,
+    Choice,
+    check_available,
+    check_backend,
+    choose,
+)
 from pyg_modules.ops.edge_block import EdgeBlock
-from pyg_modules.ops.operator import EdgeOperator
+from pyg_modules.ops.edge_sum import bind, refuse_second_derivative
+from pyg_modules.ops.numba_operator import NumbaOperator
+from pyg_modules.ops.operator import BACKENDS, EdgeOperator
 from pyg_modules.ops.scatter import ScatterOperator
 from pyg_modules.ops.sparse import SparseOperator
+from pyg_modules.ops.spectral import spectral_norm
+from pyg_modules.ops.tracing import is_compiling, is_tracing, is_transforming
 
 __all__ = [
+    "ACTIVATIONS",
     "BACKENDS",
+    "Activation",
+    "BackendReport",
+    "BlockOperator",
+    "Choice",
+    "DenseOperator",
     "EdgeBlock",
     "EdgeOperator",
+    "NumbaOperator",
     "ScatterOperator",
     "SparseOperator",
+    "activation_of",
+    "bind",
+    "check_activation",
+    "check_available",
     "check_backend",
-    "resolve_backend",
+    "choose",
+    "is_compiling",
+    "is_tracing",
+    "is_transforming",
+    "refuse_second_derivative",
+    "spectral_norm",
 ]

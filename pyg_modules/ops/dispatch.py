@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import dataclass
+from typing import NamedTuple
+
 import torch
 
-from pyg_modules.ops.operator import EdgeOperator
-from pyg_modules.ops.scatter import ScatterOperator
-from pyg_modules.ops.sparse import SparseOperator
+from pyg_modules.ops.block import BlockOperator
+from pyg_modules.ops.cost_model import Work, is_measured, measure, predict
+from pyg_modules.ops.edge_block import EdgeBlock
+from pyg_modules.ops.operator import BACKENDS
 
-BACKENDS: dict[str, type[EdgeOperator]] = {"scatter": ScatterOperator, "sparse": SparseOperator}
+_logger = logging.getLogger(__name__)
 
-# What the CSR kernels of torch compute, forward and backward.
-_SPARSE_DEVICES = ("cpu", "cuda")
-_SPARSE_DTYPES = (torch.float32, torch.float64)
+# Above this many cells (a gigabyte in float32) a dense matrix is not tried out.
+_MAX_CELLS = 2**28
+
+
+class Choice(NamedTuple):
+    """The backend of one block of edges, and why.
+
+    Args:
+        backend (str): Its name.
+        reason (str): How it was found.
+        seconds (dict): Time of one update forwards and backwards, predicted or measured, of every
+            backend that was considered.
+    """
+
+    backend: str
+    reason: str
+    seconds: dict[str, float]
 
 
 def check_backend(backend: str) -> None:
@@ -22,21 +41,118 @@ def check_backend(backend: str) -> None:
         raise ValueError(f"Expected backend to be one of {names} (got {backend!r}).")
 
 
-def resolve_backend(backend: str, device: torch.device, dtype: torch.dtype) -> str:
-    """The backend that computes for weights of ``dtype`` on ``device``.
-
-    ``"auto"`` is ``"sparse"`` where torch has the kernels, as it was 16 to 37 times faster than
-    ``"scatter"`` in every measurement, else ``"scatter"``.
+def check_available(backend: str, device: torch.device, dtype: torch.dtype) -> None:
+    """Raise unless the backend of this name can compute for weights of ``dtype`` on ``device``.
 
     Raises:
-        ValueError: If ``backend`` is ``"sparse"`` and torch has no such kernels.
+        ImportError: If a package has to be installed first.
+        ValueError: If the backend does not know the device or the dtype.
     """
-    supported = device.type in _SPARSE_DEVICES and dtype in _SPARSE_DTYPES
-    if backend == "auto":
-        return "sparse" if supported else "scatter"
-    if backend == "sparse" and not supported:
-        raise ValueError(
-            f"Expected weights in float32 or float64 on a CPU or CUDA device for backend 'sparse'"
-            f" (got {dtype} on {device}). Use backend='auto' or 'scatter'."
+    operator = BACKENDS[backend]
+    missing = operator.missing()
+    if missing is not None:
+        raise ImportError(
+            f"The backend {backend!r} needs {missing}: pip install 'pyg-modules[{missing}]'. Or use"
+            f" backend='auto'."
         )
-    return backend
+    if device.type not in operator.devices or dtype not in operator.dtypes:
+        dtypes = ", ".join(str(known).removeprefix("torch.") for known in operator.dtypes)
+        raise ValueError(
+            f"Expected weights in {dtypes} on {' or '.join(operator.devices)} for backend"
+            f" {backend!r} (got {dtype} on {device}). Use backend='auto' or 'scatter'."
+        )
+
+
+def choose(
+    block: EdgeBlock,
+    batch: int,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    can_permute: bool = False,
+    composed: bool = False,
+) -> Choice:
+    """The fastest backend for the edges of ``block`` on ``device``.
+
+    Where the cost model was measured on that type of device it is asked; elsewhere every backend
+    is tried.
+
+    Args:
+        block (EdgeBlock): The edges.
+        batch (int): Number of samples.
+        device (torch.device): Where the weights are.
+        dtype (torch.dtype): Their floating type.
+        can_permute (bool, optional): Whether a solver iterates these edges, so that a backend may
+            lay out the units as it likes. (default: ``False``)
+        composed (bool, optional): Whether the updates have to be made of torch's own operations.
+            (default: ``False``)
+    """
+    works: dict[str, Work] = {}
+    for name in BACKENDS:
+        work = _work(name, block, batch, can_permute)
+        if work is not None and not (composed and name in ("sparse", "numba")):
+            works[name] = work
+    usable = [name for name in works if _is_available(name, device, dtype)]
+    if len(usable) == 1 or device.type == "meta":
+        only = "scatter" if device.type == "meta" else usable[0]
+        return Choice(only, f"the only backend for {dtype} on {device.type}", {})
+    if is_measured(device.type, dtype):
+        times = {name: predict(device.type, dtype, name, works[name]) for name in usable}
+        seconds = {name: time for name, time in times.items() if time is not None}
+        return Choice(
+            min(seconds, key=seconds.__getitem__),
+            f"fastest by the cost model for {device.type}",
+            seconds,
+        )
+    seconds = {
+        name: measure(BACKENDS[name].build(block).to(device), block.num_edges, batch, dtype)
+        for name in usable
+        if works[name].cells * (batch if name == "scatter" else 1) <= _MAX_CELLS
+    }
+    best = min(seconds, key=seconds.__getitem__)
+    _logger.info("Timed %s on %s for batch %d: %s is fastest.", seconds, device, batch, best)
+    return Choice(best, f"fastest when timed on this {device.type} device", seconds)
+
+
+def _is_available(backend: str, device: torch.device, dtype: torch.dtype) -> bool:
+    operator = BACKENDS[backend]
+    known = device.type in operator.devices and dtype in operator.dtypes
+    return known and operator.missing() is None
+
+
+def _work(backend: str, block: EdgeBlock, batch: int, can_permute: bool) -> Work | None:
+    """What the backend has to do for the edges of ``block``; ``None`` if it cannot."""
+    cells = block.num_edges
+    if backend == "dense":
+        cells = block.num_targets * block.num_sources
+    elif backend == "block":
+        if not can_permute:
+            return None
+        num_blocks, width = BlockOperator.shape(block)
+        if num_blocks < 2:
+            return None
+        cells = num_blocks * width**2
+    return Work(cells, block.num_targets, batch)
+
+
+@dataclass(frozen=True)
+class BackendReport:
+    """What computes a layer, block by block, and why; print it.
+
+    Args:
+        batch (int): Number of samples it is about.
+        choices (dict): The choice for every block of edges, by name.
+    """
+
+    batch: int
+    choices: dict[str, Choice]
+
+    def __str__(self) -> str:
+        lines = [f"Backends for a batch of {self.batch}:"]
+        for block, choice in self.choices.items():
+            lines.append(f"  {block:<12}{choice.backend:<9}{choice.reason}")
+            ranked = sorted(choice.seconds.items(), key=lambda item: item[1])
+            times = ", ".join(f"{name} {seconds * 1e3:.3g} ms" for name, seconds in ranked)
+            if times:
+                lines.append(f"{'':14}one update forwards and backwards: {times}")
+        return "\n".join(lines)

@@ -1,19 +1,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EdgeBlock:
-    """The edges from one set of units to another, as a bipartite graph with local ids.
+    """The edges from one set of units to another, by target and source, with local ids.
+
+    Its tensors are on the CPU: operators are built there, and then moved.
+
+    The weights of a block, ``[e]``, follow the order of its edges: ``weight[block.edge_ids]``.
 
     Args:
         edge_ids (LongTensor): Positions of the edges in the edge list of the whole graph, ``[e]``.
         source (LongTensor): Local ids of their sources, ``[e]``.
-        target (LongTensor): Local ids of their targets, ``[e]``.
+        target (LongTensor): Local ids of their targets, ``[e]``, ascending; edges with the same
+            target ascend by source.
         num_sources (int): Number of possible sources.
         num_targets (int): Number of possible targets.
     """
@@ -35,13 +45,9 @@ class EdgeBlock:
             & (target < targets.stop)
         )
         edge_ids = inside.nonzero().view(-1)
-        return cls(
-            edge_ids,
-            source[edge_ids] - sources.start,
-            target[edge_ids] - targets.start,
-            len(sources),
-            len(targets),
-        )
+        local_source = source[edge_ids] - sources.start
+        local_target = target[edge_ids] - targets.start
+        return cls._sorted(edge_ids, local_source, local_target, len(sources), len(targets))
 
     @classmethod
     def among(cls, edge_index: Tensor, members: Tensor) -> EdgeBlock:
@@ -50,19 +56,29 @@ class EdgeBlock:
         local = torch.cumsum(members, dim=0) - 1
         source, target = local[edge_index[:, edge_ids]]
         num_members = int(members.sum())
-        return cls(edge_ids, source, target, num_members, num_members)
+        return cls._sorted(edge_ids, source, target, num_members, num_members)
+
+    @classmethod
+    def _sorted(
+        cls, edge_ids: Tensor, source: Tensor, target: Tensor, num_sources: int, num_targets: int
+    ) -> EdgeBlock:
+        order = torch.argsort(target * num_sources + source)
+        return cls(edge_ids[order], source[order], target[order], num_sources, num_targets)
 
     @property
     def num_edges(self) -> int:
         """Number of edges ``e``."""
         return self.edge_ids.numel()
 
-    def to(self, device: torch.device) -> EdgeBlock:
-        """The same block with its tensors on ``device``."""
-        return EdgeBlock(
-            self.edge_ids.to(device),
-            self.source.to(device),
-            self.target.to(device),
-            self.num_sources,
-            self.num_targets,
+    @cached_property
+    def components(self) -> npt.NDArray[np.int64]:
+        """The weakly connected component of every unit, ``[num_sources]``.
+
+        Only where sources and targets are the same units.
+        """
+        edges = self.source.numpy(), self.target.numpy()
+        adjacency = coo_array(
+            (np.ones(self.num_edges, dtype=bool), edges), shape=(self.num_sources, self.num_targets)
         )
+        labels: npt.NDArray[np.int64] = connected_components(adjacency, directed=False)[1]
+        return labels

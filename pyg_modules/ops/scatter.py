@@ -1,26 +1,94 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import torch
+import torch_geometric.typing
 from torch import Tensor
 from torch_geometric.utils import scatter
 
+from pyg_modules.ops.csr import compress
+from pyg_modules.ops.edge_block import EdgeBlock
 from pyg_modules.ops.operator import EdgeOperator
+from pyg_modules.ops.tracing import is_tracing
 
 
 class ScatterOperator(EdgeOperator):
-    """Gather, multiply and scatter, as in PyG's message passing: O(e * B) memory, any dtype."""
+    """Gather, multiply and sum, as in PyG's message passing: O(e * B) memory, any dtype.
 
-    def bind(self, edge_weight: Tensor) -> Callable[[Tensor], Tensor]:
-        """See :meth:`EdgeOperator.bind`."""
-        block = self.block
-        weight = edge_weight.index_select(0, block.edge_ids).unsqueeze(-1)
+    The sums are those of ``torch_scatter.segment_csr`` where torch-scatter is installed.
+    """
 
-        def weighted_sum(state: Tensor) -> Tensor:
-            messages = weight * state.index_select(0, block.source)
-            sums: Tensor = scatter(
-                messages, block.target, dim=0, dim_size=block.num_targets, reduce="sum"
+    name = "scatter"
+    dtypes = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+    devices = ("cpu", "cuda", "mps", "xpu", "meta")
+
+    @classmethod
+    def build(cls, block: EdgeBlock) -> ScatterOperator:
+        """See :meth:`EdgeOperator.build`."""
+        offsets = compress(block.target, block.num_targets)
+        index = (block.source, block.target, offsets)
+        return cls(index, (block.num_targets, block.num_sources))
+
+    def compose(self, weight: Tensor) -> Callable[[Tensor], Tensor]:
+        """See :meth:`EdgeOperator.compose`."""
+        source, column = self.index[0], weight.unsqueeze(-1)
+        return lambda state: self._sum(column * state.index_select(0, source))
+
+    def prepare(self, weight: Tensor) -> Tensor:
+        """See :meth:`EdgeOperator.prepare`."""
+        return weight.unsqueeze(-1)
+
+    def prepare_transposed(self, weight: Tensor) -> Tensor:
+        """See :meth:`EdgeOperator.prepare_transposed`."""
+        return weight.unsqueeze(-1)
+
+    def matmul(self, values: Tensor, state: Tensor, add: Tensor | None, out: Tensor) -> None:
+        """See :meth:`EdgeOperator.matmul`."""
+        sums = self._sum(values * state.index_select(0, self.index[0]))
+        out.copy_(sums if add is None else sums.add_(add))
+
+    def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
+        """See :meth:`EdgeOperator.matmul_transposed`."""
+        source, target, _ = self.index
+        messages = values * grad.index_select(0, target)
+        out.copy_(scatter(messages, source, dim=0, dim_size=self.num_sources, reduce="sum"))
+
+    def new_gradient(self, weight: Tensor) -> Tensor:
+        """See :meth:`EdgeOperator.new_gradient`."""
+        return torch.zeros_like(weight)
+
+    def accumulate(self, gradient: Tensor, grad: Tensor, state: Tensor) -> None:
+        """See :meth:`EdgeOperator.accumulate`."""
+        source, target, _ = self.index
+        gradient += (grad.index_select(0, target) * state.index_select(0, source)).sum(dim=1)
+
+    def edge_gradient(self, gradient: Tensor) -> Tensor:
+        """See :meth:`EdgeOperator.edge_gradient`."""
+        return gradient
+
+    def _sum(self, messages: Tensor) -> Tensor:
+        _, target, offsets = self.index
+        has_segments = torch_geometric.typing.WITH_TORCH_SCATTER and not is_tracing()
+        if has_segments and messages.device.type in ("cpu", "cuda"):
+            segments: Tensor = _SegmentSum.apply(  # type: ignore[no-untyped-call]
+                messages, target, offsets
             )
-            return sums
+            return segments
+        sums: Tensor = scatter(messages, target, dim=0, dim_size=self.num_targets, reduce="sum")
+        return sums
 
-        return weighted_sum
+
+class _SegmentSum(torch.autograd.Function):
+    """``torch_scatter.segment_csr``, whose own second derivatives are wrong without a word."""
+
+    @staticmethod
+    def forward(ctx: Any, messages: Tensor, target: Tensor, offsets: Tensor) -> Tensor:
+        ctx.save_for_backward(target)
+        sums: Tensor = torch_geometric.typing.torch_scatter.segment_csr(messages, offsets)
+        return sums
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return grad.index_select(0, ctx.saved_tensors[0]), None, None

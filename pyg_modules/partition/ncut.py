@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
-from pyg_modules.ops import EdgeBlock, EdgeOperator, SparseOperator
+from pyg_modules.ops import EdgeBlock, EdgeOperator, SparseOperator, bind
 from pyg_modules.partition.validate import check_assignment, check_edges
 
 
@@ -35,36 +37,57 @@ def ncut_loss(edge_index: Tensor, edge_weight: Tensor, assignment: Tensor) -> Te
     num_units = assignment.size(0)
     check_edges(edge_index, edge_weight, num_units)
     members = torch.ones(num_units, dtype=torch.bool, device=edge_index.device)
-    operator = SparseOperator(EdgeBlock.among(edge_index, members))
-    return ncut_of(operator, edge_weight.abs(), assignment)
+    edges = PartitionedEdges.build(edge_index, members)
+    return ncut_of(edges, edge_weight.abs(), assignment)
+
+
+class PartitionedEdges(NamedTuple):
+    """The edges among the units that are partitioned, and the operator over them."""
+
+    edge_ids: Tensor
+    source: Tensor
+    target: Tensor
+    operator: EdgeOperator
+
+    @classmethod
+    def build(cls, edge_index: Tensor, members: Tensor) -> PartitionedEdges:
+        """The edges between units of ``members``, a boolean mask ``[N]``, on its device."""
+        block = EdgeBlock.among(edge_index.cpu(), members.cpu())
+        device = members.device
+        return cls(
+            block.edge_ids.to(device),
+            block.source.to(device),
+            block.target.to(device),
+            SparseOperator.build(block).to(device),
+        )
 
 
 def ncut_of(
-    operator: EdgeOperator, magnitude: Tensor, assignment: Tensor, *, fixed_volume: bool = False
+    edges: PartitionedEdges, magnitude: Tensor, assignment: Tensor, *, fixed_volume: bool = False
 ) -> Tensor:
-    """The loss of :func:`ncut_loss` on the edges of ``operator``.
+    """The loss of :func:`ncut_loss` on ``edges``.
 
     Args:
-        operator (EdgeOperator): The edges, among the units that are partitioned.
+        edges (PartitionedEdges): The edges among the units that are partitioned.
         magnitude (Tensor): Magnitudes of the weights of all edges of the graph, ``[E]``.
         assignment (Tensor): Soft assignment, ``[N, K]``.
         fixed_volume (bool, optional): Whether the gradient in ``magnitude`` takes the volumes in
             the denominators as constants. The value is the same. (default: ``False``)
     """
-    weighted_sum = operator.bind(magnitude)
+    magnitude = magnitude.index_select(0, edges.edge_ids)
+    weighted_sum = bind(edges.operator, magnitude)
     # With W the magnitudes, A = (W + W^T) / 2, so S_k^T A S_k = S_k^T W S_k.
     association = (assignment * weighted_sum(assignment)).sum(dim=0)
-    volume = assignment.T @ strength(operator, magnitude)
-    scale = assignment.T @ strength(operator, magnitude.detach()) if fixed_volume else volume
+    volume = assignment.T @ strength(edges, magnitude)
+    scale = assignment.T @ strength(edges, magnitude.detach()) if fixed_volume else volume
     has_volume = scale > 0
     # Dividing by 1 where there is no volume keeps the gradient finite as well.
     crossing = (volume - association) / torch.where(has_volume, scale, 1.0)
     return torch.where(has_volume, crossing, 1.0).mean()
 
 
-def strength(operator: EdgeOperator, magnitude: Tensor) -> Tensor:
-    """Half the summed magnitudes into and out of every unit, ``A 1``, [N]."""
-    block = operator.block
-    half = magnitude.index_select(0, block.edge_ids) / 2
-    zeros = half.new_zeros(block.num_sources)
-    return zeros.index_add(0, block.source, half).index_add(0, block.target, half)
+def strength(edges: PartitionedEdges, magnitude: Tensor) -> Tensor:
+    """Half the summed magnitudes [e] into and out of every unit, ``A 1``, [N]."""
+    half = magnitude / 2
+    zeros = half.new_zeros(edges.operator.num_sources)
+    return zeros.index_add(0, edges.source, half).index_add(0, edges.target, half)

@@ -5,10 +5,9 @@ from torch import Tensor, nn
 
 from pyg_modules._checks import as_coefficient, as_int
 from pyg_modules.nn import SynchronousGraph, check_layer
-from pyg_modules.ops import EdgeBlock, EdgeOperator, SparseOperator
 from pyg_modules.partition.balance import balance_loss
 from pyg_modules.partition.labels import SHARED
-from pyg_modules.partition.ncut import ncut_of
+from pyg_modules.partition.ncut import PartitionedEdges, ncut_of
 from pyg_modules.partition.rounding import balanced_labels
 
 SCOPES = ("hidden", "all")
@@ -104,7 +103,7 @@ class PartitionRegularizer(nn.Module):
         assignment = self.assignment()
         magnitude = self.layer.weight.abs()
         return {
-            "ncut": ncut_of(self._operator(), magnitude, assignment, fixed_volume=True),
+            "ncut": ncut_of(self._edges(), magnitude, assignment, fixed_volume=True),
             "balance": balance_loss(assignment),
         }
 
@@ -126,7 +125,7 @@ class PartitionRegularizer(nn.Module):
         """The layer that is organised."""
         return self._layer[0]
 
-    def _operator(self) -> EdgeOperator:
+    def _edges(self) -> PartitionedEdges:
         device, weight = self.logits.device, self.layer.weight
         if device != weight.device:
             raise ValueError(
@@ -141,9 +140,7 @@ class PartitionRegularizer(nn.Module):
         graph = self.layer.graph
         return graph.cached(
             ("partition", self.scope, device),
-            lambda: SparseOperator(
-                EdgeBlock.among(graph.edge_index, self.members.cpu()).to(device)
-            ),
+            lambda: PartitionedEdges.build(graph.edge_index, self.members),
         )
 
     def extra_repr(self) -> str:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from pyg_modules.solve.equilibrium import Equilibrium
 from pyg_modules.solve.solver import Solver
 from pyg_modules.solve.unrolled import Unrolled
 
-SOLVERS: dict[str, type[Unrolled]] = {"unrolled": Unrolled}
+SOLVERS: dict[str, type[Unrolled | Equilibrium]] = {
+    "unrolled": Unrolled,
+    "equilibrium": Equilibrium,
+}
 
 
 def solver_to_config(solver: Solver) -> dict[str, Any]:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
-from torch import Tensor
+from pyg_modules.solve.recurrence import Recurrence
+from pyg_modules.solve.solution import Solution
 
 
 class Solver(ABC):
     """Decides when the synchronous updates stop. A solver holds settings only, never state."""
 
     @abstractmethod
-    def solve(self, update: Callable[[Tensor], Tensor], initial: Tensor) -> Tensor:
-        """The last state, from ``initial`` [units, B] on, where ``update`` is one update."""
+    def solve(self, recurrence: Recurrence) -> Solution:
+        """The last states, ``[n, B]``, from states of 0 on, differentiable.
+
+        A solver of your own calls ``update = recurrence.bind()`` and then ``update(state)`` as
+        often as it likes, from ``torch.zeros_like(recurrence.injected)`` on.
+        """

@@ -29,7 +29,7 @@ def test_from_mlp_is_the_same_function_with_the_same_gradients(sizes, activation
     outputs.square().sum().backward()
     expected.square().sum().backward()
     linears = mlp[::2]
-    weight_grad = torch.cat([linear.weight.grad.T.reshape(-1) for linear in linears])
+    weight_grad = torch.cat([linear.weight.grad.reshape(-1) for linear in linears])
     torch.testing.assert_close(layer.weight.grad, weight_grad, rtol=0, atol=1e-12)
     torch.testing.assert_close(x.grad, expected_x.grad, rtol=0, atol=1e-12)
     if bias:

@@ -4,48 +4,88 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.autograd import gradcheck
+from torch.autograd import gradcheck, gradgradcheck
 from torch_geometric.nn import GINConv, MessagePassing
 
-from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
+from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled
+from pyg_modules.ops import ACTIVATIONS
 from tests.references import dense_states
-from tests.strategies import layers, normal, seeds, unit_graphs
+from tests.strategies import backends, generator, layers, normal, seeds, unit_graphs
+
+CONTRACTING = Equilibrium(tol=1e-6, contraction=0.9)
 
 
-@given(layers(), st.integers(0, 3), st.sampled_from(["sparse", "scatter"]))
-def test_forward_and_states_equal_the_definition(layer, batch, backend):
-    layer.backend = backend
+def usable_backends(layer):
+    """All but "block" where an output has an outgoing edge."""
+    has_feedback = bool((layer.graph.edge_index[0] >= layer.graph.outputs.start).any())
+    return [name for name in backends if not (name == "block" and has_feedback)]
+
+
+def outputs_and_gradients(layer, x):
+    x = x.clone().requires_grad_()
+    outputs = layer(x)
+    gradients = torch.autograd.grad(
+        outputs.square().sum(), [x, layer.weight, layer.bias], materialize_grads=True
+    )
+    return [outputs, *gradients]
+
+
+@given(layers(list(ACTIVATIONS)), st.integers(0, 3))
+def test_forward_and_states_equal_the_definition(layer, batch):
     x = normal(batch, layer.graph.num_inputs)
     expected = dense_states(layer, x)
-    torch.testing.assert_close(layer.states(x), expected, rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(
-        layer(x), expected[:, layer.graph.outputs.start :], rtol=1e-10, atol=1e-10
-    )
-
-
-@given(layers(min_outputs=1), seeds)
-def test_backends_agree_with_all_gradients(layer, seed):
-    x = normal(3, layer.graph.num_inputs, seed=seed)
-    results = []
-    for backend in ("sparse", "scatter"):
+    for backend in usable_backends(layer):
         layer.backend = backend
-        inputs = x.clone().requires_grad_()
-        outputs = layer(inputs)
-        gradients = torch.autograd.grad(
-            outputs.square().sum(), [inputs, layer.weight, layer.bias], materialize_grads=True
-        )
-        results.append((outputs, *gradients))
-    torch.testing.assert_close(*results, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(layer.states(x), expected, rtol=1e-10, atol=1e-10)
+        with torch.no_grad():
+            torch.testing.assert_close(
+                layer(x), expected[:, layer.graph.outputs.start :], rtol=1e-10, atol=1e-10
+            )
 
 
-@given(layers(min_hidden=1, min_outputs=1))
-def test_gradients_are_those_of_finite_differences(layer):
+@given(layers(list(ACTIVATIONS)), st.integers(0, 3), seeds)
+def test_backends_agree_with_all_gradients_in_float64(layer, batch, seed):
+    x = normal(batch, layer.graph.num_inputs, seed=seed)
+    expected = outputs_and_gradients(layer, x)
+    for backend in usable_backends(layer):
+        layer.backend = backend
+        results = outputs_and_gradients(layer, x)
+        torch.testing.assert_close(results, expected, rtol=1e-10, atol=1e-10)
+
+
+@given(layers(["relu", "tanh", "sigmoid", "gelu"]), seeds)
+def test_backends_agree_with_all_gradients_in_float32(layer, seed):
+    x = normal(4, layer.graph.num_inputs, seed=seed)
+    expected = outputs_and_gradients(layer, x)
+    layer = copy.deepcopy(layer).float()
+    for backend in usable_backends(layer):
+        layer.backend = backend
+        for result, value in zip(outputs_and_gradients(layer, x.float()), expected, strict=True):
+            scale = max(1.0, *value.detach().abs().reshape(-1).tolist(), 0.0)
+            torch.testing.assert_close(result.double(), value, rtol=1e-4, atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize("backend", backends)
+@given(layers(min_hidden=1, min_outputs=1, feedback=False))
+def test_gradients_are_those_of_finite_differences(backend, layer):
     def function(x, weight, bias):
         parameters = {"weight": weight, "bias": bias}
         return torch.func.functional_call(layer, parameters, (x,))
 
+    layer.backend = backend
     x = normal(2, layer.graph.num_inputs).requires_grad_()
     assert gradcheck(function, (x, layer.weight, layer.bias))
+
+
+@given(layers(list(ACTIVATIONS), min_outputs=1))
+def test_checkpointing_changes_no_gradient(layer):
+    x = normal(2, layer.graph.num_inputs)
+    for backend in usable_backends(layer):
+        layer.backend = backend
+        layer.solver = Unrolled(layer.solver.steps)
+        expected = outputs_and_gradients(layer, x)
+        layer.solver = Unrolled(layer.solver.steps, checkpoint=True)
+        torch.testing.assert_close(outputs_and_gradients(layer, x), expected, rtol=0, atol=1e-13)
 
 
 @given(layers())
@@ -69,8 +109,9 @@ def test_it_is_a_message_passing_whose_messages_can_be_hooked():
     assert seen == [(layer.graph.num_edges, 5)]
 
 
-def test_leading_dimensions_and_strides_do_not_matter():
-    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2), dtype=torch.float64)
+@pytest.mark.parametrize("backend", backends)
+def test_leading_dimensions_and_strides_do_not_matter(backend):
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2), backend=backend, dtype=torch.float64)
     x = normal(3, 5, 2).transpose(0, 2)
     assert not x.is_contiguous()
     outputs = layer(x)
@@ -107,9 +148,10 @@ def test_parameters_are_weight_and_bias_alone():
 def test_state_dict_and_deepcopy_give_the_same_function():
     layer = SynchronousGraph(UnitGraph.complete(3, 4, 2))
     x = torch.rand(5, 3)
-    other = SynchronousGraph(layer.graph, backend="scatter")
-    other.load_state_dict(layer.state_dict())
-    torch.testing.assert_close(other(x), layer(x))
+    for backend in backends:
+        other = SynchronousGraph(layer.graph, backend=backend)
+        other.load_state_dict(layer.state_dict())
+        torch.testing.assert_close(other(x), layer(x))
     copied = copy.deepcopy(layer)
     assert torch.equal(copied(x), layer(x))
     with torch.no_grad():
@@ -121,7 +163,9 @@ def test_two_layers_share_the_index_structures_of_one_graph():
     graph = UnitGraph.complete(3, 4, 2)
     first, second = SynchronousGraph(graph), SynchronousGraph(graph)
     first(torch.rand(1, 3))
-    assert first._operators() is second._operators()
+    assert first._wiring() is second._wiring()
+    operators = [layer._operators("sparse", 1) for layer in (first, second)]
+    assert operators[0] is operators[1]
 
 
 def test_double_and_float_conversions():
@@ -137,10 +181,12 @@ def test_double_and_float_conversions():
 # The compiler warns of what it does itself: it instantiates autograd functions and asks
 # intermediate tensors for their gradients while it traces.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
-@pytest.mark.parametrize("backend", ["sparse", "scatter"])
-def test_compiled_layers_give_the_same_outputs_and_gradients(backend):
-    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2), backend=backend)
-    compiled = torch.compile(layer, backend="aot_eager")
+@pytest.mark.parametrize("solver", [Unrolled(3), Unrolled(5, checkpoint=True), CONTRACTING])
+@pytest.mark.parametrize("backend", backends)
+def test_compiled_layers_give_the_same_outputs_and_gradients(backend, solver):
+    torch._dynamo.reset()
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2), solver, backend=backend)
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
     x = torch.rand(5, 3)
     results = []
     for function in (layer, compiled):
@@ -149,11 +195,47 @@ def test_compiled_layers_give_the_same_outputs_and_gradients(backend):
     torch.testing.assert_close(*results)
 
 
-def test_scatter_layers_can_be_exported():
-    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2), backend="scatter")
+@pytest.mark.parametrize("solver", [Unrolled(3), CONTRACTING])
+@pytest.mark.parametrize("backend", backends)
+def test_exported_layers_give_the_same_outputs(backend, solver):
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2), solver, backend=backend)
     x = torch.rand(5, 3)
     exported = torch.export.export(layer, (x,)).module()
     torch.testing.assert_close(exported(x), layer(x))
+
+
+@pytest.mark.parametrize("backend", ["auto", "scatter", "dense", "block"])
+def test_transformations_of_torch_func_see_through_composed_backends(backend):
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2), backend=backend, dtype=torch.float64)
+    x = normal(5, 3)
+    torch.testing.assert_close(torch.func.vmap(layer)(x), layer(x))
+    jacobian = torch.func.vmap(torch.func.jacrev(layer))(x)
+    for row, sample in zip(jacobian, x, strict=True):
+        expected = torch.autograd.functional.jacobian(layer, sample)
+        torch.testing.assert_close(row, expected)
+
+
+def test_scatter_layers_have_second_derivatives_and_the_others_say_that_they_have_none():
+    layer = SynchronousGraph(UnitGraph.complete(2, 3, 1), activation="tanh", dtype=torch.float64)
+    x = normal(2, 2).requires_grad_()
+    for backend in backends:
+        layer.backend = backend
+        if backend == "scatter":
+            assert gradgradcheck(layer, (x,))
+        else:
+            with pytest.raises(RuntimeError, match=r"has no second derivatives.*='scatter'"):
+                torch.autograd.grad(layer(x).sum(), x, create_graph=True)
+
+
+def test_numbers_do_not_depend_on_the_run_nor_on_other_samples():
+    layer = SynchronousGraph(UnitGraph.erdos_renyi(8, 200, 4, 0.1, generator=generator(0)))
+    x = torch.randn(6, 8, generator=generator(1))
+    for backend in backends:
+        layer.backend = backend
+        first, second = (outputs_and_gradients(layer, x) for _ in range(2))
+        assert all(map(torch.equal, first, second))
+    layer.backend = "sparse"
+    torch.testing.assert_close(layer(x)[2:3], layer(x[2:3]))
 
 
 def test_the_backend_can_be_changed_but_not_to_an_unknown_one():
@@ -186,7 +268,8 @@ def test_it_works_as_the_network_of_a_gin_convolution():
 def test_repr_says_all_settings(graph):
     layer = SynchronousGraph(graph, Unrolled(2), "tanh")
     assert repr(layer) == (
-        f"SynchronousGraph({graph!r}, Unrolled(steps=2), activation='tanh', backend='auto')"
+        f"SynchronousGraph({graph!r}, Unrolled(steps=2, checkpoint=False), activation='tanh',"
+        " backend='auto')"
     )
 
 
@@ -222,7 +305,7 @@ def test_bad_states_are_refused():
         ({"solver": 6}, TypeError, r"Solver \(got int\).*Unrolled\(steps=6\)"),
         ({"activation": "step"}, ValueError, r"'relu', 'tanh'.*got 'step'"),
         ({"activation": torch.relu}, ValueError, r"'relu', 'tanh'"),
-        ({"backend": "fast"}, ValueError, r"'auto', 'scatter', 'sparse' \(got 'fast'\)"),
+        ({"backend": "fast"}, ValueError, r"'auto', 'block', .*'sparse' \(got 'fast'\)"),
         ({"step": 4}, TypeError, r"unexpected keyword argument 'step'"),
     ],
 )

@@ -4,63 +4,106 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from pyg_modules.ops import BACKENDS, EdgeBlock, ScatterOperator, SparseOperator
-from tests.strategies import generator, normal, seeds, unit_graphs
+from pyg_modules.ops import BACKENDS, EdgeBlock, SparseOperator, bind
+from tests.strategies import backends, generator, normal, seeds, unit_graphs
 
 
-def dense_reference(block, weight, state):
+def dense_reference(block, weight):
     matrix = torch.zeros(block.num_targets, block.num_sources, dtype=weight.dtype)
-    for edge, source, target in zip(block.edge_ids, block.source, block.target, strict=True):
-        matrix[target, source] += weight[edge]
-    return matrix @ state
+    for value, source, target in zip(weight, block.source, block.target, strict=True):
+        matrix[target, source] += value
+    return matrix
 
 
-@pytest.mark.parametrize("name", BACKENDS)
+def problem(name, graph, seed):
+    """The edges among the hidden units, or into them from all: a square block or not."""
+    sources = graph.hidden if name == "block" else range(graph.num_units)
+    block = EdgeBlock.between(graph.edge_index, sources, graph.hidden)
+    return block, torch.randn(block.num_edges, dtype=torch.float64, generator=generator(seed))
+
+
+@pytest.mark.parametrize("name", backends)
 @given(graph=unit_graphs(), batch=st.integers(0, 3), seed=seeds)
 def test_backends_equal_a_dense_matrix(name, graph, batch, seed):
-    block = EdgeBlock.between(graph.edge_index, range(graph.num_units), graph.hidden)
-    rand = generator(seed)
-    weight = torch.randn(graph.num_edges, dtype=torch.float64, generator=rand)
-    state = torch.randn(graph.num_units, batch, dtype=torch.float64, generator=rand)
-    result = BACKENDS[name](block).bind(weight)(state)
-    torch.testing.assert_close(result, dense_reference(block, weight, state), rtol=0, atol=1e-12)
+    block, weight = problem(name, graph, seed)
+    state = normal(block.num_sources, batch, seed=seed)
+    result = bind(BACKENDS[name].build(block), weight)(state)
+    torch.testing.assert_close(result, dense_reference(block, weight) @ state, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", BACKENDS)
-@given(graph=unit_graphs(), seed=seeds)
+@pytest.mark.parametrize("name", backends)
+@given(graph=unit_graphs(min_hidden=1), seed=seeds)
 def test_gradients_are_those_of_finite_differences(name, graph, seed):
-    block = EdgeBlock.between(graph.edge_index, range(graph.num_units), graph.hidden)
-    rand = generator(seed)
-    weight = torch.randn(graph.num_edges, dtype=torch.float64, generator=rand).requires_grad_()
-    state = torch.randn(graph.num_units, 2, dtype=torch.float64, generator=rand).requires_grad_()
-    operator = BACKENDS[name](block)
-    if graph.num_hidden:
-        assert gradcheck(lambda w, h: operator.bind(w)(h), (weight, state))
+    block, weight = problem(name, graph, seed)
+    state = normal(block.num_sources, 2, seed=seed).requires_grad_()
+    operator = BACKENDS[name].build(block)
+    assert gradcheck(lambda w, h: bind(operator, w)(h), (weight.requires_grad_(), state))
 
 
-def test_one_binding_serves_many_states_and_collects_all_gradients():
+@pytest.mark.parametrize("name", backends)
+@given(graph=unit_graphs(), seed=seeds)
+def test_an_operator_is_its_index_and_its_sizes(name, graph, seed):
+    block, weight = problem(name, graph, seed)
+    state = normal(block.num_sources, 2, seed=seed)
+    operator = BACKENDS[name].build(block)
+    again = BACKENDS[name](list(operator.index), list(operator.sizes))
+    assert torch.equal(bind(operator, weight)(state), bind(again, weight)(state))
+
+
+@pytest.mark.parametrize("name", backends)
+def test_one_binding_serves_many_states_and_collects_all_gradients(name):
     edge_index = torch.tensor([[0, 1, 1], [1, 0, 1]])
     block = EdgeBlock.between(edge_index, range(2), range(2))
-    gradients = []
-    for operator in (SparseOperator(block), ScatterOperator(block)):
-        weight = normal(3).requires_grad_()
-        weighted_sum = operator.bind(weight)
-        state = normal(2, 4, seed=1)
-        for _ in range(3):
-            state = weighted_sum(state)
-        gradients.append(torch.autograd.grad(state.square().sum(), weight)[0])
+    weight = normal(3).requires_grad_()
+    weighted_sum = bind(BACKENDS[name].build(block), weight)
+    result = expected = normal(2, 4, seed=1)
+    matrix = torch.zeros(2, 2, dtype=torch.float64)
+    matrix = matrix.index_put((block.target, block.source), weight)
+    for _ in range(3):
+        result, expected = weighted_sum(result), matrix @ expected
+    gradients = [torch.autograd.grad(h.square().sum(), weight)[0] for h in (result, expected)]
     torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
 
 
-def test_second_derivatives_are_an_error_in_sparse_and_right_in_scatter():
-    block = EdgeBlock.between(torch.tensor([[0], [1]]), range(1), range(1, 2))
-    weight = torch.full((1,), 3.0, dtype=torch.float64, requires_grad=True)
-    state = torch.full((1, 1), 2.0, dtype=torch.float64, requires_grad=True)
-    result = SparseOperator(block).bind(weight)(state)
-    with pytest.raises(RuntimeError, match=r"no second derivatives.*backend='scatter'"):
-        torch.autograd.grad(result.sum(), state, create_graph=True)
-    # d/dw of d/dh (w h)^2 = 2 w^2 h is 4 w h.
-    result = ScatterOperator(block).bind(weight)(state)
-    (first,) = torch.autograd.grad(result.square().sum(), state, create_graph=True)
-    (second,) = torch.autograd.grad(first.sum(), weight)
-    assert second.item() == 4 * 3 * 2
+def test_blocks_are_as_many_and_as_wide_as_the_components_need():
+    # Units 0-2 form a path, 3 and 4 a pair, 5 is alone: matrices of width 3 hold 3 and 2 + 1.
+    edge_index = torch.tensor([[0, 2, 4, 4], [1, 1, 3, 4]])
+    block = EdgeBlock.between(edge_index, range(6), range(6))
+    assert BACKENDS["block"].shape(block) == (2, 3)
+    # Interleaved modules of equal size.
+    edge_index = torch.tensor([[0, 1, 2, 3], [2, 3, 0, 1]])
+    block = EdgeBlock.between(edge_index, range(4), range(4))
+    operator = BACKENDS["block"].build(block)
+    assert BACKENDS["block"].shape(block) == (2, 2)
+    state = normal(4, 3)
+    assert torch.equal(operator.leave(operator.enter(state)), state)
+    assert torch.equal(operator.enter(state), state[[0, 2, 1, 3]])
+
+
+def test_blocks_need_sources_and_targets_to_be_the_same_units():
+    block = EdgeBlock.between(torch.tensor([[0], [1]]), range(1), range(1, 3))
+    with pytest.raises(ValueError, match="1 sources and 2 targets"):
+        BACKENDS["block"].build(block)
+
+
+@pytest.mark.parametrize("name", backends)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_value_that_is_not_a_number_spreads_to_its_targets_alone(name, dtype):
+    block = EdgeBlock.between(torch.tensor([[0, 1], [1, 0]]), range(3), range(3))
+    operator, weight = BACKENDS[name].build(block), torch.ones(2, dtype=dtype)
+    state = torch.zeros(3, 1, dtype=dtype)
+    state[1] = torch.nan
+    result = bind(operator, weight)(state)
+    if name not in ("dense", "block"):  # There 0 * NaN is NaN, as in a Linear.
+        assert result.isnan().view(-1).tolist() == [True, False, False]
+    assert result[0].isnan()
+
+
+def test_opcheck_of_the_registered_operator():
+    block = EdgeBlock.between(torch.tensor([[0, 1, 1], [1, 0, 1]]), range(2), range(2))
+    operator = SparseOperator.build(block)
+    weight, state = normal(3).requires_grad_(), normal(2, 4).requires_grad_()
+    torch.library.opcheck(
+        torch.ops.pyg_modules.edge_sum.default,
+        (weight, state, list(operator.index), list(operator.sizes), "sparse"),
+    )

@@ -1,14 +1,38 @@
 import pytest
 import torch
 
-from pyg_modules import Unrolled
-from pyg_modules.solve import Solver, solver_from_config, solver_to_config
+from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled
+from pyg_modules.ops import ACTIVATIONS, BACKENDS, EdgeBlock
+from pyg_modules.solve import Recurrence, Solution, Solver, solver_from_config, solver_to_config
+from tests.strategies import backends
 
 
-@pytest.mark.parametrize("steps", [1, 2, 7])
-def test_it_updates_as_often_as_it_says(steps):
-    state = Unrolled(steps).solve(lambda state: 2 * state + 1, torch.zeros(3))
-    assert state.tolist() == [2**steps - 1] * 3
+@pytest.mark.parametrize("checkpoint", [False, True])
+@pytest.mark.parametrize("backend", backends)
+@pytest.mark.parametrize("steps", [1, 2, 7, 10])
+def test_it_updates_as_often_as_it_says(backend, steps, checkpoint):
+    # h <- 2 h + 1 from 0 is 2^t - 1 after t updates; its derivative in the 1 is the same.
+    block = EdgeBlock.between(torch.tensor([[0], [0]]), range(1), range(1))
+    injected = torch.ones(1, 3, requires_grad=True)
+    recurrence = Recurrence(
+        BACKENDS[backend].build(block), torch.tensor([2.0]), injected, ACTIVATIONS["identity"], 1
+    )
+    solution = Unrolled(steps, checkpoint=checkpoint).solve(recurrence)
+    assert solution.states.tolist() == [[2.0**steps - 1] * 3]
+    assert solution.steps == steps
+    solution.states.sum().backward()
+    assert injected.grad.tolist() == [[2.0**steps - 1] * 3]
+
+
+@pytest.mark.parametrize("backend", sorted(set(backends) - {"scatter"}))
+def test_checkpointing_keeps_fewer_states(backend):
+    block = EdgeBlock.between(torch.tensor([[0], [0]]), range(1), range(1))
+    operator = BACKENDS[backend].build(block)
+    injected, weight = torch.ones(1, 3, requires_grad=True), torch.ones(1)
+    recurrence = Recurrence(operator, weight, injected, ACTIVATIONS["tanh"], 1)
+    for checkpoint, num_kept in ((False, 16), (True, 4)):
+        states = Unrolled(16, checkpoint=checkpoint).solve(recurrence).states
+        assert states.grad_fn.saved_tensors[2].shape == (num_kept, 1, 3)
 
 
 def test_it_is_an_immutable_value():
@@ -34,16 +58,25 @@ def test_bad_steps_are_refused(steps, error, message):
 
 def test_config_round_trip():
     config = solver_to_config(Unrolled(4))
-    assert config == {"name": "unrolled", "steps": 4}
+    assert config == {"name": "unrolled", "steps": 4, "checkpoint": False}
     assert solver_from_config(config) == Unrolled(4)
+    equilibrium = Equilibrium(tol=1e-3, contraction=0.9)
+    assert solver_from_config(solver_to_config(equilibrium)) == equilibrium
 
 
-def test_unknown_solvers_have_no_config():
+def test_solvers_of_ones_own_compute_but_have_no_config():
     class Mine(Solver):
-        def solve(self, update, initial):
-            return update(initial)
+        def solve(self, recurrence):
+            update = recurrence.bind()
+            return Solution(update(update(torch.zeros_like(recurrence.injected))), 2)
 
-    with pytest.raises(TypeError, match=r"unrolled \(got Mine\).*state_dict"):
+    graph = UnitGraph.complete(3, 4, 2)
+    layer = SynchronousGraph(graph, Mine())
+    expected = SynchronousGraph(graph, Unrolled(2))
+    expected.load_state_dict(layer.state_dict())
+    x = torch.rand(5, 3)
+    torch.testing.assert_close(layer(x), expected(x))
+    with pytest.raises(TypeError, match=r"unrolled, equilibrium \(got Mine\).*state_dict"):
         solver_to_config(Mine())
-    with pytest.raises(ValueError, match=r"unrolled \(got 'magic'\)"):
+    with pytest.raises(ValueError, match=r"equilibrium \(got 'magic'\)"):
         solver_from_config({"name": "magic"})

@@ -1,0 +1,1 @@
+"""How fast it is, against every other way to compute the same function."""

@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyg_modules.graph import UnitGraph
+from pyg_modules.ops import (
+    BACKENDS,
+    BackendReport,
+    Choice,
+    EdgeBlock,
+    EdgeOperator,
+    check_available,
+    choose,
+    is_tracing,
+)
+
+
+class Operators(NamedTuple):
+    """The operators of the four blocks of edges that a forward pass treats differently."""
+
+    injection: EdgeOperator
+    recurrence: EdgeOperator
+    readout: EdgeOperator
+    direct: EdgeOperator
+
+
+class Wiring:
+    """The edges of a unit graph in blocks, and the operators over them, on one device.
+
+    The iterated units are the hidden ones, and the outputs too where one of them has an outgoing
+    edge; otherwise outputs are only read at the end. The blocks are ``injection``, from inputs to
+    iterated units, and ``direct``, from inputs to outputs, computed once per call; ``recurrence``,
+    among iterated units, computed at every update; and ``readout``, from iterated units to outputs,
+    computed once per call.
+
+    Args:
+        graph (UnitGraph): The units and edges.
+        device (torch.device): Where the weights are.
+    """
+
+    def __init__(self, graph: UnitGraph, device: torch.device) -> None:
+        edge_index, outputs = graph.edge_index, graph.outputs
+        self.has_feedback = bool((edge_index[0] >= outputs.start).any())
+        iterated = range(graph.num_inputs, graph.num_units if self.has_feedback else outputs.start)
+        between = {
+            "injection": (graph.inputs, iterated),
+            "recurrence": (iterated, iterated),
+            "readout": (iterated, outputs),
+            "direct": (graph.inputs, outputs),
+        }
+        self.num_iterated = len(iterated)
+        self.blocks = {name: EdgeBlock.between(edge_index, *ends) for name, ends in between.items()}
+        self._device = device
+        self._sizes = [block.num_edges for block in self.blocks.values()]
+        order = torch.cat([block.edge_ids for block in self.blocks.values()])
+        self._is_in_order = torch.equal(order, torch.arange(graph.num_edges))
+        self._order = order.to(device)
+        # With feedback, edges into outputs belong to two blocks.
+        is_permutation = order.numel() == graph.num_edges
+        self._inverse = torch.argsort(order).to(device) if is_permutation else None
+        self._choices: dict[tuple[Any, ...], dict[str, Choice]] = {}
+        self._operators: dict[tuple[str, str], EdgeOperator] = {}
+        self._plans: dict[tuple[Any, ...], Operators] = {}
+
+    def split(self, weight: Tensor) -> tuple[Tensor, ...]:
+        """The weights of every block, in its order, differentiable in ``weight`` [E]."""
+        if self._is_in_order:
+            ordered = weight
+        elif self._inverse is None or is_tracing():
+            ordered = weight.index_select(0, self._order)
+        else:
+            ordered = _Permute.apply(  # type: ignore[no-untyped-call]
+                weight, self._order, self._inverse
+            )
+        return torch.split(ordered, self._sizes)
+
+    def operators(
+        self, backend: str, dtype: torch.dtype, batch: int, composed: bool = False
+    ) -> Operators:
+        """The operators for a batch of about this size; they are built once."""
+        key = (backend, dtype, (batch - 1).bit_length(), composed)
+        if key not in self._plans:
+            choices = self.choices(backend, dtype, batch, composed)
+            self._plans[key] = Operators(
+                *(self._operator(name, choices[name].backend) for name in self.blocks)
+            )
+        return self._plans[key]
+
+    def choices(
+        self, backend: str, dtype: torch.dtype, batch: int, composed: bool = False
+    ) -> dict[str, Choice]:
+        """The backend of every block, for a batch of about this size.
+
+        ``backend`` is that of all blocks, but ``"block"`` that of the recurrence.
+
+        Raises:
+            ImportError: If a package has to be installed first.
+            ValueError: If the backend cannot compute for this graph, device or dtype.
+        """
+        exponent = (batch - 1).bit_length()
+        key = (backend, dtype, exponent, composed)
+        if key not in self._choices:
+            self._choices[key] = {
+                name: self._choose(name, backend, dtype, 2**exponent, composed)
+                for name in self.blocks
+            }
+        return self._choices[key]
+
+    def report(self, backend: str, dtype: torch.dtype, batch: int) -> BackendReport:
+        """What :meth:`operators` chose, and why."""
+        return BackendReport(batch, self.choices(backend, dtype, batch))
+
+    def _choose(
+        self, name: str, backend: str, dtype: torch.dtype, batch: int, composed: bool
+    ) -> Choice:
+        block = self.blocks[name]
+        is_recurrence = name == "recurrence"
+        if backend == "auto" or (backend == "block" and not is_recurrence):
+            can_permute = is_recurrence and not self.has_feedback
+            return choose(
+                block, batch, self._device, dtype, can_permute=can_permute, composed=composed
+            )
+        check_available(backend, self._device, dtype)
+        if backend == "block" and self.has_feedback:
+            raise ValueError(
+                "Expected outputs without outgoing edges for backend 'block' (got feedback from an"
+                " output). Use backend='auto'."
+            )
+        return Choice(backend, "asked for", {})
+
+    def _operator(self, name: str, backend: str) -> EdgeOperator:
+        if (name, backend) not in self._operators:
+            self._operators[name, backend] = (
+                BACKENDS[backend].build(self.blocks[name]).to(self._device)
+            )
+        return self._operators[name, backend]
+
+
+class _Permute(torch.autograd.Function):
+    """``values[order]``; going back by the inverse is faster than by adding up."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(inverse)
+        return values.index_select(0, order)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return grad.index_select(0, ctx.saved_tensors[0]), None, None

@@ -1,0 +1,111 @@
+"""What one synchronous update costs on every backend: measured once, predicted from sizes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib.resources import files
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from scipy.optimize import nnls
+
+from pyg_modules.ops.activation import ACTIVATIONS
+from pyg_modules.ops.operator import EdgeOperator
+
+#: Coefficients by type of device, dtype and backend; written by ``benchmarks/speed --calibrate``.
+FILE = files("pyg_modules.ops") / "cost_model.json"
+
+
+class Work(NamedTuple):
+    """What the time of an update is made of.
+
+    Args:
+        cells (int): Number of products a backend computes per sample: edges, or cells of its
+            matrices.
+        units (int): Number of units updated.
+        batch (int): Number of samples.
+    """
+
+    cells: int
+    units: int
+    batch: int
+
+    def terms(self) -> dict[str, float]:
+        """The terms of the model, by the names of their coefficients."""
+        return {
+            "call": 1.0,
+            "cell": float(self.cells),
+            "cell_sample": float(self.cells * self.batch),
+            "unit_sample": float(self.units * self.batch),
+        }
+
+
+def predict(device: str, dtype: torch.dtype, backend: str, work: Work) -> float | None:
+    """Seconds of one update, forwards and backwards; ``None`` where nobody has measured it."""
+    coefficients = _model().get(device, {}).get(str(dtype).removeprefix("torch."), {}).get(backend)
+    if coefficients is None:
+        return None
+    return float(sum(coefficients[name] * value for name, value in work.terms().items()))
+
+
+def is_measured(device: str, dtype: torch.dtype) -> bool:
+    """Whether the model knows devices of this type."""
+    return str(dtype).removeprefix("torch.") in _model().get(device, {})
+
+
+def measure(operator: EdgeOperator, num_edges: int, batch: int, dtype: torch.dtype) -> float:
+    """Seconds of one update, forwards and backwards, the median of five."""
+    tanh = ACTIVATIONS["tanh"]
+    device = operator.index[0].device
+    weight = torch.full((num_edges,), 1e-3, device=device, dtype=dtype)
+    values, transposed = operator.prepare(weight), operator.prepare_transposed(weight)
+    state = weight.new_full((operator.num_columns, batch), 0.1)
+    sums, back = weight.new_zeros(operator.num_rows, batch), torch.empty_like(state)
+    total = torch.zeros_like(state)
+    gradient = operator.new_gradient(weight)
+
+    def run() -> None:
+        out = torch.empty_like(sums)
+        operator.update(values, state, sums, tanh, operator.num_rows, out)
+        operator.adjoint(
+            transposed,
+            out,
+            state,
+            tanh,
+            operator.num_columns,
+            back,
+            gradient=gradient,
+            total=total,
+        )
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    run()  # Compiles and warms up.
+    return median(_seconds(run) for _ in range(5))
+
+
+def fit(works: Sequence[Work], seconds: Sequence[float]) -> dict[str, float]:
+    """The coefficients, none negative, with the least relative squared error."""
+    terms = np.array([list(work.terms().values()) for work in works])
+    measured = np.asarray(seconds)
+    # Scaled columns: the coefficients differ by nine orders of magnitude.
+    scale = terms.max(axis=0)
+    solution, _ = nnls(terms / scale / measured[:, None], np.ones(len(measured)))
+    return dict(zip(works[0].terms(), (solution / scale).tolist(), strict=True))
+
+
+def _seconds(run: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+@cache
+def _model() -> dict[str, Any]:
+    model: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+    return model

@@ -1,0 +1,21 @@
+"""Who is looking at the computation: autograd alone, or a transformation of torch."""
+
+from __future__ import annotations
+
+import torch
+
+
+def is_compiling() -> bool:
+    """Whether ``torch.compile`` or ``torch.export`` traces this call."""
+    return torch.compiler.is_compiling()
+
+
+def is_transforming() -> bool:
+    """Whether a transformation of ``torch.func``, e.g. ``vmap``, runs this call."""
+    # The one that torch.autograd.Function asks itself.
+    return torch._C._are_functorch_transforms_active()
+
+
+def is_tracing() -> bool:
+    """Whether anything other than autograd looks at this call."""
+    return is_compiling() or is_transforming()

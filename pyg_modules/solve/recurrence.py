@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from pyg_modules.ops import Activation, EdgeOperator, bind
+
+
+@dataclass(frozen=True)
+class Recurrence:
+    r"""What a solver iterates: :math:`F(h) = f(W h + c)` for the units that are updated.
+
+    Args:
+        operator (EdgeOperator): The edges of :math:`W`.
+        weight (Tensor): Their weights, ``[e]``.
+        injected (Tensor): :math:`c`, what clamped inputs and biases contribute, ``[n, B]``.
+        activation (Activation): :math:`f`.
+        num_activated (int): Number of units it acts on; those after them are linear.
+    """
+
+    operator: EdgeOperator
+    weight: Tensor
+    injected: Tensor
+    activation: Activation
+    num_activated: int
+
+    def bind(self) -> Callable[[Tensor], Tensor]:
+        """One synchronous update of states ``[n, B]``, differentiable."""
+        weighted_sum = bind(self.operator, self.weight)
+        return lambda state: self.activation(
+            self.injected + weighted_sum(state), self.num_activated
+        )
+
+    @property
+    def is_composed(self) -> bool:
+        """Whether :meth:`bind` is made of torch's own operations alone."""
+        return self.operator.compose(self.weight) is not None
+
+    def residual(self, state: Tensor) -> Tensor:
+        r""":math:`\lVert F(h) - h \rVert / \lVert h \rVert` of every sample, ``[B]``."""
+        return relative_residual(self.bind()(state) - state, state)
+
+    def with_weight(self, weight: Tensor) -> Recurrence:
+        """The same recurrence with other weights, ``[e]``."""
+        return replace(self, weight=weight)
+
+
+def relative_residual(difference: Tensor, state: Tensor) -> Tensor:
+    """Norm of ``difference`` [n, B] over that of ``state``, by sample; 0 where both are 0."""
+    norm = state.norm(dim=0).clamp(min=torch.finfo(state.dtype).tiny)
+    relative: Tensor = difference.norm(dim=0) / norm
+    return relative

@@ -1,0 +1,246 @@
+"""All updates of an unrolled solver as one differentiable function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_modules.ops import (
+    ACTIVATIONS,
+    BACKENDS,
+    Activation,
+    EdgeOperator,
+    is_compiling,
+    refuse_second_derivative,
+)
+from pyg_modules.solve.recurrence import Recurrence
+
+
+def unroll(recurrence: Recurrence, steps: int, stride: int) -> Tensor:
+    """The states after ``steps`` updates, [n, B].
+
+    What the backward pass needs is kept for every ``stride``-th update and computed again for those
+    between.
+    """
+    weight, injected = recurrence.weight, recurrence.injected
+    operator, activation = recurrence.operator, recurrence.activation
+    num_activated = recurrence.num_activated
+    if is_compiling():
+        compiled: Tensor = _unroll_op(
+            weight,
+            injected,
+            operator.index,
+            operator.sizes,
+            operator.name,
+            activation.name,
+            num_activated,
+            steps,
+            stride,
+        )[0]
+        return compiled
+    updates = _Updates(operator, activation, num_activated, steps)
+    if not (torch.is_grad_enabled() and (weight.requires_grad or injected.requires_grad)):
+        return updates.forward(weight, injected, stride=0)[0]
+    result: Tensor = _Unroll.apply(weight, injected, updates, stride)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Updates:
+    """The loop over the updates, forwards and backwards, without autograd.
+
+    Times count from 0. ``saved`` of a time is what the derivative of that update needs: its states,
+    or its weighted sums.
+    """
+
+    def __init__(
+        self, operator: EdgeOperator, activation: Activation, num_activated: int, steps: int
+    ) -> None:
+        self.operator = operator
+        self.activation = activation
+        # Where the layout of the kernels pads and permutes, all units are activated.
+        is_padded = num_activated == operator.num_targets
+        self.num_activated = operator.num_rows if is_padded else num_activated
+        self.steps = steps
+
+    def forward(self, weight: Tensor, injected: Tensor, stride: int) -> tuple[Tensor, Tensor]:
+        """The last states [n, B], and ``saved`` of every ``stride``-th time; of none for 0."""
+        injected = self.operator.enter(injected)
+        num_kept = -(-self.steps // stride) if stride else 0
+        kept = injected.new_empty(num_kept, *injected.shape)
+        spare = [torch.empty_like(injected) for _ in range(min(2, self.steps - num_kept))]
+        outs = [
+            kept[time // stride] if stride and time % stride == 0 else spare[time % len(spare)]
+            for time in range(self.steps)
+        ]
+        values = self.operator.prepare(weight)
+        state = self.operator.start(injected, self.activation, self.num_activated, outs[0])
+        for out in outs[1:]:
+            state = self._update(values, state, injected, out)
+        last = self.operator.leave(state)
+        return last.clone() if num_kept and state is outs[-1] else last, kept
+
+    def backward(
+        self, weight: Tensor, injected: Tensor, kept: Tensor, stride: int, grad: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Gradients of ``weight`` and ``injected``, from that of the last states."""
+        operator, activation = self.operator, self.activation
+        values = operator.prepare_transposed(weight)
+        gradient = operator.new_gradient(weight)
+        saved = self._saved_backwards(weight, injected, kept, stride)
+        grad = operator.enter(grad).clone()
+        activation.backward_(grad, next(saved), self.num_activated)
+        total, out = grad.clone(), torch.empty_like(grad)
+        for state in saved:
+            operator.adjoint(
+                values,
+                grad,
+                state,
+                activation,
+                self.num_activated,
+                out,
+                gradient=gradient,
+                total=total,
+            )
+            grad, out = out, grad
+        return operator.edge_gradient(gradient), operator.leave(total)
+
+    def _update(self, values: Tensor, state: Tensor, injected: Tensor, out: Tensor) -> Tensor:
+        return self.operator.update(
+            values, state, injected, self.activation, self.num_activated, out
+        )
+
+    def _saved_backwards(
+        self, weight: Tensor, injected: Tensor, kept: Tensor, stride: int
+    ) -> Iterator[Tensor]:
+        """``saved`` of all times, the last one first."""
+        if stride > 1:
+            injected, values = self.operator.enter(injected), self.operator.prepare(weight)
+        for position in reversed(range(len(kept))):
+            segment = [kept[position]]
+            num_later = min(stride, self.steps - position * stride) - 1
+            for _ in range(num_later):
+                state = segment[-1]
+                if self.activation.needs_sums:
+                    state = self.activation(state, self.num_activated)
+                segment.append(torch.empty_like(state))
+                self._update(values, state, injected, segment[-1])
+            yield from reversed(segment)
+
+
+class _Unroll(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, weight: Tensor, injected: Tensor, updates: _Updates, stride: int
+    ) -> Tensor:
+        last, kept = updates.forward(weight, injected, stride)
+        ctx.save_for_backward(weight, injected, kept)
+        ctx.updates, ctx.stride = updates, stride
+        return last
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_second_derivative(ctx.updates.operator)
+        weight, injected, kept = ctx.saved_tensors
+        return (*ctx.updates.backward(weight, injected, kept, ctx.stride, grad), None, None)
+
+
+# The same as operators of torch.library, for torch.compile and torch.export.
+
+
+def _updates(
+    index: Sequence[Tensor],
+    sizes: Sequence[int],
+    backend: str,
+    activation: str,
+    num_activated: int,
+    steps: int,
+) -> _Updates:
+    operator = BACKENDS[backend](index, sizes)
+    return _Updates(operator, ACTIVATIONS[activation], num_activated, steps)
+
+
+@torch.library.custom_op("pyg_modules::unroll", mutates_args=())
+def _unroll_op(
+    weight: Tensor,
+    injected: Tensor,
+    index: list[Tensor],
+    sizes: list[int],
+    backend: str,
+    activation: str,
+    num_activated: int,
+    steps: int,
+    stride: int,
+) -> tuple[Tensor, Tensor]:
+    updates = _updates(index, sizes, backend, activation, num_activated, steps)
+    return updates.forward(weight, injected, stride)
+
+
+@torch.library.custom_op("pyg_modules::unroll_backward", mutates_args=())
+def _unroll_backward_op(
+    grad: Tensor,
+    weight: Tensor,
+    injected: Tensor,
+    kept: Tensor,
+    index: list[Tensor],
+    sizes: list[int],
+    backend: str,
+    activation: str,
+    num_activated: int,
+    steps: int,
+    stride: int,
+) -> tuple[Tensor, Tensor]:
+    updates = _updates(index, sizes, backend, activation, num_activated, steps)
+    return updates.backward(weight, injected, kept, stride, grad)
+
+
+@_unroll_op.register_fake
+def _(
+    weight: Tensor,  # noqa: ARG001
+    injected: Tensor,
+    index: list[Tensor],
+    sizes: list[int],
+    backend: str,
+    activation: str,  # noqa: ARG001
+    num_activated: int,  # noqa: ARG001
+    steps: int,
+    stride: int,
+) -> tuple[Tensor, Tensor]:
+    num_rows, batch = BACKENDS[backend](index, sizes).num_rows, injected.size(1)
+    kept = injected.new_empty(-(-steps // stride), num_rows, batch)
+    return injected.new_empty(injected.shape), kept
+
+
+@_unroll_backward_op.register_fake
+def _(
+    grad: Tensor,  # noqa: ARG001
+    weight: Tensor,
+    injected: Tensor,
+    kept: Tensor,  # noqa: ARG001
+    index: list[Tensor],  # noqa: ARG001
+    sizes: list[int],  # noqa: ARG001
+    backend: str,  # noqa: ARG001
+    activation: str,  # noqa: ARG001
+    num_activated: int,  # noqa: ARG001
+    steps: int,  # noqa: ARG001
+    stride: int,  # noqa: ARG001
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(weight), injected.new_empty(injected.shape)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    weight, injected, index, *ctx.settings = inputs
+    _, kept = output
+    ctx.mark_non_differentiable(kept)
+    ctx.save_for_backward(weight, injected, kept, *index)
+
+
+def _backward_op(ctx: Any, grad: Tensor, _: Tensor | None) -> tuple[Any, ...]:
+    weight, injected, kept, *index = ctx.saved_tensors
+    gradients = _unroll_backward_op(grad, weight, injected, kept, index, *ctx.settings)
+    return (*gradients, [None] * len(index), *(None for _ in ctx.settings))
+
+
+_unroll_op.register_autograd(_backward_op, setup_context=_setup_context)

@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from pyg_modules.ops import ACTIVATIONS, BACKENDS, EdgeBlock
+from tests.strategies import generator
+
+pytest.importorskip("numba")
+
+
+def operator_and_weight():
+    chosen = torch.rand(300, 300, generator=generator(0)) < 0.1
+    chosen[:, 7] = True  # One source of all, one target of all: the rows are of unequal length.
+    chosen[9] = True
+    target, source = chosen.nonzero().T
+    block = EdgeBlock.between(torch.stack([source, target]), range(300), range(300))
+    weight = torch.randn(block.num_edges, generator=generator(1)) / 6
+    return BACKENDS["numba"].build(block), weight
+
+
+@pytest.mark.parametrize("name", ["relu", "tanh", "sigmoid", "identity"])
+def test_fused_activations_are_those_of_torch(name):
+    operator, weight = operator_and_weight()
+    state, add = torch.randn(2, 300, 33, generator=generator(2)).unbind()
+    values, out = operator.prepare(weight), torch.empty(300, 33)
+    sums = torch.empty(300, 33)
+    operator.matmul(values, state, add, sums)
+    operator.update(values, state, add, ACTIVATIONS[name], 290, out)
+    torch.testing.assert_close(out, ACTIVATIONS[name](sums, 290), rtol=1e-6, atol=1e-6)
+
+
+def test_the_rational_tanh_is_accurate_and_keeps_what_is_not_a_number():
+    operator, _ = operator_and_weight()
+    sums = torch.linspace(-20, 20, 300 * 999).view(300, 999)
+    sums[0, :3] = torch.tensor([torch.nan, torch.inf, -torch.inf])
+    out = torch.empty_like(sums)
+    operator.start(sums, ACTIVATIONS["tanh"], 300, out)
+    torch.testing.assert_close(out, sums.tanh(), rtol=1e-6, atol=0, equal_nan=True)
+    operator.start(sums, ACTIVATIONS["relu"], 300, out)
+    assert out[0, 0].isnan()
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    operator, weight = operator_and_weight()
+    state = torch.randn(300, 33, generator=generator(2))
+    results, num_threads = [], torch.get_num_threads()
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            out, total = torch.empty(300, 33), torch.zeros(300, 33)
+            gradient = operator.new_gradient(weight)
+            operator.adjoint(
+                operator.prepare_transposed(weight),
+                state,
+                state,
+                ACTIVATIONS["tanh"],
+                300,
+                out,
+                gradient=gradient,
+                total=total,
+            )
+            results.append(torch.cat([out.view(-1), total.view(-1), gradient]))
+    finally:
+        torch.set_num_threads(num_threads)
+    assert torch.equal(*results)

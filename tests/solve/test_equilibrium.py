@@ -1,0 +1,314 @@
+import warnings
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.autograd import gradcheck
+
+from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled
+from pyg_modules.ops import ACTIVATIONS
+from pyg_modules.solve import ConvergenceError, ConvergenceWarning, convergence
+from tests.strategies import backends, generator, layers, normal, seeds
+
+EXACT = Equilibrium(tol=1e-13, contraction=0.9)
+
+
+def iterate(layer, x, steps):
+    """States of all units after plain message passing, with weights as the solver scales them."""
+    states = torch.cat([x, x.new_zeros(len(x), layer.graph.num_units - x.size(1))], dim=1)
+    for _ in range(steps):
+        states = layer.step(states)
+    return states
+
+
+def unlimited(layer, solver=EXACT):
+    """The same layer with the recurrent weights that the contraction leaves, and without it."""
+    scaled = SynchronousGraph(
+        layer.graph, Equilibrium(tol=solver.tol), layer.activation, dtype=torch.float64
+    )
+    matrix = torch.zeros(2 * [layer.graph.num_units], dtype=torch.float64)
+    matrix[layer.graph.edge_index[1], layer.graph.edge_index[0]] = layer.weight.detach()
+    hidden = layer.graph.hidden
+    norm = torch.linalg.matrix_norm(
+        matrix[hidden.start : hidden.stop, hidden.start : hidden.stop], 2
+    )
+    limit = solver.contraction / ACTIVATIONS[layer.activation].lipschitz
+    is_recurrent = (layer.graph.edge_index >= hidden.start).all(0) & (
+        layer.graph.edge_index < hidden.stop
+    ).all(0)
+    scale = torch.where(is_recurrent, limit / max(norm, limit), 1.0)
+    with torch.no_grad():
+        scaled.weight.copy_(layer.weight * scale)
+        scaled.bias.copy_(layer.bias)
+    return scaled
+
+
+@given(layers(list(ACTIVATIONS), min_hidden=1, feedback=False), st.integers(0, 3))
+def test_the_solution_is_where_message_passing_ends(layer, memory):
+    layer.solver = Equilibrium(tol=1e-12, contraction=0.9, memory=memory)
+    x = normal(3, layer.graph.num_inputs)
+    expected = iterate(unlimited(layer, layer.solver), x, 600)
+    for backend in backends:
+        layer.backend = backend
+        solution = layer.solve(x)
+        assert solution.converged.all()
+        torch.testing.assert_close(solution.states, expected, rtol=1e-8, atol=1e-8)
+        torch.testing.assert_close(layer(x), expected[:, layer.graph.outputs.start :])
+
+
+@pytest.mark.parametrize("backend", backends)
+@given(layer=layers(["tanh", "sigmoid", "gelu", "identity"], min_hidden=1, feedback=False))
+@settings(max_examples=20)
+def test_gradients_are_those_of_finite_differences(backend, layer):
+    layer.backend, layer.solver = backend, EXACT
+
+    def function(x, weight, bias):
+        parameters = {"weight": weight, "bias": bias}
+        return torch.func.functional_call(layer, parameters, (x,))
+
+    x = normal(2, layer.graph.num_inputs).requires_grad_()
+    assert gradcheck(function, (x, layer.weight, layer.bias), atol=1e-4)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu", "elu"])
+def test_implicit_gradients_are_those_of_the_unrolled_updates(activation):
+    graph = UnitGraph.erdos_renyi(4, 60, 3, 0.2, generator=generator(0))
+    layer = SynchronousGraph(graph, EXACT, activation, dtype=torch.float64)
+    layer.reset_parameters(generator(1))
+    layer = unlimited(layer)
+    x = normal(5, 4)
+    gradients = []
+    for solver in (Equilibrium(tol=1e-14, memory=3), Unrolled(400)):
+        layer.solver = solver
+        loss = layer(x).square().sum()
+        gradients.append(torch.cat(torch.autograd.grad(loss, list(layer.parameters()))))
+    implicit, unrolled = gradients
+    assert (implicit - unrolled).norm() <= 1e-9 * unrolled.norm()
+
+
+def test_with_a_contraction_every_one_of_a_thousand_networks_converges():
+    # Sizes, densities and weights differ by orders of magnitude; signs and directions are random.
+    rand = generator(0)
+    for trial in range(1000):
+        size = int(torch.randint(1, 40, (), generator=rand))
+        density = float(torch.rand((), generator=rand))
+        graph = UnitGraph.erdos_renyi(3, size, 2, density, generator=rand)
+        names = list(ACTIVATIONS)
+        layer = SynchronousGraph(
+            graph,
+            Equilibrium(tol=1e-4, contraction=0.95, memory=trial % 4, throw=True),
+            names[trial % len(names)],
+        )
+        with torch.no_grad():
+            exponent = 6 * float(torch.rand((), generator=rand)) - 2
+            layer.weight.normal_(0, 10**exponent, generator=rand)
+        inputs = torch.randn(4, 3, generator=rand)
+        assert layer.solve(inputs).converged.all()
+
+
+@given(layers(["tanh", "relu"], min_hidden=1, feedback=False), seeds)
+def test_the_residual_is_that_of_the_states(layer, seed):
+    layer.solver = Equilibrium(tol=1e-3, contraction=0.9)
+    x = normal(3, layer.graph.num_inputs, seed=seed)
+    solution = layer.solve(x)
+    hidden = slice(layer.graph.hidden.start, layer.graph.hidden.stop)
+    before = solution.states.detach()
+    after = unlimited(layer, layer.solver).step(before)
+    change = (after - before)[:, hidden].norm(dim=1)
+    expected = change / before[:, hidden].norm(dim=1).clamp(min=1e-300)
+    torch.testing.assert_close(solution.residual, expected, rtol=1e-6, atol=1e-12)
+    assert (solution.residual <= 1e-3).all()
+
+
+def test_samples_stop_on_their_own_and_steps_are_counted():
+    # h <- tanh(0.9 h + x): far from 0 tanh is flat and a few updates are enough.
+    graph = UnitGraph(torch.tensor([[0, 1, 1], [1, 1, 2]]), 3, 1, 1)
+    layer = SynchronousGraph(graph, Equilibrium(tol=1e-6, memory=0), "tanh", dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([1.0, 0.9, 1.0]))
+        layer.bias.zero_()
+    x = torch.tensor([[5.0], [0.05], [0.0], [-2.0]], dtype=torch.float64)
+    solution = layer.solve(x)
+    assert solution.steps.shape == (4,)
+    assert solution.steps[0] < solution.steps[3] < solution.steps[1]
+    assert solution.steps[2] == 1
+    alone = [layer.solve(sample) for sample in x]
+    assert torch.equal(solution.steps, torch.stack([one.steps for one in alone]))
+    torch.testing.assert_close(solution.states, torch.stack([one.states for one in alone]))
+
+
+def test_anderson_needs_fewer_updates_and_solves_linear_systems_in_as_many_as_units():
+    graph = UnitGraph.complete(2, 5, 1)
+    layer = SynchronousGraph(graph, activation="identity", dtype=torch.float64)
+    layer.reset_parameters(generator(0))
+    x = normal(3, 2)
+    steps = {}
+    for memory in (0, 2, 5):
+        layer.solver = Equilibrium(tol=1e-8, contraction=0.95, memory=memory)
+        steps[memory] = int(layer.solve(x).steps.max())
+    assert steps[5] < steps[2] < steps[0]
+    assert steps[5] <= 5 + 3
+
+
+def test_the_adjoint_is_reported_after_the_backward_pass_and_frees_its_memory():
+    layer = SynchronousGraph(UnitGraph.complete(2, 5, 1), EXACT, "tanh", dtype=torch.float64)
+    solution = layer.solve(normal(3, 2))
+    assert solution.adjoint is None
+    solution.states.sum().backward()
+    assert solution.adjoint.states.shape == (5, 3)
+    assert solution.adjoint.converged.all()
+    assert (solution.adjoint.residual <= 1e-13).all()
+
+
+def test_an_unrolled_solve_reports_the_residual_of_its_last_states():
+    layer = SynchronousGraph(UnitGraph.complete(2, 5, 1), Unrolled(3), "tanh", dtype=torch.float64)
+    x = normal(4, 2)
+    solution = layer.solve(x)
+    states = iterate(layer, x, 3)
+    change = (layer.step(states) - states)[:, 2:7].norm(dim=1) / states[:, 2:7].norm(dim=1)
+    torch.testing.assert_close(solution.residual, change)
+    assert (solution.steps, solution.converged, solution.adjoint) == (3, None, None)
+
+
+def diverging(throw):
+    layer = SynchronousGraph(UnitGraph.complete(2, 5, 1), Equilibrium(max_steps=20, throw=throw))
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+    return layer
+
+
+def test_divergence_is_an_error_where_asked_for():
+    with pytest.raises(ConvergenceError, match=r"3 of 3 samples.*got .*contraction=0\.95"):
+        diverging(throw=True)(torch.ones(3, 2))
+
+
+def test_divergence_is_a_warning_once(monkeypatch):
+    monkeypatch.setattr(convergence, "_warned", set())
+    layer = diverging(throw=False)
+    with pytest.warns(ConvergenceWarning, match=r"max_steps=20.*said once"):
+        layer(torch.ones(3, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        solution = layer.solve(torch.ones(3, 2))
+    assert not solution.converged.any()
+    assert (solution.steps == 20).all()
+
+
+def test_inputs_that_are_not_numbers_do_not_converge_and_do_not_harm_others():
+    layer = SynchronousGraph(UnitGraph.complete(2, 5, 1), EXACT, dtype=torch.float64)
+    x = normal(4, 2)
+    expected = layer.solve(x)
+    x[1, 0] = torch.nan
+    layer.solver = Equilibrium(tol=1e-13, contraction=0.9, max_steps=300)
+    with pytest.warns(ConvergenceWarning, match="1 of 4 samples"):
+        solution = layer.solve(x)
+    assert solution.converged.tolist() == [True, False, True, True]
+    torch.testing.assert_close(solution.states[2:], expected.states[2:])
+    assert solution.states[1, 2:].isnan().all()
+
+
+def test_second_derivatives_are_refused():
+    for backend in backends:
+        layer = SynchronousGraph(
+            UnitGraph.complete(2, 5, 1), EXACT, "tanh", backend=backend, dtype=torch.float64
+        )
+        x = normal(4, 2).requires_grad_()
+        with pytest.raises(RuntimeError, match="no second derivatives"):
+            torch.autograd.grad(layer(x).sum(), x, create_graph=True)
+
+
+def test_an_empty_batch_and_a_graph_without_recurrent_edges():
+    layer = SynchronousGraph(UnitGraph.layered([2, 5, 1]), Equilibrium(contraction=0.9))
+    assert layer(torch.rand(0, 2)).shape == (0, 1)
+    x = torch.rand(3, 2)
+    torch.testing.assert_close(layer(x), SynchronousGraph.forward(layer, x))
+    solution = layer.solve(x)
+    assert (solution.steps == 1).all()
+    assert (solution.residual == 0).all()
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_yoked_networks_are_expressible(size):
+    """n_j = b_j + sum_{k != j} f(n_k) w_kj + f(m_j) w_jj, m = f(x) W (arXiv 2306.02157)."""
+    # Units: inputs f(x); for every yoked unit a meta unit f(m_j), then the unit itself f(n_j).
+    weights = {2: [[0.5, -0.4], [0.3, 0.2]], 3: [[0.1, -0.3, 0.2], [0.4, 0.2, -0.1], [0, 0.3, 0.5]]}
+    w = torch.tensor(weights[size], dtype=torch.float64)  # w[k, j], from k to j
+    x = torch.tensor([0.6, -0.2], dtype=torch.float64)
+    into_meta = torch.tensor([[1.0, -0.5, 0.3], [0.25, 0.75, -1.0]], dtype=torch.float64)[:, :size]
+    b = torch.tensor([0.1, -0.2, 0.05], dtype=torch.float64)[:size]
+    edges, values = [], []
+    for j in range(size):
+        meta, unit = 2 + j, 2 + size + j
+        edges += [(0, meta), (1, meta), (meta, unit), (unit, 2 + 2 * size)]
+        values += [into_meta[0, j], into_meta[1, j], w[j, j], torch.tensor(1.0 + j)]
+        for k in set(range(size)) - {j}:
+            edges.append((2 + size + k, unit))
+            values.append(w[k, j])
+    graph = UnitGraph(torch.tensor(edges).T, 2 + 2 * size + 1, 2, 1)
+    layer = SynchronousGraph(graph, Equilibrium(tol=1e-14), "tanh", dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(torch.stack(values))
+        layer.bias.zero_()
+        layer.bias[size : 2 * size] = b
+    states = layer.states(x)
+    yoked = states[2 + size : 2 + 2 * size]
+    # The published equation, term by term, at n = artanh of the state.
+    n, f_meta = torch.atanh(yoked), torch.tanh(x @ into_meta)
+    for j in range(size):
+        total = b[j] + f_meta[j] * w[j, j]
+        for k in range(size):
+            if k != j:
+                total = total + torch.tanh(n[k]) * w[k, j]
+        assert abs(total - n[j]) < 1e-12
+
+
+@pytest.mark.parametrize("op", ["unroll", "equilibrium"])
+def test_opcheck_of_the_registered_operators(op):
+    graph = UnitGraph.complete(2, 4, 1)
+    layer = SynchronousGraph(graph, backend="sparse", dtype=torch.float64)
+    operator = layer._operators("sparse", 1).recurrence
+    weight, injected = (0.1 * normal(16)).requires_grad_(), normal(4, 3).requires_grad_()
+    index, sizes = list(operator.index), list(operator.sizes)
+    settings = {"unroll": (5, 2), "equilibrium": (1e-10, 100, 2, 0.9, True)}[op]
+    torch.library.opcheck(
+        getattr(torch.ops.pyg_modules, op).default,
+        (weight, injected, index, sizes, "sparse", "tanh", 4, *settings),
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"tol": 0}, ValueError, r"tol > 0 \(got 0\)"),
+        ({"tol": -1e-3}, ValueError, r"finite tol >= 0"),
+        ({"tol": "small"}, TypeError, r"tol to be a number \(got str"),
+        ({"max_steps": 0}, ValueError, r"max_steps >= 1"),
+        ({"memory": -1}, ValueError, r"memory >= 0"),
+        ({"memory": 2.5}, TypeError, r"memory to be an int"),
+        ({"contraction": 1}, ValueError, r"between 0 and 1, e\.g\. 0\.95 \(got 1"),
+        ({"contraction": 0}, ValueError, r"between 0 and 1"),
+        ({"throw": "yes"}, TypeError, r"throw to be a bool \(got str\)"),
+        ({"steps": 4}, TypeError, r"unexpected keyword argument 'steps'"),
+    ],
+)
+def test_bad_settings_are_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        Equilibrium(**arguments)
+
+
+@given(st.floats(0.1, 0.99), seeds)
+@settings(max_examples=20)
+def test_a_contraction_scales_only_weights_above_it(contraction, seed):
+    layer = SynchronousGraph(UnitGraph.complete(2, 6, 1), activation="tanh", dtype=torch.float64)
+    layer.reset_parameters(generator(seed))
+    limited = Equilibrium(tol=1e-12, contraction=contraction)
+    matrix = layer.weight.detach()[12:48].view(6, 6)
+    norm = torch.linalg.matrix_norm(matrix, 2)
+    x = normal(3, 2)
+    layer.solver = limited
+    states = layer.states(x)
+    with torch.no_grad():
+        layer.weight[12:48] *= min(1.0, contraction / norm)
+    layer.solver = Equilibrium(tol=1e-12)
+    torch.testing.assert_close(layer.states(x), states, rtol=1e-6, atol=1e-6)
