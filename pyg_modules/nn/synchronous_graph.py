@@ -261,14 +261,18 @@ class SynchronousGraph(MessagePassing):
         operators = self._operators(self.backend, shape.numel())
         injection, recurrent, readout, direct = wiring.split(self.weight)
         clamped = x.reshape(shape.numel(), graph.num_inputs).T.contiguous()
-        bias = self.bias.unsqueeze(-1)
+        # With feedback from outputs these overlap.
+        bias, output_bias = (
+            self.bias[: wiring.num_iterated].unsqueeze(-1),
+            self.bias[graph.num_hidden :].unsqueeze(-1),
+        )
 
         # Inputs never change: what they inject is computed once.
         injected = bind(operators.injection, injection)(clamped)
         recurrence = Recurrence(
             operators.recurrence,
             recurrent,
-            injected + bias[: wiring.num_iterated],
+            injected + bias,
             ACTIVATIONS[self.activation],
             graph.num_hidden,
         )
@@ -279,7 +283,7 @@ class SynchronousGraph(MessagePassing):
         outputs = bind(operators.readout, readout)(solution.states)
         if wiring.blocks["direct"].num_edges:
             outputs = outputs + bind(operators.direct, direct)(clamped)
-        outputs = outputs + bias[graph.num_hidden :]
+        outputs = outputs + output_bias
         return solution, outputs.T.reshape(*shape, graph.num_outputs)
 
     def _all_states(self, x: Tensor, solution: Solution, outputs: Tensor) -> Tensor:

@@ -103,8 +103,12 @@ class Wiring:
         exponent = (batch - 1).bit_length()
         key = (backend, dtype, exponent, composed)
         if key not in self._choices:
+            around = (backend, dtype, 2**exponent, composed)
+            recurrence = self._choose("recurrence", *around)
             self._choices[key] = {
-                name: self._choose(name, backend, dtype, 2**exponent, composed)
+                name: recurrence
+                if name == "recurrence"
+                else self._choose(name, *around, beside=recurrence.backend)
                 for name in self.blocks
             }
         return self._choices[key]
@@ -114,14 +118,25 @@ class Wiring:
         return BackendReport(batch, self.choices(backend, dtype, batch))
 
     def _choose(
-        self, name: str, backend: str, dtype: torch.dtype, batch: int, composed: bool
+        self,
+        name: str,
+        backend: str,
+        dtype: torch.dtype,
+        batch: int,
+        composed: bool,
+        beside: str | None = None,
     ) -> Choice:
         block = self.blocks[name]
         is_recurrence = name == "recurrence"
         if backend == "auto" or (backend == "block" and not is_recurrence):
-            can_permute = is_recurrence and not self.has_feedback
             return choose(
-                block, batch, self._device, dtype, can_permute=can_permute, composed=composed
+                block,
+                batch,
+                self._device,
+                dtype,
+                can_permute=is_recurrence and not self.has_feedback,
+                composed=composed,
+                beside="dense" if beside == "block" else beside,
             )
         check_available(backend, self._device, dtype)
         if backend == "block" and self.has_feedback:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,20 +20,17 @@ class Activation:
         name (str): Its name.
         module (type): The :class:`torch.nn.Module` that computes it with default settings.
         function (callable): f, differentiable.
-        backward (callable): The kernel of torch that multiplies a gradient by f', with
-            ``grad_input`` for the result.
-        arguments (tuple): What ``backward`` takes besides the gradient and the states or sums;
-            ``...`` stands for those.
-        function_ (callable, optional): f in place. ``None`` if ``backward`` needs the weighted sums
-            and not the states, so that the sums must be kept.
+        backward (callable): Multiplies a gradient in place by f', given the states or, without
+            ``function_``, the weighted sums.
+        function_ (callable, optional): f in place. ``None`` if ``backward`` needs the weighted
+            sums, so that they must be kept.
         lipschitz (float): The largest |f'|.
     """
 
     name: str
     module: type[nn.Module]
     function: Callable[[Tensor], Tensor]
-    backward: Callable[..., Tensor]
-    arguments: tuple[Any, ...] = (...,)
+    backward: Callable[[Tensor, Tensor], object]
     function_: Callable[[Tensor], Tensor] | None = None
     lipschitz: float = 1.0
 
@@ -45,10 +41,9 @@ class Activation:
 
     def __call__(self, sums: Tensor, num_activated: int) -> Tensor:
         """F on the first ``num_activated`` rows of ``sums``; the rows after them are linear."""
-        activated = self.function(sums[:num_activated])
         if num_activated == sums.size(0):
-            return activated
-        return torch.cat([activated, sums[num_activated:]])
+            return self.function(sums)
+        return torch.cat([self.function(sums[:num_activated]), sums[num_activated:]])
 
     def apply_(self, sums: Tensor, num_activated: int) -> Tensor:
         """The states; in place, unless the derivative needs the sums."""
@@ -59,37 +54,66 @@ class Activation:
 
     def backward_(self, grad: Tensor, saved: Tensor, num_activated: int) -> None:
         """Multiply ``grad`` by the derivative at ``saved``, states or sums, in place."""
-        rows, saved = grad[:num_activated], saved[:num_activated]
-        arguments = (saved if argument is ... else argument for argument in self.arguments)
-        self.backward(rows, *arguments, grad_input=rows)
+        if num_activated != grad.size(0):
+            grad, saved = grad[:num_activated], saved[:num_activated]
+        self.backward(grad, saved)
 
 
-def _identity_backward(grad: Tensor, saved: Tensor, grad_input: Tensor) -> Tensor:  # noqa: ARG001
-    return grad
-
-
+# The kernels that autograd itself calls, writing over the gradient.
 _ACTIVATIONS = (
     Activation(
-        "relu", nn.ReLU, torch.relu, _aten.threshold_backward, (..., 0), function_=torch.relu_
+        "relu",
+        nn.ReLU,
+        torch.relu,
+        lambda grad, states: _aten.threshold_backward.grad_input(grad, states, 0, grad_input=grad),
+        torch.relu_,
     ),
-    Activation("tanh", nn.Tanh, torch.tanh, _aten.tanh_backward, function_=torch.tanh_),
+    Activation(
+        "tanh",
+        nn.Tanh,
+        torch.tanh,
+        lambda grad, states: _aten.tanh_backward.grad_input(grad, states, grad_input=grad),
+        torch.tanh_,
+    ),
     Activation(
         "sigmoid",
         nn.Sigmoid,
         torch.sigmoid,
-        _aten.sigmoid_backward,
-        function_=torch.sigmoid_,
+        lambda grad, states: _aten.sigmoid_backward.grad_input(grad, states, grad_input=grad),
+        torch.sigmoid_,
         lipschitz=0.25,
     ),
-    # The largest slopes of x * cdf(x) and x * sigmoid(x), rounded up.
-    Activation("gelu", nn.GELU, F.gelu, _aten.gelu_backward, lipschitz=1.129),
-    Activation("silu", nn.SiLU, F.silu, _aten.silu_backward, lipschitz=1.0999),
-    Activation(
-        "elu", nn.ELU, F.elu, _aten.elu_backward, (1, 1, 1, True, ...), function_=_aten.elu_
+    Activation(  # The largest slope of x * cdf(x), rounded up.
+        "gelu",
+        nn.GELU,
+        F.gelu,
+        lambda grad, sums: _aten.gelu_backward.grad_input(grad, sums, grad_input=grad),
+        lipschitz=1.129,
     ),
-    Activation("softplus", nn.Softplus, F.softplus, _aten.softplus_backward, (..., 1, 20)),
+    Activation(  # The largest slope of x * sigmoid(x), rounded up.
+        "silu",
+        nn.SiLU,
+        F.silu,
+        lambda grad, sums: _aten.silu_backward.grad_input(grad, sums, grad_input=grad),
+        lipschitz=1.0999,
+    ),
     Activation(
-        "identity", nn.Identity, torch.clone, _identity_backward, function_=lambda sums: sums
+        "elu",
+        nn.ELU,
+        F.elu,
+        lambda grad, states: _aten.elu_backward.grad_input(
+            grad, 1, 1, 1, True, states, grad_input=grad
+        ),
+        _aten.elu_,
+    ),
+    Activation(
+        "softplus",
+        nn.Softplus,
+        F.softplus,
+        lambda grad, sums: _aten.softplus_backward.grad_input(grad, sums, 1, 20, grad_input=grad),
+    ),
+    Activation(
+        "identity", nn.Identity, torch.clone, lambda grad, _: grad, function_=lambda sums: sums
     ),
 )
 ACTIVATIONS: dict[str, Activation] = {activation.name: activation for activation in _ACTIVATIONS}

@@ -71,12 +71,14 @@ class BlockOperator(EdgeOperator):
         """See :meth:`EdgeOperator.leave`."""
         return state if self._is_ordered else state.index_select(0, self.index[0])
 
-    def compose(self, weight: Tensor) -> Callable[[Tensor], Tensor] | None:
+    def compose(self, weight: Tensor) -> Callable[[Tensor], Tensor]:
         """See :meth:`EdgeOperator.compose`."""
-        if not is_tracing():
-            return None
         matrices = self.prepare(weight)
         return lambda state: self.leave((matrices @ self._split(self.enter(state))).flatten(0, 1))
+
+    def is_composed(self) -> bool:
+        """See :meth:`EdgeOperator.is_composed`."""
+        return is_tracing()
 
     def prepare(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.prepare`."""

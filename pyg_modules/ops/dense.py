@@ -23,12 +23,14 @@ class DenseOperator(EdgeOperator):
         position = block.target * block.num_sources + block.source
         return cls((position,), (block.num_targets, block.num_sources))
 
-    def compose(self, weight: Tensor) -> Callable[[Tensor], Tensor] | None:
+    def compose(self, weight: Tensor) -> Callable[[Tensor], Tensor]:
         """See :meth:`EdgeOperator.compose`."""
-        if not is_tracing():
-            return None
         matrix = self.prepare(weight)
         return lambda state: matrix @ state
+
+    def is_composed(self) -> bool:
+        """See :meth:`EdgeOperator.is_composed`."""
+        return is_tracing()
 
     def prepare(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.prepare`."""

@@ -71,6 +71,7 @@ def choose(
     *,
     can_permute: bool = False,
     composed: bool = False,
+    beside: str | None = None,
 ) -> Choice:
     """The fastest backend for the edges of ``block`` on ``device``.
 
@@ -86,6 +87,9 @@ def choose(
             lay out the units as it likes. (default: ``False``)
         composed (bool, optional): Whether the updates have to be made of torch's own operations.
             (default: ``False``)
+        beside (str, optional): The backend of the recurrence, for edges that are used once per call
+            beside it: it is taken unless another is twice as fast, as libraries that take turns
+            get into each other's threads.
     """
     works: dict[str, Work] = {}
     for name in BACKENDS:
@@ -99,19 +103,22 @@ def choose(
     if is_measured(device.type, dtype):
         times = {name: predict(device.type, dtype, name, works[name]) for name in usable}
         seconds = {name: time for name, time in times.items() if time is not None}
-        return Choice(
-            min(seconds, key=seconds.__getitem__),
-            f"fastest by the cost model for {device.type}",
-            seconds,
-        )
+        return _fastest(seconds, beside, f"by the cost model for {device.type}")
     seconds = {
         name: measure(BACKENDS[name].build(block).to(device), block.num_edges, batch, dtype)
         for name in usable
         if works[name].cells * (batch if name == "scatter" else 1) <= _MAX_CELLS
     }
+    choice = _fastest(seconds, beside, f"when timed on this {device.type} device")
+    _logger.info("Timed %s on %s for batch %d: %s.", seconds, device, batch, choice.backend)
+    return choice
+
+
+def _fastest(seconds: dict[str, float], beside: str | None, how: str) -> Choice:
     best = min(seconds, key=seconds.__getitem__)
-    _logger.info("Timed %s on %s for batch %d: %s is fastest.", seconds, device, batch, best)
-    return Choice(best, f"fastest when timed on this {device.type} device", seconds)
+    if beside in seconds and best != beside and seconds[beside] < 2 * seconds[best]:
+        return Choice(beside, f"that of the recurrence, and no other twice as fast {how}", seconds)
+    return Choice(best, f"fastest {how}", seconds)
 
 
 def _is_available(backend: str, device: torch.device, dtype: torch.dtype) -> bool:

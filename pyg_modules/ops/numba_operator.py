@@ -19,6 +19,7 @@ from pyg_modules.ops.operator import EdgeOperator
 _FUSED = ("identity", "relu", "tanh", "sigmoid")
 # Chunks of rows that a thread takes: more would even out better, fewer cost less.
 _CHUNKS_PER_THREAD = 4
+_PRODUCTS_WORTH_THREADS = 2**17
 
 
 class NumbaOperator(EdgeOperator):
@@ -68,7 +69,7 @@ class NumbaOperator(EdgeOperator):
     def accumulate(self, gradient: Tensor, grad: Tensor, state: Tensor) -> None:
         """See :meth:`EdgeOperator.accumulate`."""
         arrays = _arrays(*self.index[2:4], grad, state, gradient)
-        _kernels().sample(*arrays, self._starts(transposed=True))
+        _kernels().sample(*arrays, self._starts(True, state.size(1)))
 
     def edge_gradient(self, gradient: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.edge_gradient`."""
@@ -122,7 +123,7 @@ class NumbaOperator(EdgeOperator):
             code = -_FUSED.index(activation.name)
             arrays = _arrays(*self.index[2:4], values, grad, saved)
             outs = _arrays(gradient, total, out)
-            _kernels().adjoint(*arrays, code, num_activated, *outs, self._starts(transposed=True))
+            _kernels().adjoint(*arrays, code, num_activated, *outs, self._starts(True, out.size(1)))
         else:
             super().adjoint(
                 values,
@@ -151,18 +152,21 @@ class NumbaOperator(EdgeOperator):
         saved = out[:0] if saved is None else saved
         pattern = self.index[2:4] if transposed else self.index[:2]
         arrays = _arrays(*pattern, values, state, add, saved, out)
-        starts = self._starts(transposed)
+        starts = self._starts(transposed, out.size(1))
         _kernels().update(*arrays[:-1], code, num_activated, arrays[-1], starts)
 
-    def _starts(self, transposed: bool) -> npt.NDArray[np.int64]:
+    def _starts(self, transposed: bool, batch: int) -> npt.NDArray[np.int64]:
         """The first row of every chunk, so that all have about as many edges and rows.
 
-        Sets the number of threads of numba to that of torch.
+        Sets the number of threads of numba to that of torch, or to one where starting them would
+        take longer than the work.
         """
         import numba
 
-        most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-        num_threads = min(torch.get_num_threads(), most)
+        num_threads = 1
+        if self.index[1].numel() * batch >= _PRODUCTS_WORTH_THREADS:
+            most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+            num_threads = min(torch.get_num_threads(), most)
         numba.set_num_threads(num_threads)
         key = (num_threads, transposed)
         if key not in self._chunks:

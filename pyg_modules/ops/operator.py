@@ -68,9 +68,13 @@ class EdgeOperator(ABC):
         """The map from states ``[num_sources, B]`` to sums, made of torch's own operations alone.
 
         Any transformation of torch can look into those: ``torch.func``, second derivatives, export
-        to other formats. ``None`` where the kernels below are to be used instead.
+        to other formats. ``None`` for a backend that is made of the kernels below alone.
         """
         return None
+
+    def is_composed(self) -> bool:
+        """Whether a solver has to iterate what :meth:`compose` returns instead of the kernels."""
+        return False
 
     # Layout of states in a solver ############################################################
 

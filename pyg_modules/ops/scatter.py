@@ -36,6 +36,10 @@ class ScatterOperator(EdgeOperator):
         source, column = self.index[0], weight.unsqueeze(-1)
         return lambda state: self._sum(column * state.index_select(0, source))
 
+    def is_composed(self) -> bool:
+        """See :meth:`EdgeOperator.is_composed`."""
+        return True
+
     def prepare(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.prepare`."""
         return weight.unsqueeze(-1)

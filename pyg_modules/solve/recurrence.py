@@ -36,8 +36,8 @@ class Recurrence:
 
     @property
     def is_composed(self) -> bool:
-        """Whether :meth:`bind` is made of torch's own operations alone."""
-        return self.operator.compose(self.weight) is not None
+        """Whether to iterate :meth:`bind` instead of the kernels of the operator."""
+        return self.operator.is_composed()
 
     def residual(self, state: Tensor) -> Tensor:
         r""":math:`\lVert F(h) - h \rVert / \lVert h \rVert` of every sample, ``[B]``."""

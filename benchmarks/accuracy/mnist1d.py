@@ -1,0 +1,76 @@
+"""MNIST-1D with the solvers, five seeds: ``python -m benchmarks.accuracy.mnist1d``.
+
+A complete unit graph of 100 hidden units, about 15.1k parameters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+
+from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled
+from pyg_modules._files import write_json
+from pyg_modules.solve import Solver
+from pyg_modules.train import Dataset, accuracy, fit, load_dataset, seeded
+from pyg_modules.train.versions import versions
+
+RESULTS = Path(__file__).with_suffix(".json")
+SEEDS = (0, 1, 2, 3, 4)
+NUM_HIDDEN, EPOCHS, TOL = 100, 200, 1e-4
+SOLVERS: dict[str, Solver] = {
+    "unrolled": Unrolled(steps=8),
+    "equilibrium": Equilibrium(tol=TOL, contraction=0.95),
+}
+RECIPE = {"learning_rate": 1e-2, "weight_decay": 1.0, "batch_size": 125}
+ACTIVATION = "tanh"
+
+
+def run(*, quick: bool) -> None:
+    """Train and write; with ``quick``, two epochs of one seed, and nothing is written."""
+    data = load_dataset("mnist1d")
+    seeds, epochs = (SEEDS[:1], 2) if quick else (SEEDS, EPOCHS)
+    runs = {name: [_train(data, name, seed, epochs) for seed in seeds] for name in SOLVERS}
+    for name, results in runs.items():
+        values = [100 * result["test_accuracy"] for result in results]
+        spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+        print(f"{name}: {mean(values):.2f}{spread} %")
+    if not quick:
+        recipe = {**RECIPE, "epochs": epochs, "activation": ACTIVATION, "num_hidden": NUM_HIDDEN}
+        write_json(RESULTS, {"recipe": recipe, "versions": versions(), "runs": runs})
+
+
+def _train(data: Dataset, name: str, seed: int, epochs: int) -> dict[str, Any]:
+    start = time.perf_counter()
+    with seeded(seed):
+        graph = UnitGraph.complete(data.num_features, NUM_HIDDEN, data.num_classes)
+        layer = SynchronousGraph(graph, SOLVERS[name], ACTIVATION)
+    fit(layer, data, epochs=epochs, seed=seed, **RECIPE)  # type: ignore[arg-type]
+    result = {
+        "seed": seed,
+        "num_parameters": sum(parameter.numel() for parameter in layer.parameters()),
+        "test_accuracy": accuracy(layer, data.test_x, data.test_y),
+        "seconds": time.perf_counter() - start,
+    }
+    if name == "equilibrium":
+        with torch.no_grad():
+            solution = layer.solve(data.test_x)
+        assert isinstance(solution.steps, torch.Tensor)
+        assert solution.residual is not None
+        result |= {
+            "largest_residual": float(solution.residual.max()),
+            "share_converged": float((solution.residual <= TOL).double().mean()),
+            "mean_steps": float(solution.steps.double().mean()),
+        }
+    print(name, result, flush=True)
+    return result
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="two epochs: does it run?")
+    run(quick=parser.parse_args().quick)

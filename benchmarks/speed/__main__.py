@@ -1,0 +1,73 @@
+"""All speed figures, side by side: ``python -m benchmarks.speed`` or ``make bench``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.speed import calibrate, equilibrium, limits, memory, scaling, training_step
+from pyg_modules._files import write_json
+from pyg_modules.train.versions import versions
+
+FOLDER = Path(__file__).parent
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
+    parser.add_argument("--quick", action="store_true", help="small sizes, once: does it run?")
+    parser.add_argument("--calibrate", action="store_true", help="write the cost model of 'auto'")
+    parser.add_argument("--out", type=Path, help="the JSON file (default: beside this program)")
+    options = parser.parse_args(arguments)
+    device = torch.device(options.device)
+    if options.calibrate:
+        calibrate.write(device, calibrate.calibrate(device))
+        return
+    quick = options.quick
+    results: dict[str, Any] = {
+        "device": _describe(device),
+        "num_threads": torch.get_num_threads(),
+        "versions": versions(),
+        "training_step": training_step.run(device, quick=quick),
+        "equilibrium": equilibrium.run(device, quick=quick),
+        "scaling": scaling.run(device, quick=quick),
+        "limits": limits.run(device, quick=quick),
+    }
+    if device.type == "cpu":
+        results["memory"] = memory.run(quick=quick)
+    path = options.out or (None if quick else FOLDER / f"{device.type}.json")
+    if path is not None:
+        write_json(path, results)
+    _print(results)
+
+
+def _describe(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else "cpu"
+
+
+def _print(results: dict[str, Any]) -> None:
+    for row in results["training_step"]:
+        name = f"{row['peer']:<22}{row['num_hidden']:>6} units {row['density']:>6.0%}"
+        if not row["is_installed"]:
+            print(f"{name}  missing")
+            continue
+        print(
+            f"{name}  {row['milliseconds']:>10.2f} ms  ours ({row['backend']})"
+            f" {row['our_milliseconds']:>8.2f} ms  ratio {row['ratio']:.2f}"
+        )
+    for name in ("equilibrium", "scaling", "limits", "memory"):
+        if name in results:
+            print(f"{name}: {results[name]}")
+
+
+if __name__ == "__main__":
+    main()

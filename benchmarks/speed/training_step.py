@@ -1,0 +1,104 @@
+"""A training step of the layer against every other way to compute the same function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.speed.peers import PEERS, is_installed
+from benchmarks.speed.timing import interleaved, ratio
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
+
+STEPS, BATCH, NUM_ENDS = 8, 128, 16
+
+
+class Setting(NamedTuple):
+    """A graph, what it is compared with, and how often."""
+
+    num_hidden: int
+    density: float
+    peers: tuple[str, ...]
+    rounds: int
+
+
+SETTINGS = (
+    Setting(256, 1.0, ("masked dense", "stepwise CSR"), 51),
+    Setting(
+        4096,
+        0.01,
+        ("masked dense", "stepwise CSR", "torch CSR", "torchsparsegradutils"),
+        11,
+    ),
+    Setting(4096, 0.01, ("PyG scatter", "torch-scatter"), 5),
+    Setting(
+        4096,
+        0.05,
+        ("masked dense", "stepwise CSR", "torch CSR", "torchsparsegradutils"),
+        7,
+    ),
+    Setting(4096, 0.05, ("PyG scatter", "torch-scatter"), 3),
+    Setting(4096, 0.1, ("masked dense", "stepwise CSR"), 7),
+)
+QUICK = (Setting(64, 0.2, tuple(PEERS), 1),)
+
+
+def run(device: torch.device, *, quick: bool) -> list[dict[str, Any]]:
+    """One entry per setting and peer."""
+    return [row for setting in (QUICK if quick else SETTINGS) for row in _compare(setting, device)]
+
+
+def make_layer(num_hidden: int, density: float, device: torch.device) -> SynchronousGraph:
+    """A layer with few inputs and outputs, so that the recurrent part is what is measured."""
+    generator = torch.Generator().manual_seed(0)
+    graph = UnitGraph.erdos_renyi(NUM_ENDS, num_hidden, NUM_ENDS, density, generator=generator)
+    layer = SynchronousGraph(graph, Unrolled(STEPS), "tanh")
+    layer.reset_parameters(generator)
+    moved: SynchronousGraph = layer.to(device)
+    return moved
+
+
+def training_step(network: nn.Module, x: Tensor) -> Callable[[], Tensor]:
+    """Forward and backward, gradients of all parameters."""
+
+    def step() -> Tensor:
+        network.zero_grad(set_to_none=True)
+        outputs: Tensor = network(x)
+        outputs.sum().backward()  # type: ignore[no-untyped-call]
+        return outputs
+
+    return step
+
+
+def _compare(setting: Setting, device: torch.device) -> list[dict[str, Any]]:
+    layer = make_layer(setting.num_hidden, setting.density, device)
+    x = torch.randn(BATCH, NUM_ENDS, generator=torch.Generator().manual_seed(1)).to(device)
+    runs = {"ours": training_step(layer, x)}
+    rows: dict[str, dict[str, Any]] = {}
+    for name in setting.peers:
+        rows[name] = {
+            "num_hidden": setting.num_hidden,
+            "density": setting.density,
+            "num_edges": layer.graph.num_edges,
+            "backend": layer.backend_report(BATCH).choices["recurrence"].backend,
+            "peer": name,
+            "is_installed": is_installed(PEERS[name]),
+        }
+        if is_installed(PEERS[name]):
+            runs[name] = training_step(PEERS[name](layer), x)
+    expected = runs["ours"]()
+    for run in runs.values():
+        torch.testing.assert_close(run(), expected, rtol=1e-3, atol=1e-4)
+    seconds = interleaved(runs, setting.rounds)
+    for name in runs:
+        if name != "ours":
+            rows[name] |= {
+                "rounds": setting.rounds,
+                "milliseconds": 1e3 * median(seconds[name]),
+                "our_milliseconds": 1e3 * median(seconds["ours"]),
+                "ratio": ratio(seconds, name, "ours"),
+            }
+    return list(rows.values())
