@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.solve.anderson import Anderson
+from pyg_modules.solve.recurrence import column_norm
 
 
 class ColumnMap(Protocol):
@@ -62,16 +63,20 @@ def find_fixed_point(
     iteration = _Iteration(function, initial, memory, contraction)
     columns = torch.arange(batch, device=initial.device)
     is_open = torch.ones(batch, dtype=torch.bool, device=initial.device)
+    num_open = batch
     for step in range(1, max_steps + 1):
         residual = iteration.evaluate()
-        stops = is_open & (residual <= tol) if step < max_steps else is_open
-        num_open = int(is_open.sum()) - int(stops.sum())
-        if num_open < int(is_open.sum()):
+        stays_open = is_open & ~(residual <= tol) if step < max_steps else is_open & False
+        num_before, num_open = num_open, int(stays_open.sum())
+        if num_open == 0 and num_before == batch:  # All at once, the common case: no copies.
+            return FixedPoint(iteration.state, result.steps.fill_(step), residual)
+        if num_open < num_before:
+            stops = is_open & ~stays_open
             at = columns[stops]
             result.state[:, at] = iteration.state[:, stops]
             result.residual[at] = residual[stops]
             result.steps[at] = step
-            is_open = is_open & ~stops
+            is_open = stays_open
         if num_open == 0:
             break
         if 2 * num_open <= columns.numel():
@@ -98,11 +103,9 @@ class _Iteration:
         """F at the present points; returns the relative residuals, ``[B]``."""
         value = self._function(self.state)
         difference = value - self.state
-        norm = difference.norm(dim=0)
+        norm = column_norm(difference)
         self._point = _Point(value, difference, norm)
-        scale = self.state.norm(dim=0).clamp(min=torch.finfo(norm.dtype).tiny)
-        relative: Tensor = norm / scale
-        return relative
+        return norm / column_norm(self.state).clamp(min=torch.finfo(norm.dtype).tiny)
 
     def advance(self) -> None:
         """Go to the next points."""
