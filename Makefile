@@ -13,10 +13,10 @@ endif
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: help demo test accuracy tables clean
+.PHONY: help demo test test-scatter bench accuracy tables clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 demo: $(VENV)/.demo ## Train, organise and cut a network of digits; look at runs/demo/partition.png
 	$(RUN) -m pyg_modules train --dataset digits --modules 4 --out runs/demo
@@ -27,12 +27,22 @@ test: $(VENV)/.test ## Format check, lint, types and tests
 	$(RUN) -m mypy
 	$(RUN) -m pytest
 
-accuracy: $(VENV)/.test ## Measure again every figure in the README, then write its tables
-	$(RUN) -m benchmarks.accuracy.digits
-	$(RUN) -m benchmarks.accuracy.exactness
+test-scatter: $(VENV)/.test ## The tests of the backends again, with torch-scatter (built once, 5 minutes)
+	$(PIP) install --quiet setuptools wheel
+	$(PIP) install --quiet --no-build-isolation torch-scatter
+	$(RUN) -m pytest tests/ops tests/solve tests/nn
+
+bench: $(VENV)/.bench ## Measure the speed against every peer again, then write the tables
+	$(RUN) -m benchmarks.speed
 	$(RUN) -m benchmarks.tables
 
-tables: $(VENV)/.test ## Write the tables of the README from the committed results
+accuracy: $(VENV)/.test ## Measure every accuracy again, then write the tables
+	$(RUN) -m benchmarks.accuracy.digits
+	$(RUN) -m benchmarks.accuracy.exactness
+	$(RUN) -m benchmarks.accuracy.mnist1d
+	$(RUN) -m benchmarks.tables
+
+tables: $(VENV)/.test ## Write the tables of all pages from the committed results
 	$(RUN) -m benchmarks.tables
 
 clean: ## Remove the environment and what was built
@@ -53,6 +63,10 @@ $(VENV)/.torch:
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 	$(PIP) install --quiet -e ".[train,report]"
+	touch $@
+
+$(VENV)/.bench: $(VENV)/.test
+	$(PIP) install --quiet -e ".[bench]"
 	touch $@
 
 $(VENV)/.test: $(VENV)/.torch pyproject.toml

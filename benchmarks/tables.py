@@ -1,18 +1,19 @@
-"""Write the tables of the README from the committed results: ``python -m benchmarks.tables``."""
+"""Write the tables of all pages from the committed results: ``python -m benchmarks.tables``."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.accuracy import digits, exactness
+from benchmarks.accuracy import digits, exactness, mnist1d
+from benchmarks.markdown import filled, table
+from benchmarks.speed import tables as speed
 from pyg_modules.train import MODELS
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
 
 
 def accuracies() -> str:
@@ -31,7 +32,7 @@ def accuracies() -> str:
                 f"**{mean(values):.2f}** ± {stdev(values):.2f}",
             ]
         )
-    return _table(
+    return table(
         [
             "test accuracy on digits, %",
             "parameters",
@@ -83,9 +84,9 @@ def figures() -> str:
             f"{exact['from_mlp_outputs_and_gradients']:.0e}",
         ],
         [
-            "`sparse` − `scatter`, outputs and gradients, float64",
+            "backends against `scatter`, outputs and gradients, float64",
             "≤ 1e-10",
-            f"{exact['sparse_against_scatter']:.0e}",
+            f"{exact['backends_against_scatter']:.0e}",
         ],
         ["`ncut_loss` − dense reference, float64", "≤ 1e-10", f"{exact['ncut_against_dense']:.0e}"],
         [
@@ -94,22 +95,53 @@ def figures() -> str:
             "yes" if exact["ncut_gradcheck"] else "no",
         ],
     ]
-    return _table(["figure", "promised", "measured"], rows)
+    return table(["figure", "promised", "measured"], rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"accuracies": accuracies, "figures": figures}
+def solvers() -> str:
+    """MNIST-1D with both solvers."""
+    results = json.loads(mnist1d.RESULTS.read_text(encoding="utf-8"))
+    asked = {"unrolled": "≥ 67", "equilibrium": "≥ 65"}
+    rows = []
+    for name, runs in results["runs"].items():
+        values = [100 * run["test_accuracy"] for run in runs]
+        rows.append(
+            [
+                f"`{mnist1d.SOLVERS[name]}`",
+                f"{runs[0]['num_parameters']:,}",
+                *(f"{value:.1f}" for value in values),
+                f"**{mean(values):.2f}** ± {stdev(values):.2f}",
+                asked[name],
+            ]
+        )
+    converged = min(run["share_converged"] for run in results["runs"]["equilibrium"])
+    rows.append(
+        [
+            f"test samples that converged to {mnist1d.TOL:g}, lowest seed",
+            *[""] * (1 + len(values)),
+            f"**{converged:.0%}**",
+            "100 %",
+        ]
+    )
+    seeds = [f"seed {run['seed']}" for run in runs]
+    header = ["test accuracy on MNIST-1D, %", "parameters", *seeds, "mean ± std", "asked"]
+    return table(header, rows)
 
 
-def filled(text: str) -> str:
-    """``text`` with what stands between the marks of every table replaced by the table."""
-    for name, table in TABLES.items():
-        begin, end = f"<!-- table: {name} -->", "<!-- end of table -->"
-        pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
-        content = f"{begin}\n{table()}\n{end}"
-        text, count = pattern.subn(content.replace("\\", r"\\"), text)
-        if count != 1:
-            raise ValueError(f"Expected '{begin} ... {end}' once in the text (got {count}).")
-    return text
+PAGES: dict[Path, dict[str, Callable[[], str]]] = {
+    ROOT / "README.md": {
+        "accuracies": accuracies,
+        "speed": speed.summary,
+        "figures": figures,
+    },
+    ROOT / "docs" / "speed.md": {
+        "training_step": speed.training_step,
+        "growth": speed.growth,
+        "equilibrium": speed.equilibrium,
+        "limits": speed.limits,
+        "mnist1d": solvers,
+    },
+}
 
 
 def _runs() -> list[dict[str, Any]]:
@@ -117,10 +149,6 @@ def _runs() -> list[dict[str, Any]]:
     return runs
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text(encoding="utf-8")), encoding="utf-8")
+    for page, tables in PAGES.items():
+        page.write_text(filled(page.read_text(encoding="utf-8"), tables), encoding="utf-8")

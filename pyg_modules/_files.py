@@ -27,6 +27,7 @@ def staged_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     stage = _new_folder_in(folder)
     try:
         yield stage
+        _check_no_folders(folder, stage)
         for path in sorted(stage.iterdir()):
             os.replace(path, folder / path.name)
     finally:
@@ -58,6 +59,16 @@ def _check_no_file(folder: Path) -> None:
                     f" file."
                 )
             return
+
+
+def _check_no_folders(folder: Path, stage: Path) -> None:
+    """Raise before the first file moves, so that a result is never half of one run."""
+    for path in stage.iterdir():
+        if path.is_file() and (folder / path.name).is_dir():
+            raise ValueError(
+                f"Expected to write the file {folder / path.name} (got a folder of that name). Move"
+                f" it, or name another folder."
+            )
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -31,6 +31,19 @@ def test_an_interruption_leaves_the_old_files_and_nothing_new(tmp_path, error):
     assert (tmp_path / "a").read_text() == "old"
 
 
+def test_a_folder_in_the_place_of_a_file_is_found_before_anything_moves(tmp_path):
+    (tmp_path / "b").mkdir()
+
+    def write():
+        with staged_folder(tmp_path) as stage:
+            (stage / "a").write_text("new")
+            (stage / "b").write_text("new")
+
+    with pytest.raises(ValueError, match=r"write the file .*b \(got a folder of that name\)"):
+        write()
+    assert names(tmp_path) == ["b"]
+
+
 def test_a_file_in_the_way_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ValueError, match="got the file"), staged_folder(tmp_path / "file"):

@@ -32,6 +32,7 @@ ACTIVATION = "tanh"
 
 def run(*, quick: bool) -> None:
     """Train and write; with ``quick``, two epochs of one seed, and nothing is written."""
+    torch.set_num_threads(1)  # As fast for networks of this size, and reproducible everywhere.
     data = load_dataset("mnist1d")
     seeds, epochs = (SEEDS[:1], 2) if quick else (SEEDS, EPOCHS)
     runs = {name: [_train(data, name, seed, epochs) for seed in seeds] for name in SOLVERS}

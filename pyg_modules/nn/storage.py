@@ -72,13 +72,20 @@ def load_layer(cls: type[SynchronousGraph], folder: str | os.PathLike[str]) -> S
                 if parameter.shape != tensors[name].shape:
                     raise ValueError(f"{name} of shape {list(tensors[name].shape)}")
                 parameter.copy_(tensors[name])
-        layer.labels = tensors.get("labels")
+        layer.labels = _labels(tensors, graph.num_units)
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"Expected {_CONFIG} and {_TENSORS} of one model in {folder} (got {error}). Copy both"
             f" files from the same save."
         ) from error
     return layer
+
+
+def _labels(tensors: dict[str, Tensor], num_units: int) -> Tensor | None:
+    labels = tensors.get("labels")
+    if labels is not None and (labels.dtype != torch.int64 or labels.shape != (num_units,)):
+        raise ValueError(f"labels of {labels.dtype} and shape {list(labels.shape)}")
+    return labels
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

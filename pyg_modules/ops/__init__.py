@@ -11,7 +11,7 @@ from pyg_modules.ops.dispatch import (
     choose,
 )
 from pyg_modules.ops.edge_block import EdgeBlock
-from pyg_modules.ops.edge_sum import bind, refuse_second_derivative
+from pyg_modules.ops.edge_sum import bind, refuse_second_derivative, refuse_transformation
 from pyg_modules.ops.numba_operator import NumbaOperator
 from pyg_modules.ops.operator import BACKENDS, EdgeOperator
 from pyg_modules.ops.scatter import ScatterOperator
@@ -42,5 +42,6 @@ __all__ = [
     "is_tracing",
     "is_transforming",
     "refuse_second_derivative",
+    "refuse_transformation",
     "spectral_norm",
 ]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.ops.operator import BACKENDS, EdgeOperator
-from pyg_modules.ops.tracing import is_compiling
+from pyg_modules.ops.tracing import is_compiling, is_transforming
 
 
 def bind(operator: EdgeOperator, weight: Tensor) -> Callable[[Tensor], Tensor]:
@@ -28,6 +28,7 @@ def bind(operator: EdgeOperator, weight: Tensor) -> Callable[[Tensor], Tensor]:
                 weight, state, operator.index, operator.sizes, operator.name
             )
             return compiled
+        refuse_transformation(operator)
         result: Tensor = _EdgeSum.apply(weight, state, operator)  # type: ignore[no-untyped-call]
         return result
 
@@ -62,6 +63,16 @@ def refuse_second_derivative(operator: EdgeOperator) -> None:
         raise RuntimeError(
             f"Expected a first derivative (got create_graph=True): the backend {operator.name!r}"
             f" has no second derivatives. Use backend='scatter' and an Unrolled solver."
+        )
+
+
+def refuse_transformation(operator: EdgeOperator) -> None:
+    """Raise if ``torch.func`` transforms this call."""
+    if is_transforming():
+        raise RuntimeError(
+            f"Expected no transformation of torch.func, such as vmap or jacrev (got one): it cannot"
+            f" look into the backend {operator.name!r}, nor into an Equilibrium. Use"
+            f" backend='auto', 'dense' or 'scatter' and an Unrolled solver."
         )
 
 

@@ -40,7 +40,7 @@ def partition_figure(result: ExperimentResult) -> Figure:
     figure.suptitle(
         f"|weight| between the hidden units, {result.dataset}, {result.config.modules} modules: "
         f"normalized cut {ncut['free']:.2g} free, {ncut['regularized']:.2g} regularized; "
-        f"accuracy {accuracy['free']:.1%} free, {accuracy['finetuned']:.1%} cut",
+        f"accuracy {accuracy['free']:.1%} free, {accuracy['finetuned']:.1%} cut and fine-tuned",
         fontsize=10,
     )
     return figure

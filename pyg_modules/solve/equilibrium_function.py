@@ -15,6 +15,7 @@ from pyg_modules.ops import (
     EdgeOperator,
     is_compiling,
     refuse_second_derivative,
+    refuse_transformation,
 )
 from pyg_modules.solve.convergence import Stopping, check_convergence
 from pyg_modules.solve.fixed_point import FixedPoint, find_fixed_point
@@ -42,6 +43,7 @@ def find_equilibrium(recurrence: Recurrence, stopping: Stopping) -> Solution:
             *stopping,
         )
         return Solution(states, steps, residual, residual <= stopping.tol)
+    refuse_transformation(operator)
     problem = _Problem(operator, activation, num_activated, stopping)
     adjoints: list[Solution] = []
     states, steps, residual = _Equilibrium.apply(  # type: ignore[no-untyped-call]

@@ -15,6 +15,7 @@ from pyg_modules.ops import (
     EdgeOperator,
     is_compiling,
     refuse_second_derivative,
+    refuse_transformation,
 )
 from pyg_modules.solve.recurrence import Recurrence
 
@@ -41,6 +42,7 @@ def unroll(recurrence: Recurrence, steps: int, stride: int) -> Tensor:
             stride,
         )[0]
         return compiled
+    refuse_transformation(operator)
     updates = _Updates(operator, activation, num_activated, steps)
     if not (torch.is_grad_enabled() and (weight.requires_grad or injected.requires_grad)):
         return updates.forward(weight, injected, stride=0)[0]

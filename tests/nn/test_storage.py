@@ -114,3 +114,11 @@ def test_files_of_two_models_are_noticed(saved, tmp_path_factory):
 def test_damaged_configurations_are_refused(saved, change):
     edit_config(saved, **change)
     refused(saved, r"config.json and model.safetensors of one model")
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(5, dtype=torch.long), torch.zeros(6)])
+def test_labels_that_do_not_fit_are_refused(tmp_path, labels):
+    layer = SynchronousGraph(UnitGraph.complete(2, 3, 1))
+    layer.labels = labels
+    layer.save(tmp_path)
+    refused(tmp_path, r"of one model in .*labels of torch\..* and shape")

@@ -215,6 +215,16 @@ def test_transformations_of_torch_func_see_through_composed_backends(backend):
         torch.testing.assert_close(row, expected)
 
 
+@pytest.mark.parametrize(
+    ("backend", "solver"),
+    [("sparse", Unrolled(3)), ("auto", CONTRACTING), ("scatter", CONTRACTING)],
+)
+def test_transformations_that_cannot_be_done_are_refused(backend, solver):
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2), solver, backend=backend)
+    with pytest.raises(RuntimeError, match=r"vmap or jacrev.*backend='auto', 'dense'"):
+        torch.func.vmap(layer)(torch.rand(5, 3))
+
+
 def test_scatter_layers_have_second_derivatives_and_the_others_say_that_they_have_none():
     layer = SynchronousGraph(UnitGraph.complete(2, 3, 1), activation="tanh", dtype=torch.float64)
     x = normal(2, 2).requires_grad_()
@@ -316,8 +326,16 @@ def test_bad_settings_are_refused(arguments, error, message):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_cuda_gives_the_numbers_of_the_cpu():
-    layer = SynchronousGraph(UnitGraph.complete(3, 40, 2), dtype=torch.float64)
+@pytest.mark.parametrize("backend", ["auto", "sparse", "dense", "block", "scatter"])
+@pytest.mark.parametrize("solver", [Unrolled(4), Unrolled(9, checkpoint=True), CONTRACTING])
+def test_cuda_gives_the_numbers_of_the_cpu(backend, solver):
+    graph = UnitGraph.erdos_renyi(3, 40, 2, 0.3, generator=generator(0))
+    layer = SynchronousGraph(graph, solver, "tanh", backend="scatter", dtype=torch.float64)
+    layer.reset_parameters(generator(1))
     x = normal(5, 3)
-    expected = layer(x)
-    torch.testing.assert_close(layer.cuda()(x.cuda()).cpu(), expected, rtol=1e-10, atol=1e-10)
+    expected = outputs_and_gradients(layer, x)
+    layer = layer.cuda()
+    layer.backend = backend
+    results = [result.cpu() for result in outputs_and_gradients(layer, x.cuda())]
+    tolerance = 1e-10 if isinstance(solver, Unrolled) else 1e-5
+    torch.testing.assert_close(results, expected, rtol=tolerance, atol=tolerance)
