@@ -12,12 +12,15 @@ import torch
 def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Seconds of every run, ``rounds`` times, all runs in turn after one round to warm up.
 
-    What slows the machine down for a while then slows all of them.
+    What slows the machine down for a while then slows all of them. Every round begins with another
+    one, so that none profits from what the one before it left in the caches.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
+    names = list(runs)
     for round_ in range(rounds + 1):
-        for name, run in runs.items():
-            elapsed = _seconds(run)
+        shift = round_ % len(names)
+        for name in names[shift:] + names[:shift]:
+            elapsed = _seconds(runs[name])
             if round_:
                 seconds[name].append(elapsed)
     return seconds

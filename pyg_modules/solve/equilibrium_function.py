@@ -67,15 +67,16 @@ class _Problem:
         # Where the layout of the kernels pads and permutes, all units are activated.
         is_padded = num_activated == operator.num_targets
         self.num_activated = operator.num_rows if is_padded else num_activated
-        self.num_linear_from = num_activated
         self.stopping = stopping
 
     def forward(self, weight: Tensor, injected: Tensor) -> FixedPoint:
         """The fixed point."""
         values = self.operator.prepare(weight)
-        function = _Update(self, values, self.operator.enter(injected))
-        initial = self.activation(injected, self.num_linear_from)  # One update of states 0.
-        result = self._find(function, initial)
+        entered = self.operator.enter(injected)
+        out = torch.empty_like(entered)
+        initial = self.operator.start(entered, self.activation, self.num_activated, out)
+        function = _Update(self, values, entered)
+        result = self._find(function, self.operator.leave(initial))
         check_convergence("The states", result.residual, self.stopping)
         return result
 

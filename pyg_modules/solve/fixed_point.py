@@ -54,36 +54,75 @@ def find_fixed_point(
 
     Columns that have converged are frozen, and left out once they are half of all.
     """
-    batch = initial.size(1)
-    result = FixedPoint(
-        torch.empty_like(initial),
-        torch.full((batch,), max_steps, device=initial.device),
-        initial.new_full((batch,), torch.inf),
-    )
     iteration = _Iteration(function, initial, memory, contraction)
-    columns = torch.arange(batch, device=initial.device)
-    is_open = torch.ones(batch, dtype=torch.bool, device=initial.device)
-    num_open = batch
+    results = _Results(initial)
     for step in range(1, max_steps + 1):
         residual = iteration.evaluate()
-        stays_open = is_open & ~(residual <= tol) if step < max_steps else is_open & False
-        num_before, num_open = num_open, int(stays_open.sum())
-        if num_open == 0 and num_before == batch:  # All at once, the common case: no copies.
-            return FixedPoint(iteration.state, result.steps.fill_(step), residual)
-        if num_open < num_before:
-            stops = is_open & ~stays_open
-            at = columns[stops]
-            result.state[:, at] = iteration.state[:, stops]
-            result.residual[at] = residual[stops]
-            result.steps[at] = step
-            is_open = stays_open
+        stops = residual <= tol if step < max_steps else torch.ones_like(results.is_open)
+        num_open = results.stop(stops, step, iteration.state, residual)
         if num_open == 0:
             break
-        if 2 * num_open <= columns.numel():
-            iteration.select(is_open.nonzero().view(-1))
-            columns, is_open = columns[is_open], is_open[is_open]
+        if 2 * num_open <= stops.numel():
+            iteration.select(results.compact())
         iteration.advance()
-    return result
+    return results.all_columns()
+
+
+class _Results:
+    """Where columns stopped; those that are still open, and some that are not, go on."""
+
+    def __init__(self, initial: Tensor) -> None:
+        num_columns, device = initial.size(1), initial.device
+        self._whole: FixedPoint | None = None
+        self._columns = torch.arange(num_columns, device=device)
+        self._part = FixedPoint(
+            initial,
+            torch.zeros(num_columns, dtype=torch.long, device=device),
+            torch.zeros(num_columns, dtype=initial.dtype, device=device),
+        )
+        self.is_open = torch.ones(num_columns, dtype=torch.bool, device=device)
+        self._num_open = num_columns
+
+    def stop(self, stops: Tensor, step: int, state: Tensor, residual: Tensor) -> int:
+        """Freeze the open columns of ``stops``; returns how many stay open."""
+        stops = stops & self.is_open
+        self.is_open = self.is_open & ~stops
+        num_open = int(self.is_open.sum())
+        if num_open < self._num_open:
+            part = self._part
+            self._part = FixedPoint(
+                torch.where(stops, state, part.state),
+                torch.where(stops, step, part.steps),
+                torch.where(stops, residual, part.residual),
+            )
+        self._num_open = num_open
+        return num_open
+
+    def compact(self) -> Tensor:
+        """Leave the columns out that have stopped; returns the positions of those that go on."""
+        part, kept = self._part, self.is_open.nonzero().view(-1)
+        self._write()
+        self._columns = self._columns[kept]
+        self.is_open = self.is_open[kept]
+        self._part = FixedPoint(
+            part.state.index_select(1, kept), part.steps[kept], part.residual[kept]
+        )
+        return kept
+
+    def all_columns(self) -> FixedPoint:
+        """The result, when no column is open."""
+        if self._whole is None:
+            return self._part
+        self._write()
+        return self._whole
+
+    def _write(self) -> None:
+        if self._whole is None:  # The first time, these are all columns.
+            self._whole = self._part
+            return
+        self._whole.state.index_copy_(1, self._columns, self._part.state)
+        self._whole.steps.index_copy_(0, self._columns, self._part.steps)
+        self._whole.residual.index_copy_(0, self._columns, self._part.residual)
 
 
 class _Iteration:
