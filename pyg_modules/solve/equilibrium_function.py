@@ -18,9 +18,10 @@ from pyg_modules.ops import (
     refuse_transformation,
 )
 from pyg_modules.solve.convergence import Stopping, check_convergence
-from pyg_modules.solve.fixed_point import FixedPoint, find_fixed_point
+from pyg_modules.solve.fixed_point import find_fixed_point
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution
+from pyg_modules.solve.stopped_columns import FixedPoint
 
 
 def find_equilibrium(recurrence: Recurrence, stopping: Stopping) -> Solution:

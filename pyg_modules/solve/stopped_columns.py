@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """Where the iteration of every column stopped.
+
+    Args:
+        state (Tensor): ``[n, B]``.
+        steps (Tensor): Number of evaluations of F, ``[B]``.
+        residual (Tensor): ||F(h) - h|| / ||h|| at ``state``, ``[B]``.
+    """
+
+    state: Tensor
+    steps: Tensor
+    residual: Tensor
+
+
+class StoppedColumns:
+    """Where columns stopped; those that are still open, and some that are not, go on."""
+
+    def __init__(self, initial: Tensor) -> None:
+        num_columns, device = initial.size(1), initial.device
+        self._whole: FixedPoint | None = None
+        self._columns = torch.arange(num_columns, device=device)
+        self._part = FixedPoint(
+            initial,
+            torch.zeros(num_columns, dtype=torch.long, device=device),
+            torch.zeros(num_columns, dtype=initial.dtype, device=device),
+        )
+        self.is_open = torch.ones(num_columns, dtype=torch.bool, device=device)
+        self._num_open = num_columns
+
+    def stop(self, stops: Tensor, step: int, state: Tensor, residual: Tensor) -> int:
+        """Freeze the open columns of ``stops``; returns how many stay open."""
+        stops = stops & self.is_open
+        self.is_open = self.is_open & ~stops
+        num_open = int(self.is_open.sum())
+        if num_open < self._num_open:
+            part = self._part
+            self._part = FixedPoint(
+                torch.where(stops, state, part.state),
+                torch.where(stops, step, part.steps),
+                torch.where(stops, residual, part.residual),
+            )
+        self._num_open = num_open
+        return num_open
+
+    def compact(self) -> Tensor:
+        """Leave the columns out that have stopped; returns the positions of those that go on."""
+        part, kept = self._part, self.is_open.nonzero().view(-1)
+        self._write()
+        self._columns = self._columns[kept]
+        self.is_open = self.is_open[kept]
+        self._part = FixedPoint(
+            part.state.index_select(1, kept), part.steps[kept], part.residual[kept]
+        )
+        return kept
+
+    def all_columns(self) -> FixedPoint:
+        """The result, when no column is open."""
+        if self._whole is None:
+            return self._part
+        self._write()
+        return self._whole
+
+    def _write(self) -> None:
+        if self._whole is None:  # The first time, these are all columns.
+            self._whole = self._part
+            return
+        self._whole.state.index_copy_(1, self._columns, self._part.state)
+        self._whole.steps.index_copy_(0, self._columns, self._part.steps)
+        self._whole.residual.index_copy_(0, self._columns, self._part.residual)
