@@ -28,8 +28,11 @@ SOLVERS: dict[str, Solver] = {
     "unrolled": Unrolled(steps=8),
     "equilibrium": Equilibrium(tol=TOL, contraction=0.95),
 }
-RECIPE = {"learning_rate": 1e-2, "weight_decay": 1.0, "batch_size": 125}
-ACTIVATION = "tanh"
+ACTIVATIONS = {"unrolled": "tanh", "equilibrium": "gelu"}
+RECIPES = {
+    "unrolled": {"learning_rate": 1e-2, "weight_decay": 1.0, "batch_size": 125},
+    "equilibrium": {"learning_rate": 3e-3, "weight_decay": 1.0, "batch_size": 125},
+}
 
 
 def run(*, quick: bool) -> None:
@@ -48,8 +51,11 @@ def run(*, quick: bool) -> None:
         spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
         print(f"{name}: {mean(values):.2f}{spread} %")
     if not quick:
-        recipe = {**RECIPE, "epochs": epochs, "activation": ACTIVATION, "num_hidden": NUM_HIDDEN}
-        write_json(RESULTS, {"recipe": recipe, "versions": versions(), "runs": runs})
+        recipes = {
+            name: {**RECIPES[name], "activation": ACTIVATIONS[name], "epochs": epochs}
+            for name in SOLVERS
+        }
+        write_json(RESULTS, {"recipes": recipes, "versions": versions(), "runs": runs})
 
 
 def _train(name: str, seed: int, epochs: int) -> dict[str, Any]:
@@ -58,8 +64,8 @@ def _train(name: str, seed: int, epochs: int) -> dict[str, Any]:
     start = time.perf_counter()
     with seeded(seed):
         graph = UnitGraph.complete(data.num_features, NUM_HIDDEN, data.num_classes)
-        layer = SynchronousGraph(graph, SOLVERS[name], ACTIVATION)
-    fit(layer, data, epochs=epochs, seed=seed, **RECIPE)  # type: ignore[arg-type]
+        layer = SynchronousGraph(graph, SOLVERS[name], ACTIVATIONS[name])
+    fit(layer, data, epochs=epochs, seed=seed, **RECIPES[name])  # type: ignore[arg-type]
     result = {
         "seed": seed,
         "num_parameters": sum(parameter.numel() for parameter in layer.parameters()),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,13 @@ from pyg_modules._files import write_json
 from pyg_modules.train.versions import versions
 
 FOLDER = Path(__file__).parent
+PARTS: dict[str, Callable[..., Any]] = {
+    "training_step": training_step.run,
+    "equilibrium": equilibrium.run,
+    "scaling": scaling.run,
+    "limits": limits.run,
+    "memory": memory.run,
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -22,24 +31,27 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes, once: does it run?")
     parser.add_argument("--calibrate", action="store_true", help="write the cost model of 'auto'")
     parser.add_argument("--out", type=Path, help="the JSON file (default: beside this program)")
+    parser.add_argument(
+        "--only", nargs="+", choices=PARTS, help="measure these parts, keep the others in the file"
+    )
     options = parser.parse_args(arguments)
     device = torch.device(options.device)
     if options.calibrate:
         calibrate.write(device, calibrate.calibrate(device))
         return
     quick = options.quick
-    results: dict[str, Any] = {
+    path = options.out or (None if quick else FOLDER / f"{device.type}.json")
+    results: dict[str, Any] = {}
+    if options.only and path is not None and path.exists():
+        results = json.loads(path.read_text(encoding="utf-8"))
+    results |= {
         "device": _describe(device),
         "num_threads": torch.get_num_threads(),
         "versions": versions(),
-        "training_step": training_step.run(device, quick=quick),
-        "equilibrium": equilibrium.run(device, quick=quick),
-        "scaling": scaling.run(device, quick=quick),
-        "limits": limits.run(device, quick=quick),
     }
-    if device.type == "cpu":
-        results["memory"] = memory.run(quick=quick)
-    path = options.out or (None if quick else FOLDER / f"{device.type}.json")
+    for name in options.only or PARTS:
+        if device.type == "cpu" or name != "memory":
+            results[name] = PARTS[name](device, quick=quick)
     if path is not None:
         write_json(path, results)
     _print(results)
@@ -55,7 +67,7 @@ def _describe(device: torch.device) -> str:
 
 
 def _print(results: dict[str, Any]) -> None:
-    for row in results["training_step"]:
+    for row in results.get("training_step", []):
         name = f"{row['peer']:<22}{row['num_hidden']:>6} units {row['density']:>6.0%}"
         if not row["is_installed"]:
             print(f"{name}  missing")
@@ -64,7 +76,7 @@ def _print(results: dict[str, Any]) -> None:
             f"{name}  {row['milliseconds']:>10.2f} ms  ours ({row['backend']})"
             f" {row['our_milliseconds']:>8.2f} ms  ratio {row['ratio']:.2f}"
         )
-    for name in ("equilibrium", "scaling", "limits", "memory"):
+    for name in list(PARTS)[1:]:
         if name in results:
             print(f"{name}: {results[name]}")
 

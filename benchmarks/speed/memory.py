@@ -20,7 +20,7 @@ _PAGE = resource.getpagesize()
 _MILLION_BATCH, _MILLION_STEPS = 16, 4
 
 
-def run(*, quick: bool) -> dict[str, Any]:
+def run(device: torch.device, *, quick: bool) -> dict[str, Any]:  # noqa: ARG001
     """Extra memory of the layer and of PyG's scatter, and one step of a network of 10^6 units."""
     num_hidden, density = (256, 0.05) if quick else (4096, 0.05)
     num_units, num_edges = (10_000, 100_000) if quick else (1_000_000, 10_000_000)
