@@ -24,7 +24,8 @@ def split(layer: SynchronousGraph) -> nn.ModuleList:
         layer (SynchronousGraph): A layer made by :func:`cut`.
 
     Returns:
-        torch.nn.ModuleList: One :class:`SynchronousGraph` per module, with copies of the weights.
+        torch.nn.ModuleList: One :class:`SynchronousGraph` per module, with copies of the weights,
+        as ``Equilibrium(contraction=...)`` scaled them; the parts do not scale them again.
 
     Raises:
         TypeError: If ``layer`` is not a ``SynchronousGraph``.
@@ -61,7 +62,7 @@ def _part(layer: SynchronousGraph, labels: Tensor, module: int) -> SynchronousGr
             graph.num_inputs,
             graph.num_outputs,
         ),
-        layer.solver,
+        layer.solver.without_scaling(),
         layer.activation,
         backend=layer.backend,
         device=layer.weight.device,
@@ -70,7 +71,7 @@ def _part(layer: SynchronousGraph, labels: Tensor, module: int) -> SynchronousGr
     owned = (labels == module) | ((labels == SHARED) & (module == 0))
     device = layer.weight.device
     with torch.no_grad():
-        part.weight.copy_(layer.weight[kept.to(device)])
+        part.weight.copy_(layer.scaled_weight()[kept.to(device)])
         bias = torch.where(owned[graph.num_inputs :].to(device), layer.bias, 0.0)
         part.bias.copy_(bias[present[graph.num_inputs :].to(device)])
     part.train(layer.training)

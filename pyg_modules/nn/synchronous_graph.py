@@ -231,11 +231,27 @@ class SynchronousGraph(MessagePassing):
         columns = self.propagate(
             self._edge_index(states.device),
             x=columns,
-            edge_weight=self.weight,
+            edge_weight=self.scaled_weight(),
             size=(num_units, num_units),
         )
         following: Tensor = columns.T.reshape(states.shape)
         return following
+
+    def scaled_weight(self) -> Tensor:
+        """The weights as the solver uses them, ``[E]``, differentiable.
+
+        They are :attr:`weight`, but for an :class:`Equilibrium` with ``contraction``.
+        """
+        return self._scaled_weight(self._operators(self.backend, _USUAL_BATCH))
+
+    def _scaled_weight(self, operators: Operators) -> Tensor:
+        wiring = self._wiring()
+        recurrent = wiring.split(self.weight)[1]
+        activation = ACTIVATIONS[self.activation]
+        scaled = self.solver.scaled(operators.recurrence, recurrent, activation)
+        if scaled is recurrent:
+            return self.weight
+        return self.weight.index_copy(0, wiring.recurrent_edges, scaled)
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
         """What every edge carries, ``[E, B]``."""
@@ -259,7 +275,7 @@ class SynchronousGraph(MessagePassing):
         _check_tensor("x", x, graph.num_inputs, "inputs", self.weight)
         shape = x.shape[:-1]
         operators = self._operators(self.backend, shape.numel())
-        injection, recurrent, readout, direct = wiring.split(self.weight)
+        injection, recurrent, readout, direct = wiring.split(self._scaled_weight(operators))
         clamped = x.reshape(shape.numel(), graph.num_inputs).T.contiguous()
         # With feedback from outputs these overlap.
         bias, output_bias = (

@@ -58,6 +58,7 @@ class Wiring:
         order = torch.cat([block.edge_ids for block in self.blocks.values()])
         self._is_in_order = torch.equal(order, torch.arange(graph.num_edges))
         self._order = order.to(device)
+        self.recurrent_edges = self.blocks["recurrence"].edge_ids.to(device)
         # With feedback, edges into outputs belong to two blocks.
         is_permutation = order.numel() == graph.num_edges
         self._inverse = torch.argsort(order).to(device) if is_permutation else None

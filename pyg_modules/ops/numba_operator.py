@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -180,7 +179,11 @@ class NumbaOperator(EdgeOperator):
 
 @cache
 def _missing() -> str | None:
-    return None if find_spec("numba") else "numba"
+    try:
+        import numba  # noqa: F401
+    except ImportError:  # Also where it does not fit the installed NumPy.
+        return "numba"
+    return None
 
 
 def _kernels() -> Any:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from torch import Tensor
 
 from pyg_modules._checks import as_coefficient, as_int
-from pyg_modules.ops import spectral_norm
+from pyg_modules.ops import Activation, EdgeOperator, spectral_norm
 from pyg_modules.solve.convergence import Stopping
 from pyg_modules.solve.equilibrium_function import find_equilibrium
 from pyg_modules.solve.recurrence import Recurrence
@@ -70,17 +72,19 @@ class Equilibrium(Solver):
                 )
             object.__setattr__(self, "contraction", contraction)
 
+    def scaled(self, operator: EdgeOperator, weight: Tensor, activation: Activation) -> Tensor:
+        """See :meth:`Solver.scaled`."""
+        if self.contraction is None:
+            return weight
+        limit = self.contraction / activation.lipschitz
+        return weight * (limit / spectral_norm(operator, weight).clamp(min=limit))
+
+    def without_scaling(self) -> Equilibrium:
+        """See :meth:`Solver.without_scaling`."""
+        return replace(self, contraction=None)
+
     def solve(self, recurrence: Recurrence) -> Solution:
-        """See :meth:`Solver.solve`."""
+        """See :meth:`Solver.solve`. The weights are those that :meth:`scaled` returned."""
         shrinks_by = 1.0 if self.contraction is None else self.contraction
         stopping = Stopping(self.tol, self.max_steps, self.memory, shrinks_by, self.throw)
-        return find_equilibrium(self.contracted(recurrence), stopping)
-
-    def contracted(self, recurrence: Recurrence) -> Recurrence:
-        """``recurrence`` with its weights scaled as ``contraction`` says."""
-        if self.contraction is None:
-            return recurrence
-        weight = recurrence.weight
-        limit = self.contraction / recurrence.activation.lipschitz
-        norm = spectral_norm(recurrence.operator, weight)
-        return recurrence.with_weight(weight * (limit / norm.clamp(min=limit)))
+        return find_equilibrium(recurrence, stopping)

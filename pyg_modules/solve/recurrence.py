@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -42,10 +42,6 @@ class Recurrence:
     def residual(self, state: Tensor) -> Tensor:
         r""":math:`\lVert F(h) - h \rVert / \lVert h \rVert` of every sample, ``[B]``."""
         return relative_residual(self.bind()(state) - state, state)
-
-    def with_weight(self, weight: Tensor) -> Recurrence:
-        """The same recurrence with other weights, ``[e]``."""
-        return replace(self, weight=weight)
 
 
 def relative_residual(difference: Tensor, state: Tensor) -> Tensor:

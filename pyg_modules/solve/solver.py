@@ -2,12 +2,28 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from torch import Tensor
+
+from pyg_modules.ops import Activation, EdgeOperator
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution
 
 
 class Solver(ABC):
     """Decides when the synchronous updates stop. A solver holds settings only, never state."""
+
+    def scaled(
+        self,
+        operator: EdgeOperator,  # noqa: ARG002
+        weight: Tensor,
+        activation: Activation,  # noqa: ARG002
+    ) -> Tensor:
+        """The recurrent weights ``[e]`` as this solver wants them; as they are by default."""
+        return weight
+
+    def without_scaling(self) -> Solver:
+        """This solver for weights that are scaled already."""
+        return self
 
     @abstractmethod
     def solve(self, recurrence: Recurrence) -> Solution:

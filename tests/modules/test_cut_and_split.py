@@ -3,7 +3,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut, split
+from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut, split
 from tests.strategies import generator, layers, normal, seeds
 
 
@@ -136,3 +136,20 @@ def test_a_layer_whose_labels_were_changed_is_not_split():
     modular.labels = torch.tensor([-1, -1, 0, 0, 1, 1, -1])
     with pytest.raises(ValueError, match=r"no edge between modules.*Cut it again"):
         split(modular)
+
+
+def test_the_parts_of_an_equilibrium_add_up_to_it():
+    # The contraction of the whole scales modules whose own weights would need none.
+    layer = SynchronousGraph(
+        UnitGraph.complete(3, 8, 2),
+        Equilibrium(1e-12, contraction=0.9),
+        "tanh",
+        dtype=torch.float64,
+    )
+    with torch.no_grad():
+        layer.weight.normal_(generator=torch.Generator().manual_seed(0))
+    modular = cut(layer, torch.tensor([-1] * 3 + [0, 1] * 4 + [-1] * 2))
+    x = normal(5, 3)
+    parts = split(modular)
+    torch.testing.assert_close(sum(part(x) for part in parts), modular(x), rtol=0, atol=1e-9)
+    assert all(part.solver == Equilibrium(1e-12) for part in parts)

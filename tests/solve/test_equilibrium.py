@@ -312,3 +312,13 @@ def test_a_contraction_scales_only_weights_above_it(contraction, seed):
         layer.weight[12:48] *= min(1.0, contraction / norm)
     layer.solver = Equilibrium(tol=1e-12)
     torch.testing.assert_close(layer.states(x), states, rtol=1e-6, atol=1e-6)
+
+
+@given(layers(["tanh", "sigmoid"], min_hidden=1))
+def test_a_step_leaves_the_states_of_an_equilibrium_where_they_are(layer):
+    # Outputs that feed back are read with the same, scaled, weights.
+    layer.solver = Equilibrium(tol=1e-13, contraction=0.8)
+    states = layer.states(normal(2, layer.graph.num_inputs))
+    torch.testing.assert_close(layer.step(states), states, rtol=1e-9, atol=1e-9)
+    has_recurrent = bool((layer.graph.edge_index[0] >= layer.graph.hidden.start).any())
+    assert torch.equal(layer.scaled_weight(), layer.weight) or has_recurrent
