@@ -74,7 +74,7 @@ def _from_mlp_difference(num_hidden_levels: int) -> float:
     layer = SynchronousGraph.from_mlp(mlp)
     x = torch.randn(_BATCH, 64, dtype=torch.float64)
     outputs, grad_x, *grads = _outputs_and_gradients(mlp, x, list(mlp.parameters()))
-    weight = torch.cat([grad.T.reshape(-1) for grad in grads[0::2]])
+    weight = torch.cat([grad.reshape(-1) for grad in grads[0::2]])
     bias = torch.cat(grads[1::2])
     return _difference(
         [outputs, grad_x, weight, bias],
