@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyg_modules.ops.edge_sum import bind
+from pyg_modules.ops.edge_sum import bind, refuse_transformation
 from pyg_modules.ops.operator import BACKENDS, EdgeOperator
 from pyg_modules.ops.tracing import is_compiling
 
@@ -29,6 +29,7 @@ def spectral_norm(operator: EdgeOperator, weight: Tensor) -> Tensor:
             weight.detach(), operator.index, operator.sizes, operator.name
         )
     else:
+        refuse_transformation(operator)
         left, right = _singular_pair(operator, weight.detach())
     # With u and v constant this is the derivative of sigma, since both are stationary.
     norm: Tensor = (left * bind(operator, weight)(right)).sum()
