@@ -242,16 +242,16 @@ class SynchronousGraph(MessagePassing):
 
         They are :attr:`weight`, but for an :class:`Equilibrium` with ``contraction``.
         """
-        return self._scaled_weight(self._operators(self.backend, _USUAL_BATCH))
+        operators = self._operators(self.backend, _USUAL_BATCH)
+        return self._scale(operators, self._wiring().split(self.weight)[1])
 
-    def _scaled_weight(self, operators: Operators) -> Tensor:
-        wiring = self._wiring()
-        recurrent = wiring.split(self.weight)[1]
+    def _scale(self, operators: Operators, recurrent: Tensor) -> Tensor:
+        """:meth:`scaled_weight`, given the weights of the recurrence."""
         activation = ACTIVATIONS[self.activation]
         scaled = self.solver.scaled(operators.recurrence, recurrent, activation)
         if scaled is recurrent:
             return self.weight
-        return self.weight.index_copy(0, wiring.recurrent_edges, scaled)
+        return self.weight.index_copy(0, self._wiring().recurrent_edges, scaled)
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
         """What every edge carries, ``[E, B]``."""
@@ -275,7 +275,11 @@ class SynchronousGraph(MessagePassing):
         _check_tensor("x", x, graph.num_inputs, "inputs", self.weight)
         shape = x.shape[:-1]
         operators = self._operators(self.backend, shape.numel())
-        injection, recurrent, readout, direct = wiring.split(self._scaled_weight(operators))
+        parts = wiring.split(self.weight)
+        scaled_weight = self._scale(operators, parts[1])
+        if scaled_weight is not self.weight:
+            parts = wiring.split(scaled_weight)
+        injection, recurrent, readout, direct = parts
         clamped = x.reshape(shape.numel(), graph.num_inputs).T.contiguous()
         # With feedback from outputs these overlap.
         bias, output_bias = (

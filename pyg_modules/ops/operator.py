@@ -88,6 +88,13 @@ class EdgeOperator(ABC):
         """Number of rows of the states in the layout of the kernels."""
         return self.num_sources
 
+    def num_activated_rows(self, num_activated: int) -> int:
+        """How many of these rows are activated, if the first ``num_activated`` units are.
+
+        Where the layout pads and permutes, all units are activated, and all rows.
+        """
+        return self.num_rows if num_activated == self.num_targets else num_activated
+
     def enter(self, state: Tensor) -> Tensor:
         """States or sums in the layout of the kernels."""
         return state.contiguous()

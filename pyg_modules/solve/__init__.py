@@ -3,7 +3,7 @@
 from pyg_modules.solve.config import solver_from_config, solver_to_config
 from pyg_modules.solve.convergence import ConvergenceError, ConvergenceWarning
 from pyg_modules.solve.equilibrium import Equilibrium
-from pyg_modules.solve.recurrence import Recurrence, relative_residual
+from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution
 from pyg_modules.solve.solver import Solver
 from pyg_modules.solve.unrolled import Unrolled
@@ -16,7 +16,6 @@ __all__ = [
     "Solution",
     "Solver",
     "Unrolled",
-    "relative_residual",
     "solver_from_config",
     "solver_to_config",
 ]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.solve.anderson import Anderson
-from pyg_modules.solve.recurrence import column_norm
+from pyg_modules.solve.recurrence import column_norm, relative_to
 
 
 class ColumnMap(Protocol):
@@ -38,7 +38,7 @@ class Iteration:
         difference = value - self.state
         norm = column_norm(difference)
         self._point = _Point(value, difference, norm)
-        return norm / column_norm(self.state).clamp(min=torch.finfo(norm.dtype).tiny)
+        return relative_to(norm, self.state)
 
     def advance(self) -> None:
         """Go to the next points."""

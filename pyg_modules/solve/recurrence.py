@@ -41,13 +41,12 @@ class Recurrence:
 
     def residual(self, state: Tensor) -> Tensor:
         r""":math:`\lVert F(h) - h \rVert / \lVert h \rVert` of every sample, ``[B]``."""
-        return relative_residual(self.bind()(state) - state, state)
+        return relative_to(column_norm(self.bind()(state) - state), state)
 
 
-def relative_residual(difference: Tensor, state: Tensor) -> Tensor:
-    """Norm of ``difference`` [n, B] over that of ``state``, by sample; 0 where both are 0."""
-    norm = column_norm(state).clamp(min=torch.finfo(state.dtype).tiny)
-    return column_norm(difference) / norm
+def relative_to(norm: Tensor, state: Tensor) -> Tensor:
+    """``norm`` [B] over that of ``state`` [n, B], by sample; 0 where both are 0."""
+    return norm / column_norm(state).clamp(min=torch.finfo(state.dtype).tiny)
 
 
 def column_norm(state: Tensor) -> Tensor:

@@ -62,9 +62,7 @@ class _Updates:
     ) -> None:
         self.operator = operator
         self.activation = activation
-        # Where the layout of the kernels pads and permutes, all units are activated.
-        is_padded = num_activated == operator.num_targets
-        self.num_activated = operator.num_rows if is_padded else num_activated
+        self.num_activated = operator.num_activated_rows(num_activated)
         self.steps = steps
 
     def forward(self, weight: Tensor, injected: Tensor, stride: int) -> tuple[Tensor, Tensor]:
