@@ -107,7 +107,7 @@ def solvers() -> str:
         values = [100 * run["test_accuracy"] for run in runs]
         rows.append(
             [
-                f"`{mnist1d.SOLVERS[name]}`, {mnist1d.ACTIVATIONS[name]}",
+                f"`{mnist1d.SOLVERS[name]}`, {results['recipes'][name]['activation']}",
                 f"{runs[0]['num_parameters']:,}",
                 *(f"{value:.1f}" for value in values),
                 f"**{mean(values):.2f}** ± {stdev(values):.2f}",
