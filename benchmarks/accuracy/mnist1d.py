@@ -40,7 +40,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     },
     "equilibrium": {
         "activation": "gelu",
-        "learning_rate": 3e-3,
+        "learning_rate": 1e-2,
         "weight_decay": 1.0,
         "batch_size": 125,
     },

@@ -160,12 +160,10 @@ class NumbaOperator(EdgeOperator):
         Sets the number of threads of numba to that of torch, or to one where starting them would
         take longer than the work.
         """
-        import numba
-
+        numba = _numba()
         num_threads = 1
         if self.index[1].numel() * batch >= _PRODUCTS_WORTH_THREADS:
-            most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-            num_threads = min(torch.get_num_threads(), most)
+            num_threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
         numba.set_num_threads(num_threads)
         key = (num_threads, transposed)
         if key not in self._chunks:
@@ -184,6 +182,19 @@ def _missing() -> str | None:
     except ImportError:  # Also where it does not fit the installed NumPy.
         return "numba"
     return None
+
+
+@cache
+def _numba() -> Any:
+    """The package, its threads started."""
+    import numba
+
+    # They set the number of OpenMP's threads to that of the cores, and torch, which shares OpenMP,
+    # would forget how many it was told to use.
+    num_threads = torch.get_num_threads()
+    numba.get_num_threads()
+    torch.set_num_threads(num_threads)
+    return numba
 
 
 def _kernels() -> Any:

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -62,3 +65,16 @@ def test_results_do_not_depend_on_the_number_of_threads():
     finally:
         torch.set_num_threads(num_threads)
     assert torch.equal(*results)
+
+
+def test_torch_keeps_its_number_of_threads():
+    # In a process of its own: numba starts its threads once.
+    script = """
+import torch
+torch.set_num_threads(1)
+from pyg_modules import SynchronousGraph, UnitGraph
+layer = SynchronousGraph(UnitGraph.complete(3, 40, 2), backend="numba")
+layer(torch.rand(5, 3)).sum().backward()
+assert torch.get_num_threads() == 1, torch.get_num_threads()
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
