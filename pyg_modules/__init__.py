@@ -8,7 +8,7 @@ modules, :func:`cut` and :func:`split` take them apart.
 from pyg_modules.graph import UnitGraph
 from pyg_modules.modules import cut, split
 from pyg_modules.nn import SynchronousGraph
-from pyg_modules.partition import PartitionRegularizer
+from pyg_modules.partition import PartitionRegularizer, PartitionSchedule, partition_units
 from pyg_modules.solve import Equilibrium, Unrolled
 
 __version__ = "0.1.0"
@@ -16,10 +16,12 @@ __version__ = "0.1.0"
 __all__ = [
     "Equilibrium",
     "PartitionRegularizer",
+    "PartitionSchedule",
     "SynchronousGraph",
     "UnitGraph",
     "Unrolled",
     "__version__",
     "cut",
+    "partition_units",
     "split",
 ]

@@ -1,19 +1,48 @@
 """Units to modules: soft assignment, losses, rounding to balanced labels, metrics."""
 
-from pyg_modules.partition.balance import balance_loss
+from pyg_modules.partition.agreement import agreement, stability
+from pyg_modules.partition.balance import balance_loss, cost_balance_loss
 from pyg_modules.partition.labels import check_labels
-from pyg_modules.partition.metrics import cut_fraction, module_sizes, normalized_cut
+from pyg_modules.partition.metrics import (
+    conductance,
+    cut_fraction,
+    modularity,
+    normalized_cut,
+)
 from pyg_modules.partition.ncut import ncut_loss
+from pyg_modules.partition.post_hoc import partition_units
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.partition.rounding import balanced_labels
+from pyg_modules.partition.schedule import PartitionSchedule
+from pyg_modules.partition.sharpness import sharpness_loss
+from pyg_modules.partition.sizes import (
+    cost_balance,
+    module_costs,
+    module_sizes,
+    size_balance,
+)
+from pyg_modules.partition.suggest import ModuleSuggestion, suggest_num_modules
 
 __all__ = [
+    "ModuleSuggestion",
     "PartitionRegularizer",
+    "PartitionSchedule",
+    "agreement",
     "balance_loss",
     "balanced_labels",
     "check_labels",
+    "conductance",
+    "cost_balance",
+    "cost_balance_loss",
     "cut_fraction",
+    "modularity",
+    "module_costs",
     "module_sizes",
     "ncut_loss",
     "normalized_cut",
+    "partition_units",
+    "sharpness_loss",
+    "size_balance",
+    "stability",
+    "suggest_num_modules",
 ]

@@ -42,3 +42,23 @@ def check_labels(labels: Tensor, num_units: int) -> int:
             f" Renumber them, e.g. with labels.unique(return_inverse=True)."
         )
     return num_modules
+
+
+def labels_of_members(labels: Tensor, members: Tensor, num_modules: int) -> Tensor:
+    """The labels of the units of ``members``, a boolean mask ``[N]``, on its device.
+
+    Raises:
+        TypeError: If ``labels`` is not an integer tensor.
+        ValueError: If ``labels`` has the wrong length, other modules than ``num_modules``, or
+            shares one of these units.
+    """
+    found = check_labels(labels, len(members))
+    inside = labels.to(members.device).long()[members]
+    num_shared = int((inside == SHARED).sum())
+    if found != num_modules or num_shared:
+        raise ValueError(
+            f"Expected labels with {num_modules} modules, one for each of the {len(inside)} units"
+            f" that are partitioned (got {found} modules, and {num_shared} of these units without"
+            f" one)."
+        )
+    return inside

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.partition.labels import check_labels
-from pyg_modules.partition.validate import check_edges
+from pyg_modules.partition.validate import check_edge_index, check_edge_weight
 
 
 def normalized_cut(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> float:
@@ -55,21 +55,68 @@ def cut_fraction(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> flo
     return float(crossing.sum() / total) if total > 0 else 0.0
 
 
-def module_sizes(labels: Tensor) -> list[int]:
-    """Number of units of every module.
+def modularity(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> float:
+    r"""Newman's modularity: the weight within modules, less what chance would put there.
+
+    .. math::
+        Q = \sum_k \bigg[ \frac{A(k, k)}{A(\cdot, \cdot)} -
+        \Big( \frac{A(k, \cdot)}{A(\cdot, \cdot)} \Big)^2 \bigg],
+        \qquad a_{ij} = \tfrac{1}{2} (|w_{ij}| + |w_{ji}|)
+
+    A self-loop is on the diagonal of :math:`A` and counts once in the volume of its unit.
+
+    From `Modularity and community structure in networks
+    <https://doi.org/10.1073/pnas.0601602103>`_.
 
     Args:
-        labels (LongTensor): Module of every unit, ``[N]``, −1 for shared units.
+        edge_index (LongTensor): Sources and targets, ``[2, E]``.
+        edge_weight (Tensor): Signed weights, ``[E]``.
+        labels (LongTensor): Module of every unit, ``[N]``, −1 for shared units, whose edges do not
+            count.
 
     Returns:
-        list of int: One size per module.
+        float: In [-1/2, 1); 0 for a single module, or if there is no weight at all.
 
     Raises:
         TypeError: If ``labels`` is not an integer tensor.
-        ValueError: If ``labels`` has a gap.
+        ValueError: If the shapes do not fit together, or ``labels`` has a gap or no module.
     """
-    num_modules = check_labels(labels, len(labels))
-    return torch.bincount(labels[labels >= 0], minlength=num_modules).tolist()
+    crossing, volume = _crossing_and_volume(edge_index, edge_weight, labels)
+    total = volume.sum()
+    if total == 0:
+        return 0.0
+    return float(((volume - crossing) / total - (volume / total).square()).sum())
+
+
+def conductance(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> list[float]:
+    r"""How open every module is: what crosses, relative to its volume or that of all others.
+
+    .. math::
+        \phi_k = \frac{A(k, \bar k)}{\min(A(k, \cdot), A(\bar k, \cdot))},
+        \qquad a_{ij} = \tfrac{1}{2} (|w_{ij}| + |w_{ji}|)
+
+    A module without volume counts 1, as in :func:`normalized_cut`; a module that has all the volume
+    counts 0, as nothing crosses.
+
+    Args:
+        edge_index (LongTensor): Sources and targets, ``[2, E]``.
+        edge_weight (Tensor): Signed weights, ``[E]``.
+        labels (LongTensor): Module of every unit, ``[N]``, −1 for shared units, whose edges do not
+            count.
+
+    Returns:
+        list of float: One value in [0, 1] per module; 0 when no weight crosses its border.
+
+    Raises:
+        TypeError: If ``labels`` is not an integer tensor.
+        ValueError: If the shapes do not fit together, or ``labels`` has a gap or no module.
+    """
+    crossing, volume = _crossing_and_volume(edge_index, edge_weight, labels)
+    # Summed over the others, and not subtracted from the total, where rounding would leave weight.
+    others = (1 - torch.eye(len(volume), dtype=volume.dtype)) @ volume
+    smaller = torch.minimum(volume, others)
+    without = (volume == 0).to(volume)
+    return torch.where(smaller > 0, crossing / smaller, without).tolist()
 
 
 def _crossing_and_volume(
@@ -79,7 +126,8 @@ def _crossing_and_volume(
     num_modules = check_labels(labels, len(labels))
     if num_modules == 0:
         raise ValueError("Expected at least one module in labels (got only shared units).")
-    check_edges(edge_index, edge_weight, len(labels))
+    check_edge_index(edge_index, len(labels))
+    check_edge_weight(edge_index, edge_weight)
     source, target = labels.cpu()[edge_index.cpu()]
     counted = (source >= 0) & (target >= 0)
     source, target = source[counted], target[counted]

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
-from pyg_modules.ops import EdgeBlock, EdgeOperator, SparseOperator, bind
-from pyg_modules.partition.validate import check_assignment, check_edges
+from pyg_modules.ops import bind
+from pyg_modules.partition.affinity import check_affinity, magnitude_of
+from pyg_modules.partition.edges import PartitionedEdges
+from pyg_modules.partition.validate import check_edge_weight
 
 
-def ncut_loss(edge_index: Tensor, edge_weight: Tensor, assignment: Tensor) -> Tensor:
+def ncut_loss(
+    edge_index: Tensor, edge_weight: Tensor, assignment: Tensor, *, affinity: str = "abs"
+) -> Tensor:
     r"""Soft normalized cut of a directed, signed graph.
 
     .. math::
@@ -26,40 +28,20 @@ def ncut_loss(edge_index: Tensor, edge_weight: Tensor, assignment: Tensor) -> Te
         edge_weight (Tensor): Signed weights, ``[E]``.
         assignment (Tensor): Soft assignment :math:`S` of units to modules, ``[N, K]``, rows sum to
             1.
+        affinity (str, optional): ``"abs"`` as above, or ``"square"`` with :math:`w^2` in the place
+            of :math:`|w|`. (default: ``"abs"``)
 
     Returns:
         Tensor: A scalar in [0, 1].
 
     Raises:
-        ValueError: If the shapes or the unit ids do not fit together.
+        TypeError: If an argument is not a tensor.
+        ValueError: If the shapes or the unit ids do not fit together, or ``affinity`` is unknown.
     """
-    check_assignment(assignment)
-    num_units = assignment.size(0)
-    check_edges(edge_index, edge_weight, num_units)
-    members = torch.ones(num_units, dtype=torch.bool, device=edge_index.device)
-    edges = PartitionedEdges.build(edge_index, members)
-    return ncut_of(edges, edge_weight.abs(), assignment)
-
-
-class PartitionedEdges(NamedTuple):
-    """The edges among the units that are partitioned, and the operator over them."""
-
-    edge_ids: Tensor
-    source: Tensor
-    target: Tensor
-    operator: EdgeOperator
-
-    @classmethod
-    def build(cls, edge_index: Tensor, members: Tensor) -> PartitionedEdges:
-        """The edges between units of ``members``, a boolean mask ``[N]``, on its device."""
-        block = EdgeBlock.among(edge_index.cpu(), members.cpu())
-        device = members.device
-        return cls(
-            block.edge_ids.to(device),
-            block.source.to(device),
-            block.target.to(device),
-            SparseOperator.build(block).to(device),
-        )
+    check_affinity(affinity)
+    edges = PartitionedEdges.of_graph(edge_index, assignment)
+    check_edge_weight(edge_index, edge_weight)
+    return ncut_of(edges, magnitude_of(edge_weight, affinity), assignment)
 
 
 def ncut_of(

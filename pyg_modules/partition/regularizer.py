@@ -1,16 +1,27 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import log
+
 import torch
 from torch import Tensor, nn
 
-from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules._checks import as_coefficient
 from pyg_modules.nn import SynchronousGraph, check_layer
-from pyg_modules.partition.balance import balance_loss
-from pyg_modules.partition.labels import SHARED
-from pyg_modules.partition.ncut import PartitionedEdges, ncut_of
+from pyg_modules.partition.affinity import check_affinity, magnitude_of
+from pyg_modules.partition.balance import balance_loss, cost_balance_of
+from pyg_modules.partition.edges import PartitionedEdges
+from pyg_modules.partition.labels import SHARED, labels_of_members
+from pyg_modules.partition.ncut import ncut_of
+from pyg_modules.partition.post_hoc import partition_units
 from pyg_modules.partition.rounding import balanced_labels
+from pyg_modules.partition.scope import check_linked, check_scope, partitioned_units
+from pyg_modules.partition.sharpness import sharpness_loss
+from pyg_modules.partition.sizing import SizeBounds
 
-SCOPES = ("hidden", "all")
+#: The terms of the penalty, which are the names of their coefficients.
+TERMS = ("ncut", "balance", "cost_balance", "sharpness")
+_TRAINED = ("both", "assignment", "weights")
 
 
 class PartitionRegularizer(nn.Module):
@@ -18,30 +29,41 @@ class PartitionRegularizer(nn.Module):
 
     .. math::
         \lambda_{\mathrm{ncut}} \, \mathrm{ncut}(S) +
-        \lambda_{\mathrm{balance}} \, \mathrm{balance}(S), \qquad S = \mathrm{softmax}(\Theta)
+        \lambda_{\mathrm{balance}} \, \mathrm{balance}(S) + \dots, \qquad
+        S = \mathrm{softmax}(\Theta)
 
     In the gradient of the weights the volumes, the denominators of the cut, are constants: weights
     between modules shrink, and weights within are left to the task. Else the penalty could be
     lowered by inflating weights inside modules, best those of units that do nothing for the task.
 
     The logits :math:`\Theta` are parameters of this module: give both ``layer.parameters()`` and
-    ``regularizer.parameters()`` to the optimizer, and no weight decay to the latter.
+    ``regularizer.parameters()`` to the optimizer, and no weight decay to the latter. A
+    :class:`PartitionSchedule` tells when to switch the terms on and finds the modules.
 
     Args:
-        layer (SynchronousGraph): The layer to organise. It is referred to, not owned: its
-            parameters are not among ``regularizer.parameters()``.
+        layer (SynchronousGraph): The layer to organise, not cut yet. It is referred to, not owned:
+            its parameters are not among ``regularizer.parameters()``.
         num_modules (int): Number of modules :math:`K`, from 2 to the number of partitioned units.
         ncut (float, optional): Coefficient of :func:`ncut_loss`. (default: 1.0)
         balance (float, optional): Coefficient of :func:`balance_loss`. (default: 3.0)
+        cost_balance (float, optional): Coefficient of :func:`cost_balance_loss`. (default: 0.0)
+        sharpness (float, optional): Coefficient of :func:`sharpness_loss`. (default: 0.0)
         scope (str, optional): ``"hidden"`` partitions the hidden units; every module sees all
             inputs and adds to all outputs. ``"all"`` partitions inputs and outputs too.
             (default: ``"hidden"``)
+        affinity (str, optional): What a weight counts in the cut, ``"abs"``, its magnitude, or
+            ``"square"``. (default: ``"abs"``)
+        capacities (sequence of int, optional): Number of units of every module; they add up to the
+            number of partitioned units. (default: equal)
+        train (str, optional): What has a gradient: the ``"weights"`` of the layer, the
+            ``"assignment"`` or ``"both"``. (default: ``"both"``)
         generator (torch.Generator, optional): Source of the random initial logits; the global one
             of torch by default.
 
     Raises:
         TypeError: If ``layer`` is not a ``SynchronousGraph`` or ``num_modules`` not an integer.
-        ValueError: If ``num_modules``, a coefficient or ``scope`` is out of range.
+        ValueError: If an argument is out of range, the capacities do not add up, no edge joins two
+            partitioned units, or the layer is cut already.
 
     Example:
         >>> from pyg_modules import PartitionRegularizer, SynchronousGraph, UnitGraph
@@ -58,29 +80,42 @@ class PartitionRegularizer(nn.Module):
         *,
         ncut: float = 1.0,
         balance: float = 3.0,
+        cost_balance: float = 0.0,
+        sharpness: float = 0.0,
         scope: str = "hidden",
+        affinity: str = "abs",
+        capacities: Sequence[int] | None = None,
+        train: str = "both",
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         check_layer(layer)
-        if scope not in SCOPES:
-            raise ValueError(f"Expected scope 'hidden' or 'all' (got {scope!r}).")
-        members = _partitioned_units(layer, scope)
-        num_members = int(members.sum())
-        num_modules = as_int("num_modules", num_modules, smallest=2)
-        if num_modules > num_members:
+        check_scope(scope)
+        check_affinity(affinity)
+        if train not in _TRAINED:
+            names = ", ".join(repr(name) for name in _TRAINED)
+            raise ValueError(f"Expected train to be one of {names} (got {train!r}).")
+        if layer.labels is not None:
             raise ValueError(
-                f"Expected num_modules from 2 to {num_members}, the number of units that scope="
-                f"{scope!r} partitions (got {num_modules})."
+                "Expected a layer that is not cut yet (got one made by cut). Its modules are in"
+                " layer.labels; regularize the layer before the cut."
             )
+        members = partitioned_units(layer, scope)
+        SizeBounds.of(int(members.sum()), num_modules, capacities)
+        check_linked(layer, scope)
         self._layer = (layer,)  # In a tuple, so that it is not registered as a submodule.
-        self.num_modules = num_modules
+        self.num_modules = int(num_modules)
         self.ncut = as_coefficient("ncut", ncut)
         self.balance = as_coefficient("balance", balance)
+        self.cost_balance = as_coefficient("cost_balance", cost_balance)
+        self.sharpness = as_coefficient("sharpness", sharpness)
         self.scope = scope
+        self.affinity = affinity
+        self.capacities = None if capacities is None else tuple(capacities)
+        self.trains = train
         self.register_buffer("members", members, persistent=False)
         self.members: Tensor
-        self.logits = nn.Parameter(layer.weight.new_empty(num_members, num_modules))
+        self.logits = nn.Parameter(layer.weight.new_empty(int(members.sum()), self.num_modules))
         self.reset_parameters(generator)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -95,30 +130,92 @@ class PartitionRegularizer(nn.Module):
 
     def forward(self) -> Tensor:
         """The penalty: the weighted sum of :meth:`losses`, a scalar."""
-        losses = self.losses()
-        return self.ncut * losses["ncut"] + self.balance * losses["balance"]
+        return self.weighted(self.losses())
 
     def losses(self) -> dict[str, Tensor]:
-        """The terms of the penalty without their coefficients: ``"ncut"`` and ``"balance"``."""
-        assignment = self.assignment()
-        magnitude = self.layer.weight.abs()
-        return {
-            "ncut": ncut_of(self._edges(), magnitude, assignment, fixed_volume=True),
-            "balance": balance_loss(assignment),
+        """The terms of the penalty without their coefficients; those of coefficient 0 are left out.
+
+        Returns:
+            dict: Of ``"ncut"``, ``"balance"``, ``"cost_balance"`` and ``"sharpness"``, scalars.
+        """
+        active = [name for name in TERMS if getattr(self, name) > 0]
+        if not active:
+            return {}
+        edges, weight, assignment = self._edges(), self.layer.weight, self.assignment()
+        if self.trains == "weights":
+            assignment = assignment.detach()
+        elif self.trains == "assignment":
+            weight = weight.detach()
+        terms = {
+            "ncut": lambda: ncut_of(
+                edges, magnitude_of(weight, self.affinity), assignment, fixed_volume=True
+            ),
+            "balance": lambda: balance_loss(assignment, capacities=self.capacities),
+            "cost_balance": lambda: cost_balance_of(edges, assignment),
+            "sharpness": lambda: sharpness_loss(assignment),
         }
+        return {name: terms[name]() for name in active}
+
+    def weighted(self, losses: dict[str, Tensor]) -> Tensor:
+        """The sum of what :meth:`losses` returned, each times its coefficient, a scalar."""
+        total: Tensor = self.logits.new_zeros(())
+        for name, loss in losses.items():
+            total = total + getattr(self, name) * loss
+        return total
 
     def assignment(self) -> Tensor:
         """The soft assignment of the partitioned units, ``[N_partitioned, K]``, rows sum to 1."""
         return self.logits.softmax(dim=-1)
 
-    def labels(self) -> Tensor:
+    def labels(self, *, tolerance: float = 0.0) -> Tensor:
         """Balanced hard labels, ``[N]``, −1 for units that are not partitioned.
 
-        The sizes of two modules differ by one unit at most; see :func:`balanced_labels`.
+        The assignment is rounded by :func:`balanced_labels`, then improved on the weights of the
+        layer as they are, by moves that lower the normalized cut.
+
+        Args:
+            tolerance (float, optional): By which share of its capacity a module may be smaller or
+                larger. (default: 0.0, which is one unit where sizes cannot be equal)
+
+        Raises:
+            ValueError: If the logits or the weights are not finite, or all weights are 0.
         """
-        labels = torch.full_like(self.members, SHARED, dtype=torch.long)
-        labels[self.members] = balanced_labels(self.assignment())
-        return labels
+        rounded = torch.full_like(self.members, SHARED, dtype=torch.long)
+        rounded[self.members] = balanced_labels(
+            self.assignment(), capacities=self.capacities, tolerance=tolerance
+        )
+        return partition_units(
+            self.layer,
+            self.num_modules,
+            scope=self.scope,
+            affinity=self.affinity,
+            capacities=self.capacities,
+            tolerance=tolerance,
+            initial=rounded,
+        )
+
+    def set_labels(self, labels: Tensor, confidence: float = 0.9) -> None:
+        """Set the logits so that every unit belongs to its module of ``labels``.
+
+        Args:
+            labels (LongTensor): Module of every unit, ``[N]``, e.g. of :func:`partition_units`.
+            confidence (float, optional): The assignment of a unit to its module, in (1 / K, 1).
+                (default: 0.9)
+
+        Raises:
+            TypeError: If ``labels`` is not an integer tensor.
+            ValueError: If it has the wrong length, other modules than K, or leaves out a unit that
+                is partitioned; or if ``confidence`` is out of range.
+        """
+        of_members = labels_of_members(labels, self.members, self.num_modules)
+        if not 1 / self.num_modules < confidence < 1:
+            raise ValueError(
+                f"Expected confidence between 1 / {self.num_modules} and 1 (got {confidence})."
+            )
+        own = log(confidence * (self.num_modules - 1) / (1 - confidence))
+        with torch.no_grad():
+            self.logits.zero_()
+            self.logits.scatter_(1, of_members.unsqueeze(1), own)
 
     @property
     def layer(self) -> SynchronousGraph:
@@ -145,14 +242,6 @@ class PartitionRegularizer(nn.Module):
 
     def extra_repr(self) -> str:
         """The settings, for ``repr``."""
-        return (
-            f"num_modules={self.num_modules}, ncut={self.ncut}, balance={self.balance},"
-            f" scope={self.scope!r}"
-        )
-
-
-def _partitioned_units(layer: SynchronousGraph, scope: str) -> Tensor:
-    graph = layer.graph
-    members = torch.full((graph.num_units,), scope == "all", device=layer.weight.device)
-    members[graph.hidden.start : graph.hidden.stop] = True
-    return members
+        settings = {name: getattr(self, name) for name in TERMS}
+        shown = ", ".join(f"{name}={value}" for name, value in settings.items() if value)
+        return f"num_modules={self.num_modules}, {shown}, scope={self.scope!r}"

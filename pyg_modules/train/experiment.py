@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,15 +12,17 @@ from pyg_modules.modules import Independence, check_independence, cut
 from pyg_modules.nn import SynchronousGraph
 from pyg_modules.partition import (
     PartitionRegularizer,
+    PartitionSchedule,
     cut_fraction,
     module_sizes,
     normalized_cut,
+    partition_units,
 )
 from pyg_modules.solve import Unrolled
 from pyg_modules.train.baselines import mlp_of_size, random_balanced_labels
 from pyg_modules.train.config import ExperimentConfig
 from pyg_modules.train.datasets import Dataset
-from pyg_modules.train.fit import Penalty, accuracy, fit
+from pyg_modules.train.fit import accuracy, fit
 from pyg_modules.train.progress import NoProgress, Progress
 from pyg_modules.train.seeding import seeded
 from pyg_modules.train.versions import versions
@@ -36,12 +37,6 @@ MODELS = {
     "random_modules": "random balanced modules, trained from scratch",
 }
 
-# The schedule of the regularizer, in progress of the training until the cut: learn first, then
-# organise, since a partition forced before there is structure is arbitrary.
-_FREE_UNTIL = 0.2
-_FULL_FROM = 0.5
-
-_ASSIGNMENT_STEPS = 300
 _INDEPENDENCE_SAMPLES = 4
 
 
@@ -135,14 +130,14 @@ def run_experiment(
         regularizer = PartitionRegularizer(
             regularized, config.modules, ncut=config.ncut, balance=config.balance
         )
+    schedule = PartitionSchedule(regularizer, config.epochs, seed=config.seed)
     bench.train(
         "regularized",
         regularized,
         config.epochs,
-        penalty=_scheduled(regularizer),
-        penalty_parameters=regularizer.parameters(),
+        schedule=schedule,
     )
-    labels = regularizer.labels().cpu()
+    labels = schedule.labels().cpu()
     bench.measure("cut", cut(regularized, labels))
     finetuned = cut(regularized, labels)
     bench.train("finetuned", finetuned, config.finetune_epochs)
@@ -153,7 +148,9 @@ def run_experiment(
         random_modules.reset_parameters()
     bench.train("random_modules", random_modules, all_epochs)
 
-    free_labels = _balanced_labels_of(free, config)
+    free_labels = partition_units(
+        free, config.modules, tolerance=schedule.tolerance, seed=config.seed
+    ).cpu()
     return ExperimentResult(
         dataset=data.name,
         config=config,
@@ -210,34 +207,6 @@ def _new_layer(data: Dataset, config: ExperimentConfig) -> SynchronousGraph:
     graph = UnitGraph.complete(data.num_features, config.hidden, data.num_classes)
     with seeded(config.seed):
         return SynchronousGraph(graph, Unrolled(config.steps), device=config.device)
-
-
-def _scheduled(regularizer: PartitionRegularizer) -> Penalty:
-    """The terms of the regularizer, off until the free phase is over, then ramped up."""
-    coefficients = {"ncut": regularizer.ncut, "balance": regularizer.balance}
-
-    def penalty(progress: float) -> dict[str, tuple[float, Tensor]]:
-        ramp = (progress - _FREE_UNTIL) / (_FULL_FROM - _FREE_UNTIL)
-        if ramp <= 0:
-            return {}
-        losses = regularizer.losses()
-        return {name: (min(ramp, 1.0) * coefficients[name], losses[name]) for name in losses}
-
-    return penalty
-
-
-def _balanced_labels_of(layer: SynchronousGraph, config: ExperimentConfig) -> Tensor:
-    """Balanced modules of a trained layer: a regularizer fitted to its weights as they are."""
-    with seeded(config.seed):
-        regularizer = PartitionRegularizer(
-            copy.deepcopy(layer).requires_grad_(False), config.modules
-        )
-    optimizer = torch.optim.Adam(regularizer.parameters(), lr=0.05)
-    for _ in range(_ASSIGNMENT_STEPS):
-        optimizer.zero_grad()
-        regularizer().backward()
-        optimizer.step()
-    return regularizer.labels().cpu()
 
 
 def _num_parameters(model: nn.Module) -> int:

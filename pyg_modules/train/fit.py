@@ -1,49 +1,65 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pyg_modules.train.datasets import Dataset
+from pyg_modules.partition import PartitionSchedule
 
 #: Told the epoch, counted from 1, and the mean losses of its batches.
 EpochCallback = Callable[[int, dict[str, float]], None]
 
-#: From the progress in [0, 1] to named terms of the loss and their coefficients.
-Penalty = Callable[[float], dict[str, tuple[float, Tensor]]]
+# The share of the training in which a constant learning rate falls to 0.
+_FALL = 0.2
+
+
+class TrainingData(Protocol):
+    """What :func:`fit` needs of a data set."""
+
+    @property
+    def train_x(self) -> Tensor:
+        """Training inputs, ``[num_train, num_features]``."""
+
+    @property
+    def train_y(self) -> Tensor:
+        """Their targets, ``[num_train, ...]``."""
 
 
 def fit(
     model: nn.Module,
-    data: Dataset,
+    data: TrainingData,
     *,
     epochs: int,
     seed: int,
+    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
     learning_rate: float = 3e-3,
+    one_cycle: bool = True,
     weight_decay: float = 0.1,
     batch_size: int = 64,
-    penalty: Penalty | None = None,
-    penalty_parameters: Iterable[nn.Parameter] = (),
-    penalty_learning_rate: float = 0.05,
+    schedule: PartitionSchedule | None = None,
+    assignment_learning_rate: float = 0.05,
     on_epoch: EpochCallback | None = None,
 ) -> None:
-    """Train a classifier in place: AdamW, one-cycle learning rate, gradient norm clipped at 1.
+    """Train a model in place: AdamW, gradient norm clipped at 1.
 
     Args:
-        model (torch.nn.Module): From ``[B, num_features]`` to logits ``[B, num_classes]``.
-        data (Dataset): Its training part is used, on the device of the model.
+        model (torch.nn.Module): From ``[B, num_features]`` to outputs, e.g. logits ``[B, C]``.
+        data (TrainingData): Its training part is used, on the device of the model.
         epochs (int): Passes over the training data; 0 leaves the model as it is.
         seed (int): Of the order of the samples.
+        loss (Callable, optional): From outputs and targets to a scalar. (default: cross-entropy)
         learning_rate (float, optional): Largest learning rate. (default: 3e-3)
+        one_cycle (bool, optional): Whether the learning rate rises and falls in one cycle; else it
+            is constant, and falls to 0 in the last fifth. (default: ``True``)
         weight_decay (float, optional): Decoupled weight decay of the model. (default: 0.1)
         batch_size (int, optional): Samples per step. (default: 64)
-        penalty (Callable, optional): Further terms of the loss, given the progress in [0, 1].
-        penalty_parameters (iterable, optional): Parameters of the penalty; they have a learning
-            rate of their own, no weight decay and no clipping.
-        penalty_learning_rate (float, optional): Their largest learning rate. (default: 0.05)
+        schedule (PartitionSchedule, optional): Its regularizer is added to the loss, and its
+            assignment is trained, without weight decay or clipping.
+        assignment_learning_rate (float, optional): Largest learning rate of the assignment.
+            (default: 0.05)
         on_epoch (Callable, optional): Called after every epoch with its number and mean losses.
     """
     if epochs == 0:
@@ -51,38 +67,37 @@ def fit(
     groups: list[dict[str, Any]] = [
         {"params": list(model.parameters()), "lr": learning_rate, "weight_decay": weight_decay}
     ]
-    if penalty_parameters := list(penalty_parameters):
-        groups.append(
-            {"params": penalty_parameters, "lr": penalty_learning_rate, "weight_decay": 0.0}
-        )
+    regularizer = None if schedule is None else schedule.regularizer
+    if regularizer is not None:
+        parameters = list(regularizer.parameters())
+        groups.append({"params": parameters, "lr": assignment_learning_rate, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(groups)
     num_batches = -(-len(data.train_x) // batch_size)
     total_steps = epochs * num_batches
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, [group["lr"] for group in groups], total_steps=total_steps
-    )
+    scheduler = _learning_rates(optimizer, total_steps, one_cycle)
     batches = _shuffled_batches(data, batch_size, seed)
     model.train()
     for epoch in range(epochs):
+        if schedule is not None:
+            schedule.step(epoch)
         sums: dict[str, Tensor] = {}
-        for batch in range(num_batches):
+        for _ in range(num_batches):
             x, y = next(batches)
-            loss = F.cross_entropy(model(x), y)
-            terms = {"task": loss.detach()}
-            if penalty is not None:
-                progress = (epoch * num_batches + batch) / total_steps
-                for name, (coefficient, term) in penalty(progress).items():
-                    terms[name] = term.detach()
-                    loss = loss + coefficient * term
+            total = loss(model(x), y)
+            terms = {"task": total.detach()}
+            if regularizer is not None:
+                penalties = regularizer.losses()
+                total = total + regularizer.weighted(penalties)
+                terms |= {name: penalty.detach() for name, penalty in penalties.items()}
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            total.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             scheduler.step()
             for name, term in terms.items():
                 sums[name] = sums[name] + term if name in sums else term
         if on_epoch is not None:
-            on_epoch(epoch + 1, {name: float(total) / num_batches for name, total in sums.items()})
+            on_epoch(epoch + 1, {name: float(value) / num_batches for name, value in sums.items()})
     model.eval()
 
 
@@ -92,7 +107,20 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     return float((model(x).argmax(dim=-1) == y).double().mean())
 
 
-def _shuffled_batches(data: Dataset, batch_size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _learning_rates(
+    optimizer: torch.optim.Optimizer, total_steps: int, one_cycle: bool
+) -> torch.optim.lr_scheduler.LRScheduler:
+    if one_cycle:
+        largest = [group["lr"] for group in optimizer.param_groups]
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, largest, total_steps=total_steps)
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (total_steps - step) / (_FALL * total_steps))
+    )
+
+
+def _shuffled_batches(
+    data: TrainingData, batch_size: int, seed: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of one random order after the other, for ever."""
     generator = torch.Generator().manual_seed(seed)
     while True:

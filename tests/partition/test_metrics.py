@@ -1,9 +1,16 @@
+import networkx
 import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pyg_modules.partition import cut_fraction, module_sizes, ncut_loss, normalized_cut
+from pyg_modules.partition import (
+    conductance,
+    cut_fraction,
+    modularity,
+    ncut_loss,
+    normalized_cut,
+)
 from tests.strategies import generator, seeds, unit_graphs
 
 # Directed: 0 -> 1 with 2, 1 -> 0 with -4, 1 -> 2 with 1, self-loop at 2 with -3, 3 shared.
@@ -18,7 +25,10 @@ def test_values_by_hand():
         ((1 - 6 / 6.5) + (1 - 3 / 3.5)) / 2, abs=1e-15
     )
     assert cut_fraction(EDGES, WEIGHT, LABELS) == pytest.approx(0.1, abs=1e-15)
-    assert module_sizes(LABELS) == [2, 1]
+    # Within: 6/10 and 3/10; by chance: 0.65^2 and 0.35^2.
+    assert modularity(EDGES, WEIGHT, LABELS) == pytest.approx(0.9 - 0.4225 - 0.1225, abs=1e-15)
+    # 0.5 leaves either module, and 3.5 is the smaller volume.
+    assert conductance(EDGES, WEIGHT, LABELS) == pytest.approx([1 / 7, 1 / 7], abs=1e-15)
 
 
 @given(unit_graphs(min_hidden=4), st.integers(1, 4), seeds)
@@ -32,24 +42,89 @@ def test_normalized_cut_is_the_loss_at_hard_labels(graph, num_modules, seed):
     assert normalized_cut(graph.edge_index, weight, labels) == pytest.approx(expected, abs=1e-12)
 
 
+@given(unit_graphs(min_hidden=4), st.integers(1, 4), seeds)
+def test_modularity_and_conductance_equal_networkx_on_the_symmetrised_graph(
+    graph, num_modules, seed
+):
+    rand = generator(seed)
+    weight = torch.randn(graph.num_edges, dtype=torch.float64, generator=rand)
+    labels = torch.randint(-1, num_modules, (graph.num_units,), generator=rand)
+    assume(labels[labels >= 0].unique().tolist() == list(range(num_modules)))
+    symmetrised = symmetrised_networkx(graph.edge_index, weight, labels)
+    modules = [(labels == module).nonzero().view(-1).tolist() for module in range(num_modules)]
+    expected = (
+        networkx.community.modularity(symmetrised, modules) if symmetrised.number_of_edges() else 0
+    )
+    actual = modularity(graph.edge_index, weight, labels)
+    assert actual == pytest.approx(expected, abs=1e-12)
+    for members, value in zip(modules, conductance(graph.edge_index, weight, labels), strict=True):
+        others = set(symmetrised) - set(members)
+        volumes = [networkx.volume(symmetrised, side, "weight") for side in (members, others)]
+        if min(volumes) > 1e-12:
+            expected = networkx.conductance(symmetrised, members, weight="weight")
+            assert value == pytest.approx(expected, abs=1e-12)
+        else:
+            assert value == (0 if volumes[0] else 1)
+
+
+def symmetrised_networkx(edge_index, weight, labels):
+    """The partitioned units, with halved self-loops: networkx counts them twice in a degree."""
+    symmetrised = networkx.Graph()
+    symmetrised.add_nodes_from((labels >= 0).nonzero().view(-1).tolist())
+    for (source, target), magnitude in zip(edge_index.T.tolist(), weight.abs(), strict=True):
+        if source in symmetrised and target in symmetrised:
+            half = magnitude.item() / 2
+            previous = symmetrised.get_edge_data(source, target, {"weight": 0})["weight"]
+            symmetrised.add_edge(source, target, weight=previous + half)
+    return symmetrised
+
+
+def test_two_halves_that_nothing_joins_have_modularity_one_half():
+    edges, weight = torch.tensor([[0, 2], [1, 3]]), torch.tensor([-5.0, 5.0])
+    assert modularity(edges, weight, torch.tensor([0, 0, 1, 1])) == 0.5
+    assert modularity(edges, weight, torch.tensor([0, 1, 0, 1])) == -0.5
+    assert modularity(edges, weight, torch.tensor([0, 0, 0, 0])) == 0
+
+
+def test_a_self_loop_counts_once_in_the_volume():
+    # A = [[4, 0, 0], [0, 0, 2], [0, 2, 0]]: both volumes are 4.
+    edges, weight = torch.tensor([[0, 1, 2], [0, 2, 1]]), torch.tensor([-4.0, 1.0, -3.0])
+    assert modularity(edges, weight, torch.tensor([0, 1, 1])) == 0.5
+
+
 @pytest.mark.parametrize("labels", [[0, 0, 0, 0], [0, 0, 1, 1]])
 def test_extremes(labels):
     edges = torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]])
     weight = torch.tensor([1.0, -2.0, 3.0, 4.0])
     assert normalized_cut(edges, weight, torch.tensor(labels)) == 0
     assert cut_fraction(edges, weight, torch.tensor(labels)) == 0
+    assert conductance(edges, weight, torch.tensor(labels)) == [0.0] * (max(labels) + 1)
     assert normalized_cut(edges, weight, torch.tensor([0, 1, 0, 1])) == 1
     assert cut_fraction(edges, weight, torch.tensor([0, 1, 0, 1])) == 1
+    assert conductance(edges, weight, torch.tensor([0, 1, 0, 1])) == [1, 1]
 
 
-def test_without_weight_the_cut_is_one_and_the_fraction_zero():
+def test_without_weight_the_cut_is_one_and_the_fraction_and_the_modularity_zero():
     zeros = torch.zeros(6)
     assert normalized_cut(EDGES, zeros, LABELS) == 1
     assert cut_fraction(EDGES, zeros, LABELS) == 0
+    assert modularity(EDGES, zeros, LABELS) == 0
+    assert conductance(EDGES, zeros, LABELS) == [1, 1]
+
+
+def test_a_module_without_volume_is_open_and_one_with_all_of_it_closed():
+    edges, weight = torch.tensor([[0, 1], [1, 0]]), torch.tensor([2.0, -1.0])
+    assert conductance(edges, weight, torch.tensor([0, 0, 1])) == [0, 1]
+
+
+def test_conductance_survives_volumes_of_very_different_size():
+    # All that module 1 has crosses; its volume, 2e-8, is lost in a difference to 1e20.
+    edges, weight = torch.tensor([[0, 0, 1], [0, 1, 0]]), torch.tensor([1e20, 1e-8, -3e-8]).double()
+    assert conductance(edges, weight, torch.tensor([0, 1])) == [1, 1]
 
 
 def test_bad_labels_are_refused():
-    for metric in (normalized_cut, cut_fraction):
+    for metric in (normalized_cut, cut_fraction, modularity, conductance):
         with pytest.raises(ValueError, match="got only shared units"):
             metric(EDGES, WEIGHT, torch.full((4,), -1))
         with pytest.raises(ValueError, match="modules \\[0, 2\\]"):
@@ -60,5 +135,3 @@ def test_bad_labels_are_refused():
             metric(EDGES, WEIGHT, LABELS[1:3])
         with pytest.raises(TypeError, match=r"edge_index to be a Tensor \(got list\)"):
             metric(EDGES.tolist(), WEIGHT, LABELS)
-    with pytest.raises(TypeError, match="LongTensor"):
-        module_sizes(torch.zeros(3))

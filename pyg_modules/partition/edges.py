@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyg_modules.ops import EdgeBlock, EdgeOperator, SparseOperator
+from pyg_modules.partition.validate import check_assignment, check_edge_index
+
+
+class PartitionedEdges(NamedTuple):
+    """The edges among the units that are partitioned, and the operator over them."""
+
+    edge_ids: Tensor
+    source: Tensor
+    target: Tensor
+    operator: EdgeOperator
+
+    @classmethod
+    def build(cls, edge_index: Tensor, members: Tensor) -> PartitionedEdges:
+        """The edges between units of ``members``, a boolean mask ``[N]``, on its device."""
+        block = EdgeBlock.among(edge_index.cpu(), members.cpu())
+        device = members.device
+        return cls(
+            block.edge_ids.to(device),
+            block.source.to(device),
+            block.target.to(device),
+            SparseOperator.build(block).to(device),
+        )
+
+    @classmethod
+    def of_graph(cls, edge_index: Tensor, assignment: Tensor) -> PartitionedEdges:
+        """All edges of a graph whose units are the rows of ``assignment``; both are checked."""
+        check_assignment(assignment)
+        check_edge_index(edge_index, assignment.size(0))
+        members = torch.ones(assignment.size(0), dtype=torch.bool, device=edge_index.device)
+        return cls.build(edge_index, members)

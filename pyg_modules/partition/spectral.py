@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from pyg_modules.partition.scope import has_links
+
+
+def spectral_labels(
+    affinity: csr_array[Any], num_modules: int, *, seed: int, assign: str = "kmeans"
+) -> NDArray[numpy.int64]:
+    """Labels by spectral clustering; sizes are as they come.
+
+    Args:
+        affinity (scipy.sparse.csr_array): Symmetric, not negative, ``[n, n]``.
+        num_modules (int): Number of modules.
+        seed (int): Of the eigensolver and of k-means.
+        assign (str, optional): How scikit-learn reads labels off the eigenvectors, ``"kmeans"`` or
+            ``"cluster_qr"``. (default: ``"kmeans"``)
+    """
+    from sklearn.cluster import SpectralClustering
+
+    labels = numpy.zeros(affinity.shape[0], dtype=numpy.int64)
+    # A unit without affinity to another is a cluster of its own to the eigenvectors.
+    linked = numpy.flatnonzero(has_links(affinity))
+    if len(linked) <= num_modules + 1:
+        labels[linked] = numpy.arange(len(linked)) % num_modules
+        return labels
+    matrix = affinity[linked][:, linked]
+    clustering = SpectralClustering(
+        num_modules, affinity="precomputed", assign_labels=assign, random_state=seed
+    )
+    with warnings.catch_warnings():
+        # Disconnected graphs are the aim here.
+        warnings.filterwarnings("ignore", "Graph is not fully connected")
+        labels[linked] = clustering.fit_predict(matrix)
+    return labels
