@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.accuracy import digits, exactness, mnist1d
+from benchmarks.accuracy.partition import tables as partition
 from benchmarks.markdown import filled, table
 from benchmarks.speed import tables as speed
 from pyg_modules.train import MODELS
@@ -140,6 +141,12 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "equilibrium": speed.equilibrium,
         "limits": speed.limits,
         "mnist1d": solvers,
+    },
+    ROOT / "docs" / "partition.md": {
+        "planted": partition.planted,
+        "networks": partition.networks,
+        "post_hoc": partition.post_hoc,
+        "scale": partition.scale,
     },
 }
 

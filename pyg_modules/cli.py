@@ -110,6 +110,10 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
     add("--finetune-epochs", int, "N", "passes over the data after the cut")
     add("--ncut", float, "X", "coefficient of the normalized cut in the loss")
     add("--balance", float, "X", "coefficient of the balance of the modules in the loss")
+    add("--activation", str, "NAME", "activation of the unit graphs")
+    add("--learning-rate", float, "X", "largest learning rate")
+    add("--weight-decay", float, "X", "decoupled weight decay")
+    add("--batch-size", int, "N", "samples per step")
     add("--seed", int, "N", "seed of everything random")
     add("--device", str, "NAME", "where to compute, e.g. cpu or cuda")
     train.add_argument(

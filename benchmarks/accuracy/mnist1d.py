@@ -9,15 +9,13 @@ from __future__ import annotations
 import argparse
 import itertools
 import time
-from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
 import torch
 
+from benchmarks.accuracy.parallel import run_all
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled
 from pyg_modules._files import write_json
 from pyg_modules.solve import Solver
@@ -58,7 +56,7 @@ def run(*, quick: bool) -> None:
     """Train and write; with ``quick``, two epochs of one seed, and nothing is written."""
     seeds, epochs = (SEEDS[:1], 2) if quick else (SEEDS, EPOCHS)
     jobs = [(name, RECIPES[name], seed, epochs) for name in SOLVERS for seed in seeds]
-    results = _parallel(_test, jobs)
+    results = run_all(_test, jobs)
     runs = {
         name: [result for job, result in zip(jobs, results, strict=True) if job[0] == name]
         for name in SOLVERS
@@ -77,15 +75,9 @@ def search() -> None:
     recipes = [
         dict(zip(SEARCHED, values, strict=True)) for values in itertools.product(*SEARCHED.values())
     ]
-    results = _parallel(_validate, [("equilibrium", recipe, 0, EPOCHS) for recipe in recipes])
+    results = run_all(_validate, [("equilibrium", recipe, 0, EPOCHS) for recipe in recipes])
     results.sort(key=lambda result: -float(result["validation_accuracy"]))
     write_json(SEARCH_RESULTS, {"versions": versions(), "best_first": results})
-
-
-def _parallel(work: Callable[..., dict[str, Any]], jobs: list[Any]) -> list[dict[str, Any]]:
-    # One thread each: as fast for networks of this size, and the same numbers on every machine.
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-        return list(pool.map(work, *zip(*jobs, strict=True)))
 
 
 def _train(
@@ -101,7 +93,6 @@ def _train(
 
 
 def _validate(name: str, recipe: dict[str, Any], seed: int, epochs: int) -> dict[str, Any]:
-    torch.set_num_threads(1)
     whole = load_dataset("mnist1d")
     size = len(whole.train_x) * 4 // 5
     data = Dataset(
@@ -112,17 +103,14 @@ def _validate(name: str, recipe: dict[str, Any], seed: int, epochs: int) -> dict
         whole.train_y[size:],
     )
     layer = _train(data, name, recipe, seed, epochs)
-    result = {
+    return {
         **recipe,
         "training_accuracy": accuracy(layer, data.train_x, data.train_y),
         "validation_accuracy": accuracy(layer, data.test_x, data.test_y),
     }
-    print(name, result, flush=True)
-    return result
 
 
 def _test(name: str, recipe: dict[str, Any], seed: int, epochs: int) -> dict[str, Any]:
-    torch.set_num_threads(1)
     data = load_dataset("mnist1d")
     start = time.perf_counter()
     layer = _train(data, name, recipe, seed, epochs)
@@ -142,7 +130,6 @@ def _test(name: str, recipe: dict[str, Any], seed: int, epochs: int) -> dict[str
             "share_converged": float((solution.residual <= TOL).double().mean()),
             "mean_steps": float(solution.steps.double().mean()),
         }
-    print(name, result, flush=True)
     return result
 
 

@@ -141,7 +141,8 @@ class PartitionRegularizer(nn.Module):
         active = [name for name in TERMS if getattr(self, name) > 0]
         if not active:
             return {}
-        edges, weight, assignment = self._edges(), self.layer.weight, self.assignment()
+        edges, assignment = self._edges(), self.assignment()
+        weight: Tensor = self.layer.weight
         if self.trains == "weights":
             assignment = assignment.detach()
         elif self.trains == "assignment":
@@ -194,13 +195,13 @@ class PartitionRegularizer(nn.Module):
             initial=rounded,
         )
 
-    def set_labels(self, labels: Tensor, confidence: float = 0.9) -> None:
+    def set_labels(self, labels: Tensor, confidence: float = 0.99) -> None:
         """Set the logits so that every unit belongs to its module of ``labels``.
 
         Args:
             labels (LongTensor): Module of every unit, ``[N]``, e.g. of :func:`partition_units`.
             confidence (float, optional): The assignment of a unit to its module, in (1 / K, 1).
-                (default: 0.9)
+                (default: 0.99)
 
         Raises:
             TypeError: If ``labels`` is not an integer tensor.

@@ -7,10 +7,12 @@ from pyg_modules.partition.post_hoc import partition_units
 from pyg_modules.partition.regularizer import TERMS, PartitionRegularizer
 
 # At which share of the epochs a phase begins.
-_BEGINS = {"free": 0.0, "ramp": 0.5, "full": 0.75, "hard": 0.9}
+_BEGINS = {"free": 0.0, "ramp": 0.25, "full": 0.5}
 # The assignment of a unit to its module after a repair.
-_CONFIDENCE = {"ramp": 0.95, "full": 0.95, "hard": 0.999}
-_NUM_REPAIRS = 12
+_CONFIDENCE = 0.99
+_NUM_REPAIRS = 18
+# By which share sizes may differ when the modules are found; it falls to the tolerance in the ramp.
+_FIRST_TOLERANCE = 0.5
 
 
 class PartitionSchedule:
@@ -21,16 +23,18 @@ class PartitionSchedule:
 
     * **free** (0): no term is on, so that the task forms structure. A partition that is forced
       before is arbitrary.
-    * **ramp** (1/2): the modules are read off the weights by :func:`partition_units`, and the terms
+    * **ramp** (1/4): the modules are read off the weights by :func:`partition_units`, and the terms
       of the regularizer are raised to their coefficients.
-    * **full** (3/4): all terms are on.
-    * **hard** (9/10): every unit belongs to its module alone.
+    * **full** (1/2): all terms are on.
 
     About every 24th of the epochs from the ramp on, the partition is **repaired**: the assignment
     is rounded, improved by moves that lower the normalized cut of the weights as they are, and set
     again. A unit in a wrong module keeps the weights that the task needs against the penalty, while
-    others vanish; so it is found there, and moved. Balance does not overrule the cut: sizes may
-    differ by ``tolerance``.
+    others vanish; so it is found there, and moved.
+
+    Balance does not overrule the cut: sizes may differ by half when the modules are found, and
+    by less and less in the ramp, until they differ by ``tolerance``. Units that a module can spare
+    leave it first, and those that it needs stay.
 
     Args:
         regularizer (PartitionRegularizer): Its coefficients are those that are reached. The
@@ -89,15 +93,17 @@ class PartitionSchedule:
         """
         epoch = as_int("epoch", epoch, smallest=0)
         ramp = (epoch / self.epochs - _BEGINS["ramp"]) / (_BEGINS["full"] - _BEGINS["ramp"])
+        ramp = min(max(ramp, 0.0), 1.0)
         for name, coefficient in self._coefficients.items():
-            setattr(self.regularizer, name, min(max(ramp, 0.0), 1.0) * coefficient)
-        phase = self.phase(epoch)
-        if phase != "free" and self._is_due(epoch):
-            self.regularizer.set_labels(self.labels(), _CONFIDENCE[phase])
+            setattr(self.regularizer, name, ramp * coefficient)
+        if self.phase(epoch) != "free" and self._is_due(epoch):
+            first = max(self.tolerance, _FIRST_TOLERANCE)
+            tolerance = ramp * self.tolerance + (1 - ramp) * first
+            self.regularizer.set_labels(self._labels(tolerance), _CONFIDENCE)
             self._repaired_at = epoch
 
     def phase(self, epoch: int) -> str:
-        """The phase of an epoch, ``"free"``, ``"ramp"``, ``"full"`` or ``"hard"``."""
+        """The phase of an epoch, ``"free"``, ``"ramp"`` or ``"full"``."""
         progress = epoch / self.epochs
         return [phase for phase, begin in _BEGINS.items() if progress >= begin][-1]
 
@@ -107,16 +113,19 @@ class PartitionSchedule:
         Sizes are within the tolerance; read off the weights in the free phase, from the assignment
         after it.
         """
+        return self._labels(self.tolerance)
+
+    def _labels(self, tolerance: float) -> Tensor:
         regularizer = self.regularizer
         if self._repaired_at is not None:
-            return regularizer.labels(tolerance=self.tolerance)
+            return regularizer.labels(tolerance=tolerance)
         return partition_units(
             regularizer.layer,
             regularizer.num_modules,
             scope=regularizer.scope,
             affinity=regularizer.affinity,
             capacities=regularizer.capacities,
-            tolerance=self.tolerance,
+            tolerance=tolerance,
             seed=self.seed,
         )
 

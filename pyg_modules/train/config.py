@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules.ops import check_activation
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,12 @@ class ExperimentConfig:
         finetune_epochs (int, optional): Passes after the cut. (default: 20)
         ncut (float, optional): Coefficient of the normalized cut. (default: 1.0)
         balance (float, optional): Coefficient of the balance. (default: 3.0)
+        activation (str, optional): Of the unit graphs, see :class:`SynchronousGraph`. (default:
+            ``"relu"``)
+        learning_rate (float, optional): Largest learning rate of the one-cycle schedule. (default:
+            3e-3)
+        weight_decay (float, optional): Decoupled weight decay. (default: 0.1)
+        batch_size (int, optional): Samples per step. (default: 64)
         seed (int, optional): Of everything random. (default: 0)
         device (str, optional): Where to compute, e.g. ``"cpu"`` or ``"cuda"``. (default: ``"cpu"``)
 
@@ -34,6 +41,10 @@ class ExperimentConfig:
     finetune_epochs: int = 20
     ncut: float = 1.0
     balance: float = 3.0
+    activation: str = "relu"
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.1
+    batch_size: int = 64
     seed: int = 0
     device: str = "cpu"
 
@@ -44,17 +55,19 @@ class ExperimentConfig:
             "steps": 1,
             "epochs": 1,
             "finetune_epochs": 0,
+            "batch_size": 1,
             "seed": 0,
         }
         for name, bound in smallest.items():
             object.__setattr__(self, name, as_int(name, getattr(self, name), bound))
-        for name in ("ncut", "balance"):
+        for name in ("ncut", "balance", "learning_rate", "weight_decay"):
             object.__setattr__(self, name, as_coefficient(name, getattr(self, name)))
         if self.modules > self.hidden:
             raise ValueError(
                 f"Expected modules <= hidden, a unit per module at least (got {self.modules} >"
                 f" {self.hidden}). Lower modules or raise hidden."
             )
+        check_activation(self.activation)
         _check_device(self.device)
 
 

@@ -192,6 +192,9 @@ class _Bench:
                 self.data,
                 epochs=epochs,
                 seed=self.config.seed,
+                learning_rate=self.config.learning_rate,
+                weight_decay=self.config.weight_decay,
+                batch_size=self.config.batch_size,
                 on_epoch=on_epoch,
                 **kwargs,
             )
@@ -206,7 +209,9 @@ def _new_layer(data: Dataset, config: ExperimentConfig) -> SynchronousGraph:
     """The layer that every unit graph of a run starts from, with the same weights each time."""
     graph = UnitGraph.complete(data.num_features, config.hidden, data.num_classes)
     with seeded(config.seed):
-        return SynchronousGraph(graph, Unrolled(config.steps), device=config.device)
+        return SynchronousGraph(
+            graph, Unrolled(config.steps), config.activation, device=config.device
+        )
 
 
 def _num_parameters(model: nn.Module) -> int:

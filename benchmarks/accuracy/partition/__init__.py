@@ -1,0 +1,1 @@
+"""Whether the partition finds the structure that is there."""

@@ -1,0 +1,52 @@
+"""All figures of the partition: ``python -m benchmarks.accuracy.partition``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accuracy.partition import networks, planted, post_hoc, scale
+from benchmarks.accuracy.partition.tables import RESULTS
+from pyg_modules._files import write_json
+from pyg_modules.train.versions import versions
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.accuracy.partition", description=__doc__
+    )
+    parts: dict[str, Callable[..., Any]] = {
+        **{name: partial(_planted, name) for name in planted.SETTINGS},
+        "networks": lambda options: networks.run(options.data_root, quick=options.quick),
+        "post_hoc": lambda options: post_hoc.run(options.data_root, quick=options.quick),
+        "scale": lambda options: scale.run(quick=options.quick),
+    }
+    parser.add_argument("--data-root", metavar="DIR", help="local copies of data sets")
+    parser.add_argument("--quick", action="store_true", help="small and short: does it run?")
+    parser.add_argument("--out", type=Path, help=f"the JSON file (default: {RESULTS.name})")
+    parser.add_argument(
+        "--only", nargs="+", choices=parts, help="measure these parts, keep the others in the file"
+    )
+    options = parser.parse_args(arguments)
+    path = options.out or (None if options.quick else RESULTS)
+    results: dict[str, Any] = {}
+    if options.only and path is not None and path.exists():
+        results = json.loads(path.read_text(encoding="utf-8"))
+    results["versions"] = versions()
+    for name in options.only or parts:
+        results[name] = parts[name](options)
+        if path is not None:
+            write_json(path, results)
+
+
+def _planted(name: str, options: argparse.Namespace) -> Any:
+    return planted.run(name, quick=options.quick)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""A million units: time and memory of the loss and its gradient."""
+
+from __future__ import annotations
+
+import time
+from math import log
+from multiprocessing import get_context
+from resource import RUSAGE_SELF, getrusage
+from typing import Any
+
+import torch
+
+from pyg_modules.partition.edges import PartitionedEdges
+from pyg_modules.partition.ncut import ncut_of
+
+_ROUNDS = 3
+
+
+def run(*, quick: bool) -> dict[str, Any]:
+    """The largest case, and how time grows with edges and modules; a process of its own each."""
+    scale = 1000 if quick else 1
+    million = (10**6 // scale, 10**7 // scale, 64)
+    edges = [(10**6 // scale, count // scale, 16) for count in (10**6, 3 * 10**6, 10**7)]
+    modules = [(10**5 // scale, 10**6 // scale, count) for count in (8, 16, 32, 64)]
+    result = {"million": _apart(*million)}
+    for name, cases, position in (("edges", edges, 1), ("modules", modules, 2)):
+        measured = [_apart(*case) for case in cases]
+        result[name] = {
+            "values": [case[position] for case in cases],
+            "seconds": [case["seconds"] for case in measured],
+        }
+        result[name]["exponent"] = _exponent(**result[name])
+    return result
+
+
+def _apart(*arguments: int) -> dict[str, Any]:
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply(measure, arguments)
+
+
+def measure(num_units: int, num_edges: int, num_modules: int) -> dict[str, Any]:
+    """Seconds of loss and gradient, the least of three, and peak memory of the whole process."""
+    generator = torch.Generator().manual_seed(0)
+    edge_index = torch.randint(num_units, (2, num_edges), generator=generator)
+    weight = torch.randn(num_edges, generator=generator).requires_grad_()
+    logits = torch.randn(num_units, num_modules, generator=generator).requires_grad_()
+    start = time.perf_counter()
+    edges = PartitionedEdges.build(edge_index, torch.ones(num_units, dtype=torch.bool))
+    built = time.perf_counter() - start
+    seconds = []
+    for _ in range(_ROUNDS):
+        start = time.perf_counter()
+        weight.grad = logits.grad = None
+        ncut_of(edges, weight.abs(), logits.softmax(dim=-1)).backward()  # type: ignore[no-untyped-call]
+        seconds.append(time.perf_counter() - start)
+    return {
+        "num_units": num_units,
+        "num_edges": num_edges,
+        "num_modules": num_modules,
+        "build_seconds": built,
+        "seconds": min(seconds),
+        "process_gigabytes": getrusage(RUSAGE_SELF).ru_maxrss / 2**20,
+    }
+
+
+def _exponent(values: list[int], seconds: list[float]) -> float:
+    """The slope between the first and the last in logarithms."""
+    return log(seconds[-1] / seconds[0]) / log(values[-1] / values[0])

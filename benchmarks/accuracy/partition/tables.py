@@ -1,0 +1,123 @@
+"""Where the results are, and the tables made of them."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from benchmarks.markdown import table
+
+RESULTS = Path(__file__).with_name("partition.json")
+
+_PLANTED_ASKED = {"planted_4": 9, "planted_8": 8, "planted_unequal": 8}
+_PLANTED_NAMES = {
+    "planted_4": "4 sub-tasks, 64 hidden units",
+    "planted_8": "8 sub-tasks, 256 hidden units",
+    "planted_unequal": "4 sub-tasks of unequal sizes, 16 + 16 + 32 + 64 hidden units",
+}
+_LEAST_CUT_ACCURACY = 0.99
+_MODELS = ("free", "regularized", "cut", "finetuned", "random_modules", "mlp")
+
+
+def planted() -> str:
+    """How many seeds recovered the sub-tasks."""
+    rows = []
+    results = _results()
+    for name in _PLANTED_NAMES:
+        runs = results[name]["runs"]
+        good = [run for run in runs if run["ari"] == 1 and run["cut"] >= _LEAST_CUT_ACCURACY]
+        rows.append(
+            [
+                _PLANTED_NAMES[name],
+                f"{sum(run['ari'] == 1 for run in runs)} of {len(runs)}",
+                f"{min(run['cut'] for run in runs):.3f}",
+                f"{mean(run['uncut'] for run in runs):.3f}",
+                f"{mean(run['cut'] for run in runs):.3f}",
+                f"**{len(good)} of {len(runs)}**",
+                f"≥ {_PLANTED_ASKED[name]}",
+            ]
+        )
+    header = ["planted problem", "ARI 1", "least accuracy after the cut", "mean uncut", "mean cut"]
+    return table([*header, "both: ARI 1 and cut ≥ 0.99", "asked"], rows)
+
+
+def networks() -> str:
+    """Test accuracies, mean and standard deviation over the seeds."""
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    for run in _results()["networks"]:
+        groups[run["dataset"], run["config"]["modules"]].append(run)
+    rows = []
+    for (dataset, modules), runs in groups.items():
+        accuracy = {model: [100 * run["test_accuracy"][model] for run in runs] for model in _MODELS}
+        spread = {model: f"{mean(v):.2f} ± {stdev(v):.2f}" for model, v in accuracy.items()}
+        against = {
+            model: f"{mean(accuracy['finetuned']) - mean(accuracy[model]):+.2f}"
+            for model in ("free", "regularized", "random_modules")
+        }
+        rows.append([f"{dataset}, K = {modules}", *spread.values(), *against.values()])
+    header = ["test accuracy, %", *(f"`{model}`" for model in _MODELS)]
+    differences = ["free", "regularized", "random"]
+    return table([*header, *(f"finetuned − {model}" for model in differences)], rows)
+
+
+def post_hoc() -> str:
+    """Normalized cuts at equal balance."""
+    rows = []
+    graphs: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    results = _results()["post_hoc"]
+    for row in results:
+        if row["kind"] == "network":
+            rows.append(
+                _post_hoc_row(f"{row['name'].split('|')[0]}, K = {row['num_modules']}", [row])
+            )
+        else:
+            graphs[row["name"].split()[0]].append(row)
+    for number, group in graphs.items():
+        num_modules = group[0]["num_modules"]
+        name = f"planted graphs {int(number) + 1}, mean of {len(group)}, K = {num_modules}"
+        rows.append(_post_hoc_row(name, group))
+    ratios = [row["ratio"] for row in results]
+    blank = [""] * (len(rows[0]) - 3)
+    rows.append(["**all**", *blank, f"**{min(ratios):.3f}**", f"**{mean(ratios):.3f}**"])
+    methods = list(results[0]["normalized_cut"])
+    return table(["normalized cut", *methods, "least best peer / ours", "mean"], rows)
+
+
+def _post_hoc_row(name: str, rows: list[dict[str, Any]]) -> list[str]:
+    methods = list(rows[0]["normalized_cut"])
+    cuts = [f"{mean(row['normalized_cut'][method] for row in rows):.4f}" for method in methods]
+    ratios = [row["ratio"] for row in rows]
+    return [name, *cuts, f"{min(ratios):.3f}", f"{mean(ratios):.3f}"]
+
+
+def scale() -> str:
+    """Time and memory of the loss and its gradient."""
+    result = _results()["scale"]
+    million = result["million"]
+    rows = [
+        [
+            f"{million['num_units']:,} units, {million['num_edges']:,} edges, K ="
+            f" {million['num_modules']}: memory of the whole process",
+            "< 8 GB",
+            f"**{million['process_gigabytes']:.1f} GB**, {million['seconds']:.1f} s per loss and"
+            f" gradient",
+        ]
+    ]
+    for name, symbol in (("edges", "E"), ("modules", "K")):
+        values = result[name]["values"]
+        rows.append(
+            [
+                f"time against {symbol}, {values[0]:,} to {values[-1]:,}: exponent",
+                "1",
+                f"**{result[name]['exponent']:.2f}**",
+            ]
+        )
+    return table(["figure", "asked", "measured"], rows)
+
+
+def _results() -> dict[str, Any]:
+    results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
+    return results
