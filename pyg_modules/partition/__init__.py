@@ -10,7 +10,7 @@ from pyg_modules.partition.metrics import (
     normalized_cut,
 )
 from pyg_modules.partition.ncut import ncut_loss
-from pyg_modules.partition.post_hoc import partition_units
+from pyg_modules.partition.post_hoc import METHODS, partition_units
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.partition.rounding import balanced_labels
 from pyg_modules.partition.schedule import PartitionSchedule
@@ -24,6 +24,7 @@ from pyg_modules.partition.sizes import (
 from pyg_modules.partition.suggest import ModuleSuggestion, suggest_num_modules
 
 __all__ = [
+    "METHODS",
     "ModuleSuggestion",
     "PartitionRegularizer",
     "PartitionSchedule",
