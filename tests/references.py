@@ -36,15 +36,18 @@ def dense_states(layer: SynchronousGraph, x: Tensor) -> Tensor:
     return torch.cat([state[:, :last], update(state)[:, last:]], dim=1)
 
 
-def dense_ncut(edge_index: Tensor, weight: Tensor, assignment: Tensor) -> Tensor:
+def dense_ncut(
+    edge_index: Tensor, weight: Tensor, assignment: Tensor, affinity: str = "abs"
+) -> Tensor:
     """The soft normalized cut, by its formula."""
     num_units = len(assignment)
     matrix = weight.new_zeros(num_units, num_units)
     matrix[edge_index[1], edge_index[0]] = weight
-    affinity = (matrix.abs() + matrix.T.abs()) / 2
+    strength = {"abs": matrix.abs(), "square": matrix**2}[affinity]
+    symmetric = (strength + strength.T) / 2
     terms = []
     for column in assignment.T:
-        volume = column @ affinity @ torch.ones_like(column)
-        association = column @ affinity @ column
+        volume = column @ symmetric @ torch.ones_like(column)
+        association = column @ symmetric @ column
         terms.append(1 - association / volume if volume > 0 else torch.ones_like(volume))
     return torch.stack(terms).mean()

@@ -40,7 +40,6 @@ def fit(
     weight_decay: float = 0.1,
     batch_size: int = 64,
     schedule: PartitionSchedule | None = None,
-    assignment_learning_rate: float = 0.05,
     on_epoch: EpochCallback | None = None,
 ) -> None:
     """Train a model in place: AdamW, gradient norm clipped at 1.
@@ -58,8 +57,6 @@ def fit(
         batch_size (int, optional): Samples per step. (default: 64)
         schedule (PartitionSchedule, optional): Its regularizer is added to the loss, and its
             assignment is trained, without weight decay or clipping.
-        assignment_learning_rate (float, optional): Largest learning rate of the assignment.
-            (default: 0.05)
         on_epoch (Callable, optional): Called after every epoch with its number and mean losses.
     """
     if epochs == 0:
@@ -70,7 +67,7 @@ def fit(
     regularizer = None if schedule is None else schedule.regularizer
     if regularizer is not None:
         parameters = list(regularizer.parameters())
-        groups.append({"params": parameters, "lr": assignment_learning_rate, "weight_decay": 0.0})
+        groups.append({"params": parameters, "lr": learning_rate, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(groups)
     num_batches = -(-len(data.train_x) // batch_size)
     total_steps = epochs * num_batches

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from pyg_modules.partition import balance_loss, ncut_loss
+from pyg_modules.partition import balance_loss, cost_balance_loss, ncut_loss, sharpness_loss
 from tests.references import dense_ncut
 from tests.strategies import generator, seeds, unit_graphs
 
@@ -14,12 +14,12 @@ def soft(num_units, num_modules, seed):
     return (3 * logits).softmax(dim=-1)
 
 
-@given(unit_graphs(min_hidden=1), st.integers(1, 5), seeds)
-def test_ncut_equals_a_dense_reference(graph, num_modules, seed):
+@given(unit_graphs(min_hidden=1), st.integers(1, 5), st.sampled_from(["abs", "square"]), seeds)
+def test_ncut_equals_a_dense_reference(graph, num_modules, affinity, seed):
     weight = torch.randn(graph.num_edges, dtype=torch.float64, generator=generator(seed))
     assignment = soft(graph.num_units, num_modules, seed)
-    loss = ncut_loss(graph.edge_index, weight, assignment)
-    expected = dense_ncut(graph.edge_index, weight, assignment)
+    loss = ncut_loss(graph.edge_index, weight, assignment, affinity=affinity)
+    expected = dense_ncut(graph.edge_index, weight, assignment, affinity)
     torch.testing.assert_close(loss, expected, rtol=0, atol=1e-10)
     assert -1e-12 <= loss <= 1 + 1e-12
 
@@ -51,14 +51,16 @@ def test_ncut_does_not_depend_on_the_scale_or_the_signs_of_the_weights():
     torch.testing.assert_close(ncut_loss(EDGES.flip(0), WEIGHT, assignment), loss)
 
 
-@given(unit_graphs(min_hidden=2), st.integers(2, 4), seeds)
-def test_ncut_gradients_are_those_of_finite_differences(graph, num_modules, seed):
+@given(unit_graphs(min_hidden=2), st.integers(2, 4), st.sampled_from(["abs", "square"]), seeds)
+def test_ncut_gradients_are_those_of_finite_differences(graph, num_modules, affinity, seed):
     weight = torch.randn(graph.num_edges, dtype=torch.float64, generator=generator(seed))
     # Away from 0, where |w| has no derivative.
     weight = (weight + 0.1 * weight.sign()).requires_grad_()
     logits = torch.randn(graph.num_units, num_modules, dtype=torch.float64).requires_grad_()
     assert gradcheck(
-        lambda weight, logits: ncut_loss(graph.edge_index, weight, logits.softmax(dim=-1)),
+        lambda weight, logits: ncut_loss(
+            graph.edge_index, weight, logits.softmax(dim=-1), affinity=affinity
+        ),
         (weight, logits),
     )
 
@@ -86,6 +88,8 @@ def test_ncut_refuses_shapes_that_do_not_fit():
         ncut_loss(EDGES, WEIGHT, assignment[:, 0])
     with pytest.raises(ValueError, match=r"unit ids in \[0, 2\).*got 0 to 2"):
         ncut_loss(EDGES, WEIGHT, assignment[:2])
+    with pytest.raises(ValueError, match=r"'abs' or 'square' \(got 'cube'\)"):
+        ncut_loss(EDGES, WEIGHT, assignment, affinity="cube")
 
 
 def test_balance_by_hand():
@@ -113,3 +117,51 @@ def test_balance_gradients_are_those_of_finite_differences():
 def test_balance_refuses_hard_labels():
     with pytest.raises(ValueError, match=r"softmax \(got torch.int64, \[3\]\)"):
         balance_loss(torch.tensor([0, 1, 1]))
+
+
+def test_balance_is_zero_at_the_capacities():
+    assignment = torch.eye(2).repeat_interleave(torch.tensor([3, 1]), dim=0)
+    assert balance_loss(assignment, capacities=[3, 1]).item() == 0
+    # Shares (3/4, 1/4) instead of (1/4, 3/4).
+    assert balance_loss(assignment, capacities=[1, 3]).item() == pytest.approx(1.0)
+    with pytest.raises(ValueError, match=r"add up to 4.*\(got 5: \[2, 3\]\)"):
+        balance_loss(assignment, capacities=[2, 3])
+
+
+def test_cost_balance_by_hand():
+    # Hard, {0, 1} and {2}: two edges in the first module, the self-loop in the second.
+    assignment = torch.tensor([[1, 0], [1, 0], [0, 1]], dtype=torch.float64)
+    loss = cost_balance_loss(EDGES, assignment)
+    assert loss.item() == pytest.approx(2 * ((2 / 3 - 1 / 2) ** 2 + (1 / 3 - 1 / 2) ** 2))
+    # Soft: 0 and 1 at (1/2, 1/2), 2 at (0, 1): costs 2 / 4 and 2 / 4 + 1 / 2 + 1.
+    assignment = torch.tensor([[0.5, 0.5], [0.5, 0.5], [0, 1]], dtype=torch.float64)
+    shares = 0.5 / 2.5, 2 / 2.5
+    expected = 2 * sum((share - 1 / 2) ** 2 for share in shares)
+    assert cost_balance_loss(EDGES, assignment).item() == pytest.approx(expected)
+
+
+def test_sharpness_by_hand():
+    assert sharpness_loss(torch.full((5, 4), 0.25)).item() == pytest.approx(1.0)
+    assert sharpness_loss(torch.eye(3)).item() == pytest.approx(0.0, abs=1e-30)
+    half = torch.tensor([[0.5, 0.5, 0, 0], [1, 0, 0, 0]])
+    assert sharpness_loss(half).item() == pytest.approx(1 / 4)
+    with pytest.raises(ValueError, match=r"at least two modules \(got 1\)"):
+        sharpness_loss(torch.ones(3, 1))
+
+
+@pytest.mark.parametrize(
+    "loss", [sharpness_loss, lambda assignment: cost_balance_loss(EDGES, assignment)]
+)
+def test_gradients_of_sharpness_and_cost_are_those_of_finite_differences(loss):
+    assert gradcheck(loss, (soft(3, 3, seed=0).requires_grad_(),))
+
+
+def test_sharpness_and_cost_are_finite_at_hard_assignments_and_without_edges():
+    no_edges = torch.empty(2, 0, dtype=torch.long)
+    for edge_index in (EDGES, no_edges):
+        assignment = torch.eye(3, dtype=torch.float64).requires_grad_()  # K = N.
+        loss = cost_balance_loss(edge_index, assignment) + sharpness_loss(assignment)
+        loss.backward()
+        assert loss.isfinite()
+        assert assignment.grad.isfinite().all()
+    assert cost_balance_loss(no_edges, torch.eye(3)).item() == 0

@@ -2,10 +2,10 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pyg_modules import PartitionRegularizer, SynchronousGraph, UnitGraph
+from pyg_modules import PartitionRegularizer, SynchronousGraph, UnitGraph, cut
 from pyg_modules.partition import balance_loss, ncut_loss, normalized_cut
 from tests.strategies import layers
 
@@ -18,6 +18,10 @@ def complete_layer():
 
 @given(layers(min_hidden=3), st.sampled_from(["hidden", "all"]))
 def test_losses_are_those_of_the_partitioned_subgraph(layer, scope):
+    source, target = layer.graph.edge_index
+    ends = layer.graph.hidden if scope == "hidden" else range(layer.graph.num_units)
+    inside = (source >= ends.start) & (source < ends.stop) & (target < ends.stop)
+    assume(bool((inside & (target >= ends.start) & (source != target)).any()))
     regularizer = PartitionRegularizer(layer, 2, ncut=0.5, balance=2.0, scope=scope)
     graph, members = layer.graph, regularizer.members
     assert members.nonzero().view(-1).tolist() == list(
@@ -112,10 +116,14 @@ def test_copies_of_layer_and_regularizer_stay_together():
     ("arguments", "error", "message"),
     [
         ({"num_modules": 1}, ValueError, r"num_modules >= 2 \(got 1\)"),
-        ({"num_modules": 9}, ValueError, r"from 2 to 8, .*scope='hidden'.*got 9"),
+        ({"num_modules": 9}, ValueError, r"from 2 to 8, .*got 9"),
         ({"num_modules": 14, "scope": "all"}, ValueError, r"from 2 to 13, .*got 14"),
         ({"num_modules": 2.0}, TypeError, r"an int \(got float: 2.0\)"),
         ({"scope": "inputs"}, ValueError, r"'hidden' or 'all' \(got 'inputs'\)"),
+        ({"affinity": "cube"}, ValueError, r"'abs' or 'square' \(got 'cube'\)"),
+        ({"train": "units"}, ValueError, r"'both', 'assignment', 'weights' \(got 'units'\)"),
+        ({"capacities": [4, 5]}, ValueError, r"add up to 8.*\(got 9: \[4, 5\]\)"),
+        ({"sharpness": -1.0}, ValueError, r"sharpness >= 0 \(got -1.0\)"),
         ({"ncut": -1.0}, ValueError, r"ncut >= 0 \(got -1.0\)"),
         ({"ncut": "1"}, TypeError, r"ncut to be a number \(got str: '1'\)"),
         ({"balance": float("nan")}, ValueError, r"balance >= 0 \(got nan\)"),
@@ -142,3 +150,74 @@ def test_a_layer_in_another_precision_is_refused():
     with pytest.raises(TypeError, match=r"in torch.float32.*got torch.float64.*regularizer.to\("):
         regularizer()
     regularizer.to(torch.float32)()
+
+
+def test_a_coefficient_of_0_leaves_its_term_out():
+    layer = complete_layer()
+    regularizer = PartitionRegularizer(layer, 2, ncut=0.0, cost_balance=1.0, sharpness=1.0)
+    assert list(regularizer.losses()) == ["balance", "cost_balance", "sharpness"]
+    regularizer = PartitionRegularizer(layer, 2, ncut=0.0, balance=0.0)
+    assert regularizer.losses() == {}
+    assert regularizer().item() == 0
+    assert not regularizer().requires_grad
+
+
+@pytest.mark.parametrize("train", ["both", "weights", "assignment"])
+def test_only_what_is_to_be_trained_has_a_gradient(train):
+    layer = complete_layer()
+    regularizer = PartitionRegularizer(layer, 2, train=train)
+    regularizer().backward()
+    assert (layer.weight.grad is not None) == (train != "assignment")
+    assert (regularizer.logits.grad is not None) == (train != "weights")
+
+
+def planted_labels():
+    labels = torch.full((13,), -1)
+    labels[3:11] = torch.tensor([0, 1, 1, 0, 1, 0, 0, 1])
+    return labels
+
+
+def test_labels_that_are_set_come_back_with_their_confidence():
+    layer, expected = complete_layer(), planted_labels()
+    source, target = expected[layer.graph.edge_index]
+    with torch.no_grad():
+        layer.weight.mul_(torch.where(source == target, 1.0, 0.01))
+    regularizer = PartitionRegularizer(layer, 2)
+    regularizer.set_labels(expected, confidence=0.8)
+    assert torch.equal(regularizer.labels(), expected)
+    own = regularizer.assignment().gather(1, expected[3:11, None])
+    torch.testing.assert_close(own, torch.full_like(own, 0.8))
+
+
+def test_labels_that_do_not_fit_are_not_set():
+    regularizer = PartitionRegularizer(complete_layer(), 2)
+    before = regularizer.logits.clone()
+    with pytest.raises(ValueError, match=r"between 1 / 2 and 1 \(got 0.5\)"):
+        regularizer.set_labels(planted_labels(), confidence=0.5)
+    shared = planted_labels()
+    shared[3] = -1
+    with pytest.raises(ValueError, match=r"the 8 units .*and 1 of these units without one"):
+        regularizer.set_labels(shared)
+    with pytest.raises(ValueError, match=r"with 2 modules.*\(got 3 modules"):
+        regularizer.set_labels(torch.where(torch.arange(13) == 4, 2, planted_labels()))
+    assert torch.equal(regularizer.logits, before)
+
+
+def test_labels_keep_capacities():
+    regularizer = PartitionRegularizer(complete_layer(), 2, capacities=[2, 6])
+    assert regularizer.labels()[3:11].bincount().tolist() == [2, 6]
+    sizes = regularizer.labels(tolerance=0.5)[3:11].bincount().tolist()
+    assert sizes in ([1, 7], [2, 6], [3, 5])
+
+
+def test_a_layer_that_is_cut_already_is_refused():
+    modular = cut(complete_layer(), planted_labels())
+    with pytest.raises(ValueError, match=r"not cut yet \(got one made by cut\)"):
+        PartitionRegularizer(modular, 2)
+
+
+def test_a_layer_without_edges_between_its_hidden_units_is_refused():
+    layer = SynchronousGraph(UnitGraph.layered([3, 8, 2]))
+    with pytest.raises(ValueError, match=r"partitions \(got none\). Use scope=\"all"):
+        PartitionRegularizer(layer, 2)
+    PartitionRegularizer(layer, 2, scope="all")

@@ -1,8 +1,12 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
+from pyg_modules import PartitionRegularizer, PartitionSchedule, SynchronousGraph, UnitGraph
 from pyg_modules.train import Dataset, accuracy, fit, seeded
+from pyg_modules.train.fit import _learning_rates
 
 
 @pytest.fixture
@@ -34,31 +38,56 @@ def test_the_same_seed_gives_the_same_weights(data):
     assert not torch.equal(models[0].weight, models[2].weight)
 
 
-def test_terms_of_the_penalty_are_weighted_minimised_and_reported(data):
-    model = linear()
-    parameter = nn.Parameter(torch.tensor(1.0))
-    progress, reports = [], []
-
-    def penalty(done):
-        progress.append(done)
-        return {"square": (10.0, parameter.square())}
-
+def test_the_terms_of_a_schedule_are_added_and_reported_when_they_are_on(data):
+    with seeded(0):
+        layer = SynchronousGraph(UnitGraph.complete(2, 8, 2))
+        regularizer = PartitionRegularizer(layer, 2, balance=0.0)
+    schedule = PartitionSchedule(regularizer, epochs=80)
+    weight, logits = layer.weight.clone(), regularizer.logits.clone()
+    reports = []
     fit(
-        model,
+        layer,
         data,
-        epochs=20,
+        epochs=80,
         seed=0,
-        batch_size=40,
-        penalty=penalty,
-        penalty_parameters=[parameter],
+        schedule=schedule,
         on_epoch=lambda epoch, losses: reports.append((epoch, losses)),
     )
-    assert progress == [step / 40 for step in range(40)]
-    assert [epoch for epoch, _ in reports] == list(range(1, 21))
-    assert all(losses.keys() == {"task", "square"} for _, losses in reports)
-    # The first report is the mean over the two batches of the first epoch, without coefficient.
-    assert 0.9 < reports[0][1]["square"] <= 1.0
-    assert abs(parameter) < 0.5
+    assert [epoch for epoch, _ in reports] == list(range(1, 81))
+    # Off for a quarter, and of coefficient 0 where the ramp begins.
+    assert [list(losses) for _, losses in reports] == [["task"]] * 21 + [["task", "ncut"]] * 59
+    assert reports[-1][1]["ncut"] < reports[21][1]["ncut"] / 2
+    assert not torch.equal(layer.weight, weight)
+    assert not torch.equal(regularizer.logits, logits)
+
+
+def test_another_loss_is_minimised(data):
+    model = nn.Linear(2, 1)
+    target = data.train_x @ torch.tensor([[2.0], [-1.0]])
+    regression = SimpleNamespace(train_x=data.train_x, train_y=target)
+    fit(
+        model,
+        regression,
+        epochs=200,
+        seed=0,
+        loss=nn.functional.mse_loss,
+        learning_rate=0.05,
+        one_cycle=False,
+        weight_decay=0.0,
+    )
+    torch.testing.assert_close(model.weight, torch.tensor([[2.0, -1.0]]), rtol=0, atol=0.01)
+
+
+def test_a_constant_learning_rate_falls_to_0_in_the_last_fifth():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
+    scheduler = _learning_rates(optimizer, total_steps=10, one_cycle=False)
+    rates = []
+    for _ in range(10):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates == [2.0] * 9 + [1.0]
+    assert optimizer.param_groups[0]["lr"] == 0.0
 
 
 def test_no_epochs_leave_the_model_as_it_is(data):

@@ -82,7 +82,6 @@ def train(name: str, seed: int, epochs: int | None) -> dict[str, Any]:
         loss=problem.loss,
         one_cycle=False,
         learning_rate=setting.learning_rate,
-        assignment_learning_rate=setting.learning_rate,
         weight_decay=setting.weight_decay,
         batch_size=setting.batch_size,
         schedule=schedule,
