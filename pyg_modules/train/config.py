@@ -20,6 +20,8 @@ class ExperimentConfig:
         finetune_epochs (int, optional): Passes after the cut. (default: 20)
         ncut (float, optional): Coefficient of the normalized cut. (default: 1.0)
         balance (float, optional): Coefficient of the balance. (default: 3.0)
+        tolerance (float, optional): By which share of their mean the sizes of modules may differ.
+            (default: 0.0)
         activation (str, optional): Of the unit graphs, see :class:`SynchronousGraph`. (default:
             ``"relu"``)
         learning_rate (float, optional): Largest learning rate of the one-cycle schedule. (default:
@@ -41,6 +43,7 @@ class ExperimentConfig:
     finetune_epochs: int = 20
     ncut: float = 1.0
     balance: float = 3.0
+    tolerance: float = 0.0
     activation: str = "relu"
     learning_rate: float = 3e-3
     weight_decay: float = 0.1
@@ -60,7 +63,7 @@ class ExperimentConfig:
         }
         for name, bound in smallest.items():
             object.__setattr__(self, name, as_int(name, getattr(self, name), bound))
-        for name in ("ncut", "balance", "learning_rate", "weight_decay"):
+        for name in ("ncut", "balance", "tolerance", "learning_rate", "weight_decay"):
             object.__setattr__(self, name, as_coefficient(name, getattr(self, name)))
         if self.modules > self.hidden:
             raise ValueError(

@@ -130,7 +130,9 @@ def run_experiment(
         regularizer = PartitionRegularizer(
             regularized, config.modules, ncut=config.ncut, balance=config.balance
         )
-    schedule = PartitionSchedule(regularizer, config.epochs, seed=config.seed)
+    schedule = PartitionSchedule(
+        regularizer, config.epochs, tolerance=config.tolerance, seed=config.seed
+    )
     bench.train(
         "regularized",
         regularized,
@@ -149,7 +151,7 @@ def run_experiment(
     bench.train("random_modules", random_modules, all_epochs)
 
     free_labels = partition_units(
-        free, config.modules, tolerance=schedule.tolerance, seed=config.seed
+        free, config.modules, tolerance=config.tolerance, seed=config.seed
     ).cpu()
     return ExperimentResult(
         dataset=data.name,

@@ -8,6 +8,7 @@ from benchmarks.accuracy.parallel import run_all
 from pyg_modules.train import ExperimentConfig, load_dataset, run_experiment
 
 SEEDS = (0, 1, 2)
+TOLERANCE = 0.1
 #: The settings of ``pyg-modules train`` that are not its defaults, by data set.
 SETTINGS: dict[str, dict[str, Any]] = {
     "mnist1d": {
@@ -45,6 +46,6 @@ def train(name: str, modules: int, seed: int, data_root: str | None, quick: bool
     settings = dict(SETTINGS[name])
     if quick:
         settings |= {"epochs": 4, "finetune_epochs": 1}
-    config = ExperimentConfig(modules=modules, seed=seed, **settings)
+    config = ExperimentConfig(modules=modules, tolerance=TOLERANCE, seed=seed, **settings)
     result = run_experiment(load_dataset(name, data_root), config)
     return result.metrics()
