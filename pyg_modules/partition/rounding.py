@@ -5,15 +5,14 @@ from collections.abc import Sequence
 import numpy
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import linprog
-from scipy.sparse import eye_array, kron, vstack
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from pyg_modules.partition.sizing import SizeBounds
 from pyg_modules.partition.validate import check_assignment
 
-# A linear program of this many unknowns takes some ten seconds.
-_MAX_EXACT_CELLS = 2**18
+# An assignment of this many units takes about a second.
+_MAX_EXACT_UNITS = 1000
 
 
 def balanced_labels(
@@ -26,7 +25,7 @@ def balanced_labels(
         (1 - \mathrm{tol}) \, c_k \le |\{i : \ell_i = k\}| \le (1 + \mathrm{tol}) \, c_k
 
     with :math:`c_k` the capacity of module k, and one unit more or less where :math:`c_k = N / K`
-    is not an integer. Up to :math:`N K = 2^{18}` it is solved exactly, as a transport problem.
+    is not an integer. Up to 1,000 units it is solved exactly, as a transport problem.
     Beyond that, units choose in turn, those that lose most by their second choice first, among the
     modules with room left: the sizes are within the bounds by construction.
 
@@ -54,24 +53,20 @@ def balanced_labels(
             " learning rate."
         )
     gain = assignment.detach().cpu().double().numpy()
-    place = _transport if gain.size <= _MAX_EXACT_CELLS else _in_turn
+    place = _transport if len(gain) <= _MAX_EXACT_UNITS else _in_turn
     return torch.from_numpy(place(gain, bounds)).to(assignment.device)
 
 
 def _transport(gain: NDArray[numpy.float64], bounds: SizeBounds) -> NDArray[numpy.int64]:
-    """The exact optimum: the corners of the transport polytope are integers."""
-    num_units, num_modules = gain.shape
-    module_sums = kron(numpy.ones((1, num_units)), eye_array(num_modules))
-    solution = linprog(
-        -gain.ravel(),
-        A_eq=kron(eye_array(num_units), numpy.ones((1, num_modules))).tocsr(),
-        b_eq=numpy.ones(num_units),
-        A_ub=vstack([module_sums, -module_sums]).tocsr(),
-        b_ub=numpy.concatenate([bounds.largest, -bounds.smallest]),
-        bounds=(0, None),
-        method="highs-ds",  # The simplex method ends in a corner.
-    )
-    labels: NDArray[numpy.int64] = solution.x.reshape(gain.shape).argmax(axis=1)
+    """The exact optimum, as an assignment of units to places."""
+    modules = numpy.arange(gain.shape[1])
+    places = numpy.repeat(modules, bounds.largest)
+    rank = numpy.concatenate([numpy.arange(size) for size in bounds.largest])
+    # The places that must be taken, for the least size of a module, are worth more than any gain.
+    bonus = len(gain) * (float(numpy.ptp(gain)) + 1)
+    worth = gain[:, places] + bonus * (rank < bounds.smallest[places])
+    _, place_of_unit = linear_sum_assignment(worth, maximize=True)
+    labels: NDArray[numpy.int64] = places[place_of_unit]
     return labels
 
 
