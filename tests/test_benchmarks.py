@@ -2,8 +2,6 @@ import json
 
 import pytest
 
-from benchmarks.accuracy.partition import __main__ as partition
-from benchmarks.accuracy.partition import planted
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed.peers import PEERS
 
@@ -21,18 +19,3 @@ def test_the_quick_speed_benchmark_measures_everything_and_reports_what_is_missi
     assert results["memory"]["million"]["num_edges"] == 100_000
     printed = capsys.readouterr().out
     assert all(name in printed for name in PEERS)
-
-
-@pytest.mark.filterwarnings("default")  # PyG may warn.
-def test_the_quick_partition_benchmark_measures_everything(tmp_path):
-    partition.main(["--quick", "--out", str(tmp_path / "partition.json")])
-    results = json.loads((tmp_path / "partition.json").read_text())
-    for name in planted.SETTINGS:
-        (run,) = results[name]["runs"]
-        assert -1 <= run["ari"] <= 1
-        assert 0 <= run["cut"] <= 1
-    assert {run["dataset"] for run in results["networks"]} == {"mnist1d", "digits"}
-    for row in results["post_hoc"]:
-        peers = {name: cut for name, cut in row["normalized_cut"].items() if name != "ours"}
-        assert row["ratio"] == pytest.approx(min(peers.values()) / row["normalized_cut"]["ours"])
-    assert results["scale"]["million"]["num_edges"] == 10_000
