@@ -51,3 +51,14 @@ def dense_ncut(
         association = column @ symmetric @ column
         terms.append(1 - association / volume if volume > 0 else torch.ones_like(volume))
     return torch.stack(terms).mean()
+
+
+def dense_cost_balance(edge_index: Tensor, assignment: Tensor) -> Tensor:
+    """The balance of the soft numbers of edges within modules, by its formula."""
+    num_modules = assignment.size(1)
+    pairs = zip(*edge_index.tolist(), strict=True)
+    costs = sum(
+        (assignment[i] * assignment[j] for j, i in pairs), torch.zeros(num_modules).double()
+    )
+    shares = costs / costs.sum() if costs.sum() > 0 else torch.full_like(costs, 1 / num_modules)
+    return num_modules * ((shares - 1 / num_modules) ** 2).sum()

@@ -83,7 +83,7 @@ def planted_problem(
 
     * ``"parity-majority"``: :math:`4 + 2 r` inputs :math:`\pm 1`; the target is the parity of the
       first three, XOR the majority of the others;
-    * ``"linear-threshold"``: :math:`6 r` inputs :math:`\pm 1`; the target is whether a random
+    * ``"linear-threshold"``: :math:`6 r - 1` inputs :math:`\pm 1`; the target is whether a random
       linear function of them is positive;
     * ``"product"``: :math:`4 r` normal inputs; the target is the sum of the products of pairs, of
       variance 1.
@@ -161,9 +161,11 @@ def _parity_majority(
 def _linear_threshold(
     num_samples: int, size: int, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    x = _signs(num_samples, 6 * size, generator)
-    # No weight is near 0: every input informs.
-    weight = _signs(1, 6 * size, generator)[0] * (0.5 + torch.rand(6 * size, generator=generator))
+    # An odd number of weights with magnitudes in [0.5, 1): the others of any one, paired in order
+    # of magnitude and subtracted in turn, add up to less than 0.5, so that every input can decide.
+    width = 6 * size - 1
+    x = _signs(num_samples, width, generator)
+    weight = _signs(1, width, generator)[0] * (0.5 + torch.rand(width, generator=generator) / 2)
     return x, (x @ weight > 0).float()
 
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
 from pyg_modules.partition import balance_loss, cost_balance_loss, ncut_loss, sharpness_loss
-from tests.references import dense_ncut
-from tests.strategies import generator, seeds, unit_graphs
+from tests.references import dense_cost_balance, dense_ncut
+from tests.strategies import generator, normal, seeds, unit_graphs
 
 
 def soft(num_units, num_modules, seed):
@@ -56,7 +56,7 @@ def test_ncut_gradients_are_those_of_finite_differences(graph, num_modules, affi
     weight = torch.randn(graph.num_edges, dtype=torch.float64, generator=generator(seed))
     # Away from 0, where |w| has no derivative.
     weight = (weight + 0.1 * weight.sign()).requires_grad_()
-    logits = torch.randn(graph.num_units, num_modules, dtype=torch.float64).requires_grad_()
+    logits = normal(graph.num_units, num_modules, seed=seed).requires_grad_()
     assert gradcheck(
         lambda weight, logits: ncut_loss(
             graph.edge_index, weight, logits.softmax(dim=-1), affinity=affinity
@@ -149,19 +149,79 @@ def test_sharpness_by_hand():
         sharpness_loss(torch.ones(3, 1))
 
 
+@given(unit_graphs(min_hidden=1), st.integers(1, 5), seeds)
+def test_cost_balance_equals_a_dense_reference(graph, num_modules, seed):
+    assignment = soft(graph.num_units, num_modules, seed)
+    loss = cost_balance_loss(graph.edge_index, assignment)
+    expected = dense_cost_balance(graph.edge_index, assignment)
+    torch.testing.assert_close(loss, expected, rtol=0, atol=1e-12)
+    assert 0 <= loss <= num_modules - 1 + 1e-12
+
+
+def test_cost_balance_is_largest_when_one_module_has_all_edges():
+    assignment = torch.tensor([[1, 0, 0], [1, 0, 0], [0, 1, 0]], dtype=torch.float64)
+    edges = EDGES[:, :2]
+    assert cost_balance_loss(edges, assignment).item() == pytest.approx(2.0)
+    apart = torch.eye(3, dtype=torch.float64)
+    assert cost_balance_loss(edges, apart).item() == 0
+
+
+@given(unit_graphs(min_hidden=2), st.integers(2, 4), seeds)
+def test_cost_balance_gradients_are_those_of_finite_differences(graph, num_modules, seed):
+    logits = normal(graph.num_units, num_modules, seed=seed).requires_grad_()
+    assert gradcheck(
+        lambda logits: cost_balance_loss(graph.edge_index, logits.softmax(dim=-1)), (logits,)
+    )
+
+
+def test_cost_balance_refuses_units_that_are_not_there():
+    with pytest.raises(ValueError, match=r"unit ids in \[0, 2\).*got 0 to 2"):
+        cost_balance_loss(EDGES, torch.eye(2))
+    with pytest.raises(TypeError, match=r"assignment to be a Tensor \(got list\)"):
+        cost_balance_loss(EDGES, [[1.0, 0.0]])
+
+
+@given(st.integers(1, 6), st.integers(2, 5), seeds)
+def test_sharpness_is_the_mean_entropy_in_units_of_its_largest(num_units, num_modules, seed):
+    assignment = soft(num_units, num_modules, seed)
+    entropy = torch.distributions.Categorical(assignment).entropy()
+    expected = entropy.mean() / torch.tensor(num_modules).double().log()
+    torch.testing.assert_close(sharpness_loss(assignment), expected, rtol=0, atol=1e-7)
+
+
 @pytest.mark.parametrize(
-    "loss", [sharpness_loss, lambda assignment: cost_balance_loss(EDGES, assignment)]
+    "loss",
+    [sharpness_loss, lambda assignment: balance_loss(assignment, capacities=[3, 1, 1])],
+    ids=["sharpness", "balance with capacities"],
 )
-def test_gradients_of_sharpness_and_cost_are_those_of_finite_differences(loss):
-    assert gradcheck(loss, (soft(3, 3, seed=0).requires_grad_(),))
+def test_gradients_are_those_of_finite_differences(loss):
+    assert gradcheck(loss, (soft(5, 3, seed=0).requires_grad_(),))
 
 
-def test_sharpness_and_cost_are_finite_at_hard_assignments_and_without_edges():
-    no_edges = torch.empty(2, 0, dtype=torch.long)
-    for edge_index in (EDGES, no_edges):
-        assignment = torch.eye(3, dtype=torch.float64).requires_grad_()  # K = N.
-        loss = cost_balance_loss(edge_index, assignment) + sharpness_loss(assignment)
-        loss.backward()
-        assert loss.isfinite()
-        assert assignment.grad.isfinite().all()
-    assert cost_balance_loss(no_edges, torch.eye(3)).item() == 0
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("edges", [EDGES, EDGES[:, :3], EDGES[:, :0]], ids=["loop", "cut", "none"])
+def test_losses_and_gradients_are_finite_at_hard_assignments_of_a_unit_per_module(edges, dtype):
+    logits = (1e4 * torch.eye(3, dtype=dtype)).requires_grad_()
+    assignment = logits.softmax(dim=-1)
+    assignment.retain_grad()
+    assert torch.equal(assignment, torch.eye(3, dtype=dtype))  # Rounded to one-hot rows, K = N.
+    weight = torch.ones(edges.size(1), dtype=dtype)
+    losses = {
+        "ncut": ncut_loss(edges, weight, assignment),
+        "balance": balance_loss(assignment, capacities=[1, 1, 1]),
+        "cost_balance": cost_balance_loss(edges, assignment),
+        "sharpness": sharpness_loss(assignment),
+    }
+    sum(losses.values()).backward()
+    assert assignment.grad.isfinite().all()
+    assert logits.grad.isfinite().all()
+    values = {name: loss.item() for name, loss in losses.items()}
+    has_loop = edges.size(1) == 4
+    # Unit 2 has the volume 1 of its loop and half of the edge into it.
+    expected = {
+        "ncut": (1 + 1 + 0.5 / 1.5) / 3 if has_loop else 1.0,
+        "balance": 0.0,
+        "cost_balance": 2.0 if has_loop else 0.0,
+        "sharpness": 0.0,
+    }
+    assert values == pytest.approx(expected, abs=1e-6)

@@ -6,7 +6,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from pyg_modules import PartitionRegularizer, SynchronousGraph, UnitGraph, cut
-from pyg_modules.partition import balance_loss, ncut_loss, normalized_cut
+from pyg_modules.partition import (
+    balance_loss,
+    cost_balance_loss,
+    ncut_loss,
+    normalized_cut,
+    sharpness_loss,
+)
 from tests.strategies import layers
 
 
@@ -52,6 +58,25 @@ def test_weights_between_modules_shrink_and_weights_within_are_left_alone():
     crossing[hidden] = module[source[hidden]] != module[target[hidden]]
     assert (layer.weight.grad[~crossing].abs() < 1e-15).all()
     assert torch.equal(layer.weight.grad[crossing].sign(), layer.weight[crossing].sign())
+
+
+@given(layers(min_hidden=3), st.sampled_from(["abs", "square"]))
+def test_the_gradient_of_the_weights_takes_volumes_as_constants(layer, affinity):
+    source, target = layer.graph.edge_index
+    assume(bool((source != target).any()))
+    regularizer = PartitionRegularizer(layer, 2, balance=0.0, scope="all", affinity=affinity)
+    regularizer().backward()
+    weight = layer.weight.detach().requires_grad_()
+    strength = weight.abs() if affinity == "abs" else weight**2
+    assignment = regularizer.assignment().detach()
+    terms = []
+    for column in assignment.T:
+        crossing = (strength * (column[source] + column[target]) / 2).sum()
+        crossing = crossing - (strength * column[source] * column[target]).sum()
+        volume = (strength.detach() * (column[source] + column[target]) / 2).sum()
+        terms.append(crossing / volume)
+    torch.stack(terms).mean().backward()
+    torch.testing.assert_close(layer.weight.grad, weight.grad)
 
 
 def test_its_parameters_are_the_logits_alone():
@@ -162,6 +187,43 @@ def test_a_coefficient_of_0_leaves_its_term_out():
     assert not regularizer().requires_grad
 
 
+def test_the_penalty_is_the_sum_of_all_terms_times_their_coefficients():
+    coefficients = {"ncut": 0.5, "balance": 2.0, "cost_balance": 3.0, "sharpness": 5.0}
+    layer, capacities = complete_layer(), [2, 6]
+    regularizer = PartitionRegularizer(
+        layer, 2, affinity="square", capacities=capacities, **coefficients
+    )
+    source, target = layer.graph.edge_index - 3
+    inside = (source >= 0) & (source < 8) & (target >= 0) & (target < 8)
+    edges, assignment = torch.stack([source, target])[:, inside], regularizer.assignment()
+    expected = {
+        "ncut": ncut_loss(edges, layer.weight[inside], assignment, affinity="square"),
+        "balance": balance_loss(assignment, capacities=capacities),
+        "cost_balance": cost_balance_loss(edges, assignment),
+        "sharpness": sharpness_loss(assignment),
+    }
+    torch.testing.assert_close(regularizer.losses(), expected)
+    total = sum(coefficients[name] * loss for name, loss in expected.items())
+    torch.testing.assert_close(regularizer(), total)
+
+
+@pytest.mark.parametrize("train", ["both", "weights", "assignment"])
+def test_what_is_trained_does_not_change_the_penalty(train):
+    layer = complete_layer()
+    both, other = (
+        PartitionRegularizer(layer, 2, train=which, generator=torch.Generator().manual_seed(0))
+        for which in ("both", train)
+    )
+    assert both().item() == other().item()
+    both().backward()
+    gradients = {"weights": layer.weight.grad.clone(), "assignment": both.logits.grad.clone()}
+    layer.zero_grad()
+    other().backward()
+    for name, gradient in zip(gradients, (layer.weight.grad, other.logits.grad), strict=True):
+        if train in ("both", name):
+            assert torch.equal(gradient, gradients[name])
+
+
 @pytest.mark.parametrize("train", ["both", "weights", "assignment"])
 def test_only_what_is_to_be_trained_has_a_gradient(train):
     layer = complete_layer()
@@ -189,6 +251,31 @@ def test_labels_that_are_set_come_back_with_their_confidence():
     torch.testing.assert_close(own, torch.full_like(own, 0.8))
 
 
+@pytest.mark.parametrize("confidence", [0.3, 0.99])
+def test_a_unit_belongs_to_the_other_modules_alike(confidence):
+    regularizer = PartitionRegularizer(complete_layer(), 4)
+    labels = torch.full((13,), -1)
+    labels[3:11] = torch.tensor([3, 1, 0, 2, 1, 0, 3, 2])
+    regularizer.set_labels(labels, confidence)
+    expected = torch.full((8, 4), (1 - confidence) / 3, dtype=torch.float64)
+    expected[torch.arange(8), labels[3:11]] = confidence
+    torch.testing.assert_close(regularizer.assignment(), expected)
+
+
+def test_labels_move_units_that_the_weights_place_elsewhere():
+    layer, expected = complete_layer(), planted_labels()
+    source, target = expected[layer.graph.edge_index]
+    with torch.no_grad():
+        layer.weight.mul_(torch.where(source == target, 1.0, 0.01))
+    regularizer = PartitionRegularizer(layer, 2)
+    swapped = expected.clone()
+    swapped[[3, 4]] = expected[[4, 3]]
+    regularizer.set_labels(swapped)
+    logits = regularizer.logits.clone()
+    assert torch.equal(regularizer.labels(), expected)
+    assert torch.equal(regularizer.logits, logits)
+
+
 def test_labels_that_do_not_fit_are_not_set():
     regularizer = PartitionRegularizer(complete_layer(), 2)
     before = regularizer.logits.clone()
@@ -200,7 +287,30 @@ def test_labels_that_do_not_fit_are_not_set():
         regularizer.set_labels(shared)
     with pytest.raises(ValueError, match=r"with 2 modules.*\(got 3 modules"):
         regularizer.set_labels(torch.where(torch.arange(13) == 4, 2, planted_labels()))
+    with pytest.raises(ValueError, match=r"between 1 / 2 and 1 \(got 1.0\)"):
+        regularizer.set_labels(planted_labels(), confidence=1.0)
+    with pytest.raises(ValueError, match=r"shape \[13\].*\(got \[8\]\)"):
+        regularizer.set_labels(planted_labels()[3:11])
+    with pytest.raises(TypeError, match=r"LongTensor \(got torch.float32\)"):
+        regularizer.set_labels(planted_labels().float())
     assert torch.equal(regularizer.logits, before)
+
+
+def test_there_are_no_labels_without_finite_weights_and_logits():
+    layer = complete_layer()
+    regularizer = PartitionRegularizer(layer, 2)
+    with torch.no_grad():
+        layer.weight.fill_(float("nan"))
+    with pytest.raises(ValueError, match=r"finite weights \(got NaN or infinity\)"):
+        regularizer.labels()
+    with torch.no_grad():
+        layer.weight.zero_()
+    with pytest.raises(ValueError, match=r"partitions \(got only zeros\)"):
+        regularizer.labels()
+    with torch.no_grad():
+        regularizer.logits[0, 0] = float("nan")
+    with pytest.raises(ValueError, match=r"finite assignment \(got NaN or infinity\)"):
+        regularizer.labels()
 
 
 def test_labels_keep_capacities():

@@ -9,7 +9,7 @@ from pyg_modules import (
     Unrolled,
     cut,
 )
-from pyg_modules.partition import agreement, module_sizes, normalized_cut
+from pyg_modules.partition import agreement, module_sizes, normalized_cut, partition_units
 from pyg_modules.train import fit, seeded
 from pyg_modules.train.planted import planted_problem
 from tests.strategies import generator
@@ -47,6 +47,32 @@ def test_the_terms_are_off_then_raised_then_at_their_coefficients():
     assert regularizer.sharpness == 0.0
 
 
+@pytest.mark.parametrize(
+    ("epochs", "starts"),
+    [(1, [0, None, None]), (2, [0, None, 1]), (3, [0, 1, 2]), (5, [0, 2, 3]), (100, [0, 25, 50])],
+)
+def test_phases_begin_at_a_quarter_and_at_half_of_the_epochs(epochs, starts):
+    schedule = PartitionSchedule(regularizer_of(planted()[0]), epochs=epochs)
+    phases = [schedule.phase(epoch) for epoch in range(epochs)]
+    begun = [phases.index(name) if name in phases else None for name in ("free", "ramp", "full")]
+    assert begun == starts
+    assert phases == sorted(phases, key=["free", "ramp", "full"].index)
+
+
+def test_coefficients_depend_on_the_epoch_alone_and_rise_linearly():
+    regularizer = regularizer_of(
+        planted()[0], ncut=4.0, balance=8.0, cost_balance=2.0, sharpness=1.0
+    )
+    schedule = PartitionSchedule(regularizer, epochs=16)
+    ramp = {0: 0.0, 3: 0.0, 4: 0.0, 5: 0.25, 6: 0.5, 7: 0.75, 8: 1.0, 15: 1.0, 16: 1.0, 40: 1.0}
+    for epoch in [*ramp, 6, 15, 0]:
+        schedule.step(epoch)
+        seen = [
+            getattr(regularizer, name) for name in ("ncut", "balance", "cost_balance", "sharpness")
+        ]
+        assert seen == [ramp[epoch] * full for full in (4.0, 8.0, 2.0, 1.0)]
+
+
 def test_nothing_is_computed_in_the_free_phase():
     regularizer = regularizer_of(planted()[0])
     logits = regularizer.logits.clone()
@@ -79,6 +105,22 @@ def test_units_in_wrong_modules_are_moved():
     assert agreement(found, expected[NUM_INPUTS:-2])["ari"] == 1.0
 
 
+def test_two_units_in_the_modules_of_each_other_are_swapped_back():
+    layer, expected = planted()
+    regularizer = regularizer_of(layer)
+    schedule = PartitionSchedule(regularizer, epochs=8, tolerance=0.0)
+    for epoch in range(7):
+        schedule.step(epoch)
+    wrong = schedule.labels()
+    first, second = (int((wrong == module).nonzero()[0]) for module in (0, 1))
+    wrong[[first, second]] = wrong[[second, first]]
+    regularizer.set_labels(wrong)
+    schedule.step(7)
+    found = regularizer.assignment().argmax(dim=1)
+    assert agreement(found, expected[NUM_INPUTS:-2])["ari"] == 1.0
+    assert found.bincount().tolist() == [10, 10]
+
+
 def test_modules_are_repaired_now_and_then_and_not_at_every_epoch():
     layer, _ = planted()
     regularizer = regularizer_of(layer)
@@ -99,8 +141,48 @@ def test_sizes_are_within_the_tolerance(tolerance):
     layer.reset_parameters(generator(3))
     schedule = PartitionSchedule(regularizer_of(layer), epochs=4, tolerance=tolerance)
     for epoch in range(4):
-        assert max(module_sizes(schedule.labels())) <= NUM_HIDDEN / 2 * (1 + tolerance)
+        sizes = module_sizes(schedule.labels())
+        assert max(sizes) <= NUM_HIDDEN / 2 * (1 + tolerance)
+        assert min(sizes) >= NUM_HIDDEN / 2 * (1 - tolerance)
         schedule.step(epoch)
+
+
+def test_sizes_may_differ_by_half_at_first_and_are_equal_in_the_end():
+    layer = SynchronousGraph(UnitGraph.complete(NUM_INPUTS, NUM_HIDDEN, 2))
+    layer.reset_parameters(generator(3))
+    source, target = layer.graph.edge_index - NUM_INPUTS
+    with torch.no_grad():
+        layer.weight.mul_(torch.where((source < 6) == (target < 6), 1.0, 0.05))
+    regularizer = regularizer_of(layer)
+    schedule = PartitionSchedule(regularizer, epochs=16, tolerance=0.0)
+    smallest = []
+    for epoch in range(16):
+        schedule.step(epoch)
+        smallest.append(int(regularizer.assignment().argmax(dim=1).bincount().min()))
+    # At least 10 - 5 units at epoch 4, then 10 - 3.75, 10 - 2.5, 10 - 1.25 and 10.
+    assert smallest[4:] == [6, 7, 8, 9] + [10] * 8
+
+
+def test_the_seed_is_that_of_the_search_for_modules():
+    layer = SynchronousGraph(UnitGraph.complete(2, 60, 2))
+    layer.reset_parameters(generator(3))
+    regularizer = PartitionRegularizer(layer, 5, generator=generator(1))
+    expected = [partition_units(layer, 5, tolerance=0.1, seed=seed) for seed in (0, 1)]
+    assert not torch.equal(*expected)
+    for seed in (0, 1):
+        schedule = PartitionSchedule(regularizer, epochs=4, seed=seed)
+        assert torch.equal(schedule.labels(), expected[seed])
+
+
+def test_sizes_follow_the_capacities():
+    layer = SynchronousGraph(UnitGraph.complete(NUM_INPUTS, NUM_HIDDEN, 2))
+    layer.reset_parameters(generator(3))
+    regularizer = regularizer_of(layer, capacities=[5, 15])
+    schedule = PartitionSchedule(regularizer, epochs=4, tolerance=0.0)
+    for epoch in range(4):
+        assert module_sizes(schedule.labels()) == [5, 15]
+        schedule.step(epoch)
+    assert regularizer.assignment().argmax(dim=1).bincount().tolist() == [5, 15]
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3])
@@ -109,7 +191,9 @@ def test_a_short_training_works_too(epochs):
     schedule = PartitionSchedule(regularizer_of(layer), epochs=epochs)
     for epoch in range(epochs):
         schedule.step(epoch)
-    assert sum(module_sizes(schedule.labels())) == NUM_HIDDEN
+    labels = schedule.labels()
+    assert labels[NUM_INPUTS:-2].unique().tolist() == [0, 1]
+    assert (labels == -1).sum() == NUM_INPUTS + 2
 
 
 @pytest.mark.parametrize(
@@ -154,8 +238,13 @@ def train_on_sub_tasks(seed):
     return problem, layer, schedule.labels()
 
 
-def test_independent_sub_tasks_become_the_modules():
-    problem, layer, labels = train_on_sub_tasks(seed=0)
+@pytest.fixture(scope="module")
+def trained():
+    return train_on_sub_tasks(seed=0)
+
+
+def test_independent_sub_tasks_become_the_modules(trained):
+    problem, layer, labels = trained
     assert agreement(labels, problem.owners(16))["ari"] == 1.0
     assert normalized_cut(layer.graph.edge_index, layer.weight, labels) < 0.01
     with torch.no_grad():
@@ -165,7 +254,9 @@ def test_independent_sub_tasks_become_the_modules():
     assert abs(after - before) <= 0.01
 
 
-def test_the_same_seed_organises_in_the_same_way():
-    (_, first, labels), (_, second, others) = (train_on_sub_tasks(seed=1) for _ in range(2))
-    assert torch.equal(first.weight, second.weight)
-    assert torch.equal(labels, others)
+def test_the_same_seed_organises_in_the_same_way(trained):
+    _, layer, labels = trained
+    torch.manual_seed(1234)
+    _, again, same_labels = train_on_sub_tasks(seed=0)
+    assert torch.equal(layer.weight, again.weight)
+    assert torch.equal(labels, same_labels)

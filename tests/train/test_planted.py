@@ -1,7 +1,9 @@
 import itertools
 
+import numpy
 import pytest
 import torch
+from scipy.optimize import linprog
 
 from pyg_modules.train.planted import planted_problem
 
@@ -11,6 +13,20 @@ def owned(problem, task):
     x = torch.cat([problem.train_x, problem.test_x])
     y = torch.cat([problem.train_y, problem.test_y])
     return x[:, problem.input_owner == task], y[:, task]
+
+
+def truth_table(x, y):
+    """The target of every row that occurs; equal rows have equal targets."""
+    table = {}
+    for row, target in zip(x.tolist(), y.tolist(), strict=True):
+        assert table.setdefault(tuple(row), target) == target
+    return table
+
+
+def informs(table, column):
+    """Whether two rows that differ in this input alone have different targets."""
+    flipped = [(row, (*row[:column], -row[column], *row[column + 1 :])) for row in table]
+    return any(table[a] != table[b] for a, b in flipped if b in table)
 
 
 def test_shapes_and_owners():
@@ -49,18 +65,48 @@ def test_a_target_is_the_parity_of_three_inputs_xor_the_majority_of_the_others()
         assert matches == 1
 
 
+@pytest.mark.parametrize("kind", ["parity-majority", "linear-threshold", "product"])
+def test_widths_grow_with_the_sizes(kind):
+    problem = planted_problem(2, kind, sizes=[1, 3], num_noise=4, num_train=5, num_test=3)
+    width = {"parity-majority": (6, 10), "linear-threshold": (5, 17), "product": (4, 12)}[kind]
+    counts = [int((problem.input_owner == owner).sum()) for owner in (-1, 0, 1)]
+    assert counts == [2 * 2 + 4, *width]
+    assert problem.train_x.shape == (5, sum(counts))
+    assert problem.test_y.shape == (3, 2)
+    assert problem.output_owner.tolist() == [0, 1]
+    assert problem.is_regression == (kind == "product")
+    assert problem.train_x.dtype == problem.train_y.dtype == torch.float32
+
+
+def test_a_threshold_is_one_of_a_linear_function_of_its_inputs():
+    problem = planted_problem(2, "linear-threshold", sizes=[1, 2], num_train=2000, num_test=1)
+    for task in range(2):
+        x, y = owned(problem, task)
+        signed = (x * (2 * y - 1)[:, None]).double().numpy()
+        # Weights w with y (x w) >= 1 for every sample; random targets have none.
+        separating = linprog(
+            numpy.zeros(x.size(1)), A_ub=-signed, b_ub=-numpy.ones(len(x)), bounds=(None, None)
+        )
+        assert separating.status == 0
+        assert 0.4 < y.mean() < 0.6
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_input_of_a_threshold_informs_for_any_seed(seed):
+    problem = planted_problem(4, "linear-threshold", num_train=3000, num_test=1, seed=seed)
+    for task in range(4):
+        table = truth_table(*owned(problem, task))
+        assert len(table) == 2**5
+        assert all(informs(table, column) for column in range(5))
+
+
 @pytest.mark.parametrize("kind", ["parity-majority", "linear-threshold"])
 def test_a_target_depends_on_each_of_its_inputs_and_on_nothing_else(kind):
     problem = planted_problem(3, kind, num_train=6000, num_test=1, seed=1)
     for task in range(3):
         x, y = owned(problem, task)
-        table = {}
-        for row, target in zip(x.tolist(), y.tolist(), strict=True):
-            assert table.setdefault(tuple(row), target) == target
-        for column in range(x.size(1)):
-            flipped = [(row, (*row[:column], -row[column], *row[column + 1 :])) for row in table]
-            pairs = [(a, b) for a, b in flipped if b in table]
-            assert any(table[a] != table[b] for a, b in pairs)
+        table = truth_table(x, y)
+        assert all(informs(table, column) for column in range(x.size(1)))
 
 
 def test_a_product_is_a_sum_of_products_of_variance_one():
@@ -75,6 +121,28 @@ def test_a_product_is_a_sum_of_products_of_variance_one():
             for first, second in pairings
         ]
         assert sum(torch.allclose(total, y, atol=1e-5) for total in sums) == 1
+
+
+def test_a_product_pairs_each_of_its_inputs_once():
+    problem = planted_problem(1, "product", sizes=[2], num_train=4000, num_test=1)
+    x, y = owned(problem, 0)
+    # Independent normal inputs: y x_i x_j has the mean 1 / sqrt(4) for a pair, else 0.
+    moments = torch.einsum("s,si,sj->ij", y, x, x) / len(x)
+    is_pair = (moments > 0.25).fill_diagonal_(False)
+    assert (is_pair.sum(dim=1) == 1).all()
+    pairs = is_pair.triu().nonzero()
+    torch.testing.assert_close(x[:, pairs].prod(dim=2).sum(dim=1) / 2, y, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["parity-majority", "linear-threshold", "product"])
+def test_other_inputs_are_independent_of_all_targets(kind):
+    problem = planted_problem(2, kind, num_noise=3, num_train=20_000, num_test=1)
+    others = problem.train_x[:, problem.input_owner == -1].double()
+    assert others.size(1) == 7
+    samples = torch.cat([others, problem.train_y.double()], dim=1).T
+    covariance = samples.corrcoef()
+    # Five standard errors of a correlation of independent samples.
+    assert covariance.fill_diagonal_(0).abs().max() < 5 / 20_000**0.5
 
 
 def test_a_seed_fixes_everything():
