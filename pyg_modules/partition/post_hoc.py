@@ -10,7 +10,7 @@ from pyg_modules.nn import SynchronousGraph, check_layer
 from pyg_modules.partition.affinity import check_affinity
 from pyg_modules.partition.labels import SHARED, labels_of_members
 from pyg_modules.partition.metis import metis_labels
-from pyg_modules.partition.refine import refine, refine_from_many, repair
+from pyg_modules.partition.refine import numbered_by_size, refine, refine_from_many, repair
 from pyg_modules.partition.scope import affinity_of, check_scope, partitioned_units
 from pyg_modules.partition.sizing import SizeBounds
 from pyg_modules.partition.spectral import spectral_labels
@@ -95,7 +95,8 @@ def partition_units(
     elif method == "refine":
         search = refine_from_many(matrix, bounds, seed=seed)
     elif method == "spectral":
-        search = repair(matrix, spectral_labels(matrix, num_modules, seed=seed), bounds)
+        clusters = spectral_labels(matrix, num_modules, seed=seed)
+        search = repair(matrix, numbered_by_size(clusters, bounds), bounds)
     else:
         search = repair(matrix, metis_labels(matrix, bounds, seed=seed), bounds)
     labels = torch.full_like(members, SHARED, dtype=torch.long)

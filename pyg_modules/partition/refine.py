@@ -15,6 +15,22 @@ from pyg_modules.partition.spectral import spectral_labels
 _NUM_RANDOM_STARTS = 2
 
 
+def numbered_by_size(labels: NDArray[numpy.int64], bounds: SizeBounds) -> NDArray[numpy.int64]:
+    """The same clusters, numbered so that a larger one gets a larger module.
+
+    Args:
+        labels (numpy.ndarray): Cluster of every unit, ``[n]``, of K clusters; some may be empty.
+        bounds (SizeBounds): Sizes of the modules.
+    """
+    if (bounds.largest == bounds.largest[0]).all():
+        return labels
+    sizes = numpy.bincount(labels, minlength=len(bounds.largest))
+    number = numpy.empty_like(sizes)
+    number[numpy.argsort(sizes, kind="stable")] = numpy.argsort(bounds.largest, kind="stable")
+    renumbered: NDArray[numpy.int64] = number[labels]
+    return renumbered
+
+
 def repair(
     affinity: csr_array[Any], labels: NDArray[numpy.int64], bounds: SizeBounds
 ) -> PartitionSearch:
@@ -64,9 +80,12 @@ def refine_from_many(affinity: csr_array[Any], bounds: SizeBounds, *, seed: int)
     num_units, num_modules = affinity.shape[0], len(bounds.smallest)
     generator = numpy.random.default_rng(seed)
     starts = [
-        spectral_labels(affinity, num_modules, seed=seed, assign=assign)
+        numbered_by_size(spectral_labels(affinity, num_modules, seed=seed, assign=assign), bounds)
         for assign in ("cluster_qr", "kmeans")
     ]
-    starts += [generator.permutation(num_units) % num_modules for _ in range(_NUM_RANDOM_STARTS)]
+    # Sizes in proportion to those that are wanted.
+    share = numpy.cumsum(bounds.largest) / bounds.largest.sum()
+    filled = numpy.searchsorted(share, (numpy.arange(num_units) + 0.5) / num_units)
+    starts += [generator.permutation(filled) for _ in range(_NUM_RANDOM_STARTS)]
     searches = [refine(affinity, start, bounds, seed=seed + 1) for start in starts]
     return min(searches, key=lambda search: search.normalized_cut)

@@ -91,8 +91,9 @@ class PartitionSearch:
         that units can change places. Ends at the best partition within the bounds that was met.
         """
         num_units, num_modules = self._pull.shape
-        rest = num_units // 20 + 1, num_units // 5 + 2
-        patience = 4 * num_units
+        rest = num_units // 20 + 2, num_units // 5 + 4
+        # Some moves more, as a few units take few moves for a round trip.
+        patience = 4 * num_units + 100
         best, best_sum, best_step = self.labels.copy(), self._sum_of_ratios(), 0
         rests_until = numpy.zeros(num_units, dtype=numpy.int64)
         for step in range(_MAX_WORK // self._pull.size):

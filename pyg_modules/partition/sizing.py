@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from pyg_modules._checks import as_coefficient, as_int
 
+_ROUNDING = 1e-9
+
 
 class SizeBounds(NamedTuple):
     """The least and the greatest number of units of every module, ``[K]`` each."""
@@ -50,14 +52,14 @@ class SizeBounds(NamedTuple):
             wanted = numpy.full(num_modules, num_units / num_modules)
         else:
             wanted = _checked(capacities, num_units, num_modules)
-        return cls(
-            numpy.maximum(
-                1, numpy.minimum(numpy.floor(wanted), numpy.ceil((1 - tolerance) * wanted))
-            ).astype(numpy.int64),
-            numpy.maximum(numpy.ceil(wanted), numpy.floor((1 + tolerance) * wanted)).astype(
-                numpy.int64
-            ),
-        )
+        # Else a size on the bound would be lost to rounding: 1.15 * 100 is 114.999...
+        least = numpy.ceil((1 - tolerance) * wanted - _ROUNDING)
+        most = numpy.floor((1 + tolerance) * wanted + _ROUNDING)
+        smallest = numpy.maximum(1, numpy.minimum(numpy.floor(wanted), least))
+        # The others have a unit each at least.
+        possible = num_units - num_modules + 1
+        largest = numpy.minimum(possible, numpy.maximum(numpy.ceil(wanted), most))
+        return cls(smallest.astype(numpy.int64), largest.astype(numpy.int64))
 
 
 def _checked(capacities: Sequence[int], num_units: int, num_modules: int) -> NDArray[numpy.float64]:

@@ -23,6 +23,7 @@ def spectral_labels(
             ``"cluster_qr"``. (default: ``"kmeans"``)
     """
     from sklearn.cluster import SpectralClustering
+    from sklearn.exceptions import ConvergenceWarning
 
     labels = numpy.zeros(affinity.shape[0], dtype=numpy.int64)
     # A unit without affinity to another is a cluster of its own to the eigenvectors.
@@ -37,5 +38,7 @@ def spectral_labels(
     with warnings.catch_warnings():
         # Disconnected graphs are the aim here.
         warnings.filterwarnings("ignore", "Graph is not fully connected")
+        # Units that are alike to the eigenvectors may be fewer clusters than asked for.
+        warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
         labels[linked] = clustering.fit_predict(matrix)
     return labels

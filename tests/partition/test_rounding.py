@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pyg_modules.partition import balanced_labels
 from pyg_modules.partition.rounding import _in_turn
 from pyg_modules.partition.sizing import SizeBounds
-from tests.strategies import generator, seeds
+from tests.strategies import generator, normal, seeds
 
 
 @given(st.integers(2, 20), st.integers(2, 6), seeds)
@@ -33,9 +33,49 @@ def test_no_other_balanced_labels_agree_better(seed):
     assert gain.item() == pytest.approx(best.item(), abs=1e-12)
 
 
+@given(seeds, st.sampled_from([1e-6, 1.0, 1e6]))
+def test_no_other_labels_agree_better_whatever_the_scale_and_the_sign_of_the_scores(seed, scale):
+    scores = scale * normal(6, 3, seed=seed)
+    labels = balanced_labels(scores)
+    best = max(
+        scores[torch.arange(6), torch.tensor(other)].sum()
+        for other in set(permutations([0, 0, 1, 1, 2, 2]))
+    )
+    gain = scores[torch.arange(6), labels].sum()
+    assert gain.item() == pytest.approx(best.item(), abs=1e-9 * scale)
+
+
+def test_units_without_a_preference_are_spread():
+    assert balanced_labels(torch.full((7, 3), 1 / 3)).bincount().sort().values.tolist() == [2, 2, 3]
+
+
+def test_a_unit_per_module_is_the_best_permutation():
+    scores = normal(5, 5, seed=3)
+    labels = balanced_labels(scores)
+    assert labels.sort().values.tolist() == list(range(5))
+    best = max(
+        scores[torch.arange(5), torch.tensor(other)].sum() for other in permutations(range(5))
+    )
+    assert scores[torch.arange(5), labels].sum().item() == pytest.approx(best.item())
+
+
 def test_a_balanced_assignment_is_kept():
     labels = torch.tensor([2, 0, 1, 1, 2, 0])
     assert torch.equal(balanced_labels(torch.nn.functional.one_hot(labels).float()), labels)
+
+
+def test_a_single_module_is_refused():
+    with pytest.raises(ValueError, match=r"num_modules >= 2 \(got 1\)"):
+        balanced_labels(torch.ones(4, 1))
+
+
+def test_capacities_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"add up to 4, .*\(got 5: \[2, 3\]\)"):
+        balanced_labels(torch.rand(4, 2), capacities=[2, 3])
+    with pytest.raises(ValueError, match=r"one capacity per module, 2 \(got 1"):
+        balanced_labels(torch.rand(4, 2), capacities=[4])
+    with pytest.raises(ValueError, match=r"tolerance >= 0 \(got -0.5\)"):
+        balanced_labels(torch.rand(4, 2), tolerance=-0.5)
 
 
 def test_more_modules_than_units_are_refused():
@@ -83,6 +123,35 @@ def test_choosing_in_turn_keeps_the_bounds(num_units, num_modules, tolerance, se
     sizes = numpy.bincount(_in_turn(gain, bounds), minlength=num_modules)
     assert (sizes >= bounds.smallest).all()
     assert (sizes <= bounds.largest).all()
+
+
+@given(st.lists(st.integers(1, 12), min_size=2, max_size=5), st.floats(0, 1), seeds)
+def test_choosing_in_turn_keeps_bounds_that_differ(capacities, tolerance, seed):
+    bounds = SizeBounds.of(sum(capacities), len(capacities), capacities, tolerance)
+    gain = normal(sum(capacities), len(capacities), seed=seed).numpy()
+    sizes = numpy.bincount(_in_turn(gain, bounds), minlength=len(capacities))
+    assert (sizes >= bounds.smallest).all()
+    assert (sizes <= bounds.largest).all()
+
+
+def test_who_loses_most_by_a_second_choice_chooses_first():
+    # All want module 0, which has room for two: units 1 and 2 would lose 0.8 and 0.7.
+    gain = numpy.array([[0.6, 0.4], [0.9, 0.1], [0.85, 0.15], [0.55, 0.45]])
+    assert _in_turn(gain, SizeBounds.of(4, 2)).tolist() == [1, 0, 0, 1]
+
+
+def test_a_tolerance_leaves_more_units_their_first_choice():
+    labels = torch.tensor([0, 0, 0, 0, 0, 0, 1, 1, 1, 1])
+    assignment = torch.nn.functional.one_hot(labels).float()
+    assert balanced_labels(assignment).bincount().tolist() == [5, 5]
+    assert torch.equal(balanced_labels(assignment, tolerance=0.2), labels)
+
+
+def test_many_units_keep_their_wishes_where_they_fit():
+    # Too many for the exact method, of sizes that fit the capacities.
+    labels = (torch.randperm(3000, generator=generator(0)) >= 1000).long()
+    assignment = torch.nn.functional.one_hot(labels).float()
+    assert torch.equal(balanced_labels(assignment, capacities=[1000, 2000]), labels)
 
 
 def test_many_units_are_balanced_too():

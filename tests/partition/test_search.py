@@ -28,6 +28,11 @@ def random_labels(num_units, num_modules, seed):
     return order % num_modules
 
 
+def is_within(labels, bounds):
+    sizes = numpy.bincount(labels, minlength=len(bounds.smallest))
+    return bool((bounds.smallest <= sizes).all() and (sizes <= bounds.largest).all())
+
+
 def dense_cut(edge_index, weight, labels, num_modules):
     matrix = numpy.zeros((len(labels), len(labels)))
     matrix[edge_index[1], edge_index[0]] = weight.abs()
@@ -40,32 +45,44 @@ def dense_cut(edge_index, weight, labels, num_modules):
     return numpy.mean(terms)
 
 
-@given(st.integers(6, 20), st.integers(2, 4), seeds)
-@settings(deadline=None, max_examples=25)
-def test_the_cut_that_is_kept_is_that_of_the_labels_after_every_phase(num_units, modules, seed):
+@given(st.integers(8, 20), st.integers(2, 4), st.sampled_from([0.0, 0.2]), seeds)
+@settings(max_examples=25)
+def test_the_cut_that_is_kept_is_that_of_the_labels_after_every_phase(
+    num_units, num_modules, tolerance, seed
+):
     edge_index, weight = random_graph(num_units, seed)
-    affinity = affinity_matrix(edge_index, weight, num_units)
-    bounds = SizeBounds.of(num_units, modules, tolerance=0.2)
-    search = PartitionSearch(affinity, numpy.arange(num_units) * modules // num_units, bounds)
-    roam = lambda: search.roam(numpy.random.default_rng(seed))  # noqa: E731
-    for phase in (lambda: None, search.repair, search.climb, roam):
-        phase()
-        labels = search.labels
-        expected = dense_cut(edge_index, weight, labels, modules)
+    bounds = SizeBounds.of(num_units, num_modules, tolerance=tolerance)
+    # A unit for every module but the first, which has the others: out of every bounds.
+    start = numpy.maximum(0, numpy.arange(num_units) + num_modules - num_units)
+    search = PartitionSearch(affinity_matrix(edge_index, weight, num_units), start, bounds)
+
+    def check():
+        expected = dense_cut(edge_index, weight, search.labels, num_modules)
         assert search.normalized_cut == pytest.approx(expected, abs=1e-10)
-        official = normalized_cut(edge_index, weight, torch.from_numpy(labels))
+        official = normalized_cut(edge_index, weight, torch.from_numpy(search.labels))
         assert search.normalized_cut == pytest.approx(official, abs=1e-10)
-    sizes = numpy.bincount(labels, minlength=modules)
-    assert (sizes >= bounds.smallest).all()
-    assert (sizes <= bounds.largest).all()
+
+    check()
+    assert not is_within(search.labels, bounds)
+    search.repair()
+    check()
+    assert is_within(search.labels, bounds)
+    search.climb()
+    check()
+    assert is_within(search.labels, bounds)
+    search.roam(numpy.random.default_rng(seed))
+    check()
+    assert is_within(search.labels, bounds)
 
 
-@given(st.integers(6, 20), st.integers(2, 4), seeds)
-@settings(deadline=None, max_examples=25)
-def test_neither_climbing_nor_roaming_ends_with_a_larger_cut(num_units, num_modules, seed):
+@given(st.integers(6, 20), st.integers(2, 4), st.sampled_from([0.0, 0.3]), seeds)
+@settings(max_examples=25)
+def test_neither_climbing_nor_roaming_ends_with_a_larger_cut(
+    num_units, num_modules, tolerance, seed
+):
     edge_index, weight = random_graph(num_units, seed)
     affinity = affinity_matrix(edge_index, weight, num_units)
-    bounds = SizeBounds.of(num_units, num_modules)
+    bounds = SizeBounds.of(num_units, num_modules, tolerance=tolerance)
     start = random_labels(num_units, num_modules, seed)
     search = PartitionSearch(affinity, start, bounds)
     cuts = [search.normalized_cut]
@@ -78,16 +95,14 @@ def test_neither_climbing_nor_roaming_ends_with_a_larger_cut(num_units, num_modu
 
 
 @given(st.integers(2, 4), seeds)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_repair_brings_any_sizes_within_their_bounds(num_modules, seed):
     num_units = 13
     edge_index, weight = random_graph(num_units, seed)
     bounds = SizeBounds.of(num_units, num_modules)
     affinity = affinity_matrix(edge_index, weight, num_units)
     everything_in_one = numpy.zeros(num_units, dtype=numpy.int64)
-    sizes = numpy.bincount(repair(affinity, everything_in_one, bounds).labels)
-    assert (sizes >= bounds.smallest).all()
-    assert (sizes <= bounds.largest).all()
+    assert is_within(repair(affinity, everything_in_one, bounds).labels, bounds)
 
 
 def test_repair_moves_the_unit_that_costs_least():
@@ -98,20 +113,33 @@ def test_repair_moves_the_unit_that_costs_least():
     assert repair(affinity, start, SizeBounds.of(6, 2)).labels.tolist() == [0, 0, 0, 1, 1, 1]
 
 
+def found_and_least_cut(num_units, num_modules, seed, capacities=None):
+    """The cut that the search ends at, and the least of all partitions within the bounds."""
+    edge_index, weight = random_graph(num_units, seed, density=0.6)
+    bounds = SizeBounds.of(num_units, num_modules, capacities)
+    least = min(
+        dense_cut(edge_index, weight, numpy.array(labels), num_modules)
+        for labels in itertools.product(range(num_modules), repeat=num_units)
+        if is_within(labels, bounds)
+    )
+    affinity = affinity_matrix(edge_index, weight, num_units)
+    return refine_from_many(affinity, bounds, seed=0).normalized_cut, least
+
+
 @pytest.mark.parametrize(("num_units", "num_modules"), [(8, 2), (7, 2), (6, 3)])
 @pytest.mark.parametrize("seed", range(5))
 def test_no_other_balanced_partition_of_a_small_graph_is_better(num_units, num_modules, seed):
-    edge_index, weight = random_graph(num_units, seed, density=0.6)
-    bounds = SizeBounds.of(num_units, num_modules)
-    affinity = affinity_matrix(edge_index, weight, num_units)
-    best = min(
-        dense_cut(edge_index, weight, numpy.array(labels), num_modules)
-        for labels in itertools.product(range(num_modules), repeat=num_units)
-        if (numpy.bincount(labels, minlength=num_modules) >= bounds.smallest).all()
-        and (numpy.bincount(labels, minlength=num_modules) <= bounds.largest).all()
-    )
-    found = refine_from_many(affinity, bounds, seed=0)
-    assert found.normalized_cut == pytest.approx(best, abs=1e-10)
+    found, least = found_and_least_cut(num_units, num_modules, seed)
+    assert found == pytest.approx(least, abs=1e-10)
+
+
+# A heuristic: of the graphs of seeds 0 to 199 it misses the least cut of one with sizes 3 and 5, and
+# of five with sizes 1, 2 and 4. With equal sizes it misses one at most.
+@pytest.mark.parametrize("capacities", [[3, 5], [1, 2, 4]])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_least_cut_with_unequal_sizes_is_found_on_these_graphs(capacities, seed):
+    found, least = found_and_least_cut(sum(capacities), len(capacities), seed, capacities)
+    assert found == pytest.approx(least, abs=1e-10)
 
 
 def test_the_same_seed_gives_the_same_labels():
@@ -119,9 +147,31 @@ def test_the_same_seed_gives_the_same_labels():
     bounds, start = SizeBounds.of(60, 4), random_labels(60, 4, seed=2)
     first, second = (refine(affinity, start, bounds, seed=3).labels for _ in range(2))
     assert numpy.array_equal(first, second)
+    first, second = (refine_from_many(affinity, bounds, seed=3).labels for _ in range(2))
+    assert numpy.array_equal(first, second)
 
 
-@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_roaming_gets_past_where_climbing_ends():
+    # Two cliques of three, one unit of each in the module of the other. No single move keeps the
+    # sizes, so climbing ends where it starts; roaming swaps the two.
+    pairs = [(0, 1), (1, 2), (2, 0), (3, 4), (4, 5), (5, 3)]
+    affinity = affinity_matrix(torch.tensor(pairs).T, torch.tensor([1.0, -1, 1, -1, 1, -1]), 6)
+    search = PartitionSearch(affinity, numpy.array([0, 0, 1, 0, 1, 1]), SizeBounds.of(6, 2))
+    search.climb()
+    assert search.labels.tolist() == [0, 0, 1, 0, 1, 1]
+    search.roam(numpy.random.default_rng(0))
+    assert search.labels.tolist() in ([0, 0, 0, 1, 1, 1], [1, 1, 1, 0, 0, 0])
+    assert search.normalized_cut == pytest.approx(0, abs=1e-15)
+
+
+def test_the_labels_at_the_start_are_not_changed():
+    affinity = affinity_matrix(*random_graph(12, seed=1), 12)
+    start = numpy.zeros(12, dtype=numpy.int64)
+    assert refine(affinity, start, SizeBounds.of(12, 3), seed=0).labels.any()
+    assert not start.any()
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e20])
 def test_the_scale_of_the_weights_does_not_matter(scale):
     edge_index, weight = random_graph(30, seed=1)
     bounds, start = SizeBounds.of(30, 3), random_labels(30, 3, seed=2)
