@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Integral, Real
 
 
 def as_int(name: str, value: object, smallest: int) -> int:
@@ -20,14 +20,15 @@ def as_int(name: str, value: object, smallest: int) -> int:
 
 
 def as_coefficient(name: str, value: object) -> float:
-    """``value`` as a finite float that is not negative.
+    """``value`` as a finite float that is not negative, from any real type, e.g. NumPy's.
 
     Raises:
         TypeError: If ``value`` is not a number.
         ValueError: If ``value`` is negative, infinite or NaN.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"Expected {name} to be a number (got {type(value).__name__}: {value!r}).")
-    if not 0 <= value < float("inf"):
-        raise ValueError(f"Expected a finite {name} >= 0 (got {value}).")
-    return float(value)
+    number = float(value)
+    if not 0 <= number < float("inf"):
+        raise ValueError(f"Expected a finite {name} >= 0 (got {number}).")
+    return number

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.accuracy.held_out import held_out
 from benchmarks.accuracy.parallel import run_all
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled
 from pyg_modules._files import write_json
@@ -93,15 +94,7 @@ def _train(
 
 
 def _validate(name: str, recipe: dict[str, Any], seed: int, epochs: int) -> dict[str, Any]:
-    whole = load_dataset("mnist1d")
-    size = len(whole.train_x) * 4 // 5
-    data = Dataset(
-        whole.name,
-        whole.train_x[:size],
-        whole.train_y[:size],
-        whole.train_x[size:],
-        whole.train_y[size:],
-    )
+    data = held_out(load_dataset("mnist1d"))
     layer = _train(data, name, recipe, seed, epochs)
     return {
         **recipe,

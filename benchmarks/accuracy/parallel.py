@@ -11,12 +11,15 @@ import torch
 
 
 def run_all(
-    work: Callable[..., dict[str, Any]], jobs: list[tuple[Any, ...]]
+    work: Callable[..., dict[str, Any]], jobs: list[tuple[Any, ...]], *, quick: bool = False
 ) -> list[dict[str, Any]]:
     """What ``work(*job)`` returns for every job, in order; each is printed when it is there.
 
-    One thread each: as fast for networks of this size, and the same numbers on every machine.
+    One thread each: as fast for networks of this size, and the same numbers on every machine. With
+    ``quick`` they run one after the other in this process, without the wait for new ones.
     """
+    if quick:
+        return [work(*job) for job in jobs]
     with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_one_thread) as pool:
         futures = [pool.submit(work, *job) for job in jobs]
         results = []

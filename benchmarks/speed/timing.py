@@ -10,19 +10,16 @@ import torch
 
 
 def interleaved(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every run, ``rounds`` times, all runs in turn after one round to warm up.
+    """Seconds of every run, ``rounds`` times, all runs in turn.
 
-    What slows the machine down for a while then slows all of them. Every round begins with another
-    one, so that none profits from what the one before it left in the caches.
+    What slows the machine down for a while then slows all of them. Each is timed right after
+    itself, as in a training, so that none pays for what another one left in the caches.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
-    names = list(runs)
-    for round_ in range(rounds + 1):
-        shift = round_ % len(names)
-        for name in names[shift:] + names[:shift]:
-            elapsed = _seconds(runs[name])
-            if round_:
-                seconds[name].append(elapsed)
+    for _ in range(rounds):
+        for name, run in runs.items():
+            run()
+            seconds[name].append(_seconds(run))
     return seconds
 
 

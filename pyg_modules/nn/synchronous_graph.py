@@ -281,11 +281,7 @@ class SynchronousGraph(MessagePassing):
             parts = wiring.split(scaled_weight)
         injection, recurrent, readout, direct = parts
         clamped = x.reshape(shape.numel(), graph.num_inputs).T.contiguous()
-        # With feedback from outputs these overlap.
-        bias, output_bias = (
-            self.bias[: wiring.num_iterated].unsqueeze(-1),
-            self.bias[graph.num_hidden :].unsqueeze(-1),
-        )
+        bias, output_bias = wiring.split_bias(self.bias.unsqueeze(-1))
 
         # Inputs never change: what they inject is computed once.
         injected = bind(operators.injection, injection)(clamped)

@@ -53,6 +53,7 @@ class Wiring:
         }
         self.num_iterated = len(iterated)
         self.blocks = {name: EdgeBlock.between(edge_index, *ends) for name, ends in between.items()}
+        self._num_outputs = graph.num_outputs
         self._device = device
         self._sizes = [block.num_edges for block in self.blocks.values()]
         order = torch.cat([block.edge_ids for block in self.blocks.values()])
@@ -77,6 +78,13 @@ class Wiring:
                 weight, self._order, self._inverse
             )
         return torch.split(ordered, self._sizes)
+
+    def split_bias(self, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows of ``bias`` [N - I, ...] of iterated units, and those of outputs."""
+        if self.has_feedback:
+            return bias, bias[-self._num_outputs :]  # Outputs are among the iterated units.
+        iterated, outputs = torch.split(bias, [self.num_iterated, self._num_outputs])
+        return iterated, outputs
 
     def operators(
         self, backend: str, dtype: torch.dtype, batch: int, composed: bool = False

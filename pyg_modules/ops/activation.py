@@ -49,7 +49,7 @@ class Activation:
         """The states; in place, unless the derivative needs the sums."""
         if self.function_ is None:
             return self(sums, num_activated)
-        self.function_(sums[:num_activated])
+        self.function_(sums if num_activated == sums.size(0) else sums[:num_activated])
         return sums
 
     def backward_(self, grad: Tensor, saved: Tensor, num_activated: int) -> None:

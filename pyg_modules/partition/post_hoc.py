@@ -49,14 +49,13 @@ def partition_units(
         scope (str, optional): ``"hidden"`` partitions the hidden units, ``"all"`` inputs and
             outputs too. (default: ``"hidden"``)
         affinity (str, optional): ``"abs"`` as above, or ``"square"`` with :math:`w^2` in the place
-            of
-            :math:`|w|`, which finds structure in weights with much noise. (default: ``"abs"``)
+            of :math:`|w|`, which finds structure in weights with much noise. (default: ``"abs"``)
         capacities (sequence of int, optional): Number of units of every module; they add up to the
             number of partitioned units. (default: equal)
         tolerance (float, optional): By which share of its capacity a module may be smaller or
             larger. (default: 0.0)
         initial (LongTensor, optional): Labels that ``"refine"`` improves, in the place of its own
-            starts, ``[N]``; their sizes need not be within the bounds.
+            starts, ``[N]``; their sizes need not be within the bounds. (default: none)
         seed (int, optional): Of everything random. (default: 0)
 
     Returns:

@@ -22,6 +22,7 @@ from pyg_modules.partition.sizing import SizeBounds
 #: The terms of the penalty, which are the names of their coefficients.
 TERMS = ("ncut", "balance", "cost_balance", "sharpness")
 _TRAINED = ("both", "assignment", "weights")
+_USUAL = {"affinity": "abs", "capacities": None, "train": "both"}
 
 
 class PartitionRegularizer(nn.Module):
@@ -111,8 +112,10 @@ class PartitionRegularizer(nn.Module):
         self.sharpness = as_coefficient("sharpness", sharpness)
         self.scope = scope
         self.affinity = affinity
-        self.capacities = None if capacities is None else tuple(capacities)
+        self.capacities = None if capacities is None else tuple(map(int, capacities))
         self.trains = train
+        #: What all coefficients are multiplied by, from 0 to 1; :class:`PartitionSchedule` sets it.
+        self.strength = 1.0
         self.register_buffer("members", members, persistent=False)
         self.members: Tensor
         self.logits = nn.Parameter(layer.weight.new_empty(int(members.sum()), self.num_modules))
@@ -129,16 +132,18 @@ class PartitionRegularizer(nn.Module):
             self.logits.normal_(0.0, 0.1, generator=generator)
 
     def forward(self) -> Tensor:
-        """The penalty: the weighted sum of :meth:`losses`, a scalar."""
+        """The penalty: the weighted sum of :meth:`losses`, a scalar; 0 without :meth:`losses`."""
         return self.weighted(self.losses())
 
     def losses(self) -> dict[str, Tensor]:
-        """The terms of the penalty without their coefficients; those of coefficient 0 are left out.
+        """The terms of the penalty without their coefficients.
+
+        Those of coefficient 0 are left out and cost nothing; so are all at strength 0.
 
         Returns:
             dict: Of ``"ncut"``, ``"balance"``, ``"cost_balance"`` and ``"sharpness"``, scalars.
         """
-        active = [name for name in TERMS if getattr(self, name) > 0]
+        active = [name for name in TERMS if self.strength * getattr(self, name) > 0]
         if not active:
             return {}
         edges, assignment = self._edges(), self.assignment()
@@ -158,17 +163,17 @@ class PartitionRegularizer(nn.Module):
         return {name: terms[name]() for name in active}
 
     def weighted(self, losses: dict[str, Tensor]) -> Tensor:
-        """The sum of what :meth:`losses` returned, each times its coefficient, a scalar."""
+        """What :meth:`losses` returned, each times its coefficient and the strength, summed."""
         total: Tensor = self.logits.new_zeros(())
         for name, loss in losses.items():
-            total = total + getattr(self, name) * loss
+            total = total + self.strength * getattr(self, name) * loss
         return total
 
     def assignment(self) -> Tensor:
         """The soft assignment of the partitioned units, ``[N_partitioned, K]``, rows sum to 1."""
         return self.logits.softmax(dim=-1)
 
-    def labels(self, *, tolerance: float = 0.0) -> Tensor:
+    def labels(self, *, tolerance: float = 0.0, seed: int = 0) -> Tensor:
         """Balanced hard labels, ``[N]``, −1 for units that are not partitioned.
 
         The assignment is rounded by :func:`balanced_labels`, then improved on the weights of the
@@ -177,6 +182,7 @@ class PartitionRegularizer(nn.Module):
         Args:
             tolerance (float, optional): By which share of its capacity a module may be smaller or
                 larger. (default: 0.0, which is one unit where sizes cannot be equal)
+            seed (int, optional): Of the moves. (default: 0)
 
         Raises:
             ValueError: If the logits or the weights are not finite, or all weights are 0.
@@ -193,6 +199,7 @@ class PartitionRegularizer(nn.Module):
             capacities=self.capacities,
             tolerance=tolerance,
             initial=rounded,
+            seed=seed,
         )
 
     def set_labels(self, labels: Tensor, confidence: float = 0.99) -> None:
@@ -204,11 +211,12 @@ class PartitionRegularizer(nn.Module):
                 (default: 0.99)
 
         Raises:
-            TypeError: If ``labels`` is not an integer tensor.
-            ValueError: If it has the wrong length, other modules than K, or leaves out a unit that
-                is partitioned; or if ``confidence`` is out of range.
+            TypeError: If ``labels`` is not an integer tensor or ``confidence`` not a number.
+            ValueError: If ``labels`` has the wrong length, other modules than K, or leaves out a
+                unit that is partitioned; or if ``confidence`` is out of range.
         """
         of_members = labels_of_members(labels, self.members, self.num_modules)
+        confidence = as_coefficient("confidence", confidence)
         if not 1 / self.num_modules < confidence < 1:
             raise ValueError(
                 f"Expected confidence between 1 / {self.num_modules} and 1 (got {confidence})."
@@ -244,5 +252,7 @@ class PartitionRegularizer(nn.Module):
     def extra_repr(self) -> str:
         """The settings, for ``repr``."""
         settings = {name: getattr(self, name) for name in TERMS}
-        shown = ", ".join(f"{name}={value}" for name, value in settings.items() if value)
-        return f"num_modules={self.num_modules}, {shown}, scope={self.scope!r}"
+        shown = [f"{name}={value}" for name, value in settings.items() if value]
+        options = {"affinity": self.affinity, "capacities": self.capacities, "train": self.trains}
+        shown += [f"{name}={value!r}" for name, value in options.items() if value != _USUAL[name]]
+        return ", ".join([f"num_modules={self.num_modules}", *shown, f"scope={self.scope!r}"])

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from pyg_modules._checks import as_coefficient, as_int
 from pyg_modules.partition.post_hoc import partition_units
-from pyg_modules.partition.regularizer import TERMS, PartitionRegularizer
+from pyg_modules.partition.regularizer import PartitionRegularizer
 
 # At which share of the epochs a phase begins.
 _BEGINS = {"free": 0.0, "ramp": 0.25, "full": 0.5}
@@ -36,13 +36,15 @@ class PartitionSchedule:
     by less and less in the ramp, until they differ by ``tolerance``. Units that a module can spare
     leave it first, and those that it needs stay.
 
+    A training of one epoch is all free phase, one of two epochs has no ramp.
+
     Args:
         regularizer (PartitionRegularizer): Its coefficients are those that are reached. The
-            schedule changes them, and the logits.
+            schedule changes its ``strength``, and the logits.
         epochs (int): Number of epochs until the cut.
         tolerance (float, optional): By which share of its capacity a module may be smaller or
             larger. (default: 0.1)
-        seed (int, optional): Of the search for modules. (default: 0)
+        seed (int, optional): Of the search for modules and of repairs. (default: 0)
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -82,20 +84,23 @@ class PartitionSchedule:
         self.epochs = as_int("epochs", epochs, smallest=1)
         self.tolerance = as_coefficient("tolerance", tolerance)
         self.seed = as_int("seed", seed, smallest=0)
-        self._coefficients = {name: float(getattr(regularizer, name)) for name in TERMS}
         self._repaired_at: int | None = None
 
     def step(self, epoch: int) -> None:
-        """Set the coefficients for an epoch, and find or repair the modules if it is time.
+        """Set the strength for an epoch, and find or repair the modules if it is time.
 
         Args:
             epoch (int): Number of the epoch that begins, from 0.
+
+        Raises:
+            TypeError: If ``epoch`` is not an integer.
+            ValueError: If ``epoch`` is negative; or, when modules are found or repaired, if the
+                weights or the logits are not finite, or all weights are 0.
         """
         epoch = as_int("epoch", epoch, smallest=0)
         ramp = (epoch / self.epochs - _BEGINS["ramp"]) / (_BEGINS["full"] - _BEGINS["ramp"])
         ramp = min(max(ramp, 0.0), 1.0)
-        for name, coefficient in self._coefficients.items():
-            setattr(self.regularizer, name, ramp * coefficient)
+        self.regularizer.strength = ramp
         if self.phase(epoch) != "free" and self._is_due(epoch):
             first = max(self.tolerance, _FIRST_TOLERANCE)
             tolerance = ramp * self.tolerance + (1 - ramp) * first
@@ -118,7 +123,7 @@ class PartitionSchedule:
     def _labels(self, tolerance: float) -> Tensor:
         regularizer = self.regularizer
         if self._repaired_at is not None:
-            return regularizer.labels(tolerance=tolerance)
+            return regularizer.labels(tolerance=tolerance, seed=self.seed)
         return partition_units(
             regularizer.layer,
             regularizer.num_modules,

@@ -15,6 +15,7 @@ Bools = NDArray[numpy.bool_]
 # A gain below this is rounding.
 _LEAST_GAIN = 1e-12
 _MAX_ROUNDS = 50
+_REPAIR_ROUNDS = 16
 # The tabu search reads every gain at every move; this bounds how many numbers it reads in all, to
 # some seconds. On graphs of a million units it makes few moves, and the greedy rounds do the work.
 _MAX_WORK = 10**9
@@ -61,17 +62,19 @@ class PartitionSearch:
         return 1 - self._sum_of_ratios() / len(self._size)
 
     def repair(self) -> None:
-        """Bring the sizes within their bounds, by the moves that raise the cut least."""
-        while not self._is_balanced():
-            above, below = self._out_of_bounds()
-            # From modules that are too large, else from those that can spare a unit.
-            sources = above if above.any() else self._size > self._bounds.smallest
-            targets = below if below.any() else self._size < self._bounds.largest
-            units = numpy.flatnonzero(sources[self.labels])
+        """Bring the sizes within their bounds, by the moves that raise the cut least.
+
+        Gains are read for all units, then used for a part of the moves that are missing, so that
+        the time is about linear in the number of units.
+        """
+        while (missing := self._num_misplaced()) > 0:
+            may_lose, may_gain = self._movable()
+            units = numpy.flatnonzero(may_lose[self.labels])
             gains = self._gains(units)
-            gains[:, ~targets] = -numpy.inf
-            chosen, module = divmod(int(gains.argmax()), len(self._size))
-            self._move(int(units[chosen]), module)
+            self._forbid(gains, self.labels[units], may_lose, may_gain)
+            promised = numpy.argsort(-gains.max(axis=1), kind="stable")
+            for unit in units[promised[: 1 + missing // _REPAIR_ROUNDS]]:
+                self._improve(int(unit), least_gain=-numpy.inf)
 
     def climb(self) -> None:
         """Rounds of moves that lower the cut, the best ones first, as long as there are some."""
@@ -105,7 +108,7 @@ class PartitionSearch:
                 self._move(unit, module)
                 rests_until[unit] = step + generator.integers(*rest)
             reached = self._sum_of_ratios()
-            if reached > best_sum + _LEAST_GAIN and self._is_balanced():
+            if reached > best_sum + _LEAST_GAIN and not self._num_misplaced():
                 best, best_sum, best_step = self.labels.copy(), reached, step
             elif step > best_step + patience:
                 break
@@ -118,9 +121,11 @@ class PartitionSearch:
     def _out_of_bounds(self) -> tuple[Bools, Bools]:
         return self._size > self._bounds.largest, self._size < self._bounds.smallest
 
-    def _is_balanced(self) -> bool:
-        above, below = self._out_of_bounds()
-        return not (above.any() or below.any())
+    def _num_misplaced(self) -> int:
+        """How many units have to move at least before the sizes are within their bounds."""
+        above = (self._size - self._bounds.largest).clip(min=0).sum()
+        below = (self._bounds.smallest - self._size).clip(min=0).sum()
+        return int(max(above, below))
 
     def _movable(self, slack: int = 0) -> tuple[Bools, Bools]:
         """Which modules may lose a unit and which may gain one, for bounds held within ``slack``.
@@ -151,13 +156,13 @@ class PartitionSearch:
         gains[~may_lose[labels]] = -numpy.inf
         numpy.put_along_axis(gains, labels[:, None], -numpy.inf, axis=1)
 
-    def _improve(self, unit: int) -> bool:
-        """Move ``unit`` to where it lowers the cut most, if to anywhere."""
+    def _improve(self, unit: int, least_gain: float = _LEAST_GAIN) -> bool:
+        """Move ``unit`` to where it lowers the cut most, if it gains more than ``least_gain``."""
         alone = numpy.array([unit])
         gains = self._gains(alone)
         self._forbid(gains, self.labels[alone], *self._movable())
         module = int(gains.argmax())
-        improves = bool(gains[0, module] > _LEAST_GAIN)
+        improves = bool(gains[0, module] > least_gain)
         if improves:
             self._move(unit, module)
         return improves

@@ -42,6 +42,8 @@ class SizeBounds(NamedTuple):
                 not add up to the number of units.
         """
         num_modules = as_int("num_modules", num_modules, smallest=2)
+        if num_units < 2:
+            raise ValueError(f"Expected at least 2 units to partition (got {num_units}).")
         if num_modules > num_units:
             raise ValueError(
                 f"Expected num_modules from 2 to {num_units}, the number of units that are"
@@ -63,6 +65,11 @@ class SizeBounds(NamedTuple):
 
 
 def _checked(capacities: Sequence[int], num_units: int, num_modules: int) -> NDArray[numpy.float64]:
+    if not hasattr(capacities, "__iter__"):
+        raise TypeError(
+            f"Expected capacities to be a sequence of {num_modules} integers, the size of every"
+            f" module (got {type(capacities).__name__}: {capacities!r})."
+        )
     sizes = [as_int(f"capacities[{k}]", size, smallest=1) for k, size in enumerate(capacities)]
     if len(sizes) != num_modules:
         raise ValueError(

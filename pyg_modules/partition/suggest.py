@@ -12,6 +12,7 @@ from pyg_modules.nn import SynchronousGraph, check_layer
 from pyg_modules.partition.affinity import check_affinity
 from pyg_modules.partition.scope import affinity_of, check_scope, has_links
 
+_MAX_MODULES = 16
 # Up to here all eigenvalues of a dense matrix are faster than a few of a sparse one.
 _DENSE_UNITS = 1000
 # Differences of eigenvalues, which lie in [0, 2], below this are rounding.
@@ -46,7 +47,7 @@ class ModuleSuggestion:
 def suggest_num_modules(
     layer: SynchronousGraph,
     *,
-    max_modules: int = 16,
+    max_modules: int | None = None,
     scope: str = "hidden",
     affinity: str = "abs",
 ) -> ModuleSuggestion:
@@ -67,7 +68,8 @@ def suggest_num_modules(
     Args:
         layer (SynchronousGraph): A layer, usually a trained one. It is left as it is.
         max_modules (int, optional): Largest number of modules :math:`K_{\max}` to consider, from 2
-            to the number of units that are not isolated less one. (default: 16)
+            to the number of units that are not isolated less one. (default: 16, or that number
+            where it is less)
         scope (str, optional): ``"hidden"`` looks at the edges among hidden units, ``"all"`` at
             all. (default: ``"hidden"``)
         affinity (str, optional): ``"abs"`` as above, or ``"square"`` with :math:`w^2` in the place
@@ -92,11 +94,12 @@ def suggest_num_modules(
     check_layer(layer)
     check_scope(scope)
     check_affinity(affinity)
-    max_modules = as_int("max_modules", max_modules, smallest=2)
+    if max_modules is not None:
+        max_modules = as_int("max_modules", max_modules, smallest=2)
     matrix = affinity_of(layer, scope, affinity)
     linked = has_links(matrix)
     matrix = matrix[linked][:, linked]
-    _check_size(matrix.shape[0], max_modules)
+    max_modules = _checked(max_modules, matrix.shape[0])
     values = _smallest_eigenvalues(matrix, max_modules + 1)
     if values[-1] < _ROUNDING:
         raise ValueError(
@@ -110,17 +113,20 @@ def suggest_num_modules(
     return ModuleSuggestion(num_modules, values, gaps)
 
 
-def _check_size(num_units: int, max_modules: int) -> None:
+def _checked(max_modules: int | None, num_units: int) -> int:
     if num_units < 3:
         raise ValueError(
             f"Expected at least 3 units with weights between them (got {num_units}). There is"
             f" nothing to choose from."
         )
+    if max_modules is None:
+        return min(_MAX_MODULES, num_units - 1)
     if max_modules >= num_units:
         raise ValueError(
             f"Expected max_modules from 2 to {num_units - 1}, one less than the units with weights"
             f" to others (got {max_modules}). Use max_modules={num_units - 1}."
         )
+    return max_modules
 
 
 def _smallest_eigenvalues(matrix: csr_array[Any], count: int) -> list[float]:

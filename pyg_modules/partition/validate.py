@@ -6,10 +6,10 @@ from torch import Tensor
 
 
 def check_assignment(assignment: Tensor) -> None:
-    """Raise unless ``assignment`` is a floating ``[N, K]`` tensor."""
+    """Raise unless ``assignment`` is a floating ``[N, K]`` tensor of at least one unit."""
     if not isinstance(assignment, Tensor):
         raise TypeError(f"Expected assignment to be a Tensor (got {type(assignment).__name__}).")
-    if assignment.dim() != 2 or not assignment.is_floating_point():
+    if assignment.dim() != 2 or not assignment.is_floating_point() or not len(assignment):
         raise ValueError(
             f"Expected a soft assignment of shape [num_units, num_modules], e.g. from softmax (got"
             f" {assignment.dtype}, {list(assignment.shape)})."

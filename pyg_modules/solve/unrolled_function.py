@@ -70,11 +70,14 @@ class _Updates:
         injected = self.operator.enter(injected)
         num_kept = -(-self.steps // stride) if stride else 0
         kept = injected.new_empty(num_kept, *injected.shape)
-        spare = [torch.empty_like(injected) for _ in range(min(2, self.steps - num_kept))]
-        outs = [
-            kept[time // stride] if stride and time % stride == 0 else spare[time % len(spare)]
-            for time in range(self.steps)
-        ]
+        # Taken apart at once: a view of its own for every update takes longer.
+        outs = list(kept.unbind())
+        if num_kept < self.steps:
+            spare = [torch.empty_like(injected) for _ in range(min(2, self.steps - num_kept))]
+            outs = [
+                outs[time // stride] if stride and time % stride == 0 else spare[time % len(spare)]
+                for time in range(self.steps)
+            ]
         values = self.operator.prepare(weight)
         state = self.operator.start(injected, self.activation, self.num_activated, outs[0])
         for out in outs[1:]:
@@ -118,8 +121,8 @@ class _Updates:
         """``saved`` of all times, the last one first."""
         if stride > 1:
             injected, values = self.operator.enter(injected), self.operator.prepare(weight)
-        for position in reversed(range(len(kept))):
-            segment = [kept[position]]
+        for position, first in reversed(list(enumerate(kept.unbind()))):
+            segment = [first]
             num_later = min(stride, self.steps - position * stride) - 1
             for _ in range(num_later):
                 state = segment[-1]

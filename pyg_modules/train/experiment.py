@@ -125,20 +125,8 @@ def run_experiment(
     bench.train("mlp", mlp, all_epochs)
     bench.train("free", free, all_epochs)
 
-    regularized = _new_layer(data, config)
-    with seeded(config.seed):
-        regularizer = PartitionRegularizer(
-            regularized, config.modules, ncut=config.ncut, balance=config.balance
-        )
-    schedule = PartitionSchedule(
-        regularizer, config.epochs, tolerance=config.tolerance, seed=config.seed
-    )
-    bench.train(
-        "regularized",
-        regularized,
-        config.epochs,
-        schedule=schedule,
-    )
+    regularized, schedule = new_scheduled(data, config)
+    bench.train("regularized", regularized, config.epochs, schedule=schedule)
     labels = schedule.labels().cpu()
     bench.measure("cut", cut(regularized, labels))
     finetuned = cut(regularized, labels)
@@ -177,6 +165,37 @@ def run_experiment(
     )
 
 
+def new_scheduled(
+    data: Dataset, config: ExperimentConfig
+) -> tuple[SynchronousGraph, PartitionSchedule]:
+    """An untrained layer, and the schedule that organises it in the epochs until the cut."""
+    layer = _new_layer(data, config)
+    with seeded(config.seed):
+        regularizer = PartitionRegularizer(
+            layer, config.modules, ncut=config.ncut, balance=config.balance
+        )
+    schedule = PartitionSchedule(
+        regularizer, config.epochs, tolerance=config.tolerance, seed=config.seed
+    )
+    return layer, schedule
+
+
+def fit_as(
+    config: ExperimentConfig, model: nn.Module, data: Dataset, epochs: int, **kwargs: Any
+) -> None:
+    """:func:`fit` with the settings of ``config``."""
+    fit(
+        model,
+        data,
+        epochs=epochs,
+        seed=config.seed,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        batch_size=config.batch_size,
+        **kwargs,
+    )
+
+
 class _Bench:
     """Trains and measures all models in the same way."""
 
@@ -189,17 +208,7 @@ class _Bench:
 
     def train(self, name: str, model: nn.Module, epochs: int, **kwargs: Any) -> None:
         with self.progress.phase(MODELS[name], epochs) as on_epoch:
-            fit(
-                model,
-                self.data,
-                epochs=epochs,
-                seed=self.config.seed,
-                learning_rate=self.config.learning_rate,
-                weight_decay=self.config.weight_decay,
-                batch_size=self.config.batch_size,
-                on_epoch=on_epoch,
-                **kwargs,
-            )
+            fit_as(self.config, model, self.data, epochs, on_epoch=on_epoch, **kwargs)
         self.measure(name, model)
 
     def measure(self, name: str, model: nn.Module) -> None:

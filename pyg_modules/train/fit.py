@@ -58,7 +58,14 @@ def fit(
         schedule (PartitionSchedule, optional): Its regularizer is added to the loss, and its
             assignment is trained, without weight decay or clipping.
         on_epoch (Callable, optional): Called after every epoch with its number and mean losses.
+
+    Raises:
+        ValueError: If ``schedule`` was made for another number of epochs.
     """
+    if schedule is not None and schedule.epochs != epochs:
+        raise ValueError(
+            f"Expected epochs={schedule.epochs}, those of the schedule (got {epochs})."
+        )
     if epochs == 0:
         return
     groups: list[dict[str, Any]] = [

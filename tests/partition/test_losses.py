@@ -119,6 +119,12 @@ def test_balance_refuses_hard_labels():
         balance_loss(torch.tensor([0, 1, 1]))
 
 
+@pytest.mark.parametrize("loss", [balance_loss, sharpness_loss])
+def test_an_assignment_without_units_is_refused(loss):
+    with pytest.raises(ValueError, match=r"\[num_units, num_modules\].*\[0, 3\]"):
+        loss(torch.empty(0, 3))
+
+
 def test_balance_is_zero_at_the_capacities():
     assignment = torch.eye(2).repeat_interleave(torch.tensor([3, 1]), dim=0)
     assert balance_loss(assignment, capacities=[3, 1]).item() == 0

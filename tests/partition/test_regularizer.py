@@ -1,5 +1,6 @@
 import copy
 
+import numpy
 import pytest
 import torch
 from hypothesis import assume, given
@@ -289,6 +290,8 @@ def test_labels_that_do_not_fit_are_not_set():
         regularizer.set_labels(torch.where(torch.arange(13) == 4, 2, planted_labels()))
     with pytest.raises(ValueError, match=r"between 1 / 2 and 1 \(got 1.0\)"):
         regularizer.set_labels(planted_labels(), confidence=1.0)
+    with pytest.raises(TypeError, match=r"confidence to be a number \(got str: 'x'\)"):
+        regularizer.set_labels(planted_labels(), confidence="x")
     with pytest.raises(ValueError, match=r"shape \[13\].*\(got \[8\]\)"):
         regularizer.set_labels(planted_labels()[3:11])
     with pytest.raises(TypeError, match=r"LongTensor \(got torch.float32\)"):
@@ -331,3 +334,33 @@ def test_a_layer_without_edges_between_its_hidden_units_is_refused():
     with pytest.raises(ValueError, match=r"partitions \(got none\). Use scope=\"all"):
         PartitionRegularizer(layer, 2)
     PartitionRegularizer(layer, 2, scope="all")
+
+
+def test_the_repr_shows_what_is_not_default():
+    layer = complete_layer()
+    assert repr(PartitionRegularizer(layer, 2)) == (
+        "PartitionRegularizer(num_modules=2, ncut=1.0, balance=3.0, scope='hidden')"
+    )
+    capacities = numpy.array([3, 5])
+    shown = PartitionRegularizer(
+        layer, 2, ncut=0, affinity="square", capacities=capacities, train="weights"
+    )
+    assert repr(shown) == (
+        "PartitionRegularizer(num_modules=2, balance=3.0, affinity='square', capacities=(3, 5),"
+        " train='weights', scope='hidden')"
+    )
+
+
+def test_numbers_of_numpy_are_taken_as_coefficients():
+    regularizer = PartitionRegularizer(complete_layer(), 2, ncut=numpy.float32(0.5))
+    assert regularizer.ncut == 0.5
+    assert type(regularizer.ncut) is float
+
+
+def test_at_half_strength_the_penalty_is_half():
+    regularizer = PartitionRegularizer(complete_layer(), 2)
+    penalty = regularizer()
+    regularizer.strength = 0.5
+    torch.testing.assert_close(regularizer(), penalty / 2)
+    regularizer.strength = 0.0
+    assert regularizer.losses() == {}

@@ -40,11 +40,15 @@ def test_the_terms_are_off_then_raised_then_at_their_coefficients():
     seen = []
     for epoch in range(8):
         schedule.step(epoch)
-        seen.append((schedule.phase(epoch), regularizer.ncut, regularizer.balance))
+        seen.append((schedule.phase(epoch), regularizer.strength, float(regularizer())))
+    full = float(2 * regularizer.losses()["ncut"] + 4 * regularizer.losses()["balance"])
     assert seen[:2] == [("free", 0.0, 0.0)] * 2
-    assert seen[2:4] == [("ramp", 0.0, 0.0), ("ramp", 1.0, 2.0)]
-    assert seen[4:] == [("full", 2.0, 4.0)] * 4
-    assert regularizer.sharpness == 0.0
+    assert seen[2] == ("ramp", 0.0, 0.0)
+    assert seen[3][:2] == ("ramp", 0.5)
+    assert [phase for phase, *_ in seen[4:]] == ["full"] * 4
+    assert [strength for _, strength, _ in seen[4:]] == [1.0] * 4
+    assert seen[-1][2] == pytest.approx(full)
+    assert (regularizer.ncut, regularizer.balance) == (2.0, 4.0)
 
 
 @pytest.mark.parametrize(
@@ -59,18 +63,26 @@ def test_phases_begin_at_a_quarter_and_at_half_of_the_epochs(epochs, starts):
     assert phases == sorted(phases, key=["free", "ramp", "full"].index)
 
 
-def test_coefficients_depend_on_the_epoch_alone_and_rise_linearly():
-    regularizer = regularizer_of(
-        planted()[0], ncut=4.0, balance=8.0, cost_balance=2.0, sharpness=1.0
-    )
+def test_the_strength_depends_on_the_epoch_alone_and_rises_linearly():
+    regularizer = regularizer_of(planted()[0])
     schedule = PartitionSchedule(regularizer, epochs=16)
     ramp = {0: 0.0, 3: 0.0, 4: 0.0, 5: 0.25, 6: 0.5, 7: 0.75, 8: 1.0, 15: 1.0, 16: 1.0, 40: 1.0}
     for epoch in [*ramp, 6, 15, 0]:
         schedule.step(epoch)
-        seen = [
-            getattr(regularizer, name) for name in ("ncut", "balance", "cost_balance", "sharpness")
-        ]
-        assert seen == [ramp[epoch] * full for full in (4.0, 8.0, 2.0, 1.0)]
+        assert regularizer.strength == ramp[epoch]
+
+
+def test_a_second_schedule_starts_again():
+    layer, _ = planted()
+    regularizer = regularizer_of(layer)
+    penalty = float(regularizer())
+    PartitionSchedule(regularizer, epochs=8).step(0)
+    assert float(regularizer()) == 0
+    second = PartitionSchedule(regularizer, epochs=8)
+    second.step(7)
+    labels = second.labels()
+    assert module_sizes(labels) == [10, 10]
+    assert 0 < float(regularizer()) != penalty
 
 
 def test_nothing_is_computed_in_the_free_phase():

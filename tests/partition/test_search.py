@@ -133,8 +133,8 @@ def test_no_other_balanced_partition_of_a_small_graph_is_better(num_units, num_m
     assert found == pytest.approx(least, abs=1e-10)
 
 
-# A heuristic: of the graphs of seeds 0 to 199 it misses the least cut of one with sizes 3 and 5, and
-# of five with sizes 1, 2 and 4. With equal sizes it misses one at most.
+# A heuristic: of the graphs of seeds 0 to 199 it misses the least cut of one with sizes 3 and 5,
+# and of five with sizes 1, 2 and 4. With equal sizes it misses one at most.
 @pytest.mark.parametrize("capacities", [[3, 5], [1, 2, 4]])
 @pytest.mark.parametrize("seed", range(5))
 def test_the_least_cut_with_unequal_sizes_is_found_on_these_graphs(capacities, seed):

@@ -72,7 +72,7 @@ def test_there_is_a_partition_within_the_bounds(num_units, num_modules, toleranc
 @pytest.mark.parametrize(
     ("arguments", "kwargs", "error", "message"),
     [
-        ((0, 2), {}, ValueError, r"from 2 to 0, .* partitioned \(got 2\)"),
+        ((0, 2), {}, ValueError, r"at least 2 units to partition \(got 0\)"),
         ((10, True), {}, TypeError, r"num_modules to be an int \(got bool"),
         ((10, 1), {}, ValueError, r"num_modules >= 2 \(got 1\)"),
         ((10, 11), {}, ValueError, r"from 2 to 10, .* partitioned \(got 11\)"),
@@ -81,6 +81,8 @@ def test_there_is_a_partition_within_the_bounds(num_units, num_modules, toleranc
         ((10, 2), {"tolerance": float("nan")}, ValueError, r"finite tolerance >= 0 \(got nan\)"),
         ((10, 2), {"tolerance": float("inf")}, ValueError, r"finite tolerance >= 0 \(got inf\)"),
         ((10, 2), {"tolerance": "0.1"}, TypeError, r"tolerance to be a number \(got str: '0.1'\)"),
+        ((1, 2), {}, ValueError, r"at least 2 units to partition \(got 1\)"),
+        ((10, 2, 5), {}, TypeError, r"sequence of 2 integers, .*\(got int: 5\)"),
         ((10, 2, [5]), {}, ValueError, r"one capacity per module, 2 \(got 1: \[5\]\)"),
         ((10, 2, [5, 4, 1]), {}, ValueError, r"per module, 2 \(got 3: \[5, 4, 1\]\)"),
         ((10, 2, [5, 6]), {}, ValueError, r"add up to 10, .* \(got 11: \[5, 6\]\)"),

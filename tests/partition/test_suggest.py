@@ -126,6 +126,11 @@ def test_isolated_units_do_not_count():
     assert suggestion.eigenvalues[1] > 1e-3
     with pytest.raises(ValueError, match=r"max_modules from 2 to 23,.*got 24.*max_modules=23"):
         suggest_num_modules(layer, max_modules=24)
+    assert suggest_num_modules(layer) == suggest_num_modules(layer, max_modules=16)
+
+
+def test_few_units_are_considered_up_to_their_number_by_default():
+    assert list(suggest_num_modules(planted([4, 4])).gaps) == [2, 3, 4, 5, 6, 7]
 
 
 def test_units_with_only_a_self_loop_are_isolated():

@@ -61,6 +61,14 @@ def test_the_terms_of_a_schedule_are_added_and_reported_when_they_are_on(data):
     assert not torch.equal(regularizer.logits, logits)
 
 
+def test_a_schedule_for_another_number_of_epochs_is_refused(data):
+    layer = SynchronousGraph(UnitGraph.complete(2, 8, 2))
+    schedule = PartitionSchedule(PartitionRegularizer(layer, 2), epochs=10)
+    for epochs in (0, 5):
+        with pytest.raises(ValueError, match=rf"epochs=10, those of the schedule \(got {epochs}\)"):
+            fit(layer, data, epochs=epochs, seed=0, schedule=schedule)
+
+
 def test_another_loss_is_minimised(data):
     model = nn.Linear(2, 1)
     target = data.train_x @ torch.tensor([[2.0], [-1.0]])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.partition import networks, planted, post_hoc, scale
+from benchmarks.accuracy.partition.search import search
 from benchmarks.accuracy.partition.tables import RESULTS
 from pyg_modules._files import write_json
 from pyg_modules.train.versions import versions
@@ -32,7 +33,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--only", nargs="+", choices=parts, help="measure these parts, keep the others in the file"
     )
+    parser.add_argument(
+        "--search", action="store_true", help="choose the epochs before the cut, without test data"
+    )
     options = parser.parse_args(arguments)
+    if options.search:
+        search(options.data_root)
+        return
     path = options.out or (None if options.quick else RESULTS)
     results: dict[str, Any] = {}
     if options.only and path is not None and path.exists():

@@ -58,7 +58,7 @@ SEEDS = tuple(range(10))
 def run(name: str, *, quick: bool) -> dict[str, Any]:
     """A setting, ten seeds; ``quick``: two epochs of one seed."""
     seeds, epochs = (SEEDS[:1], 2) if quick else (SEEDS, None)
-    runs = run_all(train, [(name, seed, epochs) for seed in seeds])
+    runs = run_all(train, [(name, seed, epochs) for seed in seeds], quick=quick)
     return {"setting": asdict(SETTINGS[name]), "runs": runs}
 
 

@@ -43,7 +43,7 @@ def run(data_root: str | None, *, quick: bool) -> list[dict[str, Any]]:
     jobs = [("network", f"{name}|{modules}", data_root, quick) for name, modules in cases] + jobs
     if quick:
         jobs = [jobs[0], jobs[-1]]
-    return run_all(compare, jobs)
+    return run_all(compare, jobs, quick=quick)
 
 
 def compare(kind: str, name: str, data_root: str | None, quick: bool) -> dict[str, Any]:
