@@ -30,5 +30,5 @@ def as_coefficient(name: str, value: object) -> float:
         raise TypeError(f"Expected {name} to be a number (got {type(value).__name__}: {value!r}).")
     number = float(value)
     if not 0 <= number < float("inf"):
-        raise ValueError(f"Expected a finite {name} >= 0 (got {number}).")
+        raise ValueError(f"Expected a finite {name} >= 0 (got {value}).")
     return number

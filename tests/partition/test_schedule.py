@@ -40,8 +40,8 @@ def test_the_terms_are_off_then_raised_then_at_their_coefficients():
     seen = []
     for epoch in range(8):
         schedule.step(epoch)
-        seen.append((schedule.phase(epoch), regularizer.strength, float(regularizer())))
-    full = float(2 * regularizer.losses()["ncut"] + 4 * regularizer.losses()["balance"])
+        seen.append((schedule.phase(epoch), regularizer.strength, regularizer().item()))
+    full = (2 * regularizer.losses()["ncut"] + 4 * regularizer.losses()["balance"]).item()
     assert seen[:2] == [("free", 0.0, 0.0)] * 2
     assert seen[2] == ("ramp", 0.0, 0.0)
     assert seen[3][:2] == ("ramp", 0.5)
@@ -75,14 +75,14 @@ def test_the_strength_depends_on_the_epoch_alone_and_rises_linearly():
 def test_a_second_schedule_starts_again():
     layer, _ = planted()
     regularizer = regularizer_of(layer)
-    penalty = float(regularizer())
+    penalty = regularizer().item()
     PartitionSchedule(regularizer, epochs=8).step(0)
-    assert float(regularizer()) == 0
+    assert regularizer().item() == 0
     second = PartitionSchedule(regularizer, epochs=8)
     second.step(7)
     labels = second.labels()
     assert module_sizes(labels) == [10, 10]
-    assert 0 < float(regularizer()) != penalty
+    assert 0 < regularizer().item() != penalty
 
 
 def test_nothing_is_computed_in_the_free_phase():
