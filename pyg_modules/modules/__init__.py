@@ -1,7 +1,9 @@
-"""After the cut: independent modules, and the proof that they are."""
+"""After the cut: independent modules, the proof that they are, and running them side by side."""
 
 from pyg_modules.modules.cut import cut
 from pyg_modules.modules.independence import Independence, check_independence
+from pyg_modules.modules.merge import merge
+from pyg_modules.modules.prune import prune_cross_edges
 from pyg_modules.modules.split import split
 
-__all__ = ["Independence", "check_independence", "cut", "split"]
+__all__ = ["Independence", "check_independence", "cut", "merge", "prune_cross_edges", "split"]

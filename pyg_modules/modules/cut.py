@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from pyg_modules.graph import UnitGraph
+from pyg_modules.modules.optimizer_state import check_optimizes, replace_parameter
 from pyg_modules.nn import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import SHARED, check_labels
 
 
-def cut(layer: SynchronousGraph, labels: Tensor) -> SynchronousGraph:
+def cut(
+    layer: SynchronousGraph, labels: Tensor, *, optimizer: Optimizer | None = None
+) -> SynchronousGraph:
     """A new layer without the edges between modules.
 
     An edge is kept if it stays within a module, leaves a shared input, enters a shared output from
@@ -19,6 +23,9 @@ def cut(layer: SynchronousGraph, labels: Tensor) -> SynchronousGraph:
         layer (SynchronousGraph): The layer to cut. It is left as it is.
         labels (LongTensor): Module of every unit, ``[N]``, −1 for inputs and outputs that all
             modules share, e.g. ``PartitionRegularizer.labels()``.
+        optimizer (torch.optim.Optimizer, optional): The optimizer of the layer. It goes on with the
+            parameters of the new layer, and with what it remembers of the edges that are kept.
+            (default: none)
 
     Returns:
         SynchronousGraph: Same units, biases, solver, activation and backend, fewer edges; the
@@ -26,20 +33,17 @@ def cut(layer: SynchronousGraph, labels: Tensor) -> SynchronousGraph:
 
     Raises:
         TypeError: If ``layer`` is not a ``SynchronousGraph`` or ``labels`` not an integer tensor.
-        ValueError: If ``labels`` has the wrong length, a gap, or leaves a hidden unit shared.
+        ValueError: If ``labels`` has the wrong length, a gap, or leaves a hidden unit shared; or if
+            the optimizer is not that of the layer.
     """
     check_layer(layer)
     graph = layer.graph
-    check_labels(labels, graph.num_units)
-    labels = labels.detach().cpu().long()
-    hidden = labels[graph.hidden.start : graph.hidden.stop]
-    if bool((hidden == SHARED).any()):
-        unit = graph.hidden.start + int((hidden == SHARED).nonzero()[0])
-        raise ValueError(
-            f"Expected every hidden unit in a module (got {SHARED} for unit {unit}). A hidden unit"
-            f" that modules share would connect them; give it to one of them."
-        )
+    labels = check_modules(layer, labels)
+    if optimizer is not None:
+        check_optimizes(optimizer, dict(layer.named_parameters()))
     kept = stays_independent(graph, labels)
+    if layer.edge_mask is not None:
+        kept &= layer.edge_mask.cpu()
     modular = SynchronousGraph(
         UnitGraph(graph.edge_index[:, kept], graph.num_units, graph.num_inputs, graph.num_outputs),
         layer.solver,
@@ -53,7 +57,30 @@ def cut(layer: SynchronousGraph, labels: Tensor) -> SynchronousGraph:
         modular.bias.copy_(layer.bias)
     modular.labels = labels.to(layer.weight.device)
     modular.train(layer.training)
+    if optimizer is not None:
+        replace_parameter(optimizer, layer.weight, modular.weight, kept)
+        replace_parameter(optimizer, layer.bias, modular.bias)
     return modular
+
+
+def check_modules(layer: SynchronousGraph, labels: Tensor) -> Tensor:
+    """``labels`` on the CPU, if they give every hidden unit of ``layer`` a module.
+
+    Raises:
+        TypeError: If ``labels`` is not an integer tensor.
+        ValueError: If ``labels`` has the wrong length, a gap, or leaves a hidden unit shared.
+    """
+    graph = layer.graph
+    check_labels(labels, graph.num_units)
+    labels = labels.detach().cpu().long()
+    hidden = labels[graph.hidden.start : graph.hidden.stop]
+    if bool((hidden == SHARED).any()):
+        unit = graph.hidden.start + int((hidden == SHARED).nonzero()[0])
+        raise ValueError(
+            f"Expected every hidden unit in a module (got {SHARED} for unit {unit}). A hidden unit"
+            f" that modules share would connect them; give it to one of them."
+        )
+    return labels
 
 
 def stays_independent(graph: UnitGraph, labels: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from pyg_modules.graph import UnitGraph
 from pyg_modules.modules.cut import stays_independent
-from pyg_modules.nn import SynchronousGraph, check_layer
+from pyg_modules.nn import Origin, SynchronousGraph, check_layer
 from pyg_modules.partition.labels import SHARED, check_labels
 
 
@@ -25,7 +25,8 @@ def split(layer: SynchronousGraph) -> nn.ModuleList:
 
     Returns:
         torch.nn.ModuleList: One :class:`SynchronousGraph` per module, with copies of the weights,
-        as ``Equilibrium(contraction=...)`` scaled them; the parts do not scale them again.
+        as ``Equilibrium(contraction=...)`` scaled them; the parts do not scale them again. Its
+        ``origin`` says which units of the layer it has. :func:`merge` is the inverse.
 
     Raises:
         TypeError: If ``layer`` is not a ``SynchronousGraph``.
@@ -74,6 +75,7 @@ def _part(layer: SynchronousGraph, labels: Tensor, module: int) -> SynchronousGr
         part.weight.copy_(layer.scaled_weight()[kept.to(device)])
         bias = torch.where(owned[graph.num_inputs :].to(device), layer.bias, 0.0)
         part.bias.copy_(bias[present[graph.num_inputs :].to(device)])
+    part.origin = Origin(module, unit_ids[present], labels[present], kept.nonzero().flatten())
     part.train(layer.training)
     return part
 

@@ -1,5 +1,6 @@
 """The layers that users put into models."""
 
+from pyg_modules.nn.origin import Origin
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 
-__all__ = ["SynchronousGraph", "check_layer"]
+__all__ = ["Origin", "SynchronousGraph", "check_layer"]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pyg_modules._files import staged_folder, write_json
 from pyg_modules.graph import UnitGraph
+from pyg_modules.nn.origin import Origin
 from pyg_modules.solve import solver_from_config, solver_to_config
 
 if TYPE_CHECKING:
@@ -42,6 +43,15 @@ def save_layer(layer: SynchronousGraph, folder: str | os.PathLike[str]) -> None:
     }
     if layer.labels is not None:
         tensors["labels"] = layer.labels
+    if layer.edge_mask is not None:
+        tensors["edge_mask"] = layer.edge_mask
+    if layer.origin is not None:
+        config["module"] = layer.origin.module
+        tensors |= {
+            f"origin.{name}": value
+            for name, value in layer.origin._asdict().items()
+            if name != "module"
+        }
     content: bytes = _safetensors().save(
         {name: value.cpu().contiguous() for name, value in tensors.items()}
     )
@@ -72,7 +82,17 @@ def load_layer(cls: type[SynchronousGraph], folder: str | os.PathLike[str]) -> S
                 if parameter.shape != tensors[name].shape:
                     raise ValueError(f"{name} of shape {list(tensors[name].shape)}")
                 parameter.copy_(tensors[name])
-        layer.labels = _labels(tensors, graph.num_units)
+        if "labels" in tensors:
+            layer.labels = _checked(tensors["labels"], torch.int64, graph.num_units)
+        if "edge_mask" in tensors:
+            layer.edge_mask = _checked(tensors["edge_mask"], torch.bool, graph.num_edges)
+        if "module" in config:
+            layer.origin = Origin(
+                int(config["module"]),
+                _checked(tensors["origin.unit_ids"], torch.int64, graph.num_units),
+                _checked(tensors["origin.labels"], torch.int64, graph.num_units),
+                _checked(tensors["origin.edge_ids"], torch.int64, graph.num_edges),
+            )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"Expected {_CONFIG} and {_TENSORS} of one model in {folder} (got {error}). Copy both"
@@ -81,11 +101,13 @@ def load_layer(cls: type[SynchronousGraph], folder: str | os.PathLike[str]) -> S
     return layer
 
 
-def _labels(tensors: dict[str, Tensor], num_units: int) -> Tensor | None:
-    labels = tensors.get("labels")
-    if labels is not None and (labels.dtype != torch.int64 or labels.shape != (num_units,)):
-        raise ValueError(f"labels of {labels.dtype} and shape {list(labels.shape)}")
-    return labels
+def _checked(tensor: Tensor, dtype: torch.dtype, length: int) -> Tensor:
+    if tensor.dtype != dtype or tensor.shape != (length,):
+        raise ValueError(
+            f"labels or a mask of {tensor.dtype} and shape {list(tensor.shape)} instead of {dtype}"
+            f" and [{length}]"
+        )
+    return tensor
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

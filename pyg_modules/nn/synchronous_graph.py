@@ -10,6 +10,7 @@ from torch_geometric.nn import MessagePassing
 from pyg_modules._checks import as_int
 from pyg_modules.graph import UnitGraph
 from pyg_modules.nn.mlp import read_mlp
+from pyg_modules.nn.origin import Origin
 from pyg_modules.nn.storage import load_layer, save_layer
 from pyg_modules.nn.wiring import Operators, Wiring
 from pyg_modules.ops import (
@@ -67,6 +68,10 @@ class SynchronousGraph(MessagePassing):
         bias: Biases of the hidden and the output units, ``[N - I]``.
         labels: Module of every unit if the layer was made by :func:`pyg_modules.cut`, ``[N]``, −1
             for units that all modules share; else ``None``.
+        edge_mask: Edges that are left after :func:`pyg_modules.prune_cross_edges`, ``[E]``; else
+            ``None``.
+        origin: Where the units of a part come from if :func:`pyg_modules.split` made it; else
+            ``None``.
 
     A NaN in the input spreads as it does through :class:`torch.nn.Linear`; it is not searched for.
 
@@ -79,6 +84,7 @@ class SynchronousGraph(MessagePassing):
     """
 
     labels: Tensor | None
+    edge_mask: Tensor | None
 
     def __init__(
         self,
@@ -109,6 +115,8 @@ class SynchronousGraph(MessagePassing):
         self.weight = nn.Parameter(torch.empty(graph.num_edges, device=device, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(num_biases, device=device, dtype=dtype))
         self.register_buffer("labels", None, persistent=False)
+        self.register_buffer("edge_mask", None)
+        self.origin: Origin | None = None
         self.reset_parameters()
         self.backend = backend
 
@@ -243,15 +251,22 @@ class SynchronousGraph(MessagePassing):
         They are :attr:`weight`, but for an :class:`Equilibrium` with ``contraction``.
         """
         operators = self._operators(self.backend, _USUAL_BATCH)
-        return self._scale(operators, self._wiring().split(self.weight)[1])
+        weight = self._masked_weight()
+        return self._scale(operators, weight, self._wiring().split(weight)[1])
 
-    def _scale(self, operators: Operators, recurrent: Tensor) -> Tensor:
-        """:meth:`scaled_weight`, given the weights of the recurrence."""
+    def _masked_weight(self) -> Tensor:
+        """The weights, 0 on edges that were pruned, ``[E]``."""
+        if self.edge_mask is None:
+            return self.weight
+        return torch.where(self.edge_mask, self.weight, 0.0)
+
+    def _scale(self, operators: Operators, weight: Tensor, recurrent: Tensor) -> Tensor:
+        """:meth:`scaled_weight`, given the masked weights, and those of the recurrence."""
         activation = ACTIVATIONS[self.activation]
         scaled = self.solver.scaled(operators.recurrence, recurrent, activation)
         if scaled is recurrent:
-            return self.weight
-        return self.weight.index_copy(0, self._wiring().recurrent_edges, scaled)
+            return weight
+        return weight.index_copy(0, self._wiring().recurrent_edges, scaled)
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
         """What every edge carries, ``[E, B]``."""
@@ -275,9 +290,10 @@ class SynchronousGraph(MessagePassing):
         _check_tensor("x", x, graph.num_inputs, "inputs", self.weight)
         shape = x.shape[:-1]
         operators = self._operators(self.backend, shape.numel())
-        parts = wiring.split(self.weight)
-        scaled_weight = self._scale(operators, parts[1])
-        if scaled_weight is not self.weight:
+        weight = self._masked_weight()
+        parts = wiring.split(weight)
+        scaled_weight = self._scale(operators, weight, parts[1])
+        if scaled_weight is not weight:
             parts = wiring.split(scaled_weight)
         injection, recurrent, readout, direct = parts
         clamped = x.reshape(shape.numel(), graph.num_inputs).T.contiguous()

@@ -16,8 +16,8 @@ class ExperimentConfig:
         modules (int, optional): Number of modules K, from 2 to ``hidden``. (default: 4)
         hidden (int, optional): Number of hidden units. (default: 128)
         steps (int, optional): Synchronous updates. (default: 6)
-        epochs (int, optional): Passes over the data until the cut. (default: 60)
-        finetune_epochs (int, optional): Passes after the cut. (default: 20)
+        epochs (int, optional): Passes over the data until the cut. (default: 40)
+        finetune_epochs (int, optional): Passes after the cut. (default: 40)
         ncut (float, optional): Coefficient of the normalized cut. (default: 1.0)
         balance (float, optional): Coefficient of the balance. (default: 3.0)
         tolerance (float, optional): By which share of their mean the sizes of modules may differ.
@@ -39,8 +39,8 @@ class ExperimentConfig:
     modules: int = 4
     hidden: int = 128
     steps: int = 6
-    epochs: int = 60
-    finetune_epochs: int = 20
+    epochs: int = 40
+    finetune_epochs: int = 40
     ncut: float = 1.0
     balance: float = 3.0
     tolerance: float = 0.0

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pyg_modules.graph import UnitGraph
+from pyg_modules.nn import SynchronousGraph, check_layer
+from pyg_modules.partition.labels import SHARED
+
+
+class JoinedParts:
+    """The graph whose outputs are the sum of those of several, and its parameters out of theirs.
+
+    Args:
+        parts (sequence of SynchronousGraph): Layers with the same numbers of inputs and outputs.
+            Those that :func:`split` made get back the order of their units.
+
+    Attributes:
+        graph: Inputs and outputs of all parts, and the hidden units of every part.
+        labels: The part of every unit, ``[N]``, −1 for those that all share.
+        has_feedback: Whether an output has an outgoing edge.
+
+    Raises:
+        TypeError: If a part is not a ``SynchronousGraph``.
+        ValueError: If there are no parts or they do not fit together.
+    """
+
+    def __init__(self, parts: Sequence[SynchronousGraph]) -> None:
+        check_fitting(parts)
+        graphs = [part.graph for part in parts]
+        num_inputs, num_outputs = graphs[0].num_inputs, graphs[0].num_outputs
+        num_units = num_inputs + sum(graph.num_hidden for graph in graphs) + num_outputs
+        unit_ids = _ids_of_origin(parts, num_units)
+        edge_ids = [part.origin.edge_ids for part in parts if part.origin is not None]
+        if not unit_ids:
+            unit_ids, edge_ids = _ids_in_line(graphs, num_units), []
+        edges = torch.cat(
+            [ids[graph.edge_index] for ids, graph in zip(unit_ids, graphs, strict=True)], dim=1
+        )
+        key = torch.cat(edge_ids) if edge_ids else edges[1] * num_units + edges[0]
+        order = torch.argsort(key, stable=True)
+        in_order = edges[:, order]
+        is_first = torch.ones(order.numel(), dtype=torch.bool)
+        is_first[1:] = (in_order[:, 1:] != in_order[:, :-1]).any(dim=0)
+        self.graph = UnitGraph(in_order[:, is_first], num_units, num_inputs, num_outputs)
+        self.has_feedback = bool((edges[0] >= self.graph.outputs.start).any())
+        self.labels = _labels(parts, unit_ids, self.graph)
+        # An edge from an input to an output may be in several parts, and adds up.
+        adds = ~is_first & (in_order[0] < num_inputs)
+        hidden = torch.cat(
+            [
+                ids[graph.hidden.start : graph.hidden.stop]
+                for ids, graph in zip(unit_ids, graphs, strict=True)
+            ]
+        )
+        self._index = {
+            torch.device("cpu"): (
+                order[is_first],
+                order[adds],
+                (torch.cumsum(is_first, dim=0) - 1)[adds],
+                torch.argsort(hidden),
+            )
+        }
+
+    def weight(self, parts: Sequence[SynchronousGraph]) -> Tensor:
+        """The weights of :attr:`graph`, ``[E]``, differentiable in those of ``parts``."""
+        weights = torch.cat([part.scaled_weight() for part in parts])
+        first, adding, edges, _ = self._index_on(weights.device)
+        weight = weights.index_select(0, first)
+        return weight.index_add(0, edges, weights[adding]) if edges.numel() else weight
+
+    def bias(self, parts: Sequence[SynchronousGraph]) -> Tensor:
+        """The biases of :attr:`graph`, ``[N - I]``, differentiable in those of ``parts``."""
+        num_outputs = self.graph.num_outputs
+        split = [torch.split(part.bias, [part.graph.num_hidden, num_outputs]) for part in parts]
+        hidden = torch.cat([of_hidden for of_hidden, _ in split])
+        order = self._index_on(hidden.device)[3]
+        outputs = torch.stack([of_outputs for _, of_outputs in split]).sum(dim=0)
+        return torch.cat([hidden.index_select(0, order), outputs])
+
+    def _index_on(self, device: torch.device) -> tuple[Tensor, ...]:
+        if device not in self._index:
+            on_cpu = self._index[torch.device("cpu")]
+            first, adding, edges, order = (index.to(device) for index in on_cpu)
+            self._index[device] = first, adding, edges, order
+        return self._index[device]
+
+
+def check_fitting(parts: Sequence[SynchronousGraph]) -> None:
+    """Raise unless the outputs of ``parts`` are those of one layer when they are added up.
+
+    Raises:
+        TypeError: If a part is not a ``SynchronousGraph``.
+        ValueError: If there are no parts or they do not fit together.
+    """
+    if len(parts) == 0:
+        raise ValueError("Expected at least one part (got none).")
+    for part in parts:
+        check_layer(part)
+    first = _description(parts[0])
+    for number, part in enumerate(parts):
+        for (name, expected), got in zip(first.items(), _description(part).values(), strict=True):
+            if got != expected:
+                raise ValueError(
+                    f"Expected parts with the same {name} (got {expected} for part 0 and {got} for"
+                    f" part {number})."
+                )
+
+
+def _description(part: SynchronousGraph) -> dict[str, object]:
+    return {
+        "number of inputs": part.graph.num_inputs,
+        "number of outputs": part.graph.num_outputs,
+        "solver": part.solver.without_scaling(),
+        "activation": part.activation,
+        "dtype": part.weight.dtype,
+    }
+
+
+def _ids_of_origin(parts: Sequence[SynchronousGraph], num_units: int) -> list[Tensor]:
+    """Ids in the order of the layer that the parts come from; none if they come from several."""
+    origins = [part.origin for part in parts if part.origin is not None]
+    if len(origins) < len(parts):
+        return []
+    all_ids = torch.unique(torch.cat([origin.unit_ids for origin in origins]))
+    if all_ids.numel() != num_units:
+        return []
+    # Some parts alone leave gaps.
+    return [torch.searchsorted(all_ids, origin.unit_ids) for origin in origins]
+
+
+def _ids_in_line(graphs: Sequence[UnitGraph], num_units: int) -> list[Tensor]:
+    """The hidden units of one part after those of the other."""
+    unit_ids, begin = [], graphs[0].num_inputs
+    for graph in graphs:
+        end = begin + graph.num_hidden
+        outputs = range(num_units - graph.num_outputs, num_units)
+        unit_ids.append(torch.tensor([*graph.inputs, *range(begin, end), *outputs]))
+        begin = end
+    return unit_ids
+
+
+def _labels(
+    parts: Sequence[SynchronousGraph], unit_ids: Sequence[Tensor], graph: UnitGraph
+) -> Tensor:
+    labels = torch.full((graph.num_units,), SHARED)
+    for number, (part, ids) in enumerate(zip(parts, unit_ids, strict=True)):
+        own = part.graph
+        labels[ids[own.hidden.start : own.hidden.stop]] = number
+        if part.origin is not None:
+            labels[ids[part.origin.labels == part.origin.module]] = number
+            continue
+        # An output that feeds back into the hidden units of a part is its own.
+        source, target = own.edge_index
+        feeds_back = (source >= own.outputs.start) & (target < own.outputs.start)
+        labels[ids[source[feeds_back]]] = number
+    return labels

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pyg_modules.modules.cut import stays_independent
+from pyg_modules.modules.joined_parts import JoinedParts
+from pyg_modules.nn import SynchronousGraph
+
+
+def merge(parts: Sequence[SynchronousGraph]) -> SynchronousGraph:
+    r"""One layer whose outputs are the sum of those of the parts; the inverse of :func:`split`.
+
+    .. math::
+        \mathrm{layer}(x) = \sum_k \mathrm{part}_k(x)
+
+    Parts made by :func:`split` get back their places in the layer that they come from, also after
+    they were trained on their own. The hidden units of others are lined up, part by part.
+
+    Args:
+        parts (sequence of SynchronousGraph): Layers with the same numbers of inputs and outputs,
+            solver and activation.
+
+    Returns:
+        SynchronousGraph: As :func:`cut` returns it, with copies of the weights, and ``labels`` that
+        tell the parts apart.
+
+    Raises:
+        TypeError: If a part is not a ``SynchronousGraph``.
+        ValueError: If there are no parts, they do not fit together, or they disagree about an
+            output that feeds back.
+    """
+    joined = JoinedParts(parts)
+    if joined.has_feedback:
+        _check_feedback(parts, joined)
+    first = parts[0]
+    layer = SynchronousGraph(
+        joined.graph,
+        first.solver.without_scaling(),
+        first.activation,
+        backend=first.backend,
+        device=first.weight.device,
+        dtype=first.weight.dtype,
+    )
+    with torch.no_grad():
+        layer.weight.copy_(joined.weight(parts))
+        layer.bias.copy_(joined.bias(parts))
+    layer.labels = joined.labels.to(layer.weight.device)
+    layer.train(first.training)
+    return layer
+
+
+def _check_feedback(parts: Sequence[SynchronousGraph], joined: JoinedParts) -> None:
+    """Raise unless every edge from an output carries the sum of that output over all parts.
+
+    It does where the part with the edge is the only one that adds to the output, or where all parts
+    have the edge, with the same weight.
+    """
+    feedback = [_feedback(part) for part in parts]
+    for number, edges in enumerate(feedback):
+        for (output, target), weight in edges.items():
+            for other, other_edges in enumerate(feedback):
+                if other == number or not _adds_to(parts[other], output):
+                    continue
+                if target >= 0 or other_edges.get((output, target)) != weight:
+                    raise ValueError(
+                        f"Expected parts that agree about the edges from output {output} (got"
+                        f" others in part {number} than in part {other}, which adds to it too)."
+                        f" The sum of these parts is not one layer."
+                    )
+    if not bool(stays_independent(joined.graph, joined.labels).all()):
+        raise ValueError(
+            "Expected outputs that feed back to belong to one part each (got one with edges to"
+            " several)."
+        )
+
+
+def _feedback(part: SynchronousGraph) -> dict[tuple[int, int], float]:
+    """Weights of the edges from outputs, by output and target: −1 − output, or a hidden unit."""
+    graph, start = part.graph, part.graph.outputs.start
+    edges: dict[tuple[int, int], float] = {}
+    weights = part.scaled_weight().tolist()
+    for edge in (graph.edge_index[0] >= start).nonzero().flatten().tolist():
+        source, target = graph.edge_index[:, edge].tolist()
+        edges[source - start, start - target - 1 if target >= start else target] = weights[edge]
+    return edges
+
+
+def _adds_to(part: SynchronousGraph, output: int) -> bool:
+    graph = part.graph
+    bias: Tensor = part.bias[graph.num_hidden + output]
+    unit = graph.outputs.start + output
+    return bool(bias != 0) or bool((graph.edge_index[1] == unit).any())

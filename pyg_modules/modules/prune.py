@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from pyg_modules.modules.cut import check_modules, stays_independent
+from pyg_modules.modules.optimizer_state import check_optimizes, forget_entries
+from pyg_modules.nn import SynchronousGraph, check_layer
+
+
+def prune_cross_edges(
+    layer: SynchronousGraph, labels: Tensor, *, optimizer: Optimizer | None = None
+) -> SynchronousGraph:
+    """Switch the edges between modules off, in place, without changing the graph.
+
+    For trying a partition in the middle of a training: the number of edges, the parameters and the
+    optimizer stay the same. The weights of removed edges become 0, and from then on they have no
+    effect and a gradient of exactly 0; :func:`cut` makes the smaller layer in the end.
+
+    Args:
+        layer (SynchronousGraph): The layer to prune. Its buffer ``edge_mask`` marks the edges that
+            are left; edges that were removed before stay removed.
+        labels (LongTensor): Module of every unit, ``[N]``, as for :func:`cut`.
+        optimizer (torch.optim.Optimizer, optional): The optimizer of the layer. What it remembers
+            of removed edges becomes 0 too; else momentum would move their weights on, without
+            effect on the outputs. (default: none)
+
+    Returns:
+        SynchronousGraph: The layer itself.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If ``labels`` has the wrong length, a gap, or leaves a hidden unit shared, or
+            the optimizer is not that of the layer.
+    """
+    check_layer(layer)
+    kept = stays_independent(layer.graph, check_modules(layer, labels)).to(layer.weight.device)
+    if optimizer is not None:
+        check_optimizes(optimizer, {"weight": layer.weight})
+    if layer.edge_mask is not None:
+        kept = kept & layer.edge_mask
+    layer.edge_mask = kept
+    with torch.no_grad():
+        layer.weight[~kept] = 0
+        if layer.weight.grad is not None:
+            layer.weight.grad[~kept] = 0
+    if optimizer is not None:
+        forget_entries(optimizer, layer.weight, kept)
+    return layer
