@@ -6,7 +6,7 @@ modules, :func:`cut` and :func:`split` take them apart.
 """
 
 from pyg_modules.graph import UnitGraph
-from pyg_modules.modules import cut, split
+from pyg_modules.modules import ModularGraph, cut, merge, prune_cross_edges, split
 from pyg_modules.nn import SynchronousGraph
 from pyg_modules.partition import PartitionRegularizer, PartitionSchedule, partition_units
 from pyg_modules.solve import Equilibrium, Unrolled
@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Equilibrium",
+    "ModularGraph",
     "PartitionRegularizer",
     "PartitionSchedule",
     "SynchronousGraph",
@@ -22,6 +23,8 @@ __all__ = [
     "Unrolled",
     "__version__",
     "cut",
+    "merge",
     "partition_units",
+    "prune_cross_edges",
     "split",
 ]

@@ -1,6 +1,7 @@
 """Random unit graphs for property-based tests: directed, cyclic, with all that is allowed."""
 
 import torch
+from hypothesis import assume
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -50,6 +51,22 @@ def layers(
     )
     layer.reset_parameters(generator(draw(seeds)))
     return layer
+
+
+@st.composite
+def layers_with_labels(draw, scope):
+    """Layers with feedback, direct edges and self-loops, and random labels without gaps."""
+    layer = draw(layers(min_hidden=2, min_outputs=1))
+    graph = layer.graph
+    labels = torch.randint(
+        draw(st.integers(1, 3)), (graph.num_units,), generator=generator(draw(seeds))
+    )
+    if scope == "hidden":
+        labels[: graph.hidden.start] = -1
+        labels[graph.hidden.stop :] = -1
+    found = labels[labels >= 0].unique()
+    assume(torch.equal(found, torch.arange(len(found))))
+    return layer, labels
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

@@ -1,9 +1,21 @@
 """After the cut: independent modules, the proof that they are, and running them side by side."""
 
 from pyg_modules.modules.cut import cut
+from pyg_modules.modules.execution import ExecutionReport
 from pyg_modules.modules.independence import Independence, check_independence
 from pyg_modules.modules.merge import merge
+from pyg_modules.modules.modular_graph import EXECUTIONS, ModularGraph
 from pyg_modules.modules.prune import prune_cross_edges
 from pyg_modules.modules.split import split
 
-__all__ = ["Independence", "check_independence", "cut", "merge", "prune_cross_edges", "split"]
+__all__ = [
+    "EXECUTIONS",
+    "ExecutionReport",
+    "Independence",
+    "ModularGraph",
+    "check_independence",
+    "cut",
+    "merge",
+    "prune_cross_edges",
+    "split",
+]

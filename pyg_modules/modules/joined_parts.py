@@ -67,7 +67,7 @@ class JoinedParts:
     def weight(self, parts: Sequence[SynchronousGraph]) -> Tensor:
         """The weights of :attr:`graph`, ``[E]``, differentiable in those of ``parts``."""
         weights = torch.cat([part.scaled_weight() for part in parts])
-        first, adding, edges, _ = self._index_on(weights.device)
+        first, adding, edges, _ = self.prepare(weights.device)
         weight = weights.index_select(0, first)
         return weight.index_add(0, edges, weights[adding]) if edges.numel() else weight
 
@@ -76,11 +76,12 @@ class JoinedParts:
         num_outputs = self.graph.num_outputs
         split = [torch.split(part.bias, [part.graph.num_hidden, num_outputs]) for part in parts]
         hidden = torch.cat([of_hidden for of_hidden, _ in split])
-        order = self._index_on(hidden.device)[3]
+        order = self.prepare(hidden.device)[3]
         outputs = torch.stack([of_outputs for _, of_outputs in split]).sum(dim=0)
         return torch.cat([hidden.index_select(0, order), outputs])
 
-    def _index_on(self, device: torch.device) -> tuple[Tensor, ...]:
+    def prepare(self, device: torch.device) -> tuple[Tensor, ...]:
+        """What :meth:`weight` and :meth:`bias` read, on ``device``."""
         if device not in self._index:
             on_cpu = self._index[torch.device("cpu")]
             first, adding, edges, order = (index.to(device) for index in on_cpu)

@@ -1,26 +1,10 @@
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut, split
-from tests.strategies import generator, layers, normal, seeds
-
-
-@st.composite
-def layers_with_labels(draw, scope):
-    """Layers with feedback, direct edges and self-loops, and random labels without gaps."""
-    layer = draw(layers(min_hidden=2, min_outputs=1))
-    graph = layer.graph
-    labels = torch.randint(
-        draw(st.integers(1, 3)), (graph.num_units,), generator=generator(draw(seeds))
-    )
-    if scope == "hidden":
-        labels[: graph.hidden.start] = -1
-        labels[graph.hidden.stop :] = -1
-    found = labels[labels >= 0].unique()
-    assume(torch.equal(found, torch.arange(len(found))))
-    return layer, labels
+from tests.strategies import layers_with_labels, normal
 
 
 @pytest.mark.parametrize("scope", ["hidden", "all"])
