@@ -10,7 +10,15 @@ from typing import Any
 
 import torch
 
-from benchmarks.speed import calibrate, equilibrium, limits, memory, scaling, training_step
+from benchmarks.speed import (
+    calibrate,
+    equilibrium,
+    limits,
+    memory,
+    modules,
+    scaling,
+    training_step,
+)
 from pyg_modules._files import write_json
 from pyg_modules.train.versions import versions
 
@@ -21,6 +29,7 @@ PARTS: dict[str, Callable[..., Any]] = {
     "scaling": scaling.run,
     "limits": limits.run,
     "memory": memory.run,
+    "modules": modules.run,
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.markdown import table
 
+_MODULE_COLUMNS = ("uncut", "cut", "batched", "loop", "threads", "torch.nn")
 RESULTS = Path(__file__).with_name("cpu.json")
 
 #: Ratios that this engine set out to reach, by hidden units, density and peer.
@@ -141,6 +142,32 @@ def limits() -> str:
     rows.append(["copy of 2 MB, in the cache", "", f"{bytes_['cached copy']:.0f}"])
     rows.append(["copy of 256 MB", "", f"{bytes_['copy']:.0f}"])
     return table(["", "GFLOP/s", "GB/s read by edges, or read and written"], rows)
+
+
+#: How much faster than uncut, by case; and than torch.nn, by hidden units and number of modules.
+_UNCUT_ASKED = {(4096, "8 equal modules"): 8, (4096, "16 equal modules"): 16}
+_UNCUT_ASKED |= {(4096, "8 unequal modules"): 6}
+_TORCH_ASKED = {512: 2}
+
+
+def modules() -> str:
+    """A row per case and kind of step."""
+    rows = []
+    for row in _results()["modules"]:
+        times = row["milliseconds"]
+        key = row["num_hidden"], row["case"]
+        rows.append(
+            [
+                f"{row['num_hidden']:,} units, {row['case']}, {row['kind']}",
+                *(f"{times[name]:,.1f}" for name in _MODULE_COLUMNS),
+                f"**{row['uncut_ratio']:.1f}**",
+                f"≥ {_UNCUT_ASKED[key]}" if key in _UNCUT_ASKED else "",
+                f"**{row['torch_ratio']:.2f}**",
+                f"≥ {_TORCH_ASKED.get(row['num_hidden'], 1)}",
+            ]
+        )
+    header = ["ms", *_MODULE_COLUMNS, "uncut / ours", "asked", "torch.nn / ours", "asked"]
+    return table(header, rows)
 
 
 def _results() -> dict[str, Any]:
