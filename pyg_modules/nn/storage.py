@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules._files import staged_folder, write_json
+from pyg_modules._safetensors import import_safetensors
 from pyg_modules.graph import UnitGraph
 from pyg_modules.nn.origin import Origin
 from pyg_modules.solve import solver_from_config, solver_to_config
@@ -52,7 +53,7 @@ def save_layer(layer: SynchronousGraph, folder: str | os.PathLike[str]) -> None:
             for name, value in layer.origin._asdict().items()
             if name != "module"
         }
-    content: bytes = _safetensors().save(
+    content: bytes = import_safetensors().save(
         {name: value.cpu().contiguous() for name, value in tensors.items()}
     )
     with staged_folder(folder) as stage:
@@ -130,7 +131,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _read_tensors(folder: Path) -> dict[str, Tensor]:
-    safetensors = _safetensors()
+    safetensors = import_safetensors()
     try:
         tensors: dict[str, Tensor] = safetensors.load_file(folder / _TENSORS)
     except (OSError, safetensors.SafetensorError) as error:
@@ -143,16 +144,3 @@ def _unreadable(path: Path, error: Exception) -> ValueError:
         f"Expected a complete file {path} (got: {error}). It is missing or truncated; copy it"
         f" again, or save the model again."
     )
-
-
-def _safetensors() -> Any:
-    try:
-        import safetensors
-        import safetensors.torch
-    except ImportError as error:
-        raise ImportError(
-            "Saving and loading need safetensors: pip install 'pyg-modules[train]'"
-        ) from error
-    namespace: Any = safetensors.torch
-    namespace.SafetensorError = safetensors.SafetensorError
-    return namespace

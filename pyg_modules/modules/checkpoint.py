@@ -1,0 +1,149 @@
+"""Checkpoints that all ranks write together, of safetensors and JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.checkpoint.hf_storage import (
+    HuggingFaceStorageReader,
+    HuggingFaceStorageWriter,
+)
+from torch.distributed.checkpoint.metadata import TensorStorageMetadata
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
+from torch.optim import Optimizer
+
+from pyg_modules._files import write_json
+from pyg_modules._safetensors import import_safetensors
+
+if TYPE_CHECKING:
+    from torch import nn
+
+FORMAT_VERSION = 1
+_MANIFEST = "modules.json"
+_MODEL, _OPTIMIZER = "model", "optimizer"
+
+
+def save_checkpoint(
+    model: nn.Module,
+    folder: str | os.PathLike[str],
+    optimizer: Optimizer | None,
+    manifest: dict[str, Any],
+) -> None:
+    """Write the parameters of all ranks, and what their optimizers remember, into ``folder``."""
+    import_safetensors()
+    folder = Path(folder)
+    stage = folder.with_name(f".unfinished-{folder.name}")
+    is_first = dist.get_rank() == 0
+    if is_first:
+        shutil.rmtree(stage, ignore_errors=True)
+        stage.mkdir(parents=True)
+    dist.barrier()
+    writer = HuggingFaceStorageWriter(str(stage), save_distributed=True)
+    save(_tensors(model, optimizer), storage_writer=writer)
+    if is_first:
+        settings = {
+            "format_version": FORMAT_VERSION,
+            **manifest,
+            "has_optimizer": optimizer is not None,
+        }
+        write_json(stage / _MANIFEST, settings)
+        before = folder.with_name(f".before-{folder.name}")
+        if folder.exists():
+            os.replace(folder, before)
+        os.replace(stage, folder)
+        shutil.rmtree(before, ignore_errors=True)
+    dist.barrier()
+
+
+def load_checkpoint(
+    model: nn.Module,
+    folder: str | os.PathLike[str],
+    optimizer: Optimizer | None,
+    manifest: dict[str, Any],
+) -> None:
+    """Read what :func:`save_checkpoint` wrote into ``model`` and ``optimizer``, in place."""
+    folder = Path(folder)
+    _check(folder, optimizer, manifest)
+    tensors = _read(folder, model, with_optimizer=optimizer is not None)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(tensors[f"{_MODEL}.{name}"])
+            if optimizer is not None:
+                prefix = f"{_OPTIMIZER}.{name}."
+                optimizer.state[parameter] = {
+                    # Counts of steps stay on the CPU.
+                    key.removeprefix(prefix): value.to(parameter.device) if value.dim() else value
+                    for key, value in tensors.items()
+                    if key.startswith(prefix)
+                }
+
+
+def _read(folder: Path, model: nn.Module, *, with_optimizer: bool) -> dict[str, Tensor]:
+    """Those of the tensors that belong to the parameters of ``model``, by name."""
+    names = [name for name, _ in model.named_parameters()]
+    wanted = [f"{_MODEL}.{name}" for name in names]
+    prefixes = [f"{_OPTIMIZER}.{name}." for name in names] if with_optimizer else []
+    try:
+        reader = HuggingFaceStorageReader(str(folder))
+        tensors = {
+            key: torch.empty(saved.size, dtype=saved.properties.dtype)
+            for key, saved in reader.read_metadata().state_dict_metadata.items()
+            if isinstance(saved, TensorStorageMetadata)
+            and (key in wanted or key.startswith(tuple(prefixes)))
+        }
+        missing = [key for key in wanted if key not in tensors]
+        if missing:
+            raise ValueError(f"no {missing[0]}")
+        load(tensors, storage_reader=reader)
+    except (OSError, ValueError, import_safetensors().SafetensorError) as error:
+        raise ValueError(
+            f"Expected a complete checkpoint in {folder} (got: {error}). A file is missing or"
+            f" truncated; copy it again, or take an earlier checkpoint."
+        ) from error
+    return tensors
+
+
+def _tensors(model: nn.Module, optimizer: Optimizer | None) -> dict[str, Tensor]:
+    """The parameters of this rank and what its optimizer remembers, by name."""
+    tensors = {f"{_MODEL}.{name}": value.detach() for name, value in model.named_parameters()}
+    if optimizer is not None:
+        tensors |= {
+            f"{_OPTIMIZER}.{name}.{key}": value
+            for name, parameter in model.named_parameters()
+            for key, value in optimizer.state.get(parameter, {}).items()
+            if isinstance(value, Tensor)
+        }
+    return tensors
+
+
+def _check(folder: Path, optimizer: Optimizer | None, manifest: dict[str, Any]) -> None:
+    try:
+        found = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"Expected a checkpoint in {folder} (got {error}). Write one with model.save(folder)."
+        ) from error
+    if found.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"Expected format_version {FORMAT_VERSION} in {folder / _MANIFEST} (got"
+            f" {found.get('format_version')!r}). Load it with the version that wrote it."
+        )
+    if {name: found.get(name) for name in manifest} != manifest:
+        raise ValueError(
+            f"Expected a checkpoint of these {manifest['num_modules']} modules (got one of"
+            f" {found.get('num_modules')} others, in {folder}). Build the modules from the same"
+            f" partition: the same graph and labels."
+        )
+    if optimizer is not None and not found["has_optimizer"]:
+        raise ValueError(
+            f"Expected a checkpoint with the state of an optimizer (got one without, in {folder})."
+            f" Load it without optimizer=, or save it with one."
+        )
