@@ -1,4 +1,7 @@
+import os
 import re
+import subprocess
+import sys
 
 import matplotlib
 import pytest
@@ -15,10 +18,21 @@ PAGES = [
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_python_block_runs_as_pasted(page):
+def test_every_python_block_runs_as_pasted(page, monkeypatch, tmp_path):
     matplotlib.use("Agg")
+    monkeypatch.chdir(tmp_path)
     for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
-        exec(compile(block, str(page), "exec"), {})
+        started = re.match(r"# torchrun (--nproc-per-node \d+) (\S+)\n", block)
+        if started is None:
+            exec(compile(block, str(page), "exec"), {})
+            continue
+        (tmp_path / started[2]).write_text(block)
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        command = [*torchrun, *started[1].split(), started[2]]
+        ran = subprocess.run(
+            command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        )
+        assert ran.returncode == 0, ran.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -3,6 +3,7 @@
 from pyg_modules.modules.cut import cut
 from pyg_modules.modules.distributed_modules import DistributedModules
 from pyg_modules.modules.execution import ExecutionReport
+from pyg_modules.modules.export import export_parts
 from pyg_modules.modules.independence import Independence, check_independence
 from pyg_modules.modules.merge import merge
 from pyg_modules.modules.modular_graph import EXECUTIONS, ModularGraph
@@ -18,6 +19,7 @@ __all__ = [
     "ModularGraph",
     "check_independence",
     "cut",
+    "export_parts",
     "merge",
     "place_modules",
     "prune_cross_edges",

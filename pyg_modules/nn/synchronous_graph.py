@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from math import prod
 
 import torch
 from torch import Tensor, nn
@@ -235,7 +236,7 @@ class SynchronousGraph(MessagePassing):
         """
         _check_tensor("states", states, self.graph.num_units, "units", self.weight)
         num_units = self.graph.num_units
-        columns = states.reshape(states.shape[:-1].numel(), num_units).T
+        columns = states.reshape(prod(states.shape[:-1]), num_units).T
         columns = self.propagate(
             self._edge_index(states.device),
             x=columns,
@@ -289,14 +290,16 @@ class SynchronousGraph(MessagePassing):
         graph, wiring = self.graph, self._wiring()
         _check_tensor("x", x, graph.num_inputs, "inputs", self.weight)
         shape = x.shape[:-1]
-        operators = self._operators(self.backend, shape.numel())
+        # Torch's own product of sizes would fix the batch of an exported program.
+        batch = prod(shape)
+        operators = self._operators(self.backend, batch)
         weight = self._masked_weight()
         parts = wiring.split(weight)
         scaled_weight = self._scale(operators, weight, parts[1])
         if scaled_weight is not weight:
             parts = wiring.split(scaled_weight)
         injection, recurrent, readout, direct = parts
-        clamped = x.reshape(shape.numel(), graph.num_inputs).T.contiguous()
+        clamped = x.reshape(batch, graph.num_inputs).T.contiguous()
         bias, output_bias = wiring.split_bias(self.bias.unsqueeze(-1))
 
         # Inputs never change: what they inject is computed once.
