@@ -16,6 +16,7 @@ from benchmarks.speed import (
     limits,
     memory,
     modules,
+    ranks,
     scaling,
     training_step,
 )
@@ -30,6 +31,7 @@ PARTS: dict[str, Callable[..., Any]] = {
     "limits": limits.run,
     "memory": memory.run,
     "modules": modules.run,
+    "ranks": ranks.run,
 }
 
 

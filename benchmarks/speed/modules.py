@@ -41,7 +41,7 @@ def _compare(case: Case, device: torch.device) -> list[dict[str, Any]]:
     num_hidden = sum(case.sizes)
     graph = UnitGraph.complete(NUM_ENDS, num_hidden, NUM_ENDS)
     uncut = SynchronousGraph(graph, Unrolled(STEPS), "tanh", backend="dense")
-    modular = cut(uncut, _labels(graph, case.sizes))
+    modular = cut(uncut, random_modules(graph, case.sizes))
     modular.backend = "auto"
     networks: dict[str, nn.Module] = {"uncut": uncut.to(device), "cut": modular.to(device)}
     for execution in EXECUTIONS:
@@ -73,7 +73,7 @@ def _compare(case: Case, device: torch.device) -> list[dict[str, Any]]:
     return rows
 
 
-def _labels(graph: UnitGraph, sizes: tuple[int, ...]) -> Tensor:
+def random_modules(graph: UnitGraph, sizes: tuple[int, ...]) -> Tensor:
     """Modules of random hidden units."""
     labels = torch.full((graph.num_units,), -1)
     module = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))

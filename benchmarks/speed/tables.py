@@ -170,6 +170,27 @@ def modules() -> str:
     return table(header, rows)
 
 
+def ranks() -> str:
+    """Two ranks against one process."""
+    result = _results()["ranks"]
+    times = result["milliseconds"]
+    graph = f"{result['num_hidden']:,} units, {result['num_modules']} modules"
+    collectives = ", ".join(f"{n} × {name}" for name, n in result["collectives"].items())
+    rows = [
+        [
+            f"{graph}: one process on one core / {result['num_ranks']} ranks on a core each",
+            "≥ 1.7",
+            f"**{result['ratio']:.2f}** ({times['alone']:,.0f} ms / {times['together']:,.0f} ms)",
+        ],
+        [
+            "traffic of a rank in a training step",
+            f"the outputs, {result['bytes_of_outputs']:,} bytes",
+            f"**{result['bytes_per_step']:,} bytes** ({collectives})",
+        ],
+    ]
+    return table(["figure", "asked", "measured"], rows)
+
+
 def _results() -> dict[str, Any]:
     results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
     return results
