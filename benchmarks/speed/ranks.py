@@ -14,9 +14,9 @@ from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.distributed.tensor.debug import CommDebugMode
+from torch.multiprocessing.spawn import spawn
 
 from benchmarks.speed.modules import random_modules
 from benchmarks.speed.training_step import BATCH, NUM_ENDS, STEPS, training_step
@@ -33,7 +33,7 @@ def run(device: torch.device, *, quick: bool) -> dict[str, Any]:
     if not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < NUM_RANKS:
         return {"skipped": f"fewer than {NUM_RANKS} cores that a process can be bound to"}
     with tempfile.TemporaryDirectory() as folder:
-        mp.start_processes(_rank, (folder, sizes, rounds), nprocs=NUM_RANKS, start_method="spawn")
+        spawn(_rank, (folder, sizes, rounds), nprocs=NUM_RANKS)  # type: ignore[no-untyped-call]
         found: dict[str, Any] = json.loads((Path(folder) / "result.json").read_text())
     return found
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from sklearn.metrics import r2_score
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -53,10 +54,12 @@ class PlantedProblem:
         return F.binary_cross_entropy_with_logits(outputs, targets)
 
     def score(self, outputs: Tensor, targets: Tensor) -> float:
-        """Share of right answers over all sub-tasks; for regression the mean :math:`R^2`."""
+        """Share of right answers over all sub-tasks; for regression the mean :math:`R^2`.
+
+        As scikit-learn defines it, :math:`R^2` of constant targets is 1 where they are met, else 0.
+        """
         if self.is_regression:
-            unexplained = (outputs - targets).square().mean(dim=0)
-            return float((1 - unexplained / targets.var(dim=0, correction=0)).mean())
+            return float(r2_score(targets.cpu().numpy(), outputs.cpu().numpy()))
         return float(((outputs > 0) == (targets > 0.5)).double().mean())
 
     def owners(self, num_hidden: int) -> Tensor:

@@ -164,6 +164,9 @@ def test_scores_by_hand():
     targets = torch.tensor([[0.0], [2.0]])
     assert regression.score(torch.tensor([[1.0], [2.0]]), targets) == pytest.approx(0.5)
     assert regression.loss(torch.tensor([[1.0], [2.0]]), targets).item() == pytest.approx(0.5)
+    constant = torch.ones(2, 1)
+    assert regression.score(constant, constant) == 1.0
+    assert regression.score(targets, constant) == 0.0
 
 
 @pytest.mark.parametrize(
