@@ -140,7 +140,12 @@ def _datasets() -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from pyg_modules.train import ExperimentConfig, load_dataset, run_experiment
+    from pyg_modules.train import (
+        DivergedError,
+        ExperimentConfig,
+        load_dataset,
+        run_experiment,
+    )
 
     try:
         config = ExperimentConfig(
@@ -156,7 +161,11 @@ def _train(options: argparse.Namespace) -> int:
     except (ImportError, TypeError, ValueError) as error:
         print(f"pyg-modules: error: {error}", file=sys.stderr)
         return 2
-    result = run_experiment(data, config, _progress(options.quiet))
+    try:
+        result = run_experiment(data, config, _progress(options.quiet))
+    except DivergedError as error:
+        print(f"\npyg-modules: error: {error}", file=sys.stderr)
+        return 2
     write_run(result, options.out)
     if not options.quiet:
         _summarise(result, options.out)

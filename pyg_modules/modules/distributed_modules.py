@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pyg_modules.modules.checkpoint import load_checkpoint, save_checkpoint
-from pyg_modules.modules.joined_parts import check_fitting
+from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
 from pyg_modules.modules.modular_graph import ModularGraph
 from pyg_modules.modules.placement import place_modules
 from pyg_modules.nn import SynchronousGraph
@@ -66,7 +66,7 @@ class DistributedModules(nn.Module):
         self, parts: Iterable[nn.Module], *, group: dist.ProcessGroup | None = None
     ) -> None:
         super().__init__()
-        listed: list[SynchronousGraph] = list(parts)  # type: ignore[arg-type]
+        listed = list_of_parts(parts)
         check_fitting(listed)
         if not (dist.is_available() and dist.is_initialized()):
             raise RuntimeError(

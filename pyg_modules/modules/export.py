@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from pyg_modules._files import staged_folder, write_json
-from pyg_modules.modules.joined_parts import check_fitting
+from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
 from pyg_modules.nn import SynchronousGraph
 from pyg_modules.solve import Unrolled
 
@@ -48,7 +48,7 @@ def export_parts(
         ValueError: If there are no parts, they do not fit together, are not ``Unrolled`` (the steps
             of an ``Equilibrium`` depend on the data), or ``file_format`` or ``folder`` is wrong.
     """
-    listed: list[SynchronousGraph] = list(parts)  # type: ignore[arg-type]
+    listed = list_of_parts(parts)
     check_fitting(listed)
     if file_format not in FORMATS:
         names = ", ".join(repr(name) for name in FORMATS)

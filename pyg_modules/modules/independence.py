@@ -69,6 +69,11 @@ def check_independence(
         expected = layer(x)
         difference = (sum(part(x) for part in split(layer)) - expected).abs().max()
         difference = difference / expected.abs().max().clamp(min=1)
+    if not bool(expected.isfinite().all()):
+        raise RuntimeError(
+            "Expected finite outputs to compare (got NaN or infinity). Look for inputs or weights"
+            " that are not finite."
+        )
     if not difference <= tolerance:
         raise RuntimeError(
             f"Expected the parts to add up to the layer within {tolerance:g} (got a difference of"

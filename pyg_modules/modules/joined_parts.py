@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyg_modules.graph import UnitGraph
 from pyg_modules.nn import SynchronousGraph, check_layer
@@ -87,6 +87,20 @@ class JoinedParts:
             first, adding, edges, order = (index.to(device) for index in on_cpu)
             self._index[device] = first, adding, edges, order
         return self._index[device]
+
+
+def list_of_parts(parts: Iterable[nn.Module]) -> list[SynchronousGraph]:
+    """``parts`` as a list.
+
+    Raises:
+        TypeError: If it is one layer, or no iterable.
+    """
+    if isinstance(parts, SynchronousGraph) or not isinstance(parts, Iterable):
+        raise TypeError(
+            f"Expected several parts (got {type(parts).__name__}). Take a cut layer apart with"
+            f" split(layer)."
+        )
+    return list(parts)  # type: ignore[arg-type]
 
 
 def check_fitting(parts: Sequence[SynchronousGraph]) -> None:

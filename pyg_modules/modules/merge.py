@@ -1,16 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyg_modules.modules.cut import stays_independent
-from pyg_modules.modules.joined_parts import JoinedParts
+from pyg_modules.modules.joined_parts import JoinedParts, list_of_parts
 from pyg_modules.nn import SynchronousGraph
 
 
-def merge(parts: Sequence[SynchronousGraph]) -> SynchronousGraph:
+def merge(parts: Iterable[nn.Module]) -> SynchronousGraph:
     r"""One layer whose outputs are the sum of those of the parts; the inverse of :func:`split`.
 
     .. math::
@@ -20,22 +20,24 @@ def merge(parts: Sequence[SynchronousGraph]) -> SynchronousGraph:
     they were trained on their own. The hidden units of others are lined up, part by part.
 
     Args:
-        parts (sequence of SynchronousGraph): Layers with the same numbers of inputs and outputs,
+        parts (iterable of SynchronousGraph): Layers with the same numbers of inputs and outputs,
             solver and activation.
 
     Returns:
         SynchronousGraph: As :func:`cut` returns it, with copies of the weights, and ``labels`` that
-        tell the parts apart.
+        tell the parts apart. The ``contraction`` of an ``Equilibrium`` is in its weights, and no
+        longer in its solver.
 
     Raises:
         TypeError: If a part is not a ``SynchronousGraph``.
         ValueError: If there are no parts, they do not fit together, or they disagree about an
             output that feeds back.
     """
-    joined = JoinedParts(parts)
+    listed = list_of_parts(parts)
+    joined = JoinedParts(listed)
     if joined.has_feedback:
-        _check_feedback(parts, joined)
-    first = parts[0]
+        _check_feedback(listed, joined)
+    first = listed[0]
     layer = SynchronousGraph(
         joined.graph,
         first.solver.without_scaling(),
@@ -45,8 +47,8 @@ def merge(parts: Sequence[SynchronousGraph]) -> SynchronousGraph:
         dtype=first.weight.dtype,
     )
     with torch.no_grad():
-        layer.weight.copy_(joined.weight(parts))
-        layer.bias.copy_(joined.bias(parts))
+        layer.weight.copy_(joined.weight(listed))
+        layer.bias.copy_(joined.bias(listed))
     layer.labels = joined.labels.to(layer.weight.device)
     layer.train(first.training)
     return layer

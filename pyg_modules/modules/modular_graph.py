@@ -8,11 +8,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from pyg_modules.modules.execution import ExecutionReport
-from pyg_modules.modules.joined_parts import JoinedParts, check_fitting
+from pyg_modules.modules.joined_parts import JoinedParts, check_fitting, list_of_parts
 from pyg_modules.modules.merge import merge
 from pyg_modules.modules.split import split
 from pyg_modules.modules.threads import sum_on_threads
 from pyg_modules.nn import SynchronousGraph
+from pyg_modules.ops import is_compiling
 
 EXECUTIONS = ("batched", "loop", "threads")
 
@@ -28,7 +29,8 @@ class ModularGraph(nn.Module):
             numbers of inputs and outputs, solver and activation. They are used, not copied.
         execution (str, optional): ``"batched"`` computes all parts as one graph of many blocks, by
             batched products of matrices where they are dense; ``"loop"`` one part after the other;
-            ``"threads"`` the parts on as many threads of the CPU as torch has, one thread each;
+            ``"threads"`` the parts on as many threads of the CPU as torch has, one thread each,
+            with first derivatives alone, and not under ``torch.compile`` or ``torch.func``;
             ``"auto"`` batched, or a loop where that is not possible. (default: ``"auto"``)
         devices (sequence of torch.device, optional): The parts are moved to these devices, in turn,
             and computed there; the outputs are added up on the device of the input. (default: they
@@ -64,15 +66,17 @@ class ModularGraph(nn.Module):
         devices: Sequence[torch.device | str] | None = None,
     ) -> None:
         super().__init__()
-        listed: list[SynchronousGraph] = list(parts)  # type: ignore[arg-type]
+        listed = list_of_parts(parts)
         check_fitting(listed)
-        if devices is not None:
-            if len(devices) == 0:
-                raise ValueError("Expected at least one device (got none).")
-            for number, part in enumerate(listed):
-                part.to(devices[number % len(devices)])
         self.parts = nn.ModuleList(listed)
-        self._joined = JoinedParts(listed)
+        self._prepare()
+        if devices is None:
+            self.execution = execution
+            return
+        places = _checked_devices(devices)
+        self._check_execution(execution, {places[k % len(places)] for k in range(len(listed))})
+        for number, part in enumerate(listed):
+            part.to(places[number % len(places)])
         self._prepare()
         self.execution = execution
 
@@ -83,19 +87,13 @@ class ModularGraph(nn.Module):
 
     @execution.setter
     def execution(self, execution: str) -> None:
-        if execution not in ("auto", *EXECUTIONS):
-            names = ", ".join(repr(name) for name in ("auto", *EXECUTIONS))
-            raise ValueError(f"Expected execution to be one of {names} (got {execution!r}).")
-        obstacle = self._obstacle(execution)
-        if obstacle is not None:
-            raise ValueError(
-                f"Expected parts that fit execution {execution!r} (got {obstacle}). Use"
-                f" execution='auto'."
-            )
+        self._check_execution(execution, self._devices())
         self._execution = execution
 
     def forward(self, x: Tensor) -> Tensor:
         """The sum of the outputs of all parts, ``[*, O]``, for the inputs ``x``, ``[*, I]``."""
+        if not is_compiling():
+            self._follow()
         parts, execution = self._listed(), self._chosen()
         if execution == "batched":
             parameters = {"weight": self._joined.weight(parts), "bias": self._joined.bias(parts)}
@@ -116,7 +114,7 @@ class ModularGraph(nn.Module):
         execution, parts = self._chosen(), self._listed()
         reason = "asked for"
         if self.execution == "auto":
-            reason = self._obstacle("batched") or "possible for these parts"
+            reason = self._obstacle("batched", self._devices()) or "possible for these parts"
         if execution == "batched":
             parts = [merge(parts)]
         return ExecutionReport(execution, reason, [part.backend_report(batch) for part in parts])
@@ -125,28 +123,33 @@ class ModularGraph(nn.Module):
         """These modules alone, with the same parameters, not copies; for lesion studies.
 
         Args:
-            modules (int): Numbers of the modules to keep, from 0.
+            modules (int): Numbers of the modules to keep, from 0, or from the end if negative.
 
         Raises:
             IndexError: If there is no such module.
-            ValueError: If none is named.
+            TypeError: If a number is not an int.
+            ValueError: If none is named, or one twice.
         """
-        parts = [self._listed()[module] for module in modules]
+        numbers = [self._number(module) for module in modules]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError(f"Expected every module once at most (got {list(modules)}).")
+        parts = [self._listed()[number] for number in numbers]
         return ModularGraph(parts, execution=self.execution)
 
     def drop(self, *modules: int) -> ModularGraph:
         """All modules but these, with the same parameters, not copies; for lesion studies.
 
         Args:
-            modules (int): Numbers of the modules to leave out, from 0; not all of them.
+            modules (int): Numbers of the modules to leave out, from 0, or from the end if negative;
+                not all of them.
 
         Raises:
             IndexError: If there is no such module.
+            TypeError: If a number is not an int.
             ValueError: If none would be left.
         """
-        numbers = range(len(self.parts))
-        dropped = {numbers[module] for module in modules}
-        return self.only(*(number for number in numbers if number not in dropped))
+        dropped = {self._number(module) for module in modules}
+        return self.only(*(number for number in range(len(self.parts)) if number not in dropped))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the modules into ``folder``, merged, as :meth:`SynchronousGraph.save` does.
@@ -180,7 +183,10 @@ class ModularGraph(nn.Module):
 
     def _prepare(self) -> None:
         """Build what a compiler that traces a forward pass has to find ready."""
-        first = self._listed()[0]
+        parts = self._listed()
+        self._prepared_for = [_wiring_of(part) for part in parts]
+        self._joined = JoinedParts(parts)
+        first = parts[0]
         self._joined.prepare(first.weight.device)
         whole = SynchronousGraph(
             self._joined.graph,
@@ -189,23 +195,53 @@ class ModularGraph(nn.Module):
             device=first.weight.device,
             dtype=first.weight.dtype,
         )
+        if not self._joined.has_feedback:
+            whole.backend = _joint_backend(parts)
         # Its parameters are given at every call; these take no memory.
         for name, parameter in list(whole.named_parameters()):
             empty = parameter.detach().new_zeros(()).expand(parameter.shape)
             setattr(whole, name, nn.Parameter(empty, requires_grad=False))
         self._whole = (whole,)  # Not a submodule.
 
+    def _follow(self) -> None:
+        """Prepare again if :attr:`parts` was changed by hand."""
+        parts = self._listed()
+        if [_wiring_of(part) for part in parts] != self._prepared_for:
+            check_fitting(parts)
+            self._prepare()
+
     def _listed(self) -> list[SynchronousGraph]:
         return list(self.parts)  # type: ignore[arg-type]
+
+    def _number(self, module: int) -> int:
+        count = len(self.parts)
+        if isinstance(module, bool) or not isinstance(module, int):
+            raise TypeError(f"Expected modules as ints (got {type(module).__name__}: {module!r}).")
+        if not -count <= module < count:
+            raise IndexError(f"Expected modules from 0 to {count - 1} (got {module}).")
+        return module % count
+
+    def _devices(self) -> set[torch.device]:
+        return {part.weight.device for part in self._listed()}
 
     def _chosen(self) -> str:
         if self.execution != "auto":
             return self.execution
-        return "batched" if self._obstacle("batched") is None else "loop"
+        return "batched" if self._obstacle("batched", self._devices()) is None else "loop"
 
-    def _obstacle(self, execution: str) -> str | None:
-        """Why the parts cannot be computed in this way; ``None`` if they can."""
-        devices = {part.weight.device for part in self._listed()}
+    def _check_execution(self, execution: str, devices: set[torch.device]) -> None:
+        if execution not in ("auto", *EXECUTIONS):
+            names = ", ".join(repr(name) for name in ("auto", *EXECUTIONS))
+            raise ValueError(f"Expected execution to be one of {names} (got {execution!r}).")
+        obstacle = self._obstacle(execution, devices)
+        if obstacle is not None:
+            raise ValueError(
+                f"Expected parts that fit execution {execution!r} (got {obstacle}). Use"
+                f" execution='auto'."
+            )
+
+    def _obstacle(self, execution: str, devices: set[torch.device]) -> str | None:
+        """Why the parts cannot be computed in this way on ``devices``; ``None`` if they can."""
         if execution == "batched":
             if self._joined.has_feedback:
                 return "feedback from an output"
@@ -214,3 +250,32 @@ class ModularGraph(nn.Module):
         if execution == "threads" and {device.type for device in devices} != {"cpu"}:
             return f"parts on {', '.join(sorted(map(str, devices)))}, not on the CPU"
         return None
+
+
+def _wiring_of(part: SynchronousGraph) -> tuple[object, ...]:
+    """What the joined graph depends on; graphs are compared as objects, which is fast."""
+    return id(part.graph), part.solver, part.activation, part.backend, part.weight.device
+
+
+def _joint_backend(parts: Sequence[SynchronousGraph]) -> str:
+    """That of the parts, if it is the same; the batch of dense matrices is called block."""
+    backends = {part.backend for part in parts}
+    backend = backends.pop() if len(backends) == 1 else "auto"
+    return "block" if backend == "dense" else backend
+
+
+def _checked_devices(devices: Sequence[torch.device | str]) -> list[torch.device]:
+    if isinstance(devices, str | torch.device):
+        raise TypeError(f"Expected a sequence of devices (got {devices!r}). Use [{devices!r}].")
+    if len(devices) == 0:
+        raise ValueError("Expected at least one device (got none).")
+    places = []
+    for device in devices:
+        try:
+            places.append(torch.empty(0, device=device).device)
+        except (AssertionError, RuntimeError) as error:
+            reason = str(error).split("\n")[0]
+            raise ValueError(
+                f"Expected available devices, such as 'cpu' (got {device!r}: {reason})."
+            ) from None
+    return places

@@ -14,11 +14,16 @@ def check_optimizes(optimizer: Optimizer, parameters: Mapping[str, nn.Parameter]
 
     Raises:
         TypeError: If it is no optimizer.
-        ValueError: If it does not hold one of them.
+        ValueError: If it does not hold one of them, or is LBFGS.
     """
     if not isinstance(optimizer, Optimizer):
         raise TypeError(
             f"Expected optimizer to be a torch.optim.Optimizer (got {type(optimizer).__name__})."
+        )
+    if isinstance(optimizer, torch.optim.LBFGS):
+        raise ValueError(
+            "Expected an optimizer that remembers something per weight (got LBFGS, which remembers"
+            " directions of all together). Make a new LBFGS after the cut."
         )
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
     missing = [name for name, parameter in parameters.items() if id(parameter) not in held]

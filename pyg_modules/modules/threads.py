@@ -50,7 +50,9 @@ class _SumOnThreads(torch.autograd.Function):
             inputs = [own, *ctx.parameters[2 * number : 2 * number + 2]]
             needed = [needs_x, *needs[2 * number : 2 * number + 2]]
             asked = [one for one, is_needed in zip(inputs, needed, strict=True) if is_needed]
-            gradients = iter(torch.autograd.grad(outputs, asked, grad) if asked else ())
+            gradients = iter(
+                torch.autograd.grad(outputs, asked, grad, retain_graph=True) if asked else ()
+            )
             return [next(gradients) if is_needed else None for is_needed in needed]
 
         runs = list(_pool(torch.get_num_threads()).map(run, range(len(ctx.runs))))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -216,7 +217,7 @@ class SynchronousGraph(MessagePassing):
             Solution: ``states`` [*, N] and, of shape ``[*]``, the relative ``residual`` that one
             more update would leave; for an :class:`Equilibrium` also the number of ``steps`` of
             every sample, whether it ``converged`` and, after a backward pass, ``adjoint``, the same
-            for the gradients.
+            for the gradients, with ``states`` of ``[n, B]`` for the n units that are iterated.
         """
         solution, outputs = self._run(x, with_residual=True)
         states = self._all_states(x, solution, outputs)
@@ -331,6 +332,14 @@ class SynchronousGraph(MessagePassing):
         super()._apply(fn, recurse)
         self._operators(self.backend, _USUAL_BATCH)
         return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        # A layer is pruned as the one whose state it gets.
+        mask = state_dict.get(f"{prefix}edge_mask")
+        self.edge_mask = None
+        if mask is not None and mask.shape == self.weight.shape:
+            self.edge_mask = mask.to(self.weight.device, copy=True)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _operators(self, backend: str, batch: int) -> Operators:
         """The operators for a batch of about this size.

@@ -28,7 +28,7 @@ def bind(operator: EdgeOperator, weight: Tensor) -> Callable[[Tensor], Tensor]:
                 weight, state, operator.index, operator.sizes, operator.name
             )
             return compiled
-        refuse_transformation(operator)
+        refuse_transformation(f"the backend {operator.name!r}")
         result: Tensor = _EdgeSum.apply(weight, state, operator)  # type: ignore[no-untyped-call]
         return result
 
@@ -57,22 +57,21 @@ def _backward(
     return grad_weight, grad_state
 
 
-def refuse_second_derivative(operator: EdgeOperator) -> None:
-    """Raise if the backward pass that calls this is itself to be differentiated."""
+def refuse_second_derivative(what: str) -> None:
+    """Raise if the backward pass of ``what`` that calls this is itself to be differentiated."""
     if torch.is_grad_enabled():  # That is, with create_graph=True.
         raise RuntimeError(
-            f"Expected a first derivative (got create_graph=True): the backend {operator.name!r}"
-            f" has no second derivatives. Use backend='scatter' and an Unrolled solver."
+            f"Expected a first derivative (got create_graph=True): {what} has no second"
+            f" derivatives. Use backend='scatter' and an Unrolled solver."
         )
 
 
-def refuse_transformation(operator: EdgeOperator) -> None:
-    """Raise if ``torch.func`` transforms this call."""
+def refuse_transformation(what: str) -> None:
+    """Raise if ``torch.func`` transforms this call of ``what``."""
     if is_transforming():
         raise RuntimeError(
             f"Expected no transformation of torch.func, such as vmap or jacrev (got one): it cannot"
-            f" look into the backend {operator.name!r}, nor into an Equilibrium. Use"
-            f" backend='auto', 'dense' or 'scatter' and an Unrolled solver."
+            f" look into {what}. Use backend='auto', 'dense' or 'scatter' and an Unrolled solver."
         )
 
 
@@ -85,7 +84,7 @@ class _EdgeSum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        refuse_second_derivative(ctx.operator)
+        refuse_second_derivative(f"the backend {ctx.operator.name!r}")
         weight, state = ctx.saved_tensors
         needs = ctx.needs_input_grad[:2]
         return (*_backward(ctx.operator, grad, weight, state, needs), None)

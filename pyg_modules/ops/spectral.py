@@ -29,7 +29,7 @@ def spectral_norm(operator: EdgeOperator, weight: Tensor) -> Tensor:
             weight.detach(), operator.index, operator.sizes, operator.name
         )
     else:
-        refuse_transformation(operator)
+        refuse_transformation("the contraction of an Equilibrium")
         left, right = _singular_pair(operator, weight.detach())
     # With u and v constant this is the derivative of sigma, since both are stationary.
     norm: Tensor = (left * bind(operator, weight)(right)).sum()
@@ -59,7 +59,10 @@ def _singular_pair(operator: EdgeOperator, weight: Tensor) -> tuple[Tensor, Tens
         if not length > 10 * torch.finfo(weight.dtype).eps * scale:
             break  # The space is exhausted.
         basis = torch.cat([basis, direction / length], dim=1)
-    coordinates = torch.linalg.eigh(images.T @ images)[1][:, -1:]
+    gram = images.T @ images
+    # LAPACK knows no half precision.
+    wide = torch.promote_types(gram.dtype, torch.float32)
+    coordinates = torch.linalg.eigh(gram.to(wide))[1][:, -1:].to(gram.dtype)
     left, right = images @ coordinates, basis[:, : images.size(1)] @ coordinates
     left = left / left.norm().clamp(min=tiny)
     return operator.leave(left), operator.leave(right)

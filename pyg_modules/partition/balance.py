@@ -65,6 +65,8 @@ def cost_balance_loss(edge_index: Tensor, assignment: Tensor) -> Tensor:
 
 def cost_balance_of(edges: PartitionedEdges, assignment: Tensor) -> Tensor:
     """The loss of :func:`cost_balance_loss` on ``edges``."""
+    # Sparse products know no half precision.
+    assignment = assignment.to(torch.promote_types(assignment.dtype, torch.float32))
     num_modules = assignment.size(1)
     ones = assignment.new_ones(edges.source.numel())
     cost = (assignment * bind(edges.operator, ones)(assignment)).sum(dim=0)

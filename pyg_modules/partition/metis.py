@@ -10,6 +10,8 @@ from pyg_modules.partition.sizing import SizeBounds
 
 # METIS wants integer weights.
 _LARGEST_WEIGHT = 10**6
+# METIS takes no larger ones.
+_NUM_SEEDS = 2**31
 
 
 def metis_labels(
@@ -46,6 +48,6 @@ def metis_labels(
         pymetis.CSRAdjacency(edges.indptr, edges.indices),
         eweights=weights.astype(numpy.int64).tolist(),
         tpwgts=(middle / middle.sum()).tolist(),
-        options=pymetis.Options(seed=seed, ufactor=max(1, round(1000 * slack))),
+        options=pymetis.Options(seed=seed % _NUM_SEEDS, ufactor=max(1, round(1000 * slack))),
     )
     return numpy.array(labels, dtype=numpy.int64)

@@ -28,7 +28,8 @@ def normalized_cut(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> f
 
     Raises:
         TypeError: If ``labels`` is not an integer tensor.
-        ValueError: If the shapes do not fit together, or ``labels`` has a gap or no module.
+        ValueError: If the shapes do not fit together, a weight is not finite, or ``labels`` has a
+            gap or no module.
     """
     crossing, volume = _crossing_and_volume(edge_index, edge_weight, labels)
     return float(torch.where(volume > 0, crossing / volume, 1.0).mean())
@@ -48,7 +49,8 @@ def cut_fraction(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> flo
 
     Raises:
         TypeError: If ``labels`` is not an integer tensor.
-        ValueError: If the shapes do not fit together, or ``labels`` has a gap or no module.
+        ValueError: If the shapes do not fit together, a weight is not finite, or ``labels`` has a
+            gap or no module.
     """
     crossing, volume = _crossing_and_volume(edge_index, edge_weight, labels)
     total = volume.sum()
@@ -79,7 +81,8 @@ def modularity(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> float
 
     Raises:
         TypeError: If ``labels`` is not an integer tensor.
-        ValueError: If the shapes do not fit together, or ``labels`` has a gap or no module.
+        ValueError: If the shapes do not fit together, a weight is not finite, or ``labels`` has a
+            gap or no module.
     """
     crossing, volume = _crossing_and_volume(edge_index, edge_weight, labels)
     total = volume.sum()
@@ -109,7 +112,8 @@ def conductance(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> list
 
     Raises:
         TypeError: If ``labels`` is not an integer tensor.
-        ValueError: If the shapes do not fit together, or ``labels`` has a gap or no module.
+        ValueError: If the shapes do not fit together, a weight is not finite, or ``labels`` has a
+            gap or no module.
     """
     crossing, volume = _crossing_and_volume(edge_index, edge_weight, labels)
     # Summed over the others, and not subtracted from the total, where rounding would leave weight.
@@ -124,10 +128,15 @@ def _crossing_and_volume(
 ) -> tuple[Tensor, Tensor]:
     """Magnitude that leaves or enters every module, and all around it, ``[K]`` each, in double."""
     num_modules = check_labels(labels, len(labels))
-    if num_modules == 0:
-        raise ValueError("Expected at least one module in labels (got only shared units).")
     check_edge_index(edge_index, len(labels))
     check_edge_weight(edge_index, edge_weight)
+    if num_modules == 0:
+        raise ValueError("Expected at least one module in labels (got only shared units).")
+    if not bool(edge_weight.isfinite().all()):
+        raise ValueError(
+            "Expected finite weights (got NaN or infinity). The training diverged; lower the"
+            " learning rate."
+        )
     source, target = labels.cpu()[edge_index.cpu()]
     counted = (source >= 0) & (target >= 0)
     source, target = source[counted], target[counted]

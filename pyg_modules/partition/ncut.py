@@ -56,13 +56,15 @@ def ncut_of(
         fixed_volume (bool, optional): Whether the gradient in ``magnitude`` takes the volumes in
             the denominators as constants. The value is the same. (default: ``False``)
     """
-    magnitude = magnitude.index_select(0, edges.edge_ids)
+    # Sparse products know no half precision.
+    wide = torch.promote_types(magnitude.dtype, torch.float32)
+    magnitude, assignment = magnitude.to(wide).index_select(0, edges.edge_ids), assignment.to(wide)
     weighted_sum = bind(edges.operator, magnitude)
     # With W the magnitudes, A = (W + W^T) / 2, so S_k^T A S_k = S_k^T W S_k.
     association = (assignment * weighted_sum(assignment)).sum(dim=0)
     volume = assignment.T @ strength(edges, magnitude)
     scale = assignment.T @ strength(edges, magnitude.detach()) if fixed_volume else volume
-    has_volume = scale > 0
+    has_volume = scale != 0  # NaN has, and spreads.
     # Dividing by 1 where there is no volume keeps the gradient finite as well.
     crossing = (volume - association) / torch.where(has_volume, scale, 1.0)
     return torch.where(has_volume, crossing, 1.0).mean()

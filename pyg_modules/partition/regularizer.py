@@ -164,7 +164,8 @@ class PartitionRegularizer(nn.Module):
 
     def weighted(self, losses: dict[str, Tensor]) -> Tensor:
         """What :meth:`losses` returned, each times its coefficient and the strength, summed."""
-        total: Tensor = self.logits.new_zeros(())
+        # A sum of no terms can be differentiated too.
+        total: Tensor = self.logits.new_zeros(()).requires_grad_(torch.is_grad_enabled())
         for name, loss in losses.items():
             total = total + self.strength * getattr(self, name) * loss
         return total

@@ -100,6 +100,8 @@ class PartitionSchedule:
         epoch = as_int("epoch", epoch, smallest=0)
         ramp = (epoch / self.epochs - _BEGINS["ramp"]) / (_BEGINS["full"] - _BEGINS["ramp"])
         ramp = min(max(ramp, 0.0), 1.0)
+        if self._repaired_at is not None and epoch < self._repaired_at:
+            self._repaired_at = None  # Another training begins.
         self.regularizer.strength = ramp
         if self.phase(epoch) != "free" and self._is_due(epoch):
             first = max(self.tolerance, _FIRST_TOLERANCE)
@@ -109,6 +111,7 @@ class PartitionSchedule:
 
     def phase(self, epoch: int) -> str:
         """The phase of an epoch, ``"free"``, ``"ramp"`` or ``"full"``."""
+        epoch = as_int("epoch", epoch, smallest=0)
         progress = epoch / self.epochs
         return [phase for phase, begin in _BEGINS.items() if progress >= begin][-1]
 
@@ -119,6 +122,14 @@ class PartitionSchedule:
         after it.
         """
         return self._labels(self.tolerance)
+
+    def state_dict(self) -> dict[str, int | None]:
+        """What has to be kept, beside the regularizer's ``state_dict``, to go on in an epoch."""
+        return {"repaired_at": self._repaired_at}
+
+    def load_state_dict(self, state: dict[str, int | None]) -> None:
+        """Go on from what :meth:`state_dict` returned."""
+        self._repaired_at = state["repaired_at"]
 
     def _labels(self, tolerance: float) -> Tensor:
         regularizer = self.regularizer

@@ -18,7 +18,7 @@ _MAX_ROUNDS = 50
 _REPAIR_ROUNDS = 16
 # The tabu search reads every gain at every move; this bounds how many numbers it reads in all, to
 # some seconds. On graphs of a million units it makes few moves, and the greedy rounds do the work.
-_MAX_WORK = 10**9
+_MAX_WORK = 2 * 10**8
 
 
 class PartitionSearch:

@@ -9,6 +9,9 @@ from scipy.sparse import csr_array
 
 from pyg_modules.partition.scope import has_links
 
+# scikit-learn takes no larger ones.
+_NUM_SEEDS = 2**32
+
 
 def spectral_labels(
     affinity: csr_array[Any], num_modules: int, *, seed: int, assign: str = "kmeans"
@@ -25,6 +28,7 @@ def spectral_labels(
     from sklearn.cluster import SpectralClustering
     from sklearn.exceptions import ConvergenceWarning
 
+    seed %= _NUM_SEEDS
     labels = numpy.zeros(affinity.shape[0], dtype=numpy.int64)
     # A unit without affinity to another is a cluster of its own to the eigenvectors.
     linked = numpy.flatnonzero(has_links(affinity))

@@ -24,7 +24,9 @@ class Anderson:
         num_units, batch = like.shape
         self._residuals = like.new_zeros(memory, num_units, batch)
         self._values = like.new_zeros(memory, num_units, batch)
-        self._gram = like.new_zeros(batch, memory, memory)
+        # LAPACK knows no half precision.
+        wide = torch.promote_types(like.dtype, torch.float32)
+        self._gram = like.new_zeros(batch, memory, memory, dtype=wide)
         self._memory = memory
         self._count = 0
 
@@ -41,14 +43,14 @@ class Anderson:
     def mix(self, residual: Tensor, value: Tensor) -> Tensor:
         """The next point from the present f and g, ``[n, B]``."""
         used = min(self._count, self._memory)
-        gram, target = self._gram[:, :used, :used], self._products(residual)
+        gram, target = self._gram[:, :used, :used], self._products(residual).to(self._gram.dtype)
         # The differences become parallel near the solution; a relative ridge keeps them apart.
         scale = gram.diagonal(dim1=1, dim2=2).amax(dim=1).view(-1, 1, 1)
         info = torch.finfo(gram.dtype)
         ridge = (scale * (10 * info.eps) + info.tiny) * torch.eye(used).to(gram)
         weights = torch.linalg.solve_ex(gram + ridge, target.unsqueeze(-1))[0]
         mixed = value.clone()
-        for slot, column in enumerate(weights.squeeze(-1).T.contiguous()):
+        for slot, column in enumerate(weights.squeeze(-1).T.to(value.dtype)):
             mixed.addcmul_(self._values[slot], column, value=-1)
         return mixed
 

@@ -38,8 +38,7 @@ def check_convergence(what: str, residual: Tensor, stopping: Stopping) -> None:
     message = (
         f"{what} of {num_open} of {residual.numel()} samples did not converge: expected a relative"
         f" residual within tol={stopping.tol:g} after max_steps={stopping.max_steps} updates (got"
-        f" {float(residual[is_open].max()):.2g}). Bound the recurrent weights with"
-        f" Equilibrium(contraction=0.95), which always converges, or raise max_steps or tol."
+        f" {float(residual[is_open].max()):.2g}). {_remedy(residual, stopping)}"
     )
     if stopping.throw:
         raise ConvergenceError(message)
@@ -48,4 +47,15 @@ def check_convergence(what: str, residual: Tensor, stopping: Stopping) -> None:
         f"{message} This is said once; layer.solve(x).residual has the residuals.",
         ConvergenceWarning,
         stacklevel=2,
+    )
+
+
+def _remedy(residual: Tensor, stopping: Stopping) -> str:
+    if not bool(residual.isfinite().all()):
+        return "Look for inputs or weights that are NaN, infinite or very large."
+    if stopping.contraction < 1:
+        return "Raise max_steps or tol, or lower contraction."
+    return (
+        "Bound the recurrent weights with Equilibrium(contraction=0.95), which always converges, or"
+        " raise max_steps or tol."
     )

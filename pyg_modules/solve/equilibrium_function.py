@@ -44,7 +44,7 @@ def find_equilibrium(recurrence: Recurrence, stopping: Stopping) -> Solution:
             *stopping,
         )
         return Solution(states, steps, residual, residual <= stopping.tol)
-    refuse_transformation(operator)
+    refuse_transformation("an Equilibrium")
     problem = _Problem(operator, activation, num_activated, stopping)
     adjoints: list[Solution] = []
     states, steps, residual = _Equilibrium.apply(  # type: ignore[no-untyped-call]
@@ -178,7 +178,7 @@ class _Equilibrium(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor | None) -> tuple[Tensor | None, ...]:
         problem = ctx.problem
-        refuse_second_derivative(problem.operator)
+        refuse_second_derivative("an Equilibrium")
         grad_weight, grad_injected, result = problem.backward(*ctx.saved_tensors, grad)
         converged = result.residual <= problem.stopping.tol
         ctx.adjoints[:] = [Solution(result.state, result.steps, result.residual, converged)]

@@ -42,7 +42,7 @@ def unroll(recurrence: Recurrence, steps: int, stride: int) -> Tensor:
             stride,
         )[0]
         return compiled
-    refuse_transformation(operator)
+    refuse_transformation(f"the backend {operator.name!r}")
     updates = _Updates(operator, activation, num_activated, steps)
     if not (torch.is_grad_enabled() and (weight.requires_grad or injected.requires_grad)):
         return updates.forward(weight, injected, stride=0)[0]
@@ -145,7 +145,7 @@ class _Unroll(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        refuse_second_derivative(ctx.updates.operator)
+        refuse_second_derivative(f"the backend {ctx.updates.operator.name!r}")
         weight, injected, kept = ctx.saved_tensors
         return (*ctx.updates.backward(weight, injected, kept, ctx.stride, grad), None, None)
 

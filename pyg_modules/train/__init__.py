@@ -3,7 +3,7 @@
 from pyg_modules.train.config import ExperimentConfig
 from pyg_modules.train.datasets import DATASETS, Dataset, load_dataset
 from pyg_modules.train.experiment import MODELS, ExperimentResult, run_experiment
-from pyg_modules.train.fit import accuracy, fit
+from pyg_modules.train.fit import DivergedError, accuracy, fit
 from pyg_modules.train.progress import BarProgress, LineProgress, NoProgress, Progress
 from pyg_modules.train.seeding import seeded
 from pyg_modules.train.table import accuracy_table
@@ -13,6 +13,7 @@ __all__ = [
     "MODELS",
     "BarProgress",
     "Dataset",
+    "DivergedError",
     "ExperimentConfig",
     "ExperimentResult",
     "LineProgress",

@@ -7,6 +7,9 @@ import torch
 from pyg_modules._checks import as_coefficient, as_int
 from pyg_modules.ops import check_activation
 
+# torch takes no larger ones.
+_NUM_SEEDS = 2**63
+
 
 @dataclass(frozen=True)
 class ExperimentConfig:
@@ -63,6 +66,8 @@ class ExperimentConfig:
         }
         for name, bound in smallest.items():
             object.__setattr__(self, name, as_int(name, getattr(self, name), bound))
+        if self.seed >= _NUM_SEEDS:
+            raise ValueError(f"Expected seed < 2**63 (got {self.seed}).")
         for name in ("ncut", "balance", "tolerance", "learning_rate", "weight_decay"):
             object.__setattr__(self, name, as_coefficient(name, getattr(self, name)))
         if self.modules > self.hidden:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from math import isfinite
 from typing import Any, Protocol
 
 import torch
@@ -14,6 +15,10 @@ EpochCallback = Callable[[int, dict[str, float]], None]
 
 # The share of the training in which a constant learning rate falls to 0.
 _FALL = 0.2
+
+
+class DivergedError(RuntimeError):
+    """A loss became NaN or infinite."""
 
 
 class TrainingData(Protocol):
@@ -60,6 +65,7 @@ def fit(
         on_epoch (Callable, optional): Called after every epoch with its number and mean losses.
 
     Raises:
+        DivergedError: If a loss is NaN or infinite; the model is left as it is then.
         ValueError: If ``schedule`` was made for another number of epochs.
     """
     if schedule is not None and schedule.epochs != epochs:
@@ -100,8 +106,14 @@ def fit(
             scheduler.step()
             for name, term in terms.items():
                 sums[name] = sums[name] + term if name in sums else term
+        means = {name: float(value) / num_batches for name, value in sums.items()}
+        if not all(map(isfinite, means.values())):
+            raise DivergedError(
+                f"Expected finite losses (got {means} in epoch {epoch + 1}): the training diverged."
+                f" Lower learning_rate ({learning_rate:g})."
+            )
         if on_epoch is not None:
-            on_epoch(epoch + 1, {name: float(value) / num_batches for name, value in sums.items()})
+            on_epoch(epoch + 1, means)
     model.eval()
 
 

@@ -105,10 +105,14 @@ def test_lesions_share_the_parameters():
     torch.testing.assert_close(graph.drop()(x), graph(x), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(graph.drop(-1)(x), graph.only(0, 1)(x), rtol=1e-12, atol=1e-12)
     assert graph.only(2).parts[0] is graph.parts[2]
-    with pytest.raises(IndexError):
-        graph.drop(3)
-    with pytest.raises(IndexError):
-        graph.only(3)
+    for choose in (graph.drop, graph.only):
+        for number in (3, -4):
+            with pytest.raises(IndexError, match=rf"from 0 to 2 \(got {number}\)"):
+                choose(number)
+        with pytest.raises(TypeError, match=r"as ints \(got list: \[0, 1\]\)"):
+            choose([0, 1])
+    with pytest.raises(ValueError, match=r"once at most \(got \[0, 0\]\)"):
+        graph.only(0, 0)
     with pytest.raises(ValueError, match=r"at least one part \(got none\)"):
         graph.drop(0, 1, 2)
 
@@ -169,6 +173,53 @@ def test_parts_are_moved_to_devices_in_turn():
         graph.execution = "threads"
     with pytest.raises(ValueError, match=r"at least one device \(got none\)"):
         ModularGraph(split(cut_layer()), devices=[])
+    with pytest.raises(TypeError, match=r"sequence of devices \(got 'cpu'\). Use \['cpu'\]"):
+        ModularGraph(split(cut_layer()), devices="cpu")
+    with pytest.raises(ValueError, match=r"available devices, such as 'cpu' \(got 'foo'"):
+        ModularGraph(split(cut_layer()), devices=["foo"])
+
+
+def test_parts_stay_where_they_are_when_they_are_refused():
+    parts = split(cut_layer())
+    with pytest.raises(ValueError, match=r"'batched' \(got parts on 2 devices\)"):
+        ModularGraph(parts, execution="batched", devices=["cpu", "meta"])
+    assert {part.weight.device.type for part in parts} == {"cpu"}
+
+
+def test_parts_can_be_exchanged():
+    graph = ModularGraph(split(cut_layer()))
+    x = normal(5, 3)
+    graph.parts.append(copy.deepcopy(graph.parts[0]))
+    torch.testing.assert_close(graph(x), sum(part(x) for part in graph.parts))
+    graph.parts[1] = SynchronousGraph(
+        UnitGraph.complete(3, 7, 2), Unrolled(4), "tanh", dtype=torch.float64
+    )
+    torch.testing.assert_close(graph(x), sum(part(x) for part in graph.parts))
+    del graph.parts[0]
+    torch.testing.assert_close(graph(x), sum(part(x) for part in graph.parts))
+    graph.parts[0] = SynchronousGraph(UnitGraph.complete(3, 7, 2), Unrolled(4), dtype=torch.float64)
+    with pytest.raises(ValueError, match="same activation"):
+        graph(x)
+
+
+def test_second_derivatives_are_those_of_the_parts_where_their_backend_has_them():
+    modular = cut_layer()
+    modular.backend = "scatter"
+    x = normal(5, 3).requires_grad_()
+    penalties = []
+    for model in (modular, ModularGraph(split(modular))):
+        (gradient,) = torch.autograd.grad(model(x).sum(), x, create_graph=True)
+        penalties.append(torch.autograd.grad(gradient.square().sum(), x)[0])
+    torch.testing.assert_close(*penalties)
+
+
+def test_threads_can_go_backwards_twice():
+    graph = ModularGraph(split(cut_layer()), execution="threads")
+    loss = graph(normal(5, 3)).sum()
+    loss.backward(retain_graph=True)
+    once = graph.parts[0].weight.grad.clone()
+    loss.backward()
+    torch.testing.assert_close(graph.parts[0].weight.grad, 2 * once)
 
 
 @pytest.mark.gpu
@@ -238,3 +289,7 @@ def test_unknown_executions_are_refused(execution):
 def test_parts_of_another_kind_are_refused():
     with pytest.raises(TypeError, match=r"SynchronousGraph \(got Linear\)"):
         ModularGraph([torch.nn.Linear(2, 2)])
+    with pytest.raises(
+        TypeError, match=r"several parts \(got SynchronousGraph\). .*split\(layer\)"
+    ):
+        ModularGraph(cut_layer())

@@ -147,7 +147,18 @@ def test_a_copy_and_a_saved_layer_stay_pruned(tmp_path):
         with torch.no_grad():
             other.weight.add_(1.0)
         torch.testing.assert_close(other(x), cut(other, labels)(x), rtol=1e-10, atol=1e-10)
-    assert "edge_mask" in layer.state_dict()
+
+
+def test_a_layer_is_pruned_as_the_one_whose_state_it_gets():
+    layer, labels = layer_and_labels()
+    other, _ = layer_and_labels()
+    plain = copy.deepcopy(layer.state_dict())
+    prune_cross_edges(layer, labels)
+    other.load_state_dict(layer.state_dict())
+    assert torch.equal(other.edge_mask, layer.edge_mask)
+    assert other.edge_mask is not layer.edge_mask
+    other.load_state_dict(plain)
+    assert other.edge_mask is None
 
 
 def test_bad_input_is_refused_and_changes_nothing():
@@ -156,6 +167,9 @@ def test_bad_input_is_refused_and_changes_nothing():
     other = torch.optim.SGD([torch.nn.Parameter(torch.zeros(2))], lr=0.1)
     with pytest.raises(ValueError, match=r"optimizer of the layer \(got one without its weight\)"):
         prune_cross_edges(layer, labels, optimizer=other)
+    lbfgs = torch.optim.LBFGS(layer.parameters())
+    with pytest.raises(ValueError, match=r"something per weight \(got LBFGS"):
+        prune_cross_edges(layer, labels, optimizer=lbfgs)
     with pytest.raises(TypeError, match=r"torch.optim.Optimizer \(got dict\)"):
         prune_cross_edges(layer, labels, optimizer={})
     with pytest.raises(ValueError, match=r"every hidden unit in a module \(got -1 for unit 3\)"):

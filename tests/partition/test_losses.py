@@ -231,3 +231,19 @@ def test_losses_and_gradients_are_finite_at_hard_assignments_of_a_unit_per_modul
         "sharpness": 0.0,
     }
     assert values == pytest.approx(expected, abs=1e-6)
+
+
+def test_weights_that_are_not_a_number_spread_into_the_loss():
+    weight = WEIGHT.clone()
+    weight[0] = float("nan")
+    assert ncut_loss(EDGES, weight, soft(3, 2, seed=0)).isnan()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_single(dtype):
+    assignment, weight = soft(3, 2, seed=0).to(dtype), WEIGHT.to(dtype)
+    loss = ncut_loss(EDGES, weight, assignment)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, ncut_loss(EDGES, weight.float(), assignment.float()))
+    cost = cost_balance_loss(EDGES, assignment)
+    torch.testing.assert_close(cost, cost_balance_loss(EDGES, assignment.float()))

@@ -135,3 +135,17 @@ def test_bad_labels_are_refused():
             metric(EDGES, WEIGHT, LABELS[1:3])
         with pytest.raises(TypeError, match=r"edge_index to be a Tensor \(got list\)"):
             metric(EDGES.tolist(), WEIGHT, LABELS)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("metric", [normalized_cut, cut_fraction, modularity, conductance])
+def test_weights_that_are_not_finite_are_refused(metric, bad):
+    weight = WEIGHT.clone()
+    weight[2] = bad
+    with pytest.raises(ValueError, match=r"finite weights \(got NaN or infinity\)"):
+        metric(EDGES, weight, LABELS)
+
+
+def test_labels_of_another_length_are_named_before_their_content():
+    with pytest.raises(ValueError, match=r"unit ids in \[0, 1\), .*\(got 0 to 3\)"):
+        normalized_cut(EDGES, WEIGHT, LABELS[3:])

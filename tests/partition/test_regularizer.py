@@ -185,7 +185,9 @@ def test_a_coefficient_of_0_leaves_its_term_out():
     regularizer = PartitionRegularizer(layer, 2, ncut=0.0, balance=0.0)
     assert regularizer.losses() == {}
     assert regularizer().item() == 0
-    assert not regularizer().requires_grad
+    regularizer().backward()
+    assert layer.weight.grad is None
+    assert regularizer.logits.grad is None
 
 
 def test_the_penalty_is_the_sum_of_all_terms_times_their_coefficients():

@@ -272,3 +272,47 @@ def test_the_same_seed_organises_in_the_same_way(trained):
     _, again, same_labels = train_on_sub_tasks(seed=0)
     assert torch.equal(layer.weight, again.weight)
     assert torch.equal(labels, same_labels)
+
+
+def test_the_penalty_of_the_free_phase_can_be_differentiated():
+    regularizer = regularizer_of(planted()[0])
+    PartitionSchedule(regularizer, epochs=8).step(0)
+    regularizer().backward()
+    assert regularizer.logits.grad is None
+
+
+def test_a_second_training_reads_the_modules_off_again():
+    layer, expected = planted()
+    regularizer = regularizer_of(layer)
+    schedule = PartitionSchedule(regularizer, epochs=8)
+    for epoch in range(8):
+        schedule.step(epoch)
+    with torch.no_grad():
+        regularizer.logits.zero_()
+    schedule.step(0)
+    schedule.step(2)
+    found = regularizer.assignment().argmax(dim=1)
+    assert agreement(found, expected[NUM_INPUTS:-2])["ari"] == 1.0
+
+
+def test_a_resumed_schedule_goes_on_with_the_modules_that_were_found():
+    layer, _ = planted()
+    regularizer = regularizer_of(layer)
+    schedule = PartitionSchedule(regularizer, epochs=96)
+    for epoch in range(30):
+        schedule.step(epoch)
+    resumed = PartitionSchedule(regularizer_of(layer), epochs=96)
+    resumed.regularizer.load_state_dict(regularizer.state_dict())
+    resumed.load_state_dict(schedule.state_dict())
+    resumed.step(30)
+    assert torch.equal(resumed.regularizer.logits, regularizer.logits)
+    for one in (schedule, resumed):
+        for epoch in range(30, 96):
+            one.step(epoch)
+    assert torch.equal(resumed.regularizer.logits, regularizer.logits)
+
+
+def test_phases_of_epochs_that_are_none_are_refused():
+    schedule = PartitionSchedule(regularizer_of(planted()[0]), epochs=4)
+    with pytest.raises(ValueError, match=r"epoch >= 0 \(got -1\)"):
+        schedule.phase(-1)

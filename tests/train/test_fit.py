@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pyg_modules import PartitionRegularizer, PartitionSchedule, SynchronousGraph, UnitGraph
-from pyg_modules.train import Dataset, accuracy, fit, seeded
+from pyg_modules.train import Dataset, DivergedError, accuracy, fit, seeded
 from pyg_modules.train.fit import _learning_rates
 
 
@@ -67,6 +67,17 @@ def test_a_schedule_for_another_number_of_epochs_is_refused(data):
     for epochs in (0, 5):
         with pytest.raises(ValueError, match=rf"epochs=10, those of the schedule \(got {epochs}\)"):
             fit(layer, data, epochs=epochs, seed=0, schedule=schedule)
+
+
+def test_a_training_that_diverged_stops_and_says_so(data):
+    with pytest.raises(DivergedError, match=r"finite losses \(got .*nan.*Lower learning_rate"):
+        fit(
+            nn.Sequential(linear(), linear()),
+            SimpleNamespace(train_x=data.train_x * 1e30, train_y=data.train_y),
+            epochs=20,
+            seed=0,
+            learning_rate=1e30,
+        )
 
 
 def test_another_loss_is_minimised(data):
