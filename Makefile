@@ -34,6 +34,7 @@ test-scatter: $(VENV)/.test ## The tests of the backends again, with torch-scatt
 
 bench: $(VENV)/.bench ## Measure the speed against every peer again, then write the tables
 	$(RUN) -m benchmarks.speed
+	$(RUN) -m benchmarks.speed.plan
 	$(RUN) -m benchmarks.tables
 
 accuracy: $(VENV)/.test ## Measure every accuracy again, then write the tables

@@ -134,6 +134,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "limits": speed.limits,
         "mnist1d": solvers,
     },
+    ROOT / "docs" / "scale.md": {"plan": speed.plan},
     ROOT / "docs" / "modules.md": {"modules": speed.modules, "ranks": speed.ranks},
     ROOT / "docs" / "partition.md": {
         "planted": partition.planted,

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.markdown import table
 
+PLAN = Path(__file__).with_name("plan.json")
 _MODULE_COLUMNS = ("uncut", "cut", "batched", "loop", "threads", "torch.nn")
 RESULTS = Path(__file__).with_name("cpu.json")
 
@@ -189,6 +190,34 @@ def ranks() -> str:
         ],
     ]
     return table(["figure", "asked", "measured"], rows)
+
+
+def plan() -> str:
+    """The simulation of many ranks."""
+    rows = []
+    for row in json.loads(PLAN.read_text(encoding="utf-8"))["rows"]:
+        cells = [
+            cell
+            for kind in ("modules", "slices")
+            for cell in (
+                f"{row[kind]['seconds']:,.1f} s",
+                f"{row[kind]['efficiency']:.0%}",
+                _bytes(row[kind]["bytes_per_rank"]),
+                f"{row[kind]['gigabytes']:,.1f} GB",
+            )
+        ]
+        rows.append([f"{row['ranks']:,}", f"{row['units']:,}", *cells])
+    columns = ("step", "efficiency", "sent per step and rank", "memory per rank")
+    kinds = [f"{kind}: {column}" for kind in ("modules", "slices") for column in columns]
+    return table(["ranks", "units", *kinds], rows)
+
+
+def _bytes(count: float) -> str:
+    units = ("B", "kB", "MB", "GB", "TB")
+    power = 0
+    while count >= 1000 and power < len(units) - 1:
+        count, power = count / 1000, power + 1
+    return f"{count:,.0f} {units[power]}"
 
 
 def _results() -> dict[str, Any]:
