@@ -34,14 +34,19 @@ class DistributedModules(nn.Module):
         group (torch.distributed.ProcessGroup, optional): The ranks, at most as many as modules,
             e.g. ``mesh["modules"].get_group()`` of a :class:`~torch.distributed.DeviceMesh`.
             (default: all ranks)
+        shard_inputs (bool, optional): Whether a rank gets only the inputs that its modules read,
+            ``x[..., model.input_ids]``, which saves loading where inputs are partitioned too
+            (``scope="all"``). Its gradient is then that of the modules of the rank. (default:
+            ``False``)
 
     Shapes:
-        - **input:** :math:`(*, I)`, the same on every rank
+        - **input:** :math:`(*, I)`, the same on every rank; or :math:`(*, I_{\mathrm{rank}})`
         - **output:** :math:`(*, O)`, the same on every rank
 
     Attributes:
         parts: The modules of this rank by number, a :class:`torch.nn.ModuleDict`.
         modules_of_ranks: The numbers of the modules of every rank.
+        input_ids: Inputs that the modules of this rank read, ``[I_rank]``.
 
     Raises:
         RuntimeError: If ``torch.distributed`` was not initialised.
@@ -63,7 +68,11 @@ class DistributedModules(nn.Module):
     """
 
     def __init__(
-        self, parts: Iterable[nn.Module], *, group: dist.ProcessGroup | None = None
+        self,
+        parts: Iterable[nn.Module],
+        *,
+        group: dist.ProcessGroup | None = None,
+        shard_inputs: bool = False,
     ) -> None:
         super().__init__()
         listed = list_of_parts(parts)
@@ -83,6 +92,12 @@ class DistributedModules(nn.Module):
         self.parts = nn.ModuleDict({str(module): listed[module] for module in own})
         self._local = (ModularGraph(self._own_parts().values()),)
         self._num_modules = len(listed)
+        self.shard_inputs = shard_inputs
+        sources = torch.cat([part.graph.edge_index[0] for part in self._own_parts().values()])
+        ids = torch.unique(sources[sources < listed[0].graph.num_inputs])
+        self.input_ids: Tensor
+        self.register_buffer("input_ids", ids.to(listed[0].weight.device), persistent=False)
+        self._num_inputs = listed[0].graph.num_inputs
 
     def forward(self, x: Tensor) -> Tensor:
         """The sum of the outputs of all modules of all ranks.
@@ -90,8 +105,11 @@ class DistributedModules(nn.Module):
         Raises:
             RuntimeError: If another rank has stopped, or does not answer within the timeout of the
                 group.
+            ValueError: If ``x`` has the wrong number of inputs.
         """
-        if x.requires_grad:
+        if self.shard_inputs:
+            x = self._widened(x)
+        elif x.requires_grad:
             x = _Entered.apply(x, self._group[0])  # type: ignore[no-untyped-call]
         outputs: Tensor = _Summed.apply(  # type: ignore[no-untyped-call]
             self._local[0](x), self._group[0]
@@ -126,6 +144,15 @@ class DistributedModules(nn.Module):
     def extra_repr(self) -> str:
         """The ranks, for ``repr``."""
         return f"modules_of_ranks={self.modules_of_ranks}"
+
+    def _widened(self, x: Tensor) -> Tensor:
+        """The inputs of this rank in their places among all, 0 elsewhere, where nobody reads."""
+        if x.size(-1) != self.input_ids.numel():
+            raise ValueError(
+                f"Expected the {self.input_ids.numel()} inputs of this rank (got"
+                f" {list(x.shape)}). Give it x[..., model.input_ids]."
+            )
+        return x.new_zeros(*x.shape[:-1], self._num_inputs).index_copy(-1, self.input_ids, x)
 
     def _own_parts(self) -> Mapping[str, SynchronousGraph]:
         return dict(self.parts.items())  # type: ignore[arg-type]

@@ -99,6 +99,28 @@ def train_and_save(checkpoint):
         "modules_of_ranks": model.modules_of_ranks,
         "weights": {name: part.weight.tolist() for name, part in model.parts.items()},
         "refusals": refusals(checkpoint, optimizer),
+        "sharded": with_sharded_inputs(),
+    }
+
+
+def layer_with_partitioned_inputs():
+    """Inputs 0, 2 and outputs 0 of module 0, inputs 1, 3 and output 1 of module 1."""
+    layer = SynchronousGraph(UnitGraph.complete(4, 6, 2), Unrolled(4), "tanh", dtype=torch.float64)
+    layer.reset_parameters(generator(0))
+    return cut(layer, torch.arange(12) % 2)
+
+
+def with_sharded_inputs():
+    model = DistributedModules(split(layer_with_partitioned_inputs()), shard_inputs=True)
+    x = normal(5, 4)[:, model.input_ids].requires_grad_()
+    with CommDebugMode() as communication:
+        outputs = model(x)
+        outputs.square().sum().backward()
+    return {
+        "input_ids": model.input_ids.tolist(),
+        "outputs": outputs.tolist(),
+        "gradient": x.grad.tolist(),
+        "counts": communication.get_total_counts(),
     }
 
 
@@ -181,6 +203,19 @@ def test_a_gradient_of_the_input_is_a_second_all_reduce(two_ranks):
         torch.testing.assert_close(
             torch.tensor(rank["gradient_of_x"], dtype=torch.float64), x.grad, rtol=1e-6, atol=1e-9
         )
+
+
+def test_a_rank_can_be_given_the_inputs_of_its_modules_alone(two_ranks):
+    x = normal(5, 4).requires_grad_()
+    outputs = layer_with_partitioned_inputs()(x)
+    outputs.square().sum().backward()
+    found = [rank["sharded"] for rank in two_ranks[1]]
+    assert [rank["input_ids"] for rank in found] == [[0, 2], [1, 3]]
+    for rank in found:
+        assert rank["counts"] == 1
+        for name, expected in (("outputs", outputs), ("gradient", x.grad[:, rank["input_ids"]])):
+            actual = torch.tensor(rank[name], dtype=torch.float64)
+            torch.testing.assert_close(actual, expected.detach(), rtol=1e-6, atol=1e-9)
 
 
 def test_every_rank_has_modules_of_about_equal_cost(two_ranks):
@@ -268,6 +303,9 @@ def test_one_rank_computes_the_cut_layer():
     torch.testing.assert_close(model(x), modular(x), rtol=1e-10, atol=1e-12)
     assert model.float()(x.float()).dtype == torch.float32
     assert "modules_of_ranks=[[0, 1, 2, 3]]" in repr(model)
+    sharded = DistributedModules(split(modular), shard_inputs=True)
+    with pytest.raises(ValueError, match=r"the 3 inputs of this rank \(got \[5, 4\]\)"):
+        sharded(normal(5, 4))
     assert list(model.state_dict())[:2] == ["parts.0.weight", "parts.0.bias"]
 
 
