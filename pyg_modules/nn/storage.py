@@ -84,15 +84,15 @@ def load_layer(cls: type[SynchronousGraph], folder: str | os.PathLike[str]) -> S
                     raise ValueError(f"{name} of shape {list(tensors[name].shape)}")
                 parameter.copy_(tensors[name])
         if "labels" in tensors:
-            layer.labels = _checked(tensors["labels"], torch.int64, graph.num_units)
+            layer.labels = _checked(tensors, "labels", torch.int64, graph.num_units)
         if "edge_mask" in tensors:
-            layer.edge_mask = _checked(tensors["edge_mask"], torch.bool, graph.num_edges)
+            layer.edge_mask = _checked(tensors, "edge_mask", torch.bool, graph.num_edges)
         if "module" in config:
             layer.origin = Origin(
                 int(config["module"]),
-                _checked(tensors["origin.unit_ids"], torch.int64, graph.num_units),
-                _checked(tensors["origin.labels"], torch.int64, graph.num_units),
-                _checked(tensors["origin.edge_ids"], torch.int64, graph.num_edges),
+                _checked(tensors, "origin.unit_ids", torch.int64, graph.num_units),
+                _checked(tensors, "origin.labels", torch.int64, graph.num_units),
+                _checked(tensors, "origin.edge_ids", torch.int64, graph.num_edges),
             )
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(
@@ -102,12 +102,10 @@ def load_layer(cls: type[SynchronousGraph], folder: str | os.PathLike[str]) -> S
     return layer
 
 
-def _checked(tensor: Tensor, dtype: torch.dtype, length: int) -> Tensor:
+def _checked(tensors: dict[str, Tensor], name: str, dtype: torch.dtype, length: int) -> Tensor:
+    tensor = tensors[name]
     if tensor.dtype != dtype or tensor.shape != (length,):
-        raise ValueError(
-            f"labels or a mask of {tensor.dtype} and shape {list(tensor.shape)} instead of {dtype}"
-            f" and [{length}]"
-        )
+        raise ValueError(f"{name} of {tensor.dtype} and shape {list(tensor.shape)}")
     return tensor
 
 

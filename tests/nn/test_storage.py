@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut, split
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut, merge, split
 from tests.strategies import layers, normal
 
 
@@ -122,3 +122,18 @@ def test_labels_that_do_not_fit_are_refused(tmp_path, labels):
     layer.labels = labels
     layer.save(tmp_path)
     refused(tmp_path, r"of one model in .*labels of torch\..* and shape")
+
+
+def test_a_part_knows_where_it_comes_from_after_loading(tmp_path):
+    layer = SynchronousGraph(UnitGraph.complete(3, 8, 2))
+    labels = torch.full((13,), -1)
+    labels[3:11] = torch.arange(8) % 2
+    modular = cut(layer, labels)
+    for number, part in enumerate(split(modular)):
+        part.save(tmp_path / str(number))
+    loaded = [SynchronousGraph.load(tmp_path / str(number)) for number in range(2)]
+    assert [part.origin.module for part in loaded] == [0, 1]
+    merged = merge(loaded)
+    assert merged.graph == modular.graph
+    assert torch.equal(merged.weight, modular.weight)
+    assert torch.equal(merged.labels, labels)

@@ -225,6 +225,17 @@ def test_transformations_that_cannot_be_done_are_refused(backend, solver):
         torch.func.vmap(layer)(torch.rand(5, 3))
 
 
+@pytest.mark.parametrize("backend", backends)
+def test_an_exported_layer_takes_batches_of_any_size(backend):
+    layer = SynchronousGraph(LAYER.graph, Unrolled(3), "tanh", backend=backend)
+    x = torch.rand(5, layer.graph.num_inputs, generator=generator(0))
+    dynamic = {"x": {0: torch.export.Dim.DYNAMIC}}
+    exported = torch.export.export(layer, (x,), dynamic_shapes=dynamic).module()
+    for batch in (2, 5, 9):
+        x = torch.rand(batch, layer.graph.num_inputs, generator=generator(batch))
+        torch.testing.assert_close(exported(x), layer(x))
+
+
 def test_scatter_layers_have_second_derivatives_and_the_others_say_that_they_have_none():
     layer = SynchronousGraph(UnitGraph.complete(2, 3, 1), activation="tanh", dtype=torch.float64)
     x = normal(2, 2).requires_grad_()

@@ -218,6 +218,32 @@ def test_second_derivatives_are_refused():
             torch.autograd.grad(layer(x).sum(), x, create_graph=True)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("memory", [0, 3])
+def test_half_precision_converges_to_its_own_precision(dtype, memory):
+    solver = Equilibrium(tol=20 * torch.finfo(dtype).eps, memory=memory, contraction=0.5)
+    layer = SynchronousGraph(UnitGraph.complete(2, 6, 1), solver, "tanh")
+    layer.reset_parameters(generator(0))
+    x = normal(4, 2).float()
+    expected = layer(x)
+    solution = layer.to(dtype).solve(x.to(dtype))
+    assert solution.converged.all()
+    outputs = solution.states[:, -1:].float()
+    torch.testing.assert_close(outputs, expected, rtol=0.05, atol=0.05)
+
+
+def test_what_could_help_is_said_where_nothing_converges():
+    layer = SynchronousGraph(
+        UnitGraph.complete(2, 6, 1), Equilibrium(tol=1e-6, contraction=0.9, throw=True), "tanh"
+    )
+    x = normal(4, 2).float()
+    with pytest.raises(ConvergenceError, match="Look for inputs or weights that are NaN"):
+        layer(x * float("nan"))
+    layer.solver = Equilibrium(tol=1e-6, max_steps=1, contraction=0.9, throw=True)
+    with pytest.raises(ConvergenceError, match="Raise max_steps or tol, or lower contraction"):
+        layer(x)
+
+
 def test_an_empty_batch_and_a_graph_without_recurrent_edges():
     layer = SynchronousGraph(UnitGraph.layered([2, 5, 1]), Equilibrium(contraction=0.9))
     assert layer(torch.rand(0, 2)).shape == (0, 1)
