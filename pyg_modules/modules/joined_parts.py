@@ -55,38 +55,22 @@ class JoinedParts:
                 for ids, graph in zip(unit_ids, graphs, strict=True)
             ]
         )
-        self._index = {
-            torch.device("cpu"): (
-                order[is_first],
-                order[adds],
-                (torch.cumsum(is_first, dim=0) - 1)[adds],
-                torch.argsort(hidden),
-            )
-        }
+        self._first, self._adding = order[is_first], order[adds]
+        self._adds_to = (torch.cumsum(is_first, dim=0) - 1)[adds]
+        self._hidden_order = torch.argsort(hidden)
 
     def weight(self, parts: Sequence[SynchronousGraph]) -> Tensor:
-        """The weights of :attr:`graph`, ``[E]``, differentiable in those of ``parts``."""
-        weights = torch.cat([part.scaled_weight() for part in parts])
-        first, adding, edges, _ = self.prepare(weights.device)
-        weight = weights.index_select(0, first)
-        return weight.index_add(0, edges, weights[adding]) if edges.numel() else weight
+        """The weights of :attr:`graph`, ``[E]``, on the CPU."""
+        weights = torch.cat([part.scaled_weight().detach().cpu() for part in parts])
+        return weights[self._first].index_add(0, self._adds_to, weights[self._adding])
 
     def bias(self, parts: Sequence[SynchronousGraph]) -> Tensor:
-        """The biases of :attr:`graph`, ``[N - I]``, differentiable in those of ``parts``."""
-        num_outputs = self.graph.num_outputs
-        split = [torch.split(part.bias, [part.graph.num_hidden, num_outputs]) for part in parts]
-        hidden = torch.cat([of_hidden for of_hidden, _ in split])
-        order = self.prepare(hidden.device)[3]
-        outputs = torch.stack([of_outputs for _, of_outputs in split]).sum(dim=0)
-        return torch.cat([hidden.index_select(0, order), outputs])
-
-    def prepare(self, device: torch.device) -> tuple[Tensor, ...]:
-        """What :meth:`weight` and :meth:`bias` read, on ``device``."""
-        if device not in self._index:
-            on_cpu = self._index[torch.device("cpu")]
-            first, adding, edges, order = (index.to(device) for index in on_cpu)
-            self._index[device] = first, adding, edges, order
-        return self._index[device]
+        """The biases of :attr:`graph`, ``[N - I]``, on the CPU."""
+        biases = [part.bias.detach().cpu() for part in parts]
+        num_hidden = [part.graph.num_hidden for part in parts]
+        hidden = [bias[:count] for bias, count in zip(biases, num_hidden, strict=True)]
+        outputs = [bias[count:] for bias, count in zip(biases, num_hidden, strict=True)]
+        return torch.cat([torch.cat(hidden)[self._hidden_order], torch.stack(outputs).sum(dim=0)])
 
 
 def list_of_parts(parts: Iterable[nn.Module]) -> list[SynchronousGraph]:

@@ -2,19 +2,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from math import prod
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
-from pyg_modules.modules.execution import ExecutionReport
-from pyg_modules.modules.joined_parts import JoinedParts, check_fitting, list_of_parts
+from pyg_modules._checks import as_int
+from pyg_modules.modules.batched_parts import BatchedParts
+from pyg_modules.modules.execution import ExecutionReport, choose_execution
+from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
 from pyg_modules.modules.merge import merge
 from pyg_modules.modules.split import split
 from pyg_modules.modules.threads import sum_on_threads
 from pyg_modules.nn import SynchronousGraph
 from pyg_modules.ops import is_compiling
 
+# Of a batch of 128, which a compiler is told, as it does not look at the batch.
+_USUAL_EXPONENT = 7
 EXECUTIONS = ("batched", "loop", "threads")
 
 
@@ -31,7 +35,8 @@ class ModularGraph(nn.Module):
             batched products of matrices where they are dense; ``"loop"`` one part after the other;
             ``"threads"`` the parts on as many threads of the CPU as torch has, one thread each,
             with first derivatives alone, and not under ``torch.compile`` or ``torch.func``;
-            ``"auto"`` batched, or a loop where that is not possible. (default: ``"auto"``)
+            ``"auto"`` batched or a loop, whichever the cost model says is faster. (default:
+            ``"auto"``)
         devices (sequence of torch.device, optional): The parts are moved to these devices, in turn,
             and computed there; the outputs are added up on the device of the input. (default: they
             stay where they are)
@@ -94,11 +99,10 @@ class ModularGraph(nn.Module):
         """The sum of the outputs of all parts, ``[*, O]``, for the inputs ``x``, ``[*, I]``."""
         if not is_compiling():
             self._follow()
-        parts, execution = self._listed(), self._chosen()
+        parts, (execution, _) = self._listed(), self._chosen(prod(x.shape[:-1]))
         if execution == "batched":
-            parameters = {"weight": self._joined.weight(parts), "bias": self._joined.bias(parts)}
-            outputs: Tensor = functional_call(self._whole[0], parameters, (x,))
-            return outputs
+            assert self._batched is not None
+            return self._batched(parts, x)
         if execution == "threads":
             return sum_on_threads(parts, x)
         # On other devices, all are started before the first is waited for.
@@ -111,12 +115,11 @@ class ModularGraph(nn.Module):
         Args:
             batch (int): Number of samples, all leading dimensions multiplied.
         """
-        execution, parts = self._chosen(), self._listed()
-        reason = "asked for"
-        if self.execution == "auto":
-            reason = self._obstacle("batched", self._devices()) or "possible for these parts"
+        batch = as_int("batch", batch, smallest=0)
+        parts, (execution, reason) = self._listed(), self._chosen(batch)
         if execution == "batched":
-            parts = [merge(parts)]
+            assert self._batched is not None
+            parts = [self._batched.whole]
         return ExecutionReport(execution, reason, [part.backend_report(batch) for part in parts])
 
     def only(self, *modules: int) -> ModularGraph:
@@ -185,23 +188,11 @@ class ModularGraph(nn.Module):
         """Build what a compiler that traces a forward pass has to find ready."""
         parts = self._listed()
         self._prepared_for = [_wiring_of(part) for part in parts]
-        self._joined = JoinedParts(parts)
-        first = parts[0]
-        self._joined.prepare(first.weight.device)
-        whole = SynchronousGraph(
-            self._joined.graph,
-            first.solver.without_scaling(),
-            first.activation,
-            device=first.weight.device,
-            dtype=first.weight.dtype,
-        )
-        if not self._joined.has_feedback:
-            whole.backend = _joint_backend(parts)
-        # Its parameters are given at every call; these take no memory.
-        for name, parameter in list(whole.named_parameters()):
-            empty = parameter.detach().new_zeros(()).expand(parameter.shape)
-            setattr(whole, name, nn.Parameter(empty, requires_grad=False))
-        self._whole = (whole,)  # Not a submodule.
+        self._has_feedback = any(_feeds_back(part) for part in parts)
+        self._batched = None
+        if self._obstacle("batched", self._devices()) is None:
+            self._batched = BatchedParts(parts)
+        self._choices = {_USUAL_EXPONENT: self._choose(2**_USUAL_EXPONENT)}
 
     def _follow(self) -> None:
         """Prepare again if :attr:`parts` was changed by hand."""
@@ -224,10 +215,19 @@ class ModularGraph(nn.Module):
     def _devices(self) -> set[torch.device]:
         return {part.weight.device for part in self._listed()}
 
-    def _chosen(self) -> str:
+    def _chosen(self, batch: int) -> tuple[str, str]:
+        """How the parts are computed for a batch of about this size, and why."""
         if self.execution != "auto":
-            return self.execution
-        return "batched" if self._obstacle("batched", self._devices()) is None else "loop"
+            return self.execution, "asked for"
+        exponent = _USUAL_EXPONENT if is_compiling() else (batch - 1).bit_length()
+        if exponent not in self._choices:
+            self._choices[exponent] = self._choose(2**exponent)
+        return self._choices[exponent]
+
+    def _choose(self, batch: int) -> tuple[str, str]:
+        if self._batched is None:
+            return "loop", self._obstacle("batched", self._devices()) or ""
+        return choose_execution(self._batched.whole, self._listed(), batch)
 
     def _check_execution(self, execution: str, devices: set[torch.device]) -> None:
         if execution not in ("auto", *EXECUTIONS):
@@ -243,7 +243,7 @@ class ModularGraph(nn.Module):
     def _obstacle(self, execution: str, devices: set[torch.device]) -> str | None:
         """Why the parts cannot be computed in this way on ``devices``; ``None`` if they can."""
         if execution == "batched":
-            if self._joined.has_feedback:
+            if self._has_feedback:
                 return "feedback from an output"
             if len(devices) > 1:
                 return f"parts on {len(devices)} devices"
@@ -257,11 +257,8 @@ def _wiring_of(part: SynchronousGraph) -> tuple[object, ...]:
     return id(part.graph), part.solver, part.activation, part.backend, part.weight.device
 
 
-def _joint_backend(parts: Sequence[SynchronousGraph]) -> str:
-    """That of the parts, if it is the same; the batch of dense matrices is called block."""
-    backends = {part.backend for part in parts}
-    backend = backends.pop() if len(backends) == 1 else "auto"
-    return "block" if backend == "dense" else backend
+def _feeds_back(part: SynchronousGraph) -> bool:
+    return bool((part.graph.edge_index[0] >= part.graph.outputs.start).any())
 
 
 def _checked_devices(devices: Sequence[torch.device | str]) -> list[torch.device]:

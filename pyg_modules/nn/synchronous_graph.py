@@ -253,22 +253,35 @@ class SynchronousGraph(MessagePassing):
         They are :attr:`weight`, but for an :class:`Equilibrium` with ``contraction``.
         """
         operators = self._operators(self.backend, _USUAL_BATCH)
+        return self._scaled_weight(operators)[0]
+
+    def weights_by_block(self) -> tuple[Tensor, ...]:
+        """:meth:`scaled_weight` in blocks, as they are computed; each by target, then source.
+
+        Returns:
+            tuple: Weights of the edges from inputs to the units that are iterated (the hidden ones,
+            and outputs that feed back), among these, from these to outputs, and from inputs to
+            outputs.
+        """
+        return self._scaled_weight(self._operators(self.backend, _USUAL_BATCH))[1]
+
+    def _scaled_weight(self, operators: Operators) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The weights as the solver uses them, as a whole and in blocks."""
         weight = self._masked_weight()
-        return self._scale(operators, weight, self._wiring().split(weight)[1])
+        parts = self._wiring().split(weight)
+        activation = ACTIVATIONS[self.activation]
+        scaled = self.solver.scaled(operators.recurrence, parts[1], activation)
+        if scaled is not parts[1]:
+            weight = weight.index_copy(0, self._wiring().recurrent_edges, scaled)
+            # With feedback, edges into outputs are scaled in two blocks.
+            parts = self._wiring().split(weight)
+        return weight, parts
 
     def _masked_weight(self) -> Tensor:
         """The weights, 0 on edges that were pruned, ``[E]``."""
         if self.edge_mask is None:
             return self.weight
         return torch.where(self.edge_mask, self.weight, 0.0)
-
-    def _scale(self, operators: Operators, weight: Tensor, recurrent: Tensor) -> Tensor:
-        """:meth:`scaled_weight`, given the masked weights, and those of the recurrence."""
-        activation = ACTIVATIONS[self.activation]
-        scaled = self.solver.scaled(operators.recurrence, recurrent, activation)
-        if scaled is recurrent:
-            return weight
-        return weight.index_copy(0, self._wiring().recurrent_edges, scaled)
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
         """What every edge carries, ``[E, B]``."""
@@ -294,12 +307,7 @@ class SynchronousGraph(MessagePassing):
         # Torch's own product of sizes would fix the batch of an exported program.
         batch = prod(shape)
         operators = self._operators(self.backend, batch)
-        weight = self._masked_weight()
-        parts = wiring.split(weight)
-        scaled_weight = self._scale(operators, weight, parts[1])
-        if scaled_weight is not weight:
-            parts = wiring.split(scaled_weight)
-        injection, recurrent, readout, direct = parts
+        injection, recurrent, readout, direct = self._scaled_weight(operators)[1]
         clamped = x.reshape(batch, graph.num_inputs).T.contiguous()
         bias, output_bias = wiring.split_bias(self.bias.unsqueeze(-1))
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.graph import UnitGraph
+from pyg_modules.nn.weight_split import WeightSplit
 from pyg_modules.ops import (
     BACKENDS,
     BackendReport,
@@ -14,7 +15,6 @@ from pyg_modules.ops import (
     EdgeOperator,
     check_available,
     choose,
-    is_tracing,
 )
 
 
@@ -55,29 +55,14 @@ class Wiring:
         self.blocks = {name: EdgeBlock.between(edge_index, *ends) for name, ends in between.items()}
         self._num_outputs = graph.num_outputs
         self._device = device
-        self._sizes = [block.num_edges for block in self.blocks.values()]
-        order = torch.cat([block.edge_ids for block in self.blocks.values()])
-        self._is_in_order = torch.equal(order, torch.arange(graph.num_edges))
-        self._order = order.to(device)
         self.recurrent_edges = self.blocks["recurrence"].edge_ids.to(device)
-        # With feedback, edges into outputs belong to two blocks.
-        is_permutation = order.numel() == graph.num_edges
-        self._inverse = torch.argsort(order).to(device) if is_permutation else None
+        #: Takes weights ``[E]`` apart into those of every block, in its order.
+        self.split = WeightSplit(
+            [block.edge_ids for block in self.blocks.values()], graph.num_edges, device
+        )
         self._choices: dict[tuple[Any, ...], dict[str, Choice]] = {}
         self._operators: dict[tuple[str, str], EdgeOperator] = {}
         self._plans: dict[tuple[Any, ...], Operators] = {}
-
-    def split(self, weight: Tensor) -> tuple[Tensor, ...]:
-        """The weights of every block, in its order, differentiable in ``weight`` [E]."""
-        if self._is_in_order:
-            ordered = weight
-        elif self._inverse is None or is_tracing():
-            ordered = weight.index_select(0, self._order)
-        else:
-            ordered = _Permute.apply(  # type: ignore[no-untyped-call]
-                weight, self._order, self._inverse
-            )
-        return torch.split(ordered, self._sizes)
 
     def split_bias(self, bias: Tensor) -> tuple[Tensor, Tensor]:
         """The rows of ``bias`` [N - I, ...] of iterated units, and those of outputs."""
@@ -161,16 +146,3 @@ class Wiring:
                 BACKENDS[backend].build(self.blocks[name]).to(self._device)
             )
         return self._operators[name, backend]
-
-
-class _Permute(torch.autograd.Function):
-    """``values[order]``; going back by the inverse is faster than by adding up."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-        ctx.save_for_backward(inverse)
-        return values.index_select(0, order)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return grad.index_select(0, ctx.saved_tensors[0]), None, None

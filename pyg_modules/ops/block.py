@@ -25,7 +25,7 @@ class BlockOperator(EdgeOperator):
 
     def __init__(self, index: Sequence[Tensor], sizes: Sequence[int]) -> None:
         super().__init__(index, sizes)
-        self._num_blocks, self._width, self._is_ordered = self.sizes[2:]
+        self._num_blocks, self._width, self._is_ordered, self._is_full = self.sizes[2:]
 
     @classmethod
     def build(cls, block: EdgeBlock) -> BlockOperator:
@@ -43,7 +43,16 @@ class BlockOperator(EdgeOperator):
         slot = torch.from_numpy(slots)
         position = slot[block.target] * width + slot[block.source] % max(width, 1)
         is_ordered = np.array_equal(slots, np.arange(num_blocks * width))
-        sizes = (block.num_targets, block.num_sources, num_blocks, width, int(is_ordered))
+        # Blocks that are complete, one after the other, are the matrices.
+        is_full = np.array_equal(position, np.arange(num_blocks * width**2))
+        sizes = (
+            block.num_targets,
+            block.num_sources,
+            num_blocks,
+            width,
+            int(is_ordered),
+            int(is_full),
+        )
         return cls((slot, position), sizes)
 
     @staticmethod
@@ -82,9 +91,10 @@ class BlockOperator(EdgeOperator):
 
     def prepare(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.prepare`."""
-        cells = weight.new_zeros(self.num_rows * self._width)
-        cells = cells.index_copy(0, self.index[1], weight)
-        return cells.view(self._num_blocks, self._width, self._width)
+        num_cells = self.num_rows * self._width
+        if not self._is_full:
+            weight = weight.new_zeros(num_cells).index_copy(0, self.index[1], weight)
+        return weight.view(self._num_blocks, self._width, self._width)
 
     def prepare_transposed(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.prepare_transposed`."""
@@ -111,7 +121,8 @@ class BlockOperator(EdgeOperator):
 
     def edge_gradient(self, gradient: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.edge_gradient`."""
-        return gradient.view(-1).index_select(0, self.index[1])
+        cells = gradient.view(-1)
+        return cells if self._is_full else cells.index_select(0, self.index[1])
 
     def _split(self, state: Tensor) -> Tensor:
         """[num_blocks, width, B], a view of ``state`` [num_rows, B]."""

@@ -140,12 +140,24 @@ def test_what_computes_it_is_reported():
     report = graph.execution_report(32)
     assert report.execution == "batched"
     assert len(report.backends) == 1
-    assert "batched (possible for these parts)" in str(report)
+    assert "batched (fastest by the cost model: batched" in str(report)
     graph.execution = "loop"
     report = graph.execution_report(32)
     assert (report.execution, report.reason) == ("loop", "asked for")
     assert len(report.backends) == 3
     assert "execution='loop'" in repr(graph)
+
+
+def test_large_modules_of_unequal_sizes_are_computed_one_by_one():
+    sizes = [200, 400, 600]
+    parts = [
+        SynchronousGraph(UnitGraph.complete(1, size, 1), Unrolled(2), device="cpu")
+        for size in sizes
+    ]
+    # As a batch all would be as large as the largest.
+    assert ModularGraph(parts).execution_report(128).execution == "loop"
+    small = [SynchronousGraph(UnitGraph.complete(1, size, 1)) for size in (2, 3, 4)]
+    assert ModularGraph(small).execution_report(128).execution == "batched"
 
 
 def test_feedback_from_an_output_is_computed_in_a_loop():
