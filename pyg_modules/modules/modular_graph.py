@@ -74,15 +74,11 @@ class ModularGraph(nn.Module):
         listed = list_of_parts(parts)
         check_fitting(listed)
         self.parts = nn.ModuleList(listed)
-        self._prepare()
-        if devices is None:
-            self.execution = execution
-            return
-        places = _checked_devices(devices)
-        self._check_execution(execution, {places[k % len(places)] for k in range(len(listed))})
-        for number, part in enumerate(listed):
-            part.to(places[number % len(places)])
-        self._prepare()
+        if devices is not None:
+            places = _checked_devices(devices)
+            self._check_execution(execution, {places[k % len(places)] for k in range(len(listed))})
+            for number, part in enumerate(listed):
+                part.to(places[number % len(places)])
         self.execution = execution
 
     @property
@@ -94,6 +90,7 @@ class ModularGraph(nn.Module):
     def execution(self, execution: str) -> None:
         self._check_execution(execution, self._devices())
         self._execution = execution
+        self._prepare()
 
     def forward(self, x: Tensor) -> Tensor:
         """The sum of the outputs of all parts, ``[*, O]``, for the inputs ``x``, ``[*, I]``."""
@@ -125,6 +122,8 @@ class ModularGraph(nn.Module):
     def only(self, *modules: int) -> ModularGraph:
         """These modules alone, with the same parameters, not copies; for lesion studies.
 
+        They are computed in a loop, so that nothing has to be built.
+
         Args:
             modules (int): Numbers of the modules to keep, from 0, or from the end if negative.
 
@@ -136,11 +135,12 @@ class ModularGraph(nn.Module):
         numbers = [self._number(module) for module in modules]
         if len(set(numbers)) < len(numbers):
             raise ValueError(f"Expected every module once at most (got {list(modules)}).")
-        parts = [self._listed()[number] for number in numbers]
-        return ModularGraph(parts, execution=self.execution)
+        return ModularGraph([self._listed()[number] for number in numbers], execution="loop")
 
     def drop(self, *modules: int) -> ModularGraph:
         """All modules but these, with the same parameters, not copies; for lesion studies.
+
+        They are computed in a loop, so that nothing has to be built.
 
         Args:
             modules (int): Numbers of the modules to leave out, from 0, or from the end if negative;
@@ -188,9 +188,9 @@ class ModularGraph(nn.Module):
         """Build what a compiler that traces a forward pass has to find ready."""
         parts = self._listed()
         self._prepared_for = [_wiring_of(part) for part in parts]
-        self._has_feedback = any(_feeds_back(part) for part in parts)
         self._batched = None
-        if self._obstacle("batched", self._devices()) is None:
+        may_be_batched = self.execution in ("auto", "batched")
+        if may_be_batched and self._obstacle("batched", self._devices()) is None:
             self._batched = BatchedParts(parts)
         self._choices = {_USUAL_EXPONENT: self._choose(2**_USUAL_EXPONENT)}
 
@@ -243,7 +243,7 @@ class ModularGraph(nn.Module):
     def _obstacle(self, execution: str, devices: set[torch.device]) -> str | None:
         """Why the parts cannot be computed in this way on ``devices``; ``None`` if they can."""
         if execution == "batched":
-            if self._has_feedback:
+            if any(_feeds_back(part) for part in self._listed()):
                 return "feedback from an output"
             if len(devices) > 1:
                 return f"parts on {len(devices)} devices"
