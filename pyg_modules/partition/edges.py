@@ -5,8 +5,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pyg_modules.ops import EdgeBlock, EdgeOperator, SparseOperator
+from pyg_modules.ops import DenseOperator, EdgeBlock, EdgeOperator, SparseOperator
 from pyg_modules.partition.validate import check_assignment, check_edge_index
+
+# A matrix with fewer cells than this many times the edges is multiplied as a dense one.
+_DENSE = 4
 
 
 class PartitionedEdges(NamedTuple):
@@ -14,7 +17,6 @@ class PartitionedEdges(NamedTuple):
 
     edge_ids: Tensor
     source: Tensor
-    target: Tensor
     operator: EdgeOperator
 
     @classmethod
@@ -22,12 +24,18 @@ class PartitionedEdges(NamedTuple):
         """The edges between units of ``members``, a boolean mask ``[N]``, on its device."""
         block = EdgeBlock.among(edge_index.cpu(), members.cpu())
         device = members.device
+        is_dense = block.num_edges * _DENSE >= block.num_targets * block.num_sources
+        operator = DenseOperator if is_dense else SparseOperator
         return cls(
             block.edge_ids.to(device),
             block.source.to(device),
-            block.target.to(device),
-            SparseOperator.build(block).to(device),
+            operator.build(block).to(device),
         )
+
+    def leaving(self, magnitude: Tensor) -> Tensor:
+        """The summed magnitudes [e] of the edges out of every unit, ``W^T 1``, [n]."""
+        zeros = magnitude.new_zeros(self.operator.num_sources)
+        return zeros.index_add(0, self.source, magnitude)
 
     @classmethod
     def of_graph(cls, edge_index: Tensor, assignment: Tensor) -> PartitionedEdges:

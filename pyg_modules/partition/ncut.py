@@ -59,19 +59,17 @@ def ncut_of(
     # Sparse products know no half precision.
     wide = torch.promote_types(magnitude.dtype, torch.float32)
     magnitude, assignment = magnitude.to(wide).index_select(0, edges.edge_ids), assignment.to(wide)
-    weighted_sum = bind(edges.operator, magnitude)
-    # With W the magnitudes, A = (W + W^T) / 2, so S_k^T A S_k = S_k^T W S_k.
-    association = (assignment * weighted_sum(assignment)).sum(dim=0)
-    volume = assignment.T @ strength(edges, magnitude)
-    scale = assignment.T @ strength(edges, magnitude.detach()) if fixed_volume else volume
+    # With W the magnitudes, A = (W + W^T) / 2: S_k^T A S_k = S_k^T W S_k, and
+    # S_k^T A 1 = (S_k^T W 1 + 1^T W S_k) / 2, so that one product W [S, 1] gives both.
+    ones = assignment.new_ones(assignment.size(0), 1)
+    sums = bind(edges.operator, magnitude)(torch.cat([assignment, ones], dim=1))
+    of_modules, of_all = sums[:, :-1], sums[:, -1]
+    association = (assignment * of_modules).sum(dim=0)
+    volume = (assignment.T @ of_all + of_modules.sum(dim=0)) / 2
+    scale = volume
+    if fixed_volume:
+        scale = assignment.T @ (of_all.detach() + edges.leaving(magnitude.detach())) / 2
     has_volume = scale != 0  # NaN has, and spreads.
     # Dividing by 1 where there is no volume keeps the gradient finite as well.
     crossing = (volume - association) / torch.where(has_volume, scale, 1.0)
     return torch.where(has_volume, crossing, 1.0).mean()
-
-
-def strength(edges: PartitionedEdges, magnitude: Tensor) -> Tensor:
-    """Half the summed magnitudes [e] into and out of every unit, ``A 1``, [N]."""
-    half = magnitude / 2
-    zeros = half.new_zeros(edges.operator.num_sources)
-    return zeros.index_add(0, edges.source, half).index_add(0, edges.target, half)
