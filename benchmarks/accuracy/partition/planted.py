@@ -44,7 +44,7 @@ SETTINGS = {
         num_train=20000,
         num_hidden=256,
         steps=2,
-        epochs=240,
+        epochs=400,
         learning_rate=1e-3,
         batch_size=50,
     ),
