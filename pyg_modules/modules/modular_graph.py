@@ -35,8 +35,7 @@ class ModularGraph(nn.Module):
             batched products of matrices where they are dense; ``"loop"`` one part after the other;
             ``"threads"`` the parts on as many threads of the CPU as torch has, one thread each,
             with first derivatives alone, and not under ``torch.compile`` or ``torch.func``;
-            ``"auto"`` batched or a loop, whichever the cost model says is faster. (default:
-            ``"auto"``)
+            ``"auto"`` batched, or a loop where padding would cost more. (default: ``"auto"``)
         devices (sequence of torch.device, optional): The parts are moved to these devices, in turn,
             and computed there; the outputs are added up on the device of the input. (default: they
             stay where they are)

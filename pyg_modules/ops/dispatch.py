@@ -27,13 +27,11 @@ class Choice(NamedTuple):
         reason (str): How it was found.
         seconds (dict): Time of one update forwards and backwards, predicted or measured, of every
             backend that was considered.
-        is_predicted (bool): Whether the times are those of the cost model.
     """
 
     backend: str
     reason: str
     seconds: dict[str, float]
-    is_predicted: bool = False
 
 
 def check_backend(backend: str) -> None:
@@ -105,8 +103,7 @@ def choose(
     if is_measured(device.type, dtype):
         times = {name: predict(device.type, dtype, name, works[name]) for name in usable}
         seconds = {name: time for name, time in times.items() if time is not None}
-        choice = _fastest(seconds, beside, f"by the cost model for {device.type}")
-        return choice._replace(is_predicted=True)
+        return _fastest(seconds, beside, f"by the cost model for {device.type}")
     seconds = {
         name: measure(BACKENDS[name].build(block).to(device), block.num_edges, batch, dtype)
         for name in usable
