@@ -14,9 +14,9 @@ from pyg_modules.ops import EdgeBlock
 class BatchedParts:
     """Several layers computed as one, whose outputs are the sum of theirs.
 
-    The hidden units stand in a line, part by part, and the edges block by block. So the parameters
-    of the whole are those of the parts, one after the other, and the weights among the hidden units
-    of complete parts are a batch of matrices, without moving any.
+    The hidden units stand in a line, part by part, the largest first, and the edges block by block.
+    So the parameters of the whole are those of the parts, one after the other, and the weights
+    among the hidden units of complete parts are batches of matrices, without moving any.
 
     Args:
         parts (sequence of SynchronousGraph): Layers that fit together, without feedback from
@@ -24,6 +24,9 @@ class BatchedParts:
     """
 
     def __init__(self, parts: Sequence[SynchronousGraph]) -> None:
+        sizes = [part.graph.num_hidden for part in parts]
+        self._order = sorted(range(len(parts)), key=lambda number: -sizes[number])
+        parts = [parts[number] for number in self._order]
         first = parts[0]
         edges, adds_to = _edges_by_block([part.graph for part in parts])
         graph = first.graph
@@ -44,6 +47,7 @@ class BatchedParts:
 
     def __call__(self, parts: Sequence[SynchronousGraph], x: Tensor) -> Tensor:
         """The sum of the outputs of ``parts``, with their parameters as they are now."""
+        parts = [parts[number] for number in self._order]
         parameters = {"weight": self._weight(parts), "bias": self._bias(parts)}
         outputs: Tensor = functional_call(self.whole, parameters, (x,))
         return outputs

@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
-from math import prod
 
 import torch
 from torch import Tensor, nn
 
-from pyg_modules._checks import as_int
 from pyg_modules.modules.batched_parts import BatchedParts
-from pyg_modules.modules.execution import ExecutionReport, choose_execution
+from pyg_modules.modules.execution import ExecutionReport
 from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
 from pyg_modules.modules.merge import merge
 from pyg_modules.modules.split import split
@@ -17,8 +15,6 @@ from pyg_modules.modules.threads import sum_on_threads
 from pyg_modules.nn import SynchronousGraph
 from pyg_modules.ops import is_compiling
 
-# Of a batch of 128, which a compiler is told, as it does not look at the batch.
-_USUAL_EXPONENT = 7
 EXECUTIONS = ("batched", "loop", "threads")
 
 
@@ -35,7 +31,7 @@ class ModularGraph(nn.Module):
             batched products of matrices where they are dense; ``"loop"`` one part after the other;
             ``"threads"`` the parts on as many threads of the CPU as torch has, one thread each,
             with first derivatives alone, and not under ``torch.compile`` or ``torch.func``;
-            ``"auto"`` batched, or a loop where padding would cost more. (default: ``"auto"``)
+            ``"auto"`` batched, or a loop where that is not possible. (default: ``"auto"``)
         devices (sequence of torch.device, optional): The parts are moved to these devices, in turn,
             and computed there; the outputs are added up on the device of the input. (default: they
             stay where they are)
@@ -95,7 +91,7 @@ class ModularGraph(nn.Module):
         """The sum of the outputs of all parts, ``[*, O]``, for the inputs ``x``, ``[*, I]``."""
         if not is_compiling():
             self._follow()
-        parts, (execution, _) = self._listed(), self._chosen(prod(x.shape[:-1]))
+        parts, execution = self._listed(), self._chosen()
         if execution == "batched":
             assert self._batched is not None
             return self._batched(parts, x)
@@ -111,8 +107,10 @@ class ModularGraph(nn.Module):
         Args:
             batch (int): Number of samples, all leading dimensions multiplied.
         """
-        batch = as_int("batch", batch, smallest=0)
-        parts, (execution, reason) = self._listed(), self._chosen(batch)
+        parts, execution = self._listed(), self._chosen()
+        reason = "asked for"
+        if self.execution == "auto":
+            reason = self._obstacle("batched", self._devices()) or "possible for these parts"
         if execution == "batched":
             assert self._batched is not None
             parts = [self._batched.whole]
@@ -191,7 +189,6 @@ class ModularGraph(nn.Module):
         may_be_batched = self.execution in ("auto", "batched")
         if may_be_batched and self._obstacle("batched", self._devices()) is None:
             self._batched = BatchedParts(parts)
-        self._choices = {_USUAL_EXPONENT: self._choose(2**_USUAL_EXPONENT)}
 
     def _follow(self) -> None:
         """Prepare again if :attr:`parts` was changed by hand."""
@@ -214,19 +211,10 @@ class ModularGraph(nn.Module):
     def _devices(self) -> set[torch.device]:
         return {part.weight.device for part in self._listed()}
 
-    def _chosen(self, batch: int) -> tuple[str, str]:
-        """How the parts are computed for a batch of about this size, and why."""
+    def _chosen(self) -> str:
         if self.execution != "auto":
-            return self.execution, "asked for"
-        exponent = _USUAL_EXPONENT if is_compiling() else (batch - 1).bit_length()
-        if exponent not in self._choices:
-            self._choices[exponent] = self._choose(2**exponent)
-        return self._choices[exponent]
-
-    def _choose(self, batch: int) -> tuple[str, str]:
-        if self._batched is None:
-            return "loop", self._obstacle("batched", self._devices()) or ""
-        return choose_execution(self._batched.whole, self._listed(), batch)
+            return self.execution
+        return "loop" if self._batched is None else "batched"
 
     def _check_execution(self, execution: str, devices: set[torch.device]) -> None:
         if execution not in ("auto", *EXECUTIONS):

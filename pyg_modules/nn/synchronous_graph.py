@@ -54,7 +54,7 @@ class SynchronousGraph(MessagePassing):
             ``"elu"``, ``"softplus"`` or ``"identity"``. (default: ``"relu"``)
         backend (str, optional): How the weighted sums are computed: ``"numba"`` (compiled CSR
             loops, on the CPU), ``"sparse"`` (CSR matrices of torch), ``"dense"`` (a dense matrix),
-            ``"block"`` (a batch of dense matrices, once the graph is cut into modules),
+            ``"block"`` (batches of dense matrices, once the graph is cut into modules),
             ``"scatter"`` (PyG's message passing, which alone has second derivatives) or
             ``"auto"``, the fastest of them for the graph, the batch and the device; see
             :meth:`backend_report`. (default: ``"auto"``)

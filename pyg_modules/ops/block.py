@@ -1,23 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from pyg_modules.ops.edge_block import EdgeBlock
 from pyg_modules.ops.operator import EdgeOperator
+from pyg_modules.ops.packing import Packing
 from pyg_modules.ops.tracing import is_tracing
 
 
 class BlockOperator(EdgeOperator):
-    """Dense matrices of equal size, one per independent set of units, multiplied as a batch.
+    """Dense matrices, one per independent set of units, multiplied in batches of equal size.
 
     Sets without a path between them are found as the weakly connected components of the edges.
-    Each matrix is as large as the largest of them; smaller ones share a matrix as long as they fit
-    beside each other, and what is left is padding.
+    :class:`Packing` says which of them share a batch, padded to the largest of it.
     """
 
     name = "block"
@@ -25,7 +24,10 @@ class BlockOperator(EdgeOperator):
 
     def __init__(self, index: Sequence[Tensor], sizes: Sequence[int]) -> None:
         super().__init__(index, sizes)
-        self._num_blocks, self._width, self._is_ordered, self._is_full = self.sizes[2:]
+        _, _, self._is_ordered, self._is_full, *batches = self.sizes
+        self._batches = list(zip(batches[::2], batches[1::2], strict=True))
+        self._num_rows = [count * width for count, width in self._batches]
+        self._num_cells = [count * width**2 for count, width in self._batches]
 
     @classmethod
     def build(cls, block: EdgeBlock) -> BlockOperator:
@@ -39,31 +41,20 @@ class BlockOperator(EdgeOperator):
                 f"Expected edges among one set of units for backend 'block' (got"
                 f" {block.num_sources} sources and {block.num_targets} targets)."
             )
-        slots, num_blocks, width = _pack(block.components)
-        slot = torch.from_numpy(slots)
-        position = slot[block.target] * width + slot[block.source] % max(width, 1)
-        is_ordered = np.array_equal(slots, np.arange(num_blocks * width))
+        packing = Packing.of(block.components)
+        row, first_cell, column = map(torch.from_numpy, packing[:3])
+        position = first_cell[block.target] + column[block.source]
+        is_ordered = torch.equal(row, torch.arange(packing.num_rows))
         # Blocks that are complete, one after the other, are the matrices.
-        is_full = np.array_equal(position, np.arange(num_blocks * width**2))
-        sizes = (
-            block.num_targets,
-            block.num_sources,
-            num_blocks,
-            width,
-            int(is_ordered),
-            int(is_full),
-        )
-        return cls((slot, position), sizes)
-
-    @staticmethod
-    def shape(block: EdgeBlock) -> tuple[int, int]:
-        """Number of matrices for ``block``, and their width."""
-        return _pack(block.components)[1:]
+        is_full = torch.equal(position, torch.arange(packing.num_cells))
+        batches = [size for batch in packing.batches for size in batch]
+        sizes = (block.num_targets, block.num_sources, int(is_ordered), int(is_full), *batches)
+        return cls((row, position), sizes)
 
     @property
     def num_rows(self) -> int:
         """See :attr:`EdgeOperator.num_rows`."""
-        return self._num_blocks * self._width
+        return sum(self._num_rows)
 
     @property
     def num_columns(self) -> int:
@@ -82,8 +73,18 @@ class BlockOperator(EdgeOperator):
 
     def compose(self, weight: Tensor) -> Callable[[Tensor], Tensor]:
         """See :meth:`EdgeOperator.compose`."""
-        matrices = self.prepare(weight)
-        return lambda state: self.leave((matrices @ self._split(self.enter(state))).flatten(0, 1))
+        values = self.prepare(weight)
+
+        def weighted_sum(state: Tensor) -> Tensor:
+            products = [
+                (matrices @ states).flatten(0, -2)
+                for matrices, states in zip(
+                    self._matrices(values), self._states(self.enter(state)), strict=True
+                )
+            ]
+            return self.leave(torch.cat(products) if products else state)
+
+        return weighted_sum
 
     def is_composed(self) -> bool:
         """See :meth:`EdgeOperator.is_composed`."""
@@ -91,67 +92,67 @@ class BlockOperator(EdgeOperator):
 
     def prepare(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.prepare`."""
-        num_cells = self.num_rows * self._width
-        if not self._is_full:
-            weight = weight.new_zeros(num_cells).index_copy(0, self.index[1], weight)
-        return weight.view(self._num_blocks, self._width, self._width)
+        if self._is_full:
+            return weight
+        return weight.new_zeros(sum(self._num_cells)).index_copy(0, self.index[1], weight)
 
     def prepare_transposed(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.prepare_transposed`."""
-        return self.prepare(weight).mT
+        return self.prepare(weight)
 
     def matmul(self, values: Tensor, state: Tensor, add: Tensor | None, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul`."""
+        batches = zip(self._matrices(values), self._states(state), self._states(out), strict=True)
         if add is None:
-            torch.bmm(values, self._split(state), out=self._split(out))
-        else:
-            torch.baddbmm(self._split(add), values, self._split(state), out=self._split(out))
+            for matrices, states, outs in batches:
+                torch.matmul(matrices, states, out=outs)
+            return
+        for (matrices, states, outs), adds in zip(batches, self._states(add), strict=True):
+            product = torch.addmm if matrices.dim() == 2 else torch.baddbmm
+            product(adds, matrices, states, out=outs)
 
     def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul_transposed`."""
-        torch.bmm(values, self._split(grad), out=self._split(out))
+        for matrices, grads, outs in zip(
+            self._matrices(values), self._states(grad), self._states(out), strict=True
+        ):
+            torch.matmul(matrices.mT, grads, out=outs)
 
     def new_gradient(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.new_gradient`."""
-        return weight.new_zeros(self._num_blocks, self._width, self._width)
+        return weight.new_zeros(sum(self._num_cells))
 
     def accumulate(self, gradient: Tensor, grad: Tensor, state: Tensor) -> None:
         """See :meth:`EdgeOperator.accumulate`."""
-        gradient.baddbmm_(self._split(grad), self._split(state).mT)
+        for gradients, grads, states in zip(
+            self._matrices(gradient), self._states(grad), self._states(state), strict=True
+        ):
+            if gradients.dim() == 2:
+                gradients.addmm_(grads, states.mT)
+            else:
+                gradients.baddbmm_(grads, states.mT)
 
     def edge_gradient(self, gradient: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.edge_gradient`."""
-        cells = gradient.view(-1)
-        return cells if self._is_full else cells.index_select(0, self.index[1])
+        return gradient if self._is_full else gradient.index_select(0, self.index[1])
 
-    def _split(self, state: Tensor) -> Tensor:
-        """[num_blocks, width, B], a view of ``state`` [num_rows, B]."""
-        return state.view(self._num_blocks, self._width, state.size(1))
+    def _matrices(self, values: Tensor) -> Iterator[Tensor]:
+        """Views [count, width, width] of ``values`` [num_cells], by batch; of one [width, width].
 
+        A product of two matrices runs on all threads, a batch of one on a single thread.
+        """
+        starts = accumulate(self._num_cells, initial=0)
+        for (count, width), start, length in zip(
+            self._batches, starts, self._num_cells, strict=False
+        ):
+            shape = (count, width, width) if count > 1 else (width, width)
+            yield values.narrow(0, start, length).view(shape)
 
-def _pack(components: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int, int]:
-    """Every component a stretch of slots inside one block: first fit, largest first.
-
-    Returns:
-        tuple: The slot of every unit, the number of blocks, and their width.
-    """
-    if not components.size:
-        return np.empty(0, dtype=np.int64), 0, 0
-    sizes = np.bincount(components)
-    width = int(sizes.max())
-    free: list[int] = []
-    starts = np.empty(sizes.size, dtype=np.int64)
-    # Stable, so that modules of equal size stay in the order of their units.
-    for component in np.argsort(-sizes, kind="stable"):
-        size = int(sizes[component])
-        home = next((block for block, room in enumerate(free) if room >= size), len(free))
-        if home == len(free):
-            free.append(width)
-        starts[component] = (home + 1) * width - free[home]
-        free[home] -= size
-    # Within its component, a unit keeps its rank.
-    order = np.argsort(components, kind="stable")
-    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    rank = np.empty(components.size, dtype=np.int64)
-    rank[order] = np.arange(components.size) - np.repeat(first, sizes)
-    return starts[components] + rank, len(free), width
+    def _states(self, state: Tensor) -> Iterator[Tensor]:
+        """Views [count, width, B] of ``state`` [num_rows, B], by batch; of one [width, B]."""
+        starts = accumulate(self._num_rows, initial=0)
+        for (count, width), start, length in zip(
+            self._batches, starts, self._num_rows, strict=False
+        ):
+            rows = state.narrow(0, start, length)
+            yield rows.view(count, width, state.size(1)) if count > 1 else rows

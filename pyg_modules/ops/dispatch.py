@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import torch
 
-from pyg_modules.ops.block import BlockOperator
 from pyg_modules.ops.cost_model import Work, is_measured, measure, predict
 from pyg_modules.ops.edge_block import EdgeBlock
 from pyg_modules.ops.operator import BACKENDS
+from pyg_modules.ops.packing import Packing
 
 _logger = logging.getLogger(__name__)
 
@@ -135,10 +135,10 @@ def _work(backend: str, block: EdgeBlock, batch: int, can_permute: bool) -> Work
     elif backend == "block":
         if not can_permute:
             return None
-        num_blocks, width = BlockOperator.shape(block)
-        if num_blocks < 2:
+        packing = Packing.of(block.components)
+        if packing.num_matrices < 2:
             return None
-        cells = num_blocks * width**2
+        cells = packing.num_cells
     return Work(cells, block.num_targets, batch)
 
 

@@ -140,7 +140,7 @@ def test_what_computes_it_is_reported():
     report = graph.execution_report(32)
     assert report.execution == "batched"
     assert len(report.backends) == 1
-    assert "batched (the backend " in str(report)
+    assert "batched (possible for these parts)" in str(report)
     graph.execution = "loop"
     report = graph.execution_report(32)
     assert (report.execution, report.reason) == ("loop", "asked for")
@@ -148,16 +148,22 @@ def test_what_computes_it_is_reported():
     assert "execution='loop'" in repr(graph)
 
 
-def test_large_modules_of_unequal_sizes_are_computed_one_by_one():
-    sizes = [200, 400, 600]
+def test_modules_of_unequal_sizes_are_batches_of_their_own():
+    sizes = [40, 200, 120]
     parts = [
-        SynchronousGraph(UnitGraph.complete(1, size, 1), Unrolled(2), device="cpu")
+        SynchronousGraph(
+            UnitGraph.complete(1, size, 1), Unrolled(2), backend="dense", dtype=torch.float64
+        )
         for size in sizes
     ]
-    # As a batch all would be as large as the largest.
-    assert ModularGraph(parts).execution_report(128).execution == "loop"
-    small = [SynchronousGraph(UnitGraph.complete(1, size, 1)) for size in (2, 3, 4)]
-    assert ModularGraph(small).execution_report(128).execution == "batched"
+    graph = ModularGraph(parts)
+    (report,) = graph.execution_report(128).backends
+    assert report.choices["recurrence"].backend == "block"
+    operator = graph._batched.whole._operators("block", 128).recurrence
+    # The largest first, and the weights as they are: nothing is padded, nothing is moved.
+    assert operator.sizes[2:] == (1, 1, 1, 200, 1, 120, 1, 40)
+    x = normal(3, 1)
+    torch.testing.assert_close(graph(x), sum(part(x) for part in parts))
 
 
 def test_feedback_from_an_output_is_computed_in_a_loop():

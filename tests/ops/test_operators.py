@@ -1,3 +1,4 @@
+import numpy
 import pytest
 import torch
 from hypothesis import given
@@ -5,6 +6,7 @@ from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
 from pyg_modules.ops import BACKENDS, EdgeBlock, SparseOperator, bind
+from pyg_modules.ops.packing import Packing
 from tests.strategies import backends, generator, normal, seeds, unit_graphs
 
 
@@ -69,15 +71,45 @@ def test_blocks_are_as_many_and_as_wide_as_the_components_need():
     # Units 0-2 form a path, 3 and 4 a pair, 5 is alone: matrices of width 3 hold 3 and 2 + 1.
     edge_index = torch.tensor([[0, 2, 4, 4], [1, 1, 3, 4]])
     block = EdgeBlock.between(edge_index, range(6), range(6))
-    assert BACKENDS["block"].shape(block) == (2, 3)
+    assert Packing.of(block.components).batches == [(2, 3)]
     # Interleaved modules of equal size.
     edge_index = torch.tensor([[0, 1, 2, 3], [2, 3, 0, 1]])
     block = EdgeBlock.between(edge_index, range(4), range(4))
     operator = BACKENDS["block"].build(block)
-    assert BACKENDS["block"].shape(block) == (2, 2)
+    assert Packing.of(block.components).batches == [(2, 2)]
     state = normal(4, 3)
     assert torch.equal(operator.leave(operator.enter(state)), state)
     assert torch.equal(operator.enter(state), state[[0, 2, 1, 3]])
+
+
+def test_blocks_of_very_different_sizes_are_batches_of_their_own():
+    sizes = [90, 300, 300, 100, 3, 1]
+    components = numpy.repeat(numpy.arange(6), sizes)
+    components = components[numpy.random.default_rng(0).permutation(components.size)]
+    packing = Packing.of(components)
+    assert packing.batches == [(2, 300), (2, 100), (2, 3)]
+    assert (packing.num_rows, packing.num_cells) == (806, 200_018)
+    # No two units have the same row, and the units of a set have the columns of one matrix.
+    assert len(set(packing.row.tolist())) == components.size
+    for component in range(6):
+        inside = components == component
+        assert (numpy.diff(packing.row[inside]) == 1).all()
+        assert (numpy.diff(packing.column[inside]) == 1).all()
+        width = {300: 300, 100: 100, 90: 100, 3: 3, 1: 3}[sizes[component]]
+        matrix = (packing.first_cell - width * packing.column)[inside]
+        assert len(set(matrix.tolist())) == 1
+
+
+@given(st.lists(st.integers(1, 200), max_size=12), seeds)
+def test_batches_cost_no_more_than_a_single_one(sizes, seed):
+    components = numpy.repeat(numpy.arange(len(sizes)), sizes)
+    components = components[numpy.random.default_rng(seed).permutation(components.size)]
+    packing = Packing.of(components)
+    if sizes:
+        assert packing.num_cells <= len(sizes) * max(sizes) ** 2 + 5000
+    cells = packing.first_cell + packing.column
+    assert len(set(packing.row.tolist())) == len(set(cells.tolist())) == components.size
+    assert (cells < packing.num_cells).all()
 
 
 def test_blocks_need_sources_and_targets_to_be_the_same_units():
