@@ -51,9 +51,10 @@ def check_convergence(what: str, residual: Tensor, stopping: Stopping) -> None:
 
 
 def _remedy(residual: Tensor, stopping: Stopping) -> str:
-    if not bool(residual.isfinite().all()):
+    is_bounded = stopping.contraction < 1
+    if bool(residual.isnan().any()) or (is_bounded and not bool(residual.isfinite().all())):
         return "Look for inputs or weights that are NaN, infinite or very large."
-    if stopping.contraction < 1:
+    if is_bounded:
         return "Raise max_steps or tol, or lower contraction."
     return (
         "Bound the recurrent weights with Equilibrium(contraction=0.95), which always converges, or"
