@@ -70,6 +70,8 @@ class ExperimentConfig:
             raise ValueError(f"Expected seed < 2**63 (got {self.seed}).")
         for name in ("ncut", "balance", "tolerance", "learning_rate", "weight_decay"):
             object.__setattr__(self, name, as_coefficient(name, getattr(self, name)))
+        if self.learning_rate == 0:
+            raise ValueError("Expected learning_rate > 0 (got 0).")
         if self.modules > self.hidden:
             raise ValueError(
                 f"Expected modules <= hidden, a unit per module at least (got {self.modules} >"
