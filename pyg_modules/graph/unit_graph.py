@@ -103,6 +103,11 @@ class UnitGraph:
         """Ids of the output units."""
         return range(self.num_units - self.num_outputs, self.num_units)
 
+    @property
+    def has_feedback(self) -> bool:
+        """Whether an output has an outgoing edge."""
+        return bool((self.edge_index[0] >= self.outputs.start).any())
+
     # Generators ##############################################################################
 
     @classmethod

@@ -44,19 +44,12 @@ def cut(
     kept = stays_independent(graph, labels)
     if layer.edge_mask is not None:
         kept &= layer.edge_mask.cpu()
-    modular = SynchronousGraph(
-        UnitGraph(graph.edge_index[:, kept], graph.num_units, graph.num_inputs, graph.num_outputs),
-        layer.solver,
-        layer.activation,
-        backend=layer.backend,
-        device=layer.weight.device,
-        dtype=layer.weight.dtype,
-    )
+    counts = graph.num_units, graph.num_inputs, graph.num_outputs
+    modular = layer.on_graph(UnitGraph(graph.edge_index[:, kept], *counts), layer.solver)
     with torch.no_grad():
         modular.weight.copy_(layer.weight[kept.to(layer.weight.device)])
         modular.bias.copy_(layer.bias)
     modular.labels = labels.to(layer.weight.device)
-    modular.train(layer.training)
     if optimizer is not None:
         replace_parameter(optimizer, layer.weight, modular.weight, kept)
         replace_parameter(optimizer, layer.bias, modular.bias)

@@ -20,7 +20,6 @@ class JoinedParts:
     Attributes:
         graph: Inputs and outputs of all parts, and the hidden units of every part.
         labels: The part of every unit, ``[N]``, −1 for those that all share.
-        has_feedback: Whether an output has an outgoing edge.
 
     Raises:
         TypeError: If a part is not a ``SynchronousGraph``.
@@ -45,7 +44,6 @@ class JoinedParts:
         is_first = torch.ones(order.numel(), dtype=torch.bool)
         is_first[1:] = (in_order[:, 1:] != in_order[:, :-1]).any(dim=0)
         self.graph = UnitGraph(in_order[:, is_first], num_units, num_inputs, num_outputs)
-        self.has_feedback = bool((edges[0] >= self.graph.outputs.start).any())
         self.labels = _labels(parts, unit_ids, self.graph)
         # An edge from an input to an output may be in several parts, and adds up.
         adds = ~is_first & (in_order[0] < num_inputs)

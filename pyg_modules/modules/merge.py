@@ -35,22 +35,14 @@ def merge(parts: Iterable[nn.Module]) -> SynchronousGraph:
     """
     listed = list_of_parts(parts)
     joined = JoinedParts(listed)
-    if joined.has_feedback:
+    if joined.graph.has_feedback:
         _check_feedback(listed, joined)
     first = listed[0]
-    layer = SynchronousGraph(
-        joined.graph,
-        first.solver.without_scaling(),
-        first.activation,
-        backend=first.backend,
-        device=first.weight.device,
-        dtype=first.weight.dtype,
-    )
+    layer = first.on_graph(joined.graph, first.solver.without_scaling())
     with torch.no_grad():
         layer.weight.copy_(joined.weight(listed))
         layer.bias.copy_(joined.bias(listed))
     layer.labels = joined.labels.to(layer.weight.device)
-    layer.train(first.training)
     return layer
 
 

@@ -230,7 +230,7 @@ class ModularGraph(nn.Module):
     def _obstacle(self, execution: str, devices: set[torch.device]) -> str | None:
         """Why the parts cannot be computed in this way on ``devices``; ``None`` if they can."""
         if execution == "batched":
-            if any(_feeds_back(part) for part in self._listed()):
+            if any(part.graph.has_feedback for part in self._listed()):
                 return "feedback from an output"
             if len(devices) > 1:
                 return f"parts on {len(devices)} devices"
@@ -242,10 +242,6 @@ class ModularGraph(nn.Module):
 def _wiring_of(part: SynchronousGraph) -> tuple[object, ...]:
     """What the joined graph depends on; graphs are compared as objects, which is fast."""
     return id(part.graph), part.solver, part.activation, part.backend, part.weight.device
-
-
-def _feeds_back(part: SynchronousGraph) -> bool:
-    return bool((part.graph.edge_index[0] >= part.graph.outputs.start).any())
 
 
 def _checked_devices(devices: Sequence[torch.device | str]) -> list[torch.device]:

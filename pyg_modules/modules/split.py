@@ -56,7 +56,7 @@ def _part(layer: SynchronousGraph, labels: Tensor, module: int) -> SynchronousGr
     new_ids = torch.cumsum(present, dim=0) - 1
 
     kept = _edges_of(graph, labels, module)
-    part = SynchronousGraph(
+    part = layer.on_graph(
         UnitGraph(
             new_ids[graph.edge_index[:, kept]],
             int(present.sum()),
@@ -64,10 +64,6 @@ def _part(layer: SynchronousGraph, labels: Tensor, module: int) -> SynchronousGr
             graph.num_outputs,
         ),
         layer.solver.without_scaling(),
-        layer.activation,
-        backend=layer.backend,
-        device=layer.weight.device,
-        dtype=layer.weight.dtype,
     )
     owned = (labels == module) | ((labels == SHARED) & (module == 0))
     device = layer.weight.device
@@ -76,7 +72,6 @@ def _part(layer: SynchronousGraph, labels: Tensor, module: int) -> SynchronousGr
         bias = torch.where(owned[graph.num_inputs :].to(device), layer.bias, 0.0)
         part.bias.copy_(bias[present[graph.num_inputs :].to(device)])
     part.origin = Origin(module, unit_ids[present], labels[present], kept.nonzero().flatten())
-    part.train(layer.training)
     return part
 
 

@@ -149,6 +149,24 @@ class SynchronousGraph(MessagePassing):
             layer.bias.copy_(parts.bias)
         return layer
 
+    def on_graph(self, graph: UnitGraph, solver: Solver) -> SynchronousGraph:
+        """An untrained layer on another graph, in all else like this one.
+
+        Args:
+            graph (UnitGraph): Its units and edges.
+            solver (Solver): Its solver.
+        """
+        layer = SynchronousGraph(
+            graph,
+            solver,
+            self.activation,
+            backend=self.backend,
+            device=self.weight.device,
+            dtype=self.weight.dtype,
+        )
+        layer.train(self.training)
+        return layer
+
     @property
     def backend(self) -> str:
         """How the weighted sums are computed, ``"auto"`` or the name of a backend."""

@@ -43,7 +43,7 @@ class Wiring:
 
     def __init__(self, graph: UnitGraph, device: torch.device) -> None:
         edge_index, outputs = graph.edge_index, graph.outputs
-        self.has_feedback = bool((edge_index[0] >= outputs.start).any())
+        self.has_feedback = graph.has_feedback
         iterated = range(graph.num_inputs, graph.num_units if self.has_feedback else outputs.start)
         between = {
             "injection": (graph.inputs, iterated),

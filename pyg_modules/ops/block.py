@@ -8,7 +8,6 @@ from torch import Tensor
 
 from pyg_modules.ops.edge_block import EdgeBlock
 from pyg_modules.ops.operator import EdgeOperator
-from pyg_modules.ops.packing import Packing
 from pyg_modules.ops.tracing import is_tracing
 
 
@@ -16,7 +15,7 @@ class BlockOperator(EdgeOperator):
     """Dense matrices, one per independent set of units, multiplied in batches of equal size.
 
     Sets without a path between them are found as the weakly connected components of the edges.
-    :class:`Packing` says which of them share a batch, padded to the largest of it.
+    :attr:`EdgeBlock.packing` says which of them share a batch, padded to the largest of it.
     """
 
     name = "block"
@@ -41,7 +40,7 @@ class BlockOperator(EdgeOperator):
                 f"Expected edges among one set of units for backend 'block' (got"
                 f" {block.num_sources} sources and {block.num_targets} targets)."
             )
-        packing = Packing.of(block.components)
+        packing = block.packing
         row, first_cell, column = map(torch.from_numpy, packing[:3])
         position = first_cell[block.target] + column[block.source]
         is_ordered = torch.equal(row, torch.arange(packing.num_rows))

@@ -11,7 +11,6 @@ import torch
 from pyg_modules.ops.cost_model import Work, is_measured, measure, predict
 from pyg_modules.ops.edge_block import EdgeBlock
 from pyg_modules.ops.operator import BACKENDS
-from pyg_modules.ops.packing import Packing
 
 _logger = logging.getLogger(__name__)
 
@@ -135,7 +134,7 @@ def _work(backend: str, block: EdgeBlock, batch: int, can_permute: bool) -> Work
     elif backend == "block":
         if not can_permute:
             return None
-        packing = Packing.of(block.components)
+        packing = block.packing
         if packing.num_matrices < 2:
             return None
         cells = packing.num_cells

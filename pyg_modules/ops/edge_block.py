@@ -10,6 +10,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from pyg_modules.ops.packing import Packing
+
 
 @dataclass(frozen=True, eq=False)
 class EdgeBlock:
@@ -82,3 +84,8 @@ class EdgeBlock:
         )
         labels: npt.NDArray[np.int64] = connected_components(adjacency, directed=False)[1]
         return labels
+
+    @cached_property
+    def packing(self) -> Packing:
+        """The :attr:`components` in matrices; only where sources and targets are the same units."""
+        return Packing.of(self.components)

@@ -67,8 +67,6 @@ def test_a_pruned_layer_computes_what_the_cut_one_does(scope, data):
 @pytest.mark.parametrize("backend", backends)
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_removed_edges_stay_exactly_0_in_weights_gradients_and_optimizer_state(name, backend):
-    if backend == "block":
-        pytest.skip("The graph itself is not cut, so it is one block.")
     layer, labels = layer_and_labels(backend=backend)
     optimizer = OPTIMIZERS[name](layer.parameters())
     train(layer, optimizer, 5)  # So that there is momentum to forget.
