@@ -159,7 +159,7 @@ def modules() -> str:
         key = row["num_hidden"], row["case"]
         rows.append(
             [
-                f"{row['num_hidden']:,} units, {row['case']}, {row['kind']}",
+                f"{row['num_hidden']:,} units, {row['case']}, {row['activation']}, {row['kind']}",
                 *(f"{times[name]:,.1f}" for name in _MODULE_COLUMNS),
                 f"**{row['uncut_ratio']:.1f}**",
                 f"≥ {_UNCUT_ASKED[key]}" if key in _UNCUT_ASKED else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -63,7 +64,7 @@ class _SumOnThreads(torch.autograd.Function):
 @cache
 def _pool(num_threads: int) -> ThreadPoolExecutor:
     """Threads in which torch computes on one thread each."""
-    pool = ThreadPoolExecutor(num_threads, initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(num_threads, initializer=_compute_alone)
     all_started = Barrier(num_threads)
     for _ in range(num_threads):
         pool.submit(all_started.wait)
@@ -71,3 +72,14 @@ def _pool(num_threads: int) -> ThreadPoolExecutor:
     # The last call is what torch takes for threads to come.
     torch.set_num_threads(num_threads)
     return pool
+
+
+def _compute_alone() -> None:
+    """Let torch compute on one thread in this thread."""
+    # A thread that was never asked would later take the number of the main thread.
+    torch.get_num_threads()
+    torch.set_num_threads(1)
+
+
+# Threads do not live on in a process that is forked.
+os.register_at_fork(after_in_child=_pool.cache_clear)

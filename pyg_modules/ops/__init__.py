@@ -14,6 +14,7 @@ from pyg_modules.ops.edge_block import EdgeBlock
 from pyg_modules.ops.edge_sum import bind, refuse_second_derivative, refuse_transformation
 from pyg_modules.ops.numba_operator import NumbaOperator
 from pyg_modules.ops.operator import BACKENDS, EdgeOperator
+from pyg_modules.ops.piece import Piece
 from pyg_modules.ops.scatter import ScatterOperator
 from pyg_modules.ops.sparse import SparseOperator
 from pyg_modules.ops.spectral import spectral_norm
@@ -30,6 +31,7 @@ __all__ = [
     "EdgeBlock",
     "EdgeOperator",
     "NumbaOperator",
+    "Piece",
     "ScatterOperator",
     "SparseOperator",
     "activation_of",

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pyg_modules.ops.edge_block import EdgeBlock
 from pyg_modules.ops.operator import EdgeOperator
+from pyg_modules.ops.piece import Piece
 from pyg_modules.ops.tracing import is_tracing
 
 
@@ -69,6 +70,22 @@ class BlockOperator(EdgeOperator):
     def leave(self, state: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.leave`."""
         return state if self._is_ordered else state.index_select(0, self.index[0])
+
+    def pieces(self, num_activated: int) -> list[Piece]:
+        """See :meth:`EdgeOperator.pieces`; one per batch."""
+        if len(self._batches) < 2:
+            return super().pieces(num_activated)
+        pieces: list[Piece] = []
+        first_row = first_cell = 0
+        for (count, width), num_rows, num_cells in zip(
+            self._batches, self._num_rows, self._num_cells, strict=True
+        ):
+            # In their own layout its rows are in order, and its matrices full.
+            operator = BlockOperator(self.index, (num_rows, num_rows, 1, 1, count, width))
+            ranges = (first_row, num_rows), (first_cell, num_cells)
+            pieces.append(Piece(operator, num_rows, *ranges))
+            first_row, first_cell = first_row + num_rows, first_cell + num_cells
+        return pieces
 
     def compose(self, weight: Tensor) -> Callable[[Tensor], Tensor]:
         """See :meth:`EdgeOperator.compose`."""

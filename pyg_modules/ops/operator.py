@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pyg_modules.ops.activation import Activation
 from pyg_modules.ops.edge_block import EdgeBlock
+from pyg_modules.ops.piece import Piece
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -102,6 +103,14 @@ class EdgeOperator(ABC):
     def leave(self, state: Tensor) -> Tensor:
         """The inverse of :meth:`enter`."""
         return state
+
+    def pieces(self, num_activated: int) -> list[Piece]:
+        """Parts without edges between them, in the layout of the kernels; here the whole.
+
+        Args:
+            num_activated (int): From :meth:`num_activated_rows`.
+        """
+        return [Piece(self, num_activated)]
 
     # Kernels #################################################################################
 

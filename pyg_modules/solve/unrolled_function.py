@@ -13,6 +13,7 @@ from pyg_modules.ops import (
     BACKENDS,
     Activation,
     EdgeOperator,
+    Piece,
     is_compiling,
     refuse_second_derivative,
     refuse_transformation,
@@ -54,80 +55,118 @@ class _Updates:
     """The loop over the updates, forwards and backwards, without autograd.
 
     Times count from 0. ``saved`` of a time is what the derivative of that update needs: its states,
-    or its weighted sums.
+    or its weighted sums. The pieces of the operator go through all updates one after the other, so
+    that their matrices stay in the caches.
     """
 
     def __init__(
         self, operator: EdgeOperator, activation: Activation, num_activated: int, steps: int
     ) -> None:
         self.operator = operator
-        self.activation = activation
-        self.num_activated = operator.num_activated_rows(num_activated)
+        self.pieces = [
+            _PieceUpdates(piece, activation, steps)
+            for piece in operator.pieces(operator.num_activated_rows(num_activated))
+        ]
         self.steps = steps
 
     def forward(self, weight: Tensor, injected: Tensor, stride: int) -> tuple[Tensor, Tensor]:
         """The last states [n, B], and ``saved`` of every ``stride``-th time; of none for 0."""
-        injected = self.operator.enter(injected)
+        injected, values = self.operator.enter(injected), self.operator.prepare(weight)
         num_kept = -(-self.steps // stride) if stride else 0
         kept = injected.new_empty(num_kept, *injected.shape)
+        states = [piece.forward(values, injected, kept, stride) for piece in self.pieces]
+        # The last states may be among those that are kept.
+        state = torch.cat(states) if len(states) > 1 or num_kept else states[0]
+        return self.operator.leave(state), kept
+
+    def backward(
+        self, weight: Tensor, injected: Tensor, kept: Tensor, stride: int, grad: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Gradients of ``weight`` and ``injected``, from that of the last states."""
+        operator = self.operator
+        transposed = operator.prepare_transposed(weight)
+        gradient = operator.new_gradient(weight)
+        values = transposed
+        if stride > 1:
+            injected, values = operator.enter(injected), operator.prepare(weight)
+        total = operator.enter(grad).clone()
+        for piece in self.pieces:
+            piece.backward(values, transposed, injected, kept, stride, gradient, total)
+        return operator.edge_gradient(gradient), operator.leave(total)
+
+
+class _PieceUpdates:
+    """The updates of one piece; arguments are those of all, in the layout of the kernels."""
+
+    def __init__(self, piece: Piece, activation: Activation, steps: int) -> None:
+        self.piece, self.activation, self.steps = piece, activation, steps
+
+    def forward(self, values: Tensor, injected: Tensor, kept: Tensor, stride: int) -> Tensor:
+        """The last states of the piece; those to keep are written into ``kept``."""
+        piece = self.piece
+        values, injected = piece.cells(values), piece.rows(injected)
         # Taken apart at once: a view of its own for every update takes longer.
-        outs = list(kept.unbind())
+        outs = list(piece.rows(kept, dim=1).unbind())
+        num_kept = len(outs)
         if num_kept < self.steps:
             spare = [torch.empty_like(injected) for _ in range(min(2, self.steps - num_kept))]
             outs = [
                 outs[time // stride] if stride and time % stride == 0 else spare[time % len(spare)]
                 for time in range(self.steps)
             ]
-        values = self.operator.prepare(weight)
-        state = self.operator.start(injected, self.activation, self.num_activated, outs[0])
+        state = piece.operator.start(injected, self.activation, piece.num_activated, outs[0])
         for out in outs[1:]:
             state = self._update(values, state, injected, out)
-        last = self.operator.leave(state)
-        return last.clone() if num_kept and state is outs[-1] else last, kept
+        return state
 
     def backward(
-        self, weight: Tensor, injected: Tensor, kept: Tensor, stride: int, grad: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Gradients of ``weight`` and ``injected``, from that of the last states."""
-        operator, activation = self.operator, self.activation
-        values = operator.prepare_transposed(weight)
-        gradient = operator.new_gradient(weight)
-        saved = self._saved_backwards(weight, injected, kept, stride)
-        grad = operator.enter(grad).clone()
-        activation.backward_(grad, next(saved), self.num_activated)
-        total, out = grad.clone(), torch.empty_like(grad)
+        self,
+        values: Tensor,
+        transposed: Tensor,
+        injected: Tensor,
+        kept: Tensor,
+        stride: int,
+        gradient: Tensor,
+        total: Tensor,
+    ) -> None:
+        """Accumulates ``gradient``; ``total``, that of the last states, becomes that of sums."""
+        piece, activation = self.piece, self.activation
+        transposed, gradient = piece.cells(transposed), piece.cells(gradient)
+        total = piece.rows(total)
+        saved = self._saved_backwards(
+            piece.cells(values), piece.rows(injected), piece.rows(kept, dim=1), stride
+        )
+        activation.backward_(total, next(saved), piece.num_activated)
+        grad, out = total.clone(), torch.empty_like(total)
         for state in saved:
-            operator.adjoint(
-                values,
+            piece.operator.adjoint(
+                transposed,
                 grad,
                 state,
                 activation,
-                self.num_activated,
+                piece.num_activated,
                 out,
                 gradient=gradient,
                 total=total,
             )
             grad, out = out, grad
-        return operator.edge_gradient(gradient), operator.leave(total)
 
     def _update(self, values: Tensor, state: Tensor, injected: Tensor, out: Tensor) -> Tensor:
-        return self.operator.update(
-            values, state, injected, self.activation, self.num_activated, out
+        return self.piece.operator.update(
+            values, state, injected, self.activation, self.piece.num_activated, out
         )
 
     def _saved_backwards(
-        self, weight: Tensor, injected: Tensor, kept: Tensor, stride: int
+        self, values: Tensor, injected: Tensor, kept: Tensor, stride: int
     ) -> Iterator[Tensor]:
         """``saved`` of all times, the last one first."""
-        if stride > 1:
-            injected, values = self.operator.enter(injected), self.operator.prepare(weight)
         for position, first in reversed(list(enumerate(kept.unbind()))):
             segment = [first]
             num_later = min(stride, self.steps - position * stride) - 1
             for _ in range(num_later):
                 state = segment[-1]
                 if self.activation.needs_sums:
-                    state = self.activation(state, self.num_activated)
+                    state = self.activation(state, self.piece.num_activated)
                 segment.append(torch.empty_like(state))
                 self._update(values, state, injected, segment[-1])
             yield from reversed(segment)
