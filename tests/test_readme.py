@@ -17,6 +17,10 @@ PAGES = [
 ]
 
 
+# What Lightning advises.
+@pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers")
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_python_block_runs_as_pasted(page, monkeypatch, tmp_path):
     matplotlib.use("Agg")

@@ -1,9 +1,11 @@
-"""Data sets, the training loop and the experiment behind the command line."""
+"""Data sets, the training loop, estimators, and the experiment behind the command line."""
 
 from pyg_modules.train.config import ExperimentConfig
 from pyg_modules.train.datasets import DATASETS, Dataset, load_dataset
 from pyg_modules.train.experiment import MODELS, ExperimentResult, run_experiment
 from pyg_modules.train.fit import DivergedError, accuracy, fit
+from pyg_modules.train.modular_classifier import ModularClassifier
+from pyg_modules.train.modular_regressor import ModularRegressor
 from pyg_modules.train.progress import BarProgress, LineProgress, NoProgress, Progress
 from pyg_modules.train.seeding import seeded
 from pyg_modules.train.table import accuracy_table
@@ -17,6 +19,8 @@ __all__ = [
     "ExperimentConfig",
     "ExperimentResult",
     "LineProgress",
+    "ModularClassifier",
+    "ModularRegressor",
     "NoProgress",
     "Progress",
     "accuracy",

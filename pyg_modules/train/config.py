@@ -78,10 +78,11 @@ class ExperimentConfig:
                 f" {self.hidden}). Lower modules or raise hidden."
             )
         check_activation(self.activation)
-        _check_device(self.device)
+        check_device(self.device)
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Raise a ``ValueError`` unless ``device`` can be computed on."""
     try:
         torch.zeros(1, device=device).cpu()
     except (AssertionError, RuntimeError) as error:

@@ -84,7 +84,7 @@ def fit(
     optimizer = torch.optim.AdamW(groups)
     num_batches = -(-len(data.train_x) // batch_size)
     total_steps = epochs * num_batches
-    scheduler = _learning_rates(optimizer, total_steps, one_cycle)
+    scheduler = learning_rates(optimizer, total_steps, one_cycle)
     batches = _shuffled_batches(data, batch_size, seed)
     model.train()
     for epoch in range(epochs):
@@ -123,9 +123,10 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     return float((model(x).argmax(dim=-1) == y).double().mean())
 
 
-def _learning_rates(
+def learning_rates(
     optimizer: torch.optim.Optimizer, total_steps: int, one_cycle: bool
 ) -> torch.optim.lr_scheduler.LRScheduler:
+    """One cycle of the learning rate over all steps, or a constant one that falls to 0 at last."""
     if one_cycle:
         largest = [group["lr"] for group in optimizer.param_groups]
         return torch.optim.lr_scheduler.OneCycleLR(optimizer, largest, total_steps=total_steps)

@@ -1,0 +1,1 @@
+"""Unit graphs and modules against tuned baselines of equal size and budget."""

@@ -1,0 +1,73 @@
+"""Tasks of vectors, with or without a stem before the network that is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from sklearn.metrics import r2_score
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.accuracy.comparison.networks import size_of_complete
+from pyg_modules.train import Dataset
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What all networks of one table have in common.
+
+    Args:
+        name (str): That of the table.
+        load (Callable): The data for a data root and a seed; targets [B] of classes, or [B, O].
+        num_inputs (int): Inputs of the compared networks.
+        num_outputs (int): Their outputs.
+        num_hidden (int): Hidden units of the complete unit graph, which sets the size for all.
+        epochs (int): Passes over the training data.
+        batch_size (int): Samples per step.
+        share (float): Which part of the epochs comes before the cut.
+        seeds (int): Number of runs.
+        modules (tuple of int): Numbers of modules.
+        stem (Callable, optional): Makes what stands before the compared networks.
+        is_regression (bool, optional): Whether targets are real numbers.
+    """
+
+    name: str
+    load: Callable[[str | None, int], Dataset]
+    num_inputs: int
+    num_outputs: int
+    num_hidden: int
+    epochs: int
+    batch_size: int
+    share: float = 0.25
+    seeds: int = 5
+    modules: tuple[int, ...] = (2, 4, 8)
+    stem: Callable[[], nn.Module] | None = None
+    is_regression: bool = False
+
+    @property
+    def size(self) -> int:
+        """Parameters of the complete unit graph."""
+        return size_of_complete(self.num_inputs, self.num_hidden, self.num_outputs)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """What is trained on."""
+        return (
+            F.mse_loss(outputs, targets)
+            if self.is_regression
+            else F.cross_entropy(outputs, targets)
+        )
+
+    def score(self, outputs: Tensor, targets: Tensor) -> float:
+        """Share of right classes, or :math:`R^2`."""
+        if self.is_regression:
+            return float(r2_score(targets.numpy(), outputs.numpy()))
+        return float((outputs.argmax(dim=-1) == targets).double().mean())
+
+
+def on_model(model: nn.Module, x: Tensor) -> Tensor:
+    """Outputs of a trained model."""
+    with torch.no_grad():
+        outputs: Tensor = model.eval()(x)
+    return outputs

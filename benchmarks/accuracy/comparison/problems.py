@@ -1,0 +1,117 @@
+"""The tasks of vectors and images, and the rows of their tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+
+from benchmarks.accuracy.comparison.problem import Problem
+from benchmarks.accuracy.comparison.training import Row
+from pyg_modules.train import Dataset, load_dataset
+
+#: The sizes of the published table, 2306.02157.
+OPTDIGITS_UNITS = (35, 38, 40, 45, 48, 50)
+_STEM_FEATURES = 128
+
+
+def _named(name: str) -> Any:
+    return lambda data_root, _seed: load_dataset(name, data_root)
+
+
+def _tabular(load: Any, *, is_regression: bool = False) -> Any:
+    """A quarter is left out for each seed; features, and real targets, are standardized."""
+
+    def split(_data_root: str | None, seed: int) -> Dataset:
+        x, y = load(return_X_y=True)
+        stratify = None if is_regression else y
+        parts = train_test_split(x, y, test_size=0.25, random_state=seed, stratify=stratify)
+        train_x, test_x, train_y, test_y = parts
+        scaler = StandardScaler().fit(train_x)
+        inputs = [torch.from_numpy(scaler.transform(part)).float() for part in (train_x, test_x)]
+        targets = [torch.from_numpy(part) for part in (train_y, test_y)]
+        if is_regression:
+            scale, shift = targets[0].std(), targets[0].mean()
+            targets = [((part - shift) / scale).float().unsqueeze(1) for part in targets]
+        return Dataset(load.__name__, inputs[0], targets[0], inputs[1], targets[1])
+
+    return split
+
+
+def _stem() -> nn.Module:
+    """Two levels of convolutions, from 784 pixels to 128 features."""
+    return nn.Sequential(
+        nn.Unflatten(-1, (1, 28, 28)),
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveMaxPool2d(4),
+        nn.Flatten(-3),
+    )
+
+
+PROBLEMS: dict[str, Problem] = {
+    problem.name: problem
+    for problem in (
+        *(
+            Problem(f"optdigits {units}", _named("optdigits"), 64, 10, units, 80, 64)
+            for units in OPTDIGITS_UNITS
+        ),
+        Problem("mnist1d", _named("mnist1d"), 40, 10, 100, 200, 125, share=0.1),
+        Problem(
+            "mnist10k", _named("mnist10k"), _STEM_FEATURES, 10, 64, 20, 64, seeds=3, stem=_stem
+        ),
+        Problem("breast cancer", _tabular(load_breast_cancer), 30, 2, 32, 100, 32, seeds=10),
+        Problem("wine", _tabular(load_wine), 13, 3, 32, 100, 16, seeds=10),
+        Problem(
+            "diabetes",
+            _tabular(load_diabetes, is_regression=True),
+            10,
+            1,
+            32,
+            60,
+            32,
+            seeds=10,
+            is_regression=True,
+        ),
+    )
+}
+
+_BASELINES = {"mlp": Row("mlp")}
+_PUBLISHED = {
+    "autoencoder": Row("autoencoder"),
+    "dag": Row("dag"),
+    "yoked": Row("yoked"),
+    "yoked_l1": Row("yoked_l1"),
+    "yoked_l2": Row("yoked_l2"),
+}
+
+
+def rows_of(problem: Problem) -> dict[str, Row]:
+    """The rows of the table of a problem, by name."""
+    rows = dict(_BASELINES)
+    if problem.name.startswith("optdigits"):
+        rows |= _PUBLISHED
+    rows |= {"free": Row("free"), "equilibrium": Row("equilibrium")}
+    rows |= {f"modules_{count}": Row("free", count) for count in problem.modules}
+    rows["modules_4_wide"] = Row("free", 4, is_wide=True)
+    rows["random_4"] = Row("free", 4, is_random=True)
+    return rows
+
+
+def held_out(problem: Problem, data: Dataset, seed: int) -> Dataset:
+    """The training data alone, a fifth of it in the place of the test data."""
+    order = torch.randperm(len(data.train_x), generator=torch.Generator().manual_seed(seed))
+    size = len(order) * 4 // 5
+    first, last = order[:size], order[size:]
+
+    def part(index: Tensor) -> tuple[Tensor, Tensor]:
+        return data.train_x[index], data.train_y[index]
+
+    return Dataset(problem.name, *part(first), *part(last))

@@ -1,0 +1,55 @@
+"""How a network is trained, and the recipes among which the best is searched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sklearn.model_selection import ParameterSampler
+
+NUM_TRIALS = 12
+
+_SHARED: dict[str, tuple[Any, ...]] = {
+    "activation": ("relu", "gelu", "tanh"),
+    "learning_rate": (1e-3, 3e-3, 1e-2),
+    "weight_decay": (0.1, 1.0),
+    "noise": (0.0, 0.1, 0.3),
+}
+_DEPTHS = {
+    "mlp": (1, 2, 3),
+    "autoencoder": (1, 2, 3),
+    "dag": (2, 3, 4),
+    "free": (4, 8, 16),
+}
+_PENALTIES = {"yoked_l1": (1e-5, 1e-4, 1e-3), "yoked_l2": (1e-4, 1e-3, 1e-2)}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The settings that are searched.
+
+    Args:
+        activation (str): Of the hidden units.
+        learning_rate (float): The largest of the one-cycle schedule.
+        weight_decay (float): Decoupled.
+        noise (float): Standard deviation of what is added to the inputs, in theirs.
+        depth (int): Hidden levels of a layered network, updates of a unit graph.
+        penalty (float): Coefficient of the L1 or L2 norm of the edges within a level.
+    """
+
+    activation: str
+    learning_rate: float
+    weight_decay: float
+    noise: float
+    depth: int = 1
+    penalty: float = 0.0
+
+
+def trials(row: str, count: int = NUM_TRIALS) -> list[Recipe]:
+    """As many recipes for every row of a table, drawn from its grid without repetition."""
+    grid = dict(_SHARED)
+    if row in _DEPTHS:
+        grid["depth"] = _DEPTHS[row]
+    if row in _PENALTIES:
+        grid["penalty"] = _PENALTIES[row]
+    return [Recipe(**drawn) for drawn in ParameterSampler(grid, count, random_state=0)]

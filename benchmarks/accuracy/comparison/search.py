@@ -1,0 +1,83 @@
+"""The best recipe for every kind of network, chosen without the test data.
+
+Every kind gets as many trials, drawn from its grid; the best three of them are tried with two more
+seeds, which split the training data in other ways, and the best mean is taken.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from benchmarks.accuracy.comparison.problems import PROBLEMS, held_out, rows_of
+from benchmarks.accuracy.comparison.recipe import Recipe, trials
+from benchmarks.accuracy.comparison.training import Row, train
+from benchmarks.accuracy.parallel import run_all
+from pyg_modules._files import write_json
+from pyg_modules.train.versions import versions
+
+RESULTS = Path(__file__).with_name("search.json")
+#: Which problems are searched; the others take the recipes of the one that is named like them.
+SEARCHED = {
+    "optdigits 45": "optdigits",
+    "mnist1d": "mnist1d",
+    "mnist10k": "mnist10k",
+    "breast cancer": "breast cancer",
+    "wine": "wine",
+    "diabetes": "diabetes",
+}
+_NUM_BEST, _MORE_SEEDS = 3, (1, 2)
+
+
+def search(names: list[str], data_root: str | None) -> None:
+    """Search, and write what was tried and what was best."""
+    results: dict[str, Any] = {}
+    if RESULTS.exists():
+        results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    results["versions"] = versions()
+    for name in names:
+        if name not in SEARCHED:
+            continue
+        kinds = dict.fromkeys(row.kind for row in rows_of(PROBLEMS[name]).values())
+        results[SEARCHED[name]] = {kind: _best(name, kind, data_root) for kind in kinds}
+        write_json(RESULTS, results)
+
+
+def recipe_for(problem: str, kind: str) -> Recipe:
+    """What the search found."""
+    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    group = next(group for group in SEARCHED.values() if problem.startswith(group))
+    return Recipe(**results[group][kind]["best"])
+
+
+def _best(name: str, kind: str, data_root: str | None) -> dict[str, Any]:
+    recipes = trials(kind)
+    first = run_all(_validate, [(name, kind, recipe, 0, data_root) for recipe in recipes])
+    scores = [[result["score"]] for result in first]
+    best = sorted(range(len(recipes)), key=lambda trial: -scores[trial][0])[:_NUM_BEST]
+    jobs = [(trial, seed) for trial in best for seed in _MORE_SEEDS]
+    more = run_all(
+        _validate, [(name, kind, recipes[trial], seed, data_root) for trial, seed in jobs]
+    )
+    for (trial, _), result in zip(jobs, more, strict=True):
+        scores[trial].append(result["score"])
+    winner = max(best, key=lambda trial: mean(scores[trial]))
+    return {
+        "best": asdict(recipes[winner]),
+        "validation_score": mean(scores[winner]),
+        "trials": [
+            {**asdict(recipe), "validation_scores": values}
+            for recipe, values in zip(recipes, scores, strict=True)
+        ],
+    }
+
+
+def _validate(
+    name: str, kind: str, recipe: Recipe, seed: int, data_root: str | None
+) -> dict[str, Any]:
+    problem = PROBLEMS[name]
+    data = held_out(problem, problem.load(data_root, 0), seed)
+    return train(problem, data, Row(kind), recipe, seed)

@@ -1,0 +1,178 @@
+"""One network of a table, trained and measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.accuracy.comparison import networks
+from benchmarks.accuracy.comparison.networks import Noise, num_parameters
+from benchmarks.accuracy.comparison.problem import Problem, on_model
+from benchmarks.accuracy.comparison.recipe import Recipe
+from pyg_modules import (
+    Equilibrium,
+    PartitionRegularizer,
+    PartitionSchedule,
+    SynchronousGraph,
+    UnitGraph,
+    Unrolled,
+    cut,
+)
+from pyg_modules.train import Dataset, fit, seeded
+from pyg_modules.train.baselines import random_balanced_labels
+
+# The share of the epochs in which an autoencoder learns to reconstruct.
+_PRETRAINING = 0.25
+
+
+class Row(NamedTuple):
+    """A row of a table: the network, and in how many modules it is cut.
+
+    Args:
+        kind (str): Which network; its recipe is the one that is searched for this kind.
+        num_modules (int, optional): Modules; 0 for a network that is not cut.
+        is_wide (bool, optional): Whether as many parameters are left after the cut as the complete
+            unit graph has; else as many units.
+        is_random (bool, optional): Whether the modules are random, from the beginning.
+    """
+
+    kind: str
+    num_modules: int = 0
+    is_wide: bool = False
+    is_random: bool = False
+
+
+def train(problem: Problem, data: Dataset, row: Row, recipe: Recipe, seed: int) -> dict[str, Any]:
+    """The scores of one run, and what it took."""
+    start = time.perf_counter()
+    with seeded(seed):
+        stem = [] if problem.stem is None else [problem.stem()]
+        network = _network(problem, row, recipe)
+        model = nn.Sequential(Noise(recipe.noise), *stem, network)
+        run = _Run(problem, data, recipe, seed)
+        if row.kind == "autoencoder":
+            _pretrain(run, network)
+            run.fit(model, run.epochs(1 - _PRETRAINING))
+        elif row.is_random:
+            labels = random_balanced_labels(network.graph, row.num_modules)
+            modular = cut(network, labels)
+            modular.reset_parameters()
+            model[-1] = modular
+            run.fit(model, problem.epochs)
+        elif row.num_modules:
+            regularizer = PartitionRegularizer(network, row.num_modules)
+            schedule = PartitionSchedule(regularizer, run.epochs(problem.share), seed=seed)
+            run.fit(model, schedule.epochs, schedule=schedule)
+            model[-1] = cut(network, schedule.labels())
+            run.fit(model, problem.epochs - schedule.epochs)
+        else:
+            penalty = None
+            if recipe.penalty:
+                penalty = _penalty(row.kind, network, recipe.penalty)
+            run.fit(model, problem.epochs, penalty=penalty)
+    seconds = time.perf_counter() - start
+    return {
+        "seed": seed,
+        "score": problem.score(on_model(model, data.test_x), data.test_y),
+        "training_score": problem.score(on_model(model, data.train_x), data.train_y),
+        "num_parameters": num_parameters(model),
+        "seconds": seconds,
+        "microseconds": _microseconds(model, data.test_x),
+    }
+
+
+class _Run:
+    def __init__(self, problem: Problem, data: Dataset, recipe: Recipe, seed: int) -> None:
+        self.problem, self.data, self.recipe, self.seed = problem, data, recipe, seed
+
+    def epochs(self, share: float) -> int:
+        return max(1, round(share * self.problem.epochs))
+
+    def fit(
+        self,
+        model: nn.Module,
+        epochs: int,
+        *,
+        penalty: Callable[[], Tensor] | None = None,
+        schedule: PartitionSchedule | None = None,
+    ) -> None:
+        def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+            value = self.problem.loss(outputs, targets)
+            return value if penalty is None else value + penalty()
+
+        self._fit(model, self.data, epochs, loss, schedule)
+
+    def reconstruct(self, model: nn.Module, inputs: Tensor, epochs: int) -> None:
+        data = Dataset(self.data.name, inputs, inputs, inputs, inputs)
+        self._fit(model, data, epochs, F.mse_loss, None)
+
+    def _fit(
+        self,
+        model: nn.Module,
+        data: Dataset,
+        epochs: int,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        schedule: PartitionSchedule | None,
+    ) -> None:
+        fit(
+            model,
+            data,
+            epochs=epochs,
+            seed=self.seed,
+            loss=loss,
+            learning_rate=self.recipe.learning_rate,
+            weight_decay=self.recipe.weight_decay,
+            batch_size=self.problem.batch_size,
+            schedule=schedule,
+        )
+
+
+def _network(problem: Problem, row: Row, recipe: Recipe) -> Any:
+    size, num_inputs, num_outputs = problem.size, problem.num_inputs, problem.num_outputs
+    num_hidden, activation = problem.num_hidden, recipe.activation
+    if row.kind in ("mlp", "autoencoder"):
+        return networks.layered(size, num_inputs, num_outputs, recipe.depth, activation)
+    if row.kind == "dag":
+        return networks.dag(size, num_inputs, num_outputs, recipe.depth, activation)
+    if row.kind.startswith("yoked"):
+        return networks.yoked(num_inputs, num_hidden, num_outputs, activation)
+    if row.is_wide:
+        num_hidden = networks.hidden_of_size(size, num_inputs, num_outputs, row.num_modules)
+    graph = UnitGraph.complete(num_inputs, num_hidden, num_outputs)
+    if row.kind == "equilibrium":
+        return SynchronousGraph(graph, Equilibrium(networks.TOL, contraction=0.95), activation)
+    return SynchronousGraph(graph, Unrolled(recipe.depth), activation)
+
+
+def _pretrain(run: _Run, network: nn.Sequential) -> None:
+    """Level by level, each reconstructs the states of the one before; decoders are dropped."""
+    levels = list(network)[:-1]
+    states = run.data.train_x
+    epochs = max(1, run.epochs(_PRETRAINING) * 2 // len(levels))
+    for linear, activation in zip(levels[::2], levels[1::2], strict=True):
+        assert isinstance(linear, nn.Linear)
+        decoder = nn.Linear(linear.out_features, linear.in_features)
+        encoder = nn.Sequential(linear, activation)
+        run.reconstruct(nn.Sequential(Noise(run.recipe.noise), encoder, decoder), states, epochs)
+        states = on_model(encoder, states)
+
+
+def _penalty(kind: str, layer: SynchronousGraph, coefficient: float) -> Callable[[], Tensor]:
+    if kind == "yoked_l1":
+        return lambda: coefficient * networks.within_level(layer).abs().sum()
+    return lambda: coefficient * networks.within_level(layer).square().sum()
+
+
+def _microseconds(model: nn.Module, x: Tensor) -> float:
+    """Inference of one of all samples together, the median of nine."""
+    seconds = []
+    for _ in range(10):
+        start = time.perf_counter()
+        on_model(model, x)
+        seconds.append(time.perf_counter() - start)
+    return 1e6 * median(seconds[1:]) / len(x)

@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import isfinite
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pyg_modules._checks import as_coefficient
+from pyg_modules.partition import PartitionRegularizer
+from pyg_modules.train.fit import learning_rates
+from pyg_modules.train.lightning.exact_resume import ExactResume
+
+
+class LitModular(L.LightningModule):
+    """A model with a :class:`SynchronousGraph` in it, trained by Lightning as :func:`fit` does.
+
+    AdamW, the learning rate by step, and no weight decay for the assignment of the regularizer.
+    ``Trainer(gradient_clip_val=1.0)`` clips the gradients of the model, and not that of the
+    assignment. Training resumes exactly, see :class:`ExactResume`.
+
+    A batch is a pair ``(inputs, targets)``; any other, such as a ``Batch`` of PyG, goes to
+    :meth:`forward` as it is and has its targets in ``batch.y``. A model that does not take what the
+    batch gives needs one method:
+
+    .. code-block:: python
+
+        class LitGraphClassifier(LitModular):
+            def forward(self, batch):
+                return self.model(batch.x, batch.edge_index, batch.batch)
+
+    Logged are the means over an epoch of the loss of the task, ``train_loss``, of the terms of the
+    regularizer that are on, ``train_ncut`` and so on, and of the accuracy where the targets are
+    classes ``[B]``, ``train_acc``; and ``val_loss``, ``val_acc``, ``test_loss``, ``test_acc``.
+
+    Args:
+        model (torch.nn.Module): From the inputs to outputs, e.g. logits ``[B, C]``.
+        loss (Callable, optional): From outputs and targets to a scalar. (default: cross-entropy)
+        regularizer (PartitionRegularizer, optional): Of a layer of the model. It is added to the
+            loss; a :class:`PartitionCallback` tells when. (default: none)
+        learning_rate (float, optional): Largest learning rate. (default: 3e-3)
+        weight_decay (float, optional): Decoupled weight decay of the model. (default: 0.1)
+        one_cycle (bool, optional): Whether the learning rate rises and falls in one cycle; else it
+            is constant, and falls to 0 in the last fifth. (default: ``True``)
+
+    Raises:
+        TypeError: If a number is none.
+        ValueError: If a number is negative, or the regularizer is that of a layer outside.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+        *,
+        regularizer: PartitionRegularizer | None = None,
+        learning_rate: float = 3e-3,
+        weight_decay: float = 0.1,
+        one_cycle: bool = True,
+    ) -> None:
+        super().__init__()
+        if regularizer is not None and regularizer.layer not in set(model.modules()):
+            raise ValueError(
+                "Expected a regularizer of a layer of the model (got one of another layer). Make it"
+                " of the layer inside: PartitionRegularizer(layer, num_modules)."
+            )
+        self.model = model
+        self.loss = loss
+        self.regularizer = regularizer
+        self.learning_rate = as_coefficient("learning_rate", learning_rate)
+        self.weight_decay = as_coefficient("weight_decay", weight_decay)
+        self.one_cycle = one_cycle
+        self.save_hyperparameters("learning_rate", "weight_decay", "one_cycle")
+        self._is_regularized = False
+
+    def forward(self, inputs: Any) -> Tensor:
+        """The outputs of the model."""
+        outputs: Tensor = self.model(inputs)
+        return outputs
+
+    def training_step(self, batch: Any) -> Tensor:
+        """The loss of the task, and the penalty."""
+        loss = self._logged_loss(batch, "train")
+        if self.regularizer is None:
+            return loss
+        penalties = self.regularizer.losses()
+        self._is_regularized = bool(penalties)
+        for name, penalty in penalties.items():
+            self.log(f"train_{name}", penalty, on_step=False, on_epoch=True, batch_size=1)
+        # Copies on several devices wait for a gradient of every parameter in every step.
+        idle = 0 * self.regularizer.logits.sum()
+        return loss + self.regularizer.weighted(penalties) + idle
+
+    def validation_step(self, batch: Any) -> None:
+        """The loss of the task and the accuracy, logged."""
+        self._logged_loss(batch, "val")
+
+    def test_step(self, batch: Any) -> None:
+        """The loss of the task and the accuracy, logged."""
+        self._logged_loss(batch, "test")
+
+    def predict_step(self, batch: Any) -> Tensor:
+        """The outputs for a batch, with or without targets."""
+        outputs: Tensor = self(batch[0] if isinstance(batch, list | tuple) else batch)
+        return outputs
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002
+        """Leave the assignment alone as long as the regularizer is off."""
+        if self.regularizer is not None and not self._is_regularized:
+            self.regularizer.logits.grad = None
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradients of the model, and not that of the assignment."""
+        logits = None if self.regularizer is None else self.regularizer.logits
+        if logits is not None:
+            kept, logits.grad = logits.grad, None
+        self.clip_gradients(
+            optimizer,
+            gradient_clip_val=gradient_clip_val,
+            gradient_clip_algorithm=gradient_clip_algorithm,
+        )
+        if logits is not None:
+            logits.grad = kept
+
+    def configure_optimizers(self) -> Any:
+        """AdamW and the learning rates of all steps.
+
+        Raises:
+            ValueError: If the trainer has no last step.
+        """
+        groups: list[dict[str, Any]] = [
+            {"params": list(self.model.parameters()), "weight_decay": self.weight_decay}
+        ]
+        if self.regularizer is not None:
+            groups.append({"params": list(self.regularizer.parameters()), "weight_decay": 0.0})
+        for group in groups:
+            group["lr"] = self.learning_rate
+        optimizer = torch.optim.AdamW(groups)
+        total_steps = self.trainer.estimated_stepping_batches
+        if not isfinite(total_steps) or total_steps < 1:
+            raise ValueError(
+                "Expected a training with a last step, when the learning rate is 0 (got one without"
+                " end). Use Trainer(max_epochs=...), or max_steps where the data has no length."
+            )
+        scheduler = learning_rates(optimizer, int(total_steps), self.one_cycle)
+        return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+    def configure_callbacks(self) -> list[L.Callback]:
+        """What makes a resumed training go on exactly."""
+        return [ExactResume()]
+
+    def _logged_loss(self, batch: Any, stage: str) -> Tensor:
+        inputs, targets = batch if isinstance(batch, list | tuple) else (batch, batch.y)
+        outputs = self(inputs)
+        loss = self.loss(outputs, targets)
+        values = {f"{stage}_loss": loss}
+        if targets.dim() == 1 and outputs.dim() == 2 and not targets.is_floating_point():
+            values[f"{stage}_acc"] = (outputs.argmax(dim=-1) == targets).float().mean()
+        self.log_dict(
+            values,
+            prog_bar=True,
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(targets),
+            sync_dist=True,
+        )
+        return loss

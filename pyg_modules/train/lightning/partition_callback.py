@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Tensor
+
+from pyg_modules.modules import prune_cross_edges
+from pyg_modules.partition import PartitionSchedule, normalized_cut
+from pyg_modules.partition.labels import SHARED
+
+_PHASES = ("free", "ramp", "full", "cut")
+
+
+class PartitionCallback(L.Callback):
+    """Organises a layer by a :class:`PartitionSchedule`, then cuts it and lets it train on.
+
+    The epochs of the schedule are those until the cut. In epochs after them, which
+    ``Trainer(max_epochs=...)`` may add, edges between modules are off, as by
+    :func:`prune_cross_edges`, and so is the regularizer. Parameters and optimizer keep their
+    shapes, so that a checkpoint of any epoch can be loaded. After the training,
+    ``cut(layer, callback.labels())`` makes the small layer.
+
+    On several devices, the modules are those that the first one finds.
+
+    Logged at the end of an epoch: ``phase``, 0 (free), 1 (ramp), 2 (full) or 3 (cut); ``strength``,
+    that of the regularizer; and, once there are modules, ``normalized_cut``.
+
+    Args:
+        schedule (PartitionSchedule): Its regularizer is in the ``LightningModule``.
+
+    Raises:
+        TypeError: If ``schedule`` is none.
+    """
+
+    def __init__(self, schedule: PartitionSchedule) -> None:
+        if not isinstance(schedule, PartitionSchedule):
+            raise TypeError(
+                f"Expected a PartitionSchedule (got {type(schedule).__name__}). Make one:"
+                f" PartitionSchedule(regularizer, epochs)."
+            )
+        self.schedule = schedule
+        self._cut_labels: Tensor | None = None
+
+    def labels(self) -> Tensor:
+        """The modules of the cut, ``[N]``; before it, those of the schedule as they are now."""
+        return self.schedule.labels() if self._cut_labels is None else self._cut_labels
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Raise unless the training can follow the schedule.
+
+        Raises:
+            ValueError: If ``pl_module`` does not contain the regularizer, or the training ends
+                before the cut.
+        """
+        if stage != "fit":
+            return
+        if self.schedule.regularizer not in set(pl_module.modules()):
+            raise ValueError(
+                "Expected the regularizer of the schedule in the LightningModule (got one without)."
+                " Use LitModular(model, regularizer=schedule.regularizer)."
+            )
+        max_epochs = -1 if trainer.max_epochs is None else trainer.max_epochs
+        is_trial = trainer.fast_dev_run  # type: ignore[attr-defined]
+        if -1 < max_epochs < self.schedule.epochs and not is_trial:
+            raise ValueError(
+                f"Expected max_epochs >= {self.schedule.epochs}, the epochs of the schedule until"
+                f" the cut (got {max_epochs}). Raise max_epochs, or shorten the schedule."
+            )
+
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+        """Step the schedule; after its last epoch, cut."""
+        if self._cut_labels is not None:
+            return
+        if trainer.current_epoch >= self.schedule.epochs:
+            self._cut(trainer)
+            return
+        self.schedule.step(trainer.current_epoch)
+        logits = self.schedule.regularizer.logits
+        with torch.no_grad():
+            logits.copy_(trainer.strategy.broadcast(logits.detach().cpu()))
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Log where the partition is."""
+        is_cut = self._cut_labels is not None
+        phase = "cut" if is_cut else self.schedule.phase(trainer.current_epoch)
+        values = {
+            "phase": float(_PHASES.index(phase)),
+            "strength": self.schedule.regularizer.strength,
+        }
+        if phase != "free":
+            values["normalized_cut"] = self._normalized_cut()
+        pl_module.log_dict(values, sync_dist=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has to be kept, beside the weights and the logits, to go on in an epoch."""
+        return {
+            "schedule": self.schedule.state_dict(),
+            "strength": self.schedule.regularizer.strength,
+            "labels": self._cut_labels,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` returned."""
+        self.schedule.load_state_dict(state_dict["schedule"])
+        self.schedule.regularizer.strength = state_dict["strength"]
+        self._cut_labels = state_dict["labels"]
+
+    def _cut(self, trainer: L.Trainer) -> None:
+        labels = trainer.strategy.broadcast(self.schedule.labels().cpu())
+        regularizer = self.schedule.regularizer
+        prune_cross_edges(regularizer.layer, labels, optimizer=trainer.optimizers[0])
+        regularizer.strength = 0.0
+        self._cut_labels = labels
+
+    def _normalized_cut(self) -> float:
+        """That of the modules of the cut; before it, of every unit in its most likely one."""
+        regularizer = self.schedule.regularizer
+        labels = self._cut_labels
+        if labels is None:
+            labels = torch.full_like(regularizer.members, SHARED, dtype=torch.long)
+            likely = regularizer.logits.argmax(dim=1)
+            # Without gaps, where a module has lost all its units.
+            labels[regularizer.members] = torch.unique(likely, return_inverse=True)[1]
+        layer = regularizer.layer
+        return normalized_cut(layer.graph.edge_index, layer.weight, labels)

@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeVar
+
+import numpy
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor, nn
+
+from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules.graph import UnitGraph
+from pyg_modules.modules import cut, split
+from pyg_modules.nn import SynchronousGraph
+from pyg_modules.partition import PartitionRegularizer, PartitionSchedule
+from pyg_modules.solve import Unrolled
+from pyg_modules.train.config import check_device
+from pyg_modules.train.fit import fit
+from pyg_modules.train.seeding import seeded
+
+Estimator = TypeVar("Estimator", bound="ModularEstimator")
+
+
+class ModularEstimator(BaseEstimator):
+    """What :class:`ModularClassifier` and :class:`ModularRegressor` have in common."""
+
+    network_: SynchronousGraph
+    labels_: NDArray[numpy.int64]
+
+    def __init__(
+        self,
+        num_modules: int = 4,
+        *,
+        num_hidden: int = 128,
+        steps: int = 6,
+        activation: str = "relu",
+        epochs: int = 40,
+        finetune_epochs: int | None = 40,
+        ncut: float = 1.0,
+        balance: float = 3.0,
+        tolerance: float = 0.0,
+        learning_rate: float = 3e-3,
+        weight_decay: float = 0.1,
+        batch_size: int = 64,
+        random_state: int | numpy.random.RandomState | None = None,
+        device: str = "cpu",
+    ) -> None:
+        self.num_modules = num_modules
+        self.num_hidden = num_hidden
+        self.steps = steps
+        self.activation = activation
+        self.epochs = epochs
+        self.finetune_epochs = finetune_epochs
+        self.ncut = ncut
+        self.balance = balance
+        self.tolerance = tolerance
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.batch_size = batch_size
+        self.random_state = random_state
+        self.device = device
+
+    @property
+    def modules_(self) -> nn.ModuleList:
+        """The modules of the cut network, as :func:`split` takes them apart; copies.
+
+        Raises:
+            AttributeError: If the network is not cut.
+        """
+        if not hasattr(self, "network_") or self.network_.labels is None:
+            raise AttributeError(
+                "Expected a cut network to take apart (got one that is not fitted or not cut). Call"
+                " fit, and cut where finetune_epochs is None."
+            )
+        with seeded(0):  # A new layer draws its weights before it gets others.
+            return split(self.network_)
+
+    def cut(self: Estimator) -> Estimator:
+        """Remove the edges between modules from :attr:`network_`, in place, if they are there.
+
+        Only needed after a fit with ``finetune_epochs=None``; any other has done it.
+
+        Returns:
+            ModularEstimator: The estimator itself.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: If it is not fitted.
+        """
+        check_is_fitted(self, "network_")
+        if self.network_.labels is None:
+            with seeded(0):
+                self.network_ = cut(self.network_, torch.from_numpy(self.labels_))
+        return self
+
+    def _train(
+        self,
+        inputs: NDArray[numpy.floating],
+        targets: NDArray[numpy.generic],
+        num_outputs: int,
+        loss: Callable[[Tensor, Tensor], Tensor],
+    ) -> None:
+        """Set :attr:`network_` and :attr:`labels_`."""
+        self._check_parameters()
+        samples = _Samples(
+            torch.tensor(inputs, device=self.device), torch.tensor(targets, device=self.device)
+        )
+        generator = check_random_state(self.random_state)
+        seed = int(generator.randint(numpy.iinfo(numpy.int32).max))
+        train = partial(
+            fit,
+            data=samples,
+            seed=seed,
+            loss=loss,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            batch_size=self.batch_size,
+        )
+        with seeded(seed):
+            network = SynchronousGraph(
+                UnitGraph.complete(samples.train_x.size(1), self.num_hidden, num_outputs),
+                Unrolled(self.steps),
+                self.activation,
+                device=self.device,
+                dtype=samples.train_x.dtype,
+            )
+            regularizer = PartitionRegularizer(
+                network, self.num_modules, ncut=self.ncut, balance=self.balance
+            )
+            schedule = PartitionSchedule(
+                regularizer, self.epochs, tolerance=self.tolerance, seed=seed
+            )
+            train(network, epochs=self.epochs, schedule=schedule)
+            labels = schedule.labels()
+            if self.finetune_epochs is not None:
+                network = cut(network, labels)
+                train(network, epochs=self.finetune_epochs)
+        self.network_ = network
+        self.labels_ = labels.cpu().numpy()
+
+    def _outputs(self, inputs: ArrayLike) -> Tensor:
+        """What the network makes of ``inputs``, ``[B, O]``."""
+        check_is_fitted(self, "network_")
+        weight = self.network_.weight
+        dtype = torch.empty(0, dtype=weight.dtype).numpy().dtype
+        checked = validate_data(self, inputs, dtype=dtype, reset=False)
+        with torch.no_grad():
+            outputs: Tensor = self.network_(torch.tensor(checked, device=weight.device))
+        return outputs
+
+    def _check_parameters(self) -> None:
+        """Raise for parameters that nothing else looks at, or not by their names here."""
+        num_modules = as_int("num_modules", self.num_modules, smallest=2)
+        num_hidden = as_int("num_hidden", self.num_hidden, smallest=2)
+        if num_modules > num_hidden:
+            raise ValueError(
+                f"Expected num_modules <= num_hidden, a unit per module at least (got {num_modules}"
+                f" > {num_hidden}). Lower num_modules or raise num_hidden."
+            )
+        if self.finetune_epochs is not None:
+            as_int("finetune_epochs", self.finetune_epochs, smallest=0)
+        if as_coefficient("learning_rate", self.learning_rate) == 0:
+            raise ValueError("Expected learning_rate > 0 (got 0).")
+        as_coefficient("weight_decay", self.weight_decay)
+        as_int("batch_size", self.batch_size, smallest=1)
+        check_device(self.device)
+
+
+class _Samples(NamedTuple):
+    train_x: Tensor
+    train_y: Tensor

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import RegressorMixin
+from sklearn.utils.validation import validate_data
+from torch.nn import functional as F
+
+from pyg_modules.nn import SynchronousGraph
+from pyg_modules.train.modular_estimator import ModularEstimator
+
+
+class ModularRegressor(RegressorMixin, ModularEstimator):
+    """A scikit-learn regressor made of independent modules, which it finds itself.
+
+    As :class:`ModularClassifier`, with one output per target and the mean squared error as loss.
+    Targets are standardised for the training, so that the coefficients mean the same whatever their
+    unit; then the network is scaled back, and its outputs are the predictions.
+
+    Args:
+        num_modules (int, optional): Number of modules K; this and all other arguments are as for
+            :class:`ModularClassifier`. (default: 4)
+
+    Attributes:
+        network_: The trained :class:`SynchronousGraph`, from features to predictions.
+        labels_: Module of every unit of ``network_.graph``, ``[N]``, −1 for inputs and outputs,
+            which all modules share.
+        modules_: The K modules of the cut network, whose outputs add up to its outputs; there is no
+            such attribute as long as the network is not cut.
+        n_features_in_: Number of features.
+        feature_names_in_: Their names, if ``X`` had names.
+
+    Example:
+        >>> from sklearn.datasets import make_regression
+        >>> from pyg_modules.train import ModularRegressor
+        >>> X, y = make_regression(n_features=4, n_targets=2, random_state=0)
+        >>> model = ModularRegressor(num_modules=2, num_hidden=16, random_state=0).fit(X, y)
+        >>> model.predict(X).shape
+        (100, 2)
+    """
+
+    def fit(self, X: ArrayLike, y: ArrayLike) -> ModularRegressor:  # noqa: N803
+        """Train from the beginning.
+
+        Args:
+            X (array-like): Inputs, ``[num_samples, num_features]``.
+            y (array-like): Their targets, ``[num_samples]`` or ``[num_samples, num_targets]``.
+
+        Returns:
+            ModularRegressor: The regressor itself.
+
+        Raises:
+            DivergedError: If the loss becomes NaN or infinite.
+            TypeError: If a parameter has the wrong type.
+            ValueError: If a parameter is out of range, or the data is unfit.
+        """
+        inputs, targets = validate_data(
+            self, X, y, dtype=[numpy.float64, numpy.float32], multi_output=True, y_numeric=True
+        )
+        self._target_shape = targets.shape[1:]
+        columns = targets.reshape(len(targets), -1).astype(numpy.float64)
+        mean, scale = columns.mean(axis=0), columns.std(axis=0)
+        scale[scale == 0] = 1.0
+        standardised = ((columns - mean) / scale).astype(inputs.dtype)
+        self._train(inputs, standardised, len(scale), F.mse_loss)
+        _rescale_outputs(self.network_, scale, mean)
+        return self
+
+    def predict(self, X: ArrayLike) -> NDArray[numpy.floating]:  # noqa: N803
+        """The predictions, ``[num_samples]`` or ``[num_samples, num_targets]`` as ``y`` was."""
+        outputs: NDArray[numpy.floating] = self._outputs(X).cpu().numpy()
+        return outputs.reshape(len(outputs), *self._target_shape)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+
+def _rescale_outputs(
+    network: SynchronousGraph, scale: NDArray[numpy.float64], shift: NDArray[numpy.float64]
+) -> None:
+    """Let every output be ``scale`` times what it was, plus ``shift``; outputs are linear."""
+    graph, weight, bias = network.graph, network.weight, network.bias
+    target = graph.edge_index[1]
+    factor = torch.ones(graph.num_units, dtype=torch.float64)
+    factor[graph.outputs.start :] = torch.from_numpy(scale)
+    with torch.no_grad():
+        weight.mul_(factor[target].to(weight))
+        bias.mul_(factor[graph.num_inputs :].to(bias))
+        bias[-graph.num_outputs :] += torch.from_numpy(shift).to(bias)

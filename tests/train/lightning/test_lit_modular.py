@@ -1,0 +1,200 @@
+import csv
+
+import pytest
+import torch
+from lightning.pytorch.loggers import CSVLogger
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+from torch_geometric.data import Batch, Data
+from torch_geometric.loader import DataLoader as GraphLoader
+from torch_geometric.nn import GINConv, global_add_pool
+
+from pyg_modules import PartitionRegularizer, PartitionSchedule, SynchronousGraph, UnitGraph
+from pyg_modules.train import Dataset, fit, seeded
+from pyg_modules.train.lightning import LitModular, PartitionCallback
+from tests.train.lightning.training import advisories, loaders, new_module, new_trainer
+
+pytestmark = advisories
+EPOCHS = 8
+
+
+def half_planes(num_samples=40):
+    x = torch.randn(num_samples, 3, generator=torch.Generator().manual_seed(0))
+    return x, (x[:, 0] > x[:, 1]).long()
+
+
+def scheduled_layer():
+    with seeded(0):
+        layer = SynchronousGraph(UnitGraph.complete(3, 12, 2))
+        regularizer = PartitionRegularizer(layer, num_modules=2)
+    return layer, PartitionSchedule(regularizer, EPOCHS)
+
+
+class OrderOfFit:
+    """The batches of :func:`fit`, as indices."""
+
+    def __init__(self, num_samples, batch_size, seed):
+        self.num_samples, self.batch_size = num_samples, batch_size
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __len__(self):
+        return -(-self.num_samples // self.batch_size)
+
+    def __iter__(self):
+        order = torch.randperm(self.num_samples, generator=self.generator)
+        return iter([batch.tolist() for batch in order.split(self.batch_size)])
+
+
+@pytest.mark.parametrize("one_cycle", [True, False])
+def test_it_ends_with_the_weights_and_logits_that_fit_ends_with(one_cycle):
+    x, y = half_planes()
+    layer, schedule = scheduled_layer()
+    rates = {"learning_rate": 0.01, "weight_decay": 0.2, "one_cycle": one_cycle}
+    data = Dataset("half-planes", x, y, x, y)
+    fit(layer, data, epochs=EPOCHS, seed=3, batch_size=16, schedule=schedule, **rates)
+
+    other, other_schedule = scheduled_layer()
+    module = LitModular(other, regularizer=other_schedule.regularizer, **rates)
+    callback = PartitionCallback(other_schedule)
+    trainer = new_trainer(callback, max_epochs=EPOCHS, gradient_clip_val=1.0)
+    trainer.fit(module, DataLoader(TensorDataset(x, y), batch_sampler=OrderOfFit(len(x), 16, 3)))
+
+    assert torch.equal(other.weight, layer.weight)
+    assert torch.equal(other.bias, layer.bias)
+    assert torch.equal(other_schedule.regularizer.logits, schedule.regularizer.logits)
+    assert torch.equal(callback.labels(), schedule.labels())
+
+
+def test_every_epoch_is_a_row_of_the_log_with_losses_terms_and_accuracies(tmp_path):
+    torch.manual_seed(0)
+    module, callback = new_module()
+    logger = CSVLogger(tmp_path)
+    trainer = new_trainer(callback, logger=logger, log_every_n_steps=1)
+    trainer.fit(module, *loaders())
+    with open(tmp_path / "lightning_logs" / "version_0" / "metrics.csv") as file:
+        rows = [
+            {name: value for name, value in row.items() if value} for row in csv.DictReader(file)
+        ]
+    train, val = ([row for row in rows if f"{stage}_loss" in row] for stage in ("train", "val"))
+    assert [int(row["epoch"]) for row in train] == [int(row["epoch"]) for row in val]
+    assert [set(row) - {"epoch", "step"} for row in val] == [{"val_loss", "val_acc"}] * 12
+    always = {"train_loss", "train_acc", "phase", "strength"}
+    terms = {"train_ncut", "train_balance"}
+    # Free, the epoch in which the ramp begins at 0, the others until the cut, after it.
+    expected = [always] * 2 + [always | {"normalized_cut"}]
+    expected += [always | {"normalized_cut"} | terms] * 5 + [always | {"normalized_cut"}] * 4
+    assert [set(row) - {"epoch", "step"} for row in train] == expected
+    assert [float(row["phase"]) for row in train] == [0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]
+    assert [float(row["strength"]) for row in train] == [0, 0, 0, 0.5, 1, 1, 1, 1, 0, 0, 0, 0]
+    assert [float(row["normalized_cut"]) for row in train[8:]] == [0] * 4
+    assert 0 < float(train[7]["normalized_cut"]) < float(train[2]["normalized_cut"])
+
+
+@pytest.mark.parametrize("stage", ["validate", "test"])
+def test_validation_and_test_are_means_over_all_samples(stage):
+    x, y = half_planes()
+    layer, schedule = scheduled_layer()
+    module = LitModular(layer, regularizer=schedule.regularizer)
+    loader = DataLoader(TensorDataset(x, y), batch_size=16)  # The last batch has 8.
+    (found,) = getattr(new_trainer(), stage)(module, loader, verbose=False)
+    prefix = {"validate": "val", "test": "test"}[stage]
+    with torch.no_grad():
+        outputs = layer(x)
+    assert found.keys() == {f"{prefix}_loss", f"{prefix}_acc"}
+    assert found[f"{prefix}_loss"] == pytest.approx(F.cross_entropy(outputs, y).item(), rel=1e-6)
+    assert found[f"{prefix}_acc"] == pytest.approx((outputs.argmax(1) == y).float().mean().item())
+
+
+def test_the_progress_bar_shows_loss_and_accuracy():
+    module, callback = new_module()
+    trainer = new_trainer(callback, enable_progress_bar=True)
+    trainer.fit(module, *loaders())
+    names = {"train_loss", "train_acc", "val_loss", "val_acc"}
+    assert set(trainer.progress_bar_metrics) == names
+    assert trainer.callback_metrics.keys() > names
+
+
+def test_tensorboard_gets_the_same_scalars(tmp_path):
+    pytest.importorskip("tensorboard", reason="needs tensorboard")
+    from lightning.pytorch.loggers import TensorBoardLogger
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    module, callback = new_module()
+    logger = TensorBoardLogger(tmp_path)
+    new_trainer(callback, logger=logger, log_every_n_steps=1).fit(module, *loaders())
+    events = EventAccumulator(logger.log_dir)
+    events.Reload()
+    assert {"train_loss", "val_acc", "train_ncut", "phase"} <= set(events.Tags()["scalars"])
+    assert len(events.Scalars("train_loss")) == 12
+
+
+def test_predictions_are_the_outputs_with_or_without_targets():
+    x, y = half_planes()
+    layer, _ = scheduled_layer()
+    module = LitModular(layer)
+    for data in (TensorDataset(x, y), TensorDataset(x), x):
+        outputs = new_trainer().predict(module, DataLoader(data, batch_size=16))
+        torch.testing.assert_close(torch.cat(outputs), layer(x))
+
+
+def test_targets_that_are_no_classes_have_no_accuracy():
+    x, _ = half_planes()
+    layer, _ = scheduled_layer()
+    module = LitModular(layer, F.mse_loss)
+    loader = DataLoader(TensorDataset(x, x[:, :2]), batch_size=40)
+    (found,) = new_trainer().validate(module, loader, verbose=False)
+    assert found == {"val_loss": pytest.approx(F.mse_loss(layer(x), x[:, :2]).item())}
+
+
+class GraphClassifier(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = GINConv(SynchronousGraph(UnitGraph.complete(3, 8, 4)))
+        self.head = SynchronousGraph(UnitGraph.complete(4, 8, 2))
+
+    def forward(self, x, edge_index, batch):
+        return self.head(global_add_pool(self.conv(x, edge_index), batch))
+
+
+class OfGraphs(LitModular):
+    def forward(self, batch):
+        return self.model(batch.x, batch.edge_index, batch.batch)
+
+
+def test_batches_of_graphs_need_one_method():
+    with seeded(0):
+        rings = [
+            Data(y + torch.rand(5, 3), torch.stack([torch.arange(5), torch.arange(5).roll(1)]), y=y)
+            for y in (0, 1) * 8
+        ]
+        model = GraphClassifier()
+    module = OfGraphs(model, regularizer=PartitionRegularizer(model.head, 2))
+    trainer = new_trainer(max_epochs=40)
+    trainer.fit(module, GraphLoader(rings, batch_size=8))
+    assert trainer.callback_metrics["train_acc"] == 1.0
+    batch = Batch.from_data_list(rings)
+    with torch.no_grad():
+        expected = model(batch.x, batch.edge_index, batch.batch)
+    (found,) = trainer.predict(module, GraphLoader(rings, batch_size=16))
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_regularizer_of_another_layer_is_refused():
+    _, schedule = scheduled_layer()
+    other, _ = scheduled_layer()
+    with pytest.raises(ValueError, match=r"layer of the model \(got one of another layer\)"):
+        LitModular(nn.Sequential(other), regularizer=schedule.regularizer)
+
+
+def test_bad_numbers_are_refused():
+    with pytest.raises(ValueError, match=r"finite learning_rate >= 0 \(got -1\)"):
+        LitModular(nn.Linear(3, 2), learning_rate=-1)
+    with pytest.raises(TypeError, match=r"weight_decay to be a number \(got str"):
+        LitModular(nn.Linear(3, 2), weight_decay="0.1")
+
+
+def test_a_training_without_end_is_refused():
+    module = LitModular(nn.Linear(3, 2))
+    with pytest.raises(ValueError, match=r"with a last step, .*\(got one without end\)"):
+        new_trainer(max_epochs=-1).fit(module, loaders()[0])

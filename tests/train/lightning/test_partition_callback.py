@@ -1,0 +1,71 @@
+import pytest
+import torch
+
+from pyg_modules import cut
+from pyg_modules.modules.cut import stays_independent
+from pyg_modules.train.lightning import LitModular, PartitionCallback
+from tests.train.lightning.training import CUT, EPOCHS, advisories, loaders, new_module, new_trainer
+
+pytestmark = advisories
+
+
+def train(epochs, *callbacks):
+    module, callback = new_module()
+    trainer = new_trainer(callback, *callbacks, max_epochs=epochs)
+    trainer.fit(module, loaders()[0])
+    return module, callback, trainer
+
+
+def test_after_the_schedule_edges_between_modules_stay_exactly_0():
+    module, callback, trainer = train(EPOCHS)
+    layer, labels = module.model[1], callback.labels()
+    kept = stays_independent(layer.graph, labels)
+    assert torch.equal(layer.edge_mask, kept)
+    assert not layer.weight[~kept].any()
+    assert layer.weight[kept].all()
+    state = trainer.optimizers[0].state[layer.weight]
+    assert not state["exp_avg"][~kept].any()
+    assert not state["exp_avg_sq"][~kept].any()
+    assert module.regularizer.strength == 0
+    small = cut(layer, labels)
+    assert small.graph.num_edges == int(kept.sum())
+    x = torch.rand(5, 3)
+    torch.testing.assert_close(small(x), layer(x), rtol=1e-5, atol=1e-6)
+
+
+def test_a_training_of_the_epochs_of_the_schedule_leaves_the_cut_to_the_user():
+    module, callback, _ = train(CUT)
+    layer = module.model[1]
+    assert layer.edge_mask is None
+    assert torch.equal(callback.labels(), callback.schedule.labels())
+    assert module.regularizer.strength == 1
+    assert cut(layer, callback.labels()).graph.num_edges < layer.graph.num_edges
+
+
+def test_the_cut_stays_in_another_training():
+    module, callback, _ = train(EPOCHS)
+    labels = callback.labels()
+    mask = module.model[1].edge_mask.clone()
+    new_trainer(callback).fit(module, loaders()[0])
+    assert callback.labels() is labels
+    assert torch.equal(module.model[1].edge_mask, mask)
+
+
+def test_a_module_that_has_lost_its_units_does_not_stop_the_log():
+    module, callback = new_module()
+    with torch.no_grad():
+        module.regularizer.logits[:, 0] = 10
+    module.model[1].weight.data.fill_(1)
+    assert callback._normalized_cut() == 0  # All units are in one module.
+
+
+def test_what_does_not_fit_is_refused_before_the_first_step():
+    module, callback = new_module()
+    with pytest.raises(TypeError, match=r"PartitionSchedule \(got PartitionRegularizer\)"):
+        PartitionCallback(module.regularizer)
+    with pytest.raises(ValueError, match=rf"max_epochs >= {CUT}, .* \(got {CUT - 1}\)"):
+        new_trainer(callback, max_epochs=CUT - 1).fit(module, loaders()[0])
+    without = LitModular(module.model)
+    with pytest.raises(ValueError, match=r"in the LightningModule \(got one without\)"):
+        new_trainer(callback).fit(without, loaders()[0])
+    new_trainer(callback, fast_dev_run=True).fit(module, loaders()[0])

@@ -1,0 +1,82 @@
+import numpy
+import pytest
+import torch
+from sklearn.metrics import r2_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from pyg_modules.train import ModularRegressor
+
+SMALL = {
+    "num_hidden": 12,
+    "steps": 2,
+    "epochs": 20,
+    "finetune_epochs": 10,
+    "learning_rate": 0.03,
+    "batch_size": 16,
+    "random_state": 0,
+}
+
+
+def ridges(num_samples=256):
+    """Two targets of different units, each of features of its own; integers."""
+    x = numpy.random.default_rng(0).uniform(-1, 1, size=(num_samples, 4))
+    targets = numpy.stack([50 * abs(x[:, 0] + x[:, 1]), 2000 * x[:, 2] * x[:, 3]], axis=1)
+    return x, targets.round()
+
+
+def test_several_targets_are_learned_together():
+    x, y = ridges()
+    regressor = ModularRegressor(2, **SMALL).fit(x, y)
+    assert regressor.predict(x).shape == y.shape
+    assert min(r2_score(y, regressor.predict(x), multioutput="raw_values")) > 0.9
+
+
+def test_the_network_predicts_in_the_unit_of_the_targets():
+    x, y = ridges()
+    regressor = ModularRegressor(2, **SMALL).fit(x, y)
+    inputs = torch.from_numpy(x)
+    with torch.no_grad():
+        assert numpy.array_equal(regressor.network_(inputs).numpy(), regressor.predict(x))
+        added = sum(part(inputs) for part in regressor.modules_).numpy()
+    numpy.testing.assert_allclose(added, regressor.predict(x), rtol=0, atol=1e-9)
+
+
+def test_another_unit_of_the_targets_gives_the_same_modules_and_predictions():
+    # Powers of two change no digit, and sums of integers are exact.
+    x, y = ridges()
+    plain = ModularRegressor(2, **SMALL).fit(x, y)
+    scaled = ModularRegressor(2, **SMALL).fit(x, 1024 * y)
+    shifted = ModularRegressor(2, **SMALL).fit(x, y + 4096)
+    assert numpy.array_equal(scaled.predict(x), 1024 * plain.predict(x))
+    numpy.testing.assert_allclose(shifted.predict(x), plain.predict(x) + 4096, rtol=1e-12)
+    assert numpy.array_equal(scaled.labels_, plain.labels_)
+    assert numpy.array_equal(shifted.labels_, plain.labels_)
+
+
+@pytest.mark.parametrize("shape", [(256,), (256, 1)])
+def test_predictions_have_the_shape_of_the_targets(shape):
+    x, y = ridges()
+    y = y[:, 0].reshape(shape)
+    regressor = ModularRegressor(2, **SMALL).fit(x, y)
+    assert regressor.predict(x[:10]).shape == (10, *shape[1:])
+    assert regressor.score(x, y) > 0.9
+
+
+def test_a_constant_target_is_predicted():
+    x, y = ridges()
+    y[:, 1] = 7.0
+    regressor = ModularRegressor(2, **SMALL).fit(x, y)
+    numpy.testing.assert_allclose(regressor.predict(x)[:, 1], 7.0, rtol=0, atol=0.05)
+
+
+def test_it_is_searched_over_inside_a_pipeline():
+    x, y = ridges(64)
+    model = make_pipeline(StandardScaler(), ModularRegressor(**SMALL))
+    grid = {"modularregressor__num_modules": [2, 3]}
+    search = GridSearchCV(model, grid, cv=2, error_score="raise").fit(x, y)
+    best = search.best_params_["modularregressor__num_modules"]
+    assert len(search.best_estimator_[-1].modules_) == best
+    again = cross_val_score(model.set_params(**search.best_params_), x, y, cv=2)
+    assert again.mean() == search.best_score_
