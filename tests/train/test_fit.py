@@ -6,7 +6,7 @@ from torch import nn
 
 from pyg_modules import PartitionRegularizer, PartitionSchedule, SynchronousGraph, UnitGraph
 from pyg_modules.train import Dataset, DivergedError, accuracy, fit, seeded
-from pyg_modules.train.fit import _learning_rates
+from pyg_modules.train.fit import learning_rates
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_another_loss_is_minimised(data):
 
 def test_a_constant_learning_rate_falls_to_0_in_the_last_fifth():
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
-    scheduler = _learning_rates(optimizer, total_steps=10, one_cycle=False)
+    scheduler = learning_rates(optimizer, total_steps=10, one_cycle=False)
     rates = []
     for _ in range(10):
         rates.append(optimizer.param_groups[0]["lr"])
