@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +25,7 @@ from torch.optim import Optimizer
 
 from pyg_modules._files import write_json
 from pyg_modules._safetensors import import_safetensors
+from pyg_modules.modules.optimizer_state import check_optimizes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,17 +46,18 @@ def save_checkpoint(
     folder = Path(folder)
     stage = folder.with_name(f".unfinished-{folder.name}")
     is_first = dist.get_rank() == 0
-    if is_first:
-        shutil.rmtree(stage, ignore_errors=True)
-        stage.mkdir(parents=True)
-    dist.barrier()
+    with _on_all_ranks():
+        if optimizer is not None:
+            check_optimizes(optimizer, dict(model.named_parameters()), "model")
+        if is_first:
+            _make_stage(stage, folder)
     writer = HuggingFaceStorageWriter(str(stage), save_distributed=True)
     save(_tensors(model, optimizer), storage_writer=writer)
     if is_first:
         settings = {
             "format_version": FORMAT_VERSION,
             **manifest,
-            "has_optimizer": optimizer is not None,
+            "optimizer": _name_of(optimizer),
         }
         write_json(stage / _MANIFEST, settings)
         before = folder.with_name(f".before-{folder.name}")
@@ -71,8 +76,11 @@ def load_checkpoint(
 ) -> None:
     """Read what :func:`save_checkpoint` wrote into ``model`` and ``optimizer``, in place."""
     folder = Path(folder)
-    _check(folder, optimizer, manifest)
-    tensors = _read(folder, model, with_optimizer=optimizer is not None)
+    with _on_all_ranks():
+        _check(folder, optimizer, manifest)
+        if optimizer is not None:
+            check_optimizes(optimizer, dict(model.named_parameters()), "model")
+        tensors = _read(folder, model, with_optimizer=optimizer is not None)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(tensors[f"{_MODEL}.{name}"])
@@ -84,6 +92,44 @@ def load_checkpoint(
                     for key, value in tensors.items()
                     if key.startswith(prefix)
                 }
+
+
+@contextmanager
+def _on_all_ranks() -> Iterator[None]:
+    """Raise on every rank what is raised on one, so that none waits for another.
+
+    Raises:
+        ValueError: If there was an error of that kind on any rank, its message.
+    """
+    error: ValueError | TypeError | None = None
+    try:
+        yield
+    except (ValueError, TypeError) as raised:
+        error = raised
+    messages: list[str | None] = [None] * dist.get_world_size()
+    dist.all_gather_object(messages, None if error is None else str(error))
+    if error is not None:
+        raise error
+    for rank, message in enumerate(messages):
+        if message is not None:
+            raise ValueError(f"On rank {rank}: {message}")
+
+
+def _make_stage(stage: Path, folder: Path) -> None:
+    """An empty folder ``stage`` beside ``folder``, if that may be replaced."""
+    is_checkpoint = (folder / _MANIFEST).is_file()
+    try:
+        if folder.exists() and not is_checkpoint and (folder.is_file() or any(folder.iterdir())):
+            raise ValueError(
+                f"Expected an earlier checkpoint, an empty folder or none (got something else in"
+                f" {folder}). Name another folder: this one would be replaced as a whole."
+            )
+        shutil.rmtree(stage, ignore_errors=True)
+        stage.mkdir(parents=True)
+    except OSError as error:
+        raise ValueError(
+            f"Expected a folder to write to (got {folder}: {error.strerror}). Name another folder."
+        ) from error
 
 
 def _read(folder: Path, model: nn.Module, *, with_optimizer: bool) -> dict[str, Tensor]:
@@ -102,7 +148,10 @@ def _read(folder: Path, model: nn.Module, *, with_optimizer: bool) -> dict[str, 
         missing = [key for key in wanted if key not in tensors]
         if missing:
             raise ValueError(f"no {missing[0]}")
-        load(tensors, storage_reader=reader)
+        # Every rank by itself, so that one without a file does not let the others wait.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
+            load(tensors, storage_reader=reader, no_dist=True)
     except (OSError, ValueError, import_safetensors().SafetensorError) as error:
         raise ValueError(
             f"Expected a complete checkpoint in {folder} (got: {error}). A file is missing or"
@@ -140,10 +189,15 @@ def _check(folder: Path, optimizer: Optimizer | None, manifest: dict[str, Any]) 
         raise ValueError(
             f"Expected a checkpoint of these {manifest['num_modules']} modules (got one of"
             f" {found.get('num_modules')} others, in {folder}). Build the modules from the same"
-            f" partition: the same graph and labels."
+            f" partition: the same graph, labels, solver and activation."
         )
-    if optimizer is not None and not found["has_optimizer"]:
+    if optimizer is not None and found["optimizer"] != _name_of(optimizer):
         raise ValueError(
-            f"Expected a checkpoint with the state of an optimizer (got one without, in {folder})."
-            f" Load it without optimizer=, or save it with one."
+            f"Expected a checkpoint with the state of {_name_of(optimizer)} (got one with"
+            f" {found['optimizer'] or 'that of no optimizer'}, in {folder}). Load it without"
+            f" optimizer=, or save it with this one."
         )
+
+
+def _name_of(optimizer: Optimizer | None) -> str | None:
+    return None if optimizer is None else type(optimizer).__name__

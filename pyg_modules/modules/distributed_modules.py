@@ -15,6 +15,7 @@ from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
 from pyg_modules.modules.modular_graph import ModularGraph
 from pyg_modules.modules.placement import place_modules
 from pyg_modules.nn import SynchronousGraph
+from pyg_modules.ops import refuse_second_derivative
 
 
 class DistributedModules(nn.Module):
@@ -85,7 +86,7 @@ class DistributedModules(nn.Module):
         self._group = (group,)  # In a tuple, so that copies and state know nothing of it.
         costs = [part.graph.num_edges + part.graph.num_units for part in listed]
         self.modules_of_ranks = place_modules(costs, dist.get_world_size(group))
-        #: What the modules are wired like; checkpoints of others are refused.
+        #: What the modules are but for their weights; checkpoints of others are refused.
         self.fingerprint = _fingerprint(listed)
         self._check_same_everywhere()
         own = self.modules_of_ranks[dist.get_rank(group)]
@@ -122,9 +123,14 @@ class DistributedModules(nn.Module):
         Every rank has to call it. The checkpoint can be loaded on another number of ranks.
 
         Args:
-            folder (path): Replaced as a whole, when all ranks have written.
+            folder (path): An earlier checkpoint in it is replaced as a whole, when all ranks have
+                written.
             optimizer (torch.optim.Optimizer, optional): That of the modules of this rank. What it
                 remembers is saved, its learning rate is not. (default: none)
+
+        Raises:
+            ValueError: On all ranks, if ``folder`` holds anything but a checkpoint, or cannot be
+                written to, or the optimizer is not that of the modules.
         """
         save_checkpoint(self, folder, optimizer, self._manifest())
 
@@ -133,11 +139,13 @@ class DistributedModules(nn.Module):
 
         Args:
             folder (path): The checkpoint.
-            optimizer (torch.optim.Optimizer, optional): Gets the state that was saved with one.
+            optimizer (torch.optim.Optimizer, optional): Gets the state that was saved with one of
+                the same type.
 
         Raises:
-            ValueError: If there is no complete checkpoint, or it is one of other modules, or
-                without the state of an optimizer.
+            ValueError: On all ranks, if there is no complete checkpoint, it is one of other
+                modules, or has no state of such an optimizer; or if the optimizer is not that of
+                the modules.
         """
         load_checkpoint(self, folder, optimizer, self._manifest())
 
@@ -181,8 +189,11 @@ def _fingerprint(parts: Iterable[SynchronousGraph]) -> str:
     digest = hashlib.sha256()
     for part in parts:
         graph = part.graph
-        digest.update(repr((graph.num_inputs, graph.num_hidden, graph.num_outputs)).encode())
+        counts = graph.num_inputs, graph.num_hidden, graph.num_outputs
+        digest.update(repr((*counts, part.activation, part.solver)).encode())
         digest.update(graph.edge_index.numpy().tobytes())
+        if part.origin is not None:
+            digest.update(part.origin.unit_ids.cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -197,6 +208,7 @@ class _Summed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # noqa: ARG004
+        _refuse_second_derivative()
         return grad, None
 
 
@@ -210,9 +222,15 @@ class _Entered(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        _refuse_second_derivative()
         total = grad.clone()
         all_reduce(total, ctx.group)
         return total, None
+
+
+def _refuse_second_derivative() -> None:
+    # It would need what the other ranks have.
+    refuse_second_derivative("a sum over ranks", "Use ModularGraph on one rank.")
 
 
 def all_reduce(total: Tensor, group: dist.ProcessGroup | None) -> None:

@@ -62,6 +62,18 @@ class JoinedParts:
         weights = torch.cat([part.scaled_weight().detach().cpu() for part in parts])
         return weights[self._first].index_add(0, self._adds_to, weights[self._adding])
 
+    def edge_mask(self, parts: Sequence[SynchronousGraph]) -> Tensor | None:
+        """The edges of :attr:`graph` that no part has pruned, ``[E]``; ``None`` for all."""
+        if all(part.edge_mask is None for part in parts):
+            return None
+        masks = torch.cat(
+            [
+                torch.ones(part.graph.num_edges) if part.edge_mask is None else part.edge_mask.cpu()
+                for part in parts
+            ]
+        ).long()
+        return masks[self._first].index_add(0, self._adds_to, masks[self._adding]) > 0
+
     def bias(self, parts: Sequence[SynchronousGraph]) -> Tensor:
         """The biases of :attr:`graph`, ``[N - I]``, on the CPU."""
         biases = [part.bias.detach().cpu() for part in parts]

@@ -43,6 +43,9 @@ def merge(parts: Iterable[nn.Module]) -> SynchronousGraph:
         layer.weight.copy_(joined.weight(listed))
         layer.bias.copy_(joined.bias(listed))
     layer.labels = joined.labels.to(layer.weight.device)
+    edge_mask = joined.edge_mask(listed)
+    if edge_mask is not None:
+        layer.edge_mask = edge_mask.to(layer.weight.device)
     return layer
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from pyg_modules.modules.batched_parts import BatchedParts
 from pyg_modules.modules.execution import ExecutionReport
@@ -107,6 +108,7 @@ class ModularGraph(nn.Module):
         Args:
             batch (int): Number of samples, all leading dimensions multiplied.
         """
+        self._follow()
         parts, execution = self._listed(), self._chosen()
         reason = "asked for"
         if self.execution == "auto":
@@ -195,6 +197,7 @@ class ModularGraph(nn.Module):
         parts = self._listed()
         if [_wiring_of(part) for part in parts] != self._prepared_for:
             check_fitting(parts)
+            self._check_execution(self.execution, self._devices())
             self._prepare()
 
     def _listed(self) -> list[SynchronousGraph]:
@@ -229,8 +232,13 @@ class ModularGraph(nn.Module):
 
     def _obstacle(self, execution: str, devices: set[torch.device]) -> str | None:
         """Why the parts cannot be computed in this way on ``devices``; ``None`` if they can."""
+        parts = self._listed()
+        if execution in ("batched", "threads") and any(map(_has_hooks, parts)):
+            return "a part with hooks, as torch.nn.utils.prune adds them"
+        if execution == "threads" and any(map(is_parametrized, parts)):
+            return "a part with parametrizations"
         if execution == "batched":
-            if any(part.graph.has_feedback for part in self._listed()):
+            if any(part.graph.has_feedback for part in parts):
                 return "feedback from an output"
             if len(devices) > 1:
                 return f"parts on {len(devices)} devices"
@@ -239,9 +247,15 @@ class ModularGraph(nn.Module):
         return None
 
 
+def _has_hooks(part: SynchronousGraph) -> bool:
+    """Whether a call of the part does more than to compute its outputs."""
+    return bool(part._forward_pre_hooks or part._forward_hooks)
+
+
 def _wiring_of(part: SynchronousGraph) -> tuple[object, ...]:
-    """What the joined graph depends on; graphs are compared as objects, which is fast."""
-    return id(part.graph), part.solver, part.activation, part.backend, part.weight.device
+    """What the way to compute depends on; graphs are compared as objects, which is fast."""
+    settings = part.solver, part.activation, part.backend, part.weight.device
+    return id(part.graph), *settings, _has_hooks(part), is_parametrized(part)
 
 
 def _checked_devices(devices: Sequence[torch.device | str]) -> list[torch.device]:

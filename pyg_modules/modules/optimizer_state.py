@@ -9,8 +9,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 
-def check_optimizes(optimizer: Optimizer, parameters: Mapping[str, nn.Parameter]) -> None:
-    """Raise unless ``optimizer`` holds all ``parameters``.
+def check_optimizes(
+    optimizer: Optimizer, parameters: Mapping[str, nn.Parameter], whose: str = "layer"
+) -> None:
+    """Raise unless ``optimizer`` holds all ``parameters`` that are trained.
 
     Raises:
         TypeError: If it is no optimizer.
@@ -26,11 +28,15 @@ def check_optimizes(optimizer: Optimizer, parameters: Mapping[str, nn.Parameter]
             " directions of all together). Make a new LBFGS after the cut."
         )
     held = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
-    missing = [name for name, parameter in parameters.items() if id(parameter) not in held]
+    missing = [
+        name
+        for name, parameter in parameters.items()
+        if parameter.requires_grad and id(parameter) not in held
+    ]
     if missing:
         raise ValueError(
-            f"Expected the optimizer of the layer (got one without its {' and '.join(missing)})."
-            f" Give it layer.parameters()."
+            f"Expected the optimizer of the {whose} (got one without its {' and '.join(missing)})."
+            f" Give it {whose}.parameters()."
         )
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 
+from pyg_modules._checks import as_int
+
 
 def place_modules(costs: Sequence[int], num_ranks: int) -> list[list[int]]:
     """Which modules every rank computes, so that the costliest rank costs little.
@@ -19,8 +21,11 @@ def place_modules(costs: Sequence[int], num_ranks: int) -> list[list[int]]:
         list: Numbers of the modules of every rank, ascending.
 
     Raises:
-        ValueError: If there are more ranks than modules.
+        ValueError: If there are more ranks than modules, no rank, or a negative cost.
     """
+    num_ranks = as_int("num_ranks", num_ranks, smallest=1)
+    if min(costs) < 0:
+        raise ValueError(f"Expected costs >= 0 (got {min(costs)}).")
     if num_ranks > len(costs):
         raise ValueError(
             f"Expected at most as many ranks as modules, {len(costs)} (got {num_ranks}). Start"

@@ -71,6 +71,8 @@ def _part(layer: SynchronousGraph, labels: Tensor, module: int) -> SynchronousGr
         part.weight.copy_(layer.scaled_weight()[kept.to(device)])
         bias = torch.where(owned[graph.num_inputs :].to(device), layer.bias, 0.0)
         part.bias.copy_(bias[present[graph.num_inputs :].to(device)])
+    if layer.edge_mask is not None and not bool(layer.edge_mask.cpu()[kept].all()):
+        part.edge_mask = layer.edge_mask[kept.to(device)]
     part.origin = Origin(module, unit_ids[present], labels[present], kept.nonzero().flatten())
     return part
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from pyg_modules.nn import SynchronousGraph
+from pyg_modules.ops import refuse_second_derivative
 
 
 def sum_on_threads(parts: Sequence[SynchronousGraph], x: Tensor) -> Tensor:
@@ -42,8 +42,8 @@ class _SumOnThreads(torch.autograd.Function):
         return torch.stack([outputs.detach() for _, outputs in ctx.runs]).sum(dim=0)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        refuse_second_derivative("execution 'threads'", "Use execution='loop'.")
         _, needs_x, *needs = ctx.needs_input_grad
 
         def run(number: int) -> list[Any]:

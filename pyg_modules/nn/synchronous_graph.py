@@ -165,6 +165,8 @@ class SynchronousGraph(MessagePassing):
             dtype=self.weight.dtype,
         )
         layer.train(self.training)
+        layer.weight.requires_grad_(self.weight.requires_grad)
+        layer.bias.requires_grad_(self.bias.requires_grad)
         return layer
 
     @property

@@ -57,12 +57,14 @@ def _backward(
     return grad_weight, grad_state
 
 
-def refuse_second_derivative(what: str) -> None:
+def refuse_second_derivative(
+    what: str, remedy: str = "Use backend='scatter' and an Unrolled solver."
+) -> None:
     """Raise if the backward pass of ``what`` that calls this is itself to be differentiated."""
     if torch.is_grad_enabled():  # That is, with create_graph=True.
         raise RuntimeError(
             f"Expected a first derivative (got create_graph=True): {what} has no second"
-            f" derivatives. Use backend='scatter' and an Unrolled solver."
+            f" derivatives. {remedy}"
         )
 
 

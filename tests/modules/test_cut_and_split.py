@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut, split
+from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut, merge, split
 from tests.strategies import layers_with_labels, normal
 
 
@@ -92,6 +92,19 @@ def test_cut_leaves_the_layer_and_its_mode_alone():
     with torch.no_grad():
         modular.weight.zero_()
     assert torch.equal(layer.weight, before)
+
+
+def test_what_is_frozen_stays_frozen():
+    layer = SynchronousGraph(UnitGraph.complete(2, 4, 1))
+    labels = torch.tensor([-1, -1, 0, 0, 1, 1, -1])
+    layer.weight.requires_grad_(False)
+    optimizer = torch.optim.AdamW([layer.bias])
+    modular = cut(layer, labels, optimizer=optimizer)
+    parts = split(modular)
+    for one in (modular, *parts, merge(parts)):
+        assert not one.weight.requires_grad
+        assert one.bias.requires_grad
+    assert optimizer.param_groups[0]["params"] == [modular.bias]
 
 
 def test_bad_labels_are_refused():

@@ -137,12 +137,29 @@ def refusals(checkpoint, optimizer):
     refuse(ValueError, lambda: other.load(checkpoint))
     refuse(ValueError, lambda: other.load(checkpoint / "nothing"))
     other.save(checkpoint.with_name("without"))
-    refuse(ValueError, lambda: other.load(checkpoint.with_name("without"), optimizer=optimizer))
+    without = checkpoint.with_name("without")
+    refuse(ValueError, lambda: other.load(without, optimizer=optimizer_of(other)))
     refuse(ValueError, lambda: DistributedModules(list(split(cut_layer()))[:1]))
     refuse(
         ValueError,
         lambda: DistributedModules(split(cut_layer(sizes=(4, 4, 4, 2 + dist.get_rank())))),
     )
+    same = DistributedModules(split(cut_layer()))
+    refuse(ValueError, lambda: same.load(checkpoint, optimizer=optimizer))
+    momentum = torch.optim.SGD(same.parameters(), lr=0.1, momentum=0.9)
+    refuse(ValueError, lambda: same.load(checkpoint, optimizer=momentum))
+    refuse(ValueError, lambda: same.save(without, optimizer=optimizer))
+    complete = SynchronousGraph(UnitGraph.complete(3, 14, 2), Unrolled(4), "relu")
+    relu = DistributedModules(split(cut(complete, cut_layer().labels)))
+    refuse(ValueError, lambda: relu.load(checkpoint))
+    (checkpoint.parent / "notes").mkdir(exist_ok=True)
+    (checkpoint.parent / "notes" / "thesis.tex").write_text("x")
+    refuse(ValueError, lambda: same.save(checkpoint.parent / "notes"))
+    refuse(ValueError, lambda: same.save(checkpoint.parent / "notes" / "thesis.tex"))
+    refuse(ValueError, lambda: same.save(checkpoint.parent / "notes" / "thesis.tex" / "deep"))
+    x = normal(4, 3).requires_grad_()
+    outputs = same(x).square().sum()
+    refuse(RuntimeError, lambda: torch.autograd.grad(outputs, x, create_graph=True))
     return messages
 
 
@@ -248,12 +265,22 @@ def test_modules_times_data_train_as_one_process_does(expected, tmp_path):
 
 def test_what_does_not_fit_is_refused_on_every_rank(two_ranks):
     for rank in two_ranks[1]:
-        partition, nothing, optimizer, ranks, differ = rank["refusals"]
+        partition, nothing, optimizer, ranks, differ, *more = rank["refusals"]
         assert "checkpoint of these 4 modules (got one of 4 others" in partition
         assert "Expected a checkpoint in" in nothing
-        assert "with the state of an optimizer (got one without" in optimizer
+        assert "with the state of AdamW (got one with that of no optimizer" in optimizer
         assert "as many ranks as modules, 1 (got 2)" in ranks
         assert "the same modules on every rank (got others on rank 1" in differ
+        others, momentum, saved, relu, notes, file, below, second = more
+        assert "Expected the optimizer of the model (got one without its parts." in others
+        assert "with the state of SGD (got one with AdamW" in momentum
+        assert "Expected the optimizer of the model" in saved
+        assert "checkpoint of these 4 modules" in relu
+        assert "Expected an earlier checkpoint, an empty folder or none (got something" in notes
+        assert "Expected an earlier checkpoint, an empty folder or none (got something" in file
+        assert "Expected a folder to write to (got" in below
+        assert "a sum over ranks has no second derivatives. Use ModularGraph on one rank" in second
+    assert (two_ranks[0].parent / "notes" / "thesis.tex").read_text() == "x"
 
 
 def _survive(rank, folder):
@@ -346,3 +373,7 @@ def test_modules_are_placed_so_that_no_rank_has_much_more_than_another():
     assert place_modules([1, 9, 1], 2) == [[1], [0, 2]]
     with pytest.raises(ValueError, match=r"as many ranks as modules, 2 \(got 3\)"):
         place_modules([1, 1], 3)
+    with pytest.raises(ValueError, match=r"Expected num_ranks >= 1 \(got 0\)"):
+        place_modules([1], 0)
+    with pytest.raises(ValueError, match=r"Expected costs >= 0 \(got -1\)"):
+        place_modules([1, -1], 1)

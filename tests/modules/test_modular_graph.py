@@ -4,9 +4,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.utils import prune
+from torch.nn.utils.parametrize import register_parametrization
 
 from pyg_modules import ModularGraph, SynchronousGraph, UnitGraph, Unrolled, cut, split
-from pyg_modules.modules import EXECUTIONS
+from pyg_modules.modules import EXECUTIONS, prune_cross_edges
 from tests.strategies import generator, layers_with_labels, normal
 
 
@@ -229,6 +231,67 @@ def test_second_derivatives_are_those_of_the_parts_where_their_backend_has_them(
         (gradient,) = torch.autograd.grad(model(x).sum(), x, create_graph=True)
         penalties.append(torch.autograd.grad(gradient.square().sum(), x)[0])
     torch.testing.assert_close(*penalties)
+
+
+def test_threads_refuse_second_derivatives():
+    x = normal(5, 3).requires_grad_()
+    outputs = ModularGraph(split(cut_layer()), execution="threads")(x)
+    with pytest.raises(RuntimeError, match=r"'threads' has no second derivatives.*'loop'"):
+        torch.autograd.grad(outputs.sum(), x, create_graph=True)
+
+
+def test_parts_with_hooks_are_computed_one_by_one_as_they_are():
+    graph = ModularGraph(split(cut_layer()))
+    x = normal(5, 3)
+    before = graph(x)
+    assert graph.execution_report(5).execution == "batched"
+    for part in graph.parts:
+        prune.identity(part, "weight")
+        with torch.no_grad():
+            part.weight_orig.mul_(0)
+    assert graph.execution_report(5).execution == "loop"
+    assert "hooks" in graph.execution_report(5).reason
+    torch.testing.assert_close(graph(x), sum(part(x) for part in graph.parts))
+    assert not torch.equal(graph(x), before)
+    with pytest.raises(ValueError, match="a part with hooks"):
+        graph.execution = "threads"
+    for part in graph.parts:
+        prune.remove(part, "weight")
+    graph(x)
+    assert graph.execution_report(5).execution == "batched"
+
+
+def test_a_hook_that_comes_later_is_refused_where_the_execution_was_asked_for():
+    graph = ModularGraph(split(cut_layer()), execution="batched")
+    graph.parts[0].register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match="a part with hooks"):
+        graph(normal(5, 3))
+
+
+def test_parametrized_parts_are_not_computed_on_threads():
+    graph = ModularGraph(split(cut_layer()))
+    register_parametrization(graph.parts[0], "weight", torch.nn.Tanh())
+    x = normal(5, 3)
+    torch.testing.assert_close(graph(x), sum(part(x) for part in graph.parts))
+    with pytest.raises(ValueError, match="a part with parametrizations"):
+        graph.execution = "threads"
+
+
+def test_pruned_edges_stay_pruned_in_files(tmp_path):
+    parts = split(cut_layer())
+    labels = torch.full((parts[0].graph.num_units,), -1)
+    hidden = parts[0].graph.hidden
+    labels[hidden.start : hidden.stop] = torch.arange(len(hidden)) % 2
+    prune_cross_edges(parts[0], labels)
+    ModularGraph(parts).save(tmp_path / "parts")
+    merged = SynchronousGraph.load(tmp_path / "parts")
+    assert int((~merged.edge_mask).sum()) == int((~parts[0].edge_mask).sum()) > 0
+    assert not merged.weight[~merged.edge_mask].any()
+    loaded = ModularGraph.load(tmp_path / "parts")
+    assert torch.equal(loaded.parts[0].edge_mask, parts[0].edge_mask)
+    assert all(part.edge_mask is None for part in loaded.parts[1:])
+    x = normal(5, 3)
+    torch.testing.assert_close(loaded(x), ModularGraph(parts)(x))
 
 
 def test_threads_can_go_backwards_twice():
