@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy.comparison import cora, motifs, toys
 from benchmarks.accuracy.comparison.problem import Problem
 from benchmarks.accuracy.comparison.problems import PROBLEMS, rows_of
 from benchmarks.accuracy.comparison.search import recipe_for, search
@@ -17,7 +19,14 @@ from pyg_modules._files import write_json
 from pyg_modules.train.versions import versions
 
 RESULTS = Path(__file__).with_name("comparison.json")
-_QUICK = ("wine", "diabetes")
+#: The tables that are no problem of vectors.
+_OTHERS: dict[str, Callable[..., dict[str, Any]]] = {
+    "cora": cora.run,
+    "motifs": lambda _data_root, *, quick: motifs.run(quick=quick),
+    "toys": lambda _data_root, *, quick: toys.run(quick=quick),
+}
+_TABLES = (*PROBLEMS, *_OTHERS)
+_QUICK = ("wine", "diabetes", *_OTHERS)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -28,31 +37,55 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data-root", metavar="DIR", help="local copies of data sets")
     parser.add_argument("--quick", action="store_true", help="two epochs of one seed: does it run?")
     parser.add_argument(
-        "--only", nargs="+", choices=PROBLEMS, help="these tables, keep the others in the file"
+        "--only", nargs="+", choices=_TABLES, help="these tables, keep the others in the file"
     )
+    parser.add_argument("--rows", nargs="+", help="these rows alone, keep the others in the file")
     parser.add_argument("--search", action="store_true", help="choose recipes, without test data")
     options = parser.parse_args(arguments)
     if options.search:
-        search(options.only or list(PROBLEMS), options.data_root)
+        search(options.only or list(PROBLEMS), options.rows, options.data_root)
         return
     results: dict[str, Any] = {}
     if RESULTS.exists() and not options.quick:
         results = json.loads(RESULTS.read_text(encoding="utf-8"))
     results["versions"] = versions()
-    for name in options.only or (_QUICK if options.quick else PROBLEMS):
+    for name in options.only or (_QUICK if options.quick else _TABLES):
         try:
-            PROBLEMS[name].load(options.data_root, 0)
+            _check_data(name, options.data_root)
         except (ImportError, ValueError) as error:
             print(f"Skipped {name}: {error}")
             continue
-        results[name] = _table(PROBLEMS[name], options.data_root, quick=options.quick)
-        if not options.quick:
-            write_json(RESULTS, results)
+        if name in _OTHERS:
+            results[name] = _OTHERS[name](options.data_root, quick=options.quick)
+            _write(results, quick=options.quick)
+            continue
+        rows = [row for row in rows_of(PROBLEMS[name]) if not options.rows or row in options.rows]
+        table = _table(PROBLEMS[name], rows, options.data_root, quick=options.quick)
+        before = results.get(name, {"rows": {}, "recipes": {}})
+        for key in ("rows", "recipes"):
+            table[key] = {**before[key], **table[key]}
+        results[name] = table
+        _write(results, quick=options.quick)
 
 
-def _table(problem: Problem, data_root: str | None, *, quick: bool) -> dict[str, Any]:
+def _check_data(name: str, data_root: str | None) -> None:
+    """Raise where the data of a table cannot be had."""
+    if name in PROBLEMS:
+        PROBLEMS[name].load(data_root, 0)
+    elif name == "cora":
+        cora.load(data_root)
+
+
+def _write(results: dict[str, Any], *, quick: bool) -> None:
+    if not quick:
+        write_json(RESULTS, results)
+
+
+def _table(
+    problem: Problem, rows: list[str], data_root: str | None, *, quick: bool
+) -> dict[str, Any]:
     seeds = range(1 if quick else problem.seeds)
-    rows = rows_of(problem)
+    specs = rows_of(problem)
     jobs = [(problem.name, row, seed, data_root, quick) for row in rows for seed in seeds]
     runs = run_all(_run, jobs, quick=quick)
     return {
@@ -60,7 +93,7 @@ def _table(problem: Problem, data_root: str | None, *, quick: bool) -> dict[str,
         "num_hidden": problem.num_hidden,
         "epochs": problem.epochs,
         "batch_size": problem.batch_size,
-        "recipes": {row: asdict(recipe_for(problem.name, rows[row].kind)) for row in rows},
+        "recipes": {row: asdict(recipe_for(problem.name, specs[row].kind)) for row in rows},
         "rows": {
             row: [run for job, run in zip(jobs, runs, strict=True) if job[1] == row] for row in rows
         },

@@ -7,19 +7,19 @@ from typing import Any
 
 from sklearn.model_selection import ParameterSampler
 
-NUM_TRIALS = 12
+NUM_TRIALS = 24
 
 _SHARED: dict[str, tuple[Any, ...]] = {
     "activation": ("relu", "gelu", "tanh"),
-    "learning_rate": (1e-3, 3e-3, 1e-2),
-    "weight_decay": (0.1, 1.0),
-    "noise": (0.0, 0.1, 0.3),
+    "learning_rate": (3e-3, 1e-2),
+    "weight_decay": (0.1, 0.3, 1.0),
+    "noise": (0.0, 0.1, 0.3, 0.6),
 }
 _DEPTHS = {
     "mlp": (1, 2, 3),
     "autoencoder": (1, 2, 3),
     "dag": (2, 3, 4),
-    "free": (4, 8, 16),
+    "free": (4, 8, 12),
 }
 _PENALTIES = {"yoked_l1": (1e-5, 1e-4, 1e-3), "yoked_l2": (1e-4, 1e-3, 1e-2)}
 

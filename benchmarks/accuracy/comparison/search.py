@@ -32,8 +32,8 @@ SEARCHED = {
 _NUM_BEST, _MORE_SEEDS = 3, (1, 2)
 
 
-def search(names: list[str], data_root: str | None) -> None:
-    """Search, and write what was tried and what was best."""
+def search(names: list[str], rows: list[str] | None, data_root: str | None) -> None:
+    """Search for these rows, all by default, and write what was tried and what was best."""
     results: dict[str, Any] = {}
     if RESULTS.exists():
         results = json.loads(RESULTS.read_text(encoding="utf-8"))
@@ -41,9 +41,11 @@ def search(names: list[str], data_root: str | None) -> None:
     for name in names:
         if name not in SEARCHED:
             continue
-        kinds = dict.fromkeys(row.kind for row in rows_of(PROBLEMS[name]).values())
-        results[SEARCHED[name]] = {kind: _best(name, kind, data_root) for kind in kinds}
-        write_json(RESULTS, results)
+        group = results.setdefault(SEARCHED[name], {})
+        specs = rows_of(PROBLEMS[name])
+        for kind in dict.fromkeys(specs[row].kind for row in specs if not rows or row in rows):
+            group[kind] = _best(name, kind, data_root)
+            write_json(RESULTS, results)
 
 
 def recipe_for(problem: str, kind: str) -> Recipe:

@@ -1,0 +1,125 @@
+"""The tables of the comparison, from its committed results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import partial
+from math import sqrt
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from scipy.stats import t as student
+
+from benchmarks.accuracy.comparison.problems import OPTDIGITS_UNITS, PROBLEMS
+from benchmarks.markdown import table
+
+RESULTS = Path(__file__).with_name("comparison.json")
+#: What the rows are, in their order.
+_MEANING = {
+    "mlp": "MLP",
+    "free": "unit graph, unrolled",
+    "equilibrium": "unit graph, equilibrium",
+    "modules_2": "two modules, cut and trained on",
+    "modules_4": "four modules, cut and trained on",
+    "modules_8": "eight modules, cut and trained on",
+    "modules_4_wide": "four modules, more units, as many parameters left",
+    "random_4": "four random modules, from the beginning",
+    "autoencoder": "stacked autoencoder",
+    "dag": "levels fed by all before",
+    "yoked": "yoked",
+    "yoked_l1": "yoked, L1",
+    "yoked_l2": "yoked, L2",
+}
+#: Test error by units in the level, arXiv 2306.02157.
+_PUBLISHED = {
+    "NN": (0.2565, 0.345, 0.2181, 0.1536, 0.3159, 0.259),
+    "SAE": (0.2871, 0.2952, 0.3603, 0.4186, 0.3656, 0.3375),
+    "DAG": (0.2446, 0.2095, 0.2721, 0.3475, 0.1981, 0.2585),
+    "YNN": (0.1433, 0.1274, 0.1725, 0.1552, 0.1791, 0.256),
+    "YNN + L1": (0.1633, 0.1522, 0.18, 0.1594, 0.143, 0.1494),
+    "YNN + L2": (0.1586, 0.1867, 0.1614, 0.1483, 0.2028, 0.1881),
+}
+
+
+def optdigits() -> str:
+    """Test errors of all sizes, and what was published."""
+    results = [_results()[f"optdigits {units}"]["rows"] for units in OPTDIGITS_UNITS]
+    rows = []
+    for name in [name for name in _MEANING if all(name in result for result in results)]:
+        errors = [[100 * (1 - run["score"]) for run in result[name]] for result in results]
+        cells = [f"{mean(of):.2f} ± {stdev(of):.2f}" for of in errors]
+        rows.append([_MEANING[name], *cells])
+    rows += [
+        [f"*published: {name}*", *(f"{100 * error:.2f}" for error in errors)]
+        for name, errors in _PUBLISHED.items()
+    ]
+    for name, label in (("free", "unrolled"), ("modules_4", "four modules")):
+        ratios = [
+            published / mean(1 - run["score"] for run in result[name])
+            for published, result in zip(_PUBLISHED["YNN"], results, strict=True)
+        ]
+        rows.append([f"published YNN / {label}", *(f"**{ratio:.1f}**" for ratio in ratios)])
+    return table(["test error, %", *map(str, OPTDIGITS_UNITS)], rows)
+
+
+def problem(name: str) -> str:
+    """The rows of one problem."""
+    result = _results()[name]
+    is_regression = PROBLEMS[name].is_regression
+    rows = []
+    for row in [row for row in _MEANING if row in result["rows"]]:
+        runs = result["rows"][row]
+        scores = [run["score"] if is_regression else 100 * run["score"] for run in runs]
+        digits = 3 if is_regression else 2
+        rows.append(
+            [
+                _MEANING[row],
+                f"{mean(run['num_parameters'] for run in runs):,.0f}",
+                f"**{mean(scores):.{digits}f}** ± {stdev(scores):.{digits}f}",
+                f"± {_half_interval(scores):.{digits}f}",
+                f"{mean(run['seconds'] for run in runs):,.1f}",
+                f"{mean(run['microseconds'] for run in runs):,.2f}",
+                _recipe(result["recipes"][row]),
+            ]
+        )
+    score = "test R²" if is_regression else "test accuracy, %"
+    header = [
+        f"{name}, {len(runs)} seeds",
+        "parameters",
+        f"{score}, mean ± std",
+        "95 % interval",
+        "training, s",
+        "inference, µs",
+        "recipe",
+    ]
+    return table(header, rows)
+
+
+TABLES = {
+    "optdigits": optdigits,
+    **{
+        name.replace(" ", "_"): partial(problem, name)
+        for name in PROBLEMS
+        if not name.startswith("optdigits")
+    },
+}
+
+
+def _half_interval(values: Sequence[float]) -> float:
+    """Half of the 95 % interval of the mean, by Student's t."""
+    return float(student.ppf(0.975, len(values) - 1)) * stdev(values) / sqrt(len(values))
+
+
+def _recipe(recipe: dict[str, Any]) -> str:
+    text = (
+        f"{recipe['activation']}, lr {recipe['learning_rate']:g}, decay"
+        f" {recipe['weight_decay']:g}, noise {recipe['noise']:g}, depth {recipe['depth']}"
+    )
+    return f"{text}, penalty {recipe['penalty']:g}" if recipe["penalty"] else text
+
+
+def _results() -> dict[str, Any]:
+    results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
+    return results

@@ -1,0 +1,197 @@
+"""Two spirals and the parity of ten bits: how many parameters does it take to learn them?
+
+Where depth is needed, and a unit graph has it without further parameters. For each number of
+hidden units of the complete unit graph, MLPs of all depths are as large, or the least bit larger.
+Both kinds of networks have as many trials; the best by one seed are repeated with others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from math import pi
+from statistics import mean
+from typing import Any, NamedTuple
+
+import numpy
+import torch
+from sklearn.model_selection import ParameterGrid
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.accuracy.comparison.networks import layered, num_parameters, size_of_complete
+from benchmarks.accuracy.parallel import run_all
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
+from pyg_modules.train import DivergedError, fit, seeded
+
+NUM_HIDDEN = (2, 3, 4, 5, 6)
+EPOCHS, BATCH_SIZE, NUM_BITS, NUM_POINTS, TURNS = 250, 250, 10, 1000, 2
+#: Hidden levels of an MLP, updates of a unit graph.
+_DEPTHS = {"mlp": (1, 2, 3, 4), "units": (2, 4, 8, 16)}
+_SHARED = {"activation": ("relu", "gelu", "tanh"), "learning_rate": (0.02, 0.1)}
+_NUM_BEST, _SEEDS = 3, (0, 1, 2)
+
+
+class Toy(NamedTuple):
+    """Inputs, ``[B, I]``, and targets, 0 or 1, ``[B, 1]``.
+
+    Args:
+        train_x (Tensor): Training inputs.
+        train_y (Tensor): Their targets.
+        validation (tuple of Tensor): Inputs and targets that choose the best trial.
+        test (tuple of Tensor): Inputs and targets of the score.
+    """
+
+    train_x: Tensor
+    train_y: Tensor
+    validation: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
+
+
+def spirals(seed: int) -> Toy:
+    """Points on two spirals, about equally dense along them; all parts are drawn afresh."""
+    random = numpy.random.default_rng(seed)
+
+    def part(count: int) -> tuple[Tensor, Tensor]:
+        arm = random.integers(2, size=(count, 1))
+        radius = numpy.sqrt(random.random((count, 1)))
+        angle = 2 * pi * TURNS * radius + pi * arm
+        points = 2 * radius * numpy.concatenate([numpy.cos(angle), numpy.sin(angle)], axis=1)
+        return torch.from_numpy(points).float(), torch.from_numpy(arm).float()
+
+    return Toy(*part(NUM_POINTS), part(NUM_POINTS), part(2 * NUM_POINTS))
+
+
+def parity(_seed: int) -> Toy:
+    """All strings of ten bits, everywhere: what can be learned, not what generalizes."""
+    x = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * NUM_BITS)
+    y = (x.prod(dim=1, keepdim=True) > 0).float()
+    return Toy(x, y, (x, y), (x, y))
+
+
+TOYS = {"spirals": spirals, "parity": parity}
+
+
+def run(*, quick: bool) -> dict[str, Any]:
+    """Both tasks: for every size and kind the best trial, and all trials."""
+    sizes: Sequence[int] = NUM_HIDDEN[:1] if quick else NUM_HIDDEN
+    epochs = 2 if quick else EPOCHS
+    cells = [(toy, kind, size) for toy in TOYS for kind in _DEPTHS for size in sizes]
+    jobs = [(*cell, trial, _SEEDS[0], epochs) for cell in cells for trial in trials(cell[1])]
+    runs = _runs(jobs, quick=quick)
+    more = [
+        (*cell, trial, seed, epochs)
+        for cell in cells
+        for trial in _ranking(cell, runs)[:_NUM_BEST]
+        for seed in _SEEDS[1:]
+    ]
+    for key, again in _runs(more, quick=quick).items():
+        runs[key] += again
+    return {
+        "epochs": epochs,
+        "batch_size": BATCH_SIZE,
+        "turns": TURNS,
+        "tasks": {
+            toy: {kind: [_result((toy, kind, size), runs) for size in sizes] for kind in _DEPTHS}
+            for toy in TOYS
+        },
+    }
+
+
+def trials(kind: str) -> list[Trial]:
+    """As many for both kinds of networks."""
+    return [Trial(**point) for point in ParameterGrid(_SHARED | {"depth": _DEPTHS[kind]})]
+
+
+class Trial(NamedTuple):
+    """What is searched.
+
+    Args:
+        activation (str): Of the hidden units.
+        learning_rate (float): The largest of the one-cycle schedule.
+        depth (int): Hidden levels of an MLP, updates of a unit graph.
+    """
+
+    activation: str
+    learning_rate: float
+    depth: int
+
+
+def train(
+    toy: str, kind: str, num_hidden: int, trial: Trial, seed: int, epochs: int
+) -> dict[str, Any]:
+    """The scores of one run, and what it took."""
+    data = TOYS[toy](seed)
+    start = time.perf_counter()
+    with seeded(seed):
+        network = _network(kind, data.train_x.size(1), num_hidden, trial)
+        # It then scores as it was left.
+        with suppress(DivergedError):
+            fit(
+                network,
+                data,
+                epochs=epochs,
+                seed=seed,
+                loss=F.binary_cross_entropy_with_logits,
+                learning_rate=trial.learning_rate,
+                weight_decay=0.0,
+                batch_size=BATCH_SIZE,
+            )
+    return {
+        "seed": seed,
+        "validation_score": _accuracy(network, *data.validation),
+        "score": _accuracy(network, *data.test),
+        "num_parameters": num_parameters(network),
+        "seconds": time.perf_counter() - start,
+    }
+
+
+_Cell = tuple[str, str, int]
+_Runs = dict[tuple[_Cell, Trial], list[dict[str, Any]]]
+
+
+def _runs(jobs: list[tuple[str, str, int, Trial, int, int]], *, quick: bool) -> _Runs:
+    runs: _Runs = {}
+    for job, result in zip(jobs, run_all(train, jobs, quick=quick), strict=True):
+        toy, kind, size, trial, *_ = job
+        runs.setdefault(((toy, kind, size), trial), []).append(result)
+    return runs
+
+
+def _ranking(cell: _Cell, runs: _Runs) -> list[Trial]:
+    """Trials, those with most seeds first, then those with the best validation."""
+
+    def rank(trial: Trial) -> tuple[int, float]:
+        scores = [result["validation_score"] for result in runs[cell, trial]]
+        return len(scores), mean(scores)
+
+    return sorted(trials(cell[1]), key=rank, reverse=True)
+
+
+def _result(cell: _Cell, runs: _Runs) -> dict[str, Any]:
+    ranking = _ranking(cell, runs)
+    best = runs[cell, ranking[0]]
+    return {
+        "num_parameters": best[0]["num_parameters"],
+        "score": mean(result["score"] for result in best),
+        "best": ranking[0]._asdict(),
+        "trials": [{**trial._asdict(), "runs": runs[cell, trial]} for trial in ranking],
+    }
+
+
+def _network(kind: str, num_inputs: int, num_hidden: int, trial: Trial) -> nn.Module:
+    if kind == "units":
+        graph = UnitGraph.complete(num_inputs, num_hidden, 1)
+        return SynchronousGraph(graph, Unrolled(trial.depth), trial.activation)
+    least = size = size_of_complete(num_inputs, num_hidden, 1)
+    while True:
+        mlp = layered(size, num_inputs, 1, trial.depth, trial.activation)
+        if num_parameters(mlp) >= least:
+            return mlp
+        size += 1
+
+
+@torch.no_grad()
+def _accuracy(network: nn.Module, x: Tensor, y: Tensor) -> float:
+    return float(((network(x) > 0) == (y > 0.5)).double().mean())
