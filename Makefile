@@ -42,6 +42,7 @@ accuracy: $(VENV)/.test ## Measure every accuracy again, then write the tables
 	$(RUN) -m benchmarks.accuracy.exactness
 	$(RUN) -m benchmarks.accuracy.mnist1d
 	$(RUN) -m benchmarks.accuracy.partition
+	$(RUN) -m benchmarks.accuracy.comparison
 	$(RUN) -m benchmarks.tables
 
 tables: $(VENV)/.test ## Write the tables of all pages from the committed results

@@ -3,10 +3,14 @@ import json
 import pytest
 import torch
 
+from benchmarks.accuracy.comparison import __main__ as comparison
+from benchmarks.accuracy.comparison import networks
+from benchmarks.accuracy.comparison.networks import num_parameters
 from benchmarks.accuracy.partition import __main__ as partition
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed import plan, ranks
 from benchmarks.speed.peers import PEERS
+from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph
 
 
 @pytest.mark.filterwarnings("default")  # Peers may warn.
@@ -65,3 +69,40 @@ def test_the_quick_benchmark_of_ranks_counts_one_all_reduce():
     if "skipped" not in result:
         assert result["collectives"] == {"c10d.allreduce_": 1}
         assert result["bytes_per_step"] == result["bytes_of_outputs"] == 128 * 16 * 4
+
+
+def test_the_quick_comparison_measures_what_needs_no_data_and_says_what_it_skips(tmp_path, capsys):
+    comparison.main(["--quick", "--data-root", str(tmp_path)])
+    assert "Skipped cora: Expected the folder" in capsys.readouterr().out
+
+
+def test_networks_of_the_comparison_have_about_as_many_parameters():
+    size = networks.size_of_complete(64, 35, 10)
+    assert size == num_parameters(SynchronousGraph(UnitGraph.complete(64, 35, 10))) == 3860
+    for depth in (1, 2, 3):
+        mlp = networks.layered(size, 64, 10, depth, "relu")
+        assert abs(num_parameters(mlp) - size) < 75
+        dag = networks.dag(size, 64, 10, depth, "relu")
+        assert abs(num_parameters(dag) - size) < 150
+    num_hidden = networks.hidden_of_size(size, 64, 10, num_modules=4)
+    assert abs(networks.size_of_complete(64, num_hidden, 10, 4) - size) < 100
+    assert num_hidden > 35
+
+
+def test_the_yoked_network_solves_the_published_rule():
+    layer = networks.yoked(3, 4, 2, "tanh").double()
+    layer.solver = Equilibrium(tol=1e-12, max_steps=1000, contraction=0.95)
+    x = torch.rand(5, 3, dtype=torch.float64)
+    with torch.no_grad():
+        states, weight = layer.states(x), layer.scaled_weight()
+    matrix = torch.zeros(13, 13, dtype=torch.float64)
+    matrix[layer.graph.edge_index[1], layer.graph.edge_index[0]] = weight
+    fed, units = slice(3, 7), slice(7, 11)
+    bias = layer.bias.detach()
+    meta = torch.tanh(x @ matrix[fed, :3].T + bias[:4])
+    among = matrix[units, units]
+    own = matrix[units, fed].diagonal()
+    assert not among.diagonal().any()
+    assert torch.equal(matrix[units, fed], own.diag())
+    sums = states[:, units] @ among.T + meta * own + bias[4:8]
+    torch.testing.assert_close(states[:, units], torch.tanh(sums), rtol=1e-9, atol=1e-10)

@@ -7,10 +7,10 @@ nodes. The convolutions are trained as in PyG's example.
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from pathlib import Path
-from statistics import median
 from tempfile import mkdtemp
 from typing import Any
 
@@ -22,6 +22,7 @@ from torch_geometric.datasets import Planetoid
 from torch_geometric.nn import GCNConv, GINConv
 from torch_geometric.transforms import NormalizeFeatures
 
+from benchmarks.accuracy.comparison.inference import microseconds
 from benchmarks.accuracy.comparison.networks import num_parameters
 from benchmarks.accuracy.parallel import run_all
 from pyg_modules import (
@@ -33,6 +34,7 @@ from pyg_modules import (
     cut,
 )
 from pyg_modules.train import seeded
+from pyg_modules.train.datasets import DATA_ROOT_VARIABLE
 
 SEEDS, EPOCHS, WIDTH, NUM_HIDDEN, STEPS = 10, 200, 16, 32, 4
 # The share of the epochs until the cut.
@@ -96,6 +98,7 @@ def load(data_root: str | None) -> Data:
         ValueError: If the local copy is missing.
     """
     root = Path(mkdtemp())
+    data_root = data_root or os.environ.get(DATA_ROOT_VARIABLE)
     if data_root is not None:
         source = Path(data_root) / "Planetoid" / "Cora" / "raw"
         if not source.is_dir():
@@ -160,7 +163,7 @@ def _train(
         "score": test,
         "num_parameters": num_parameters(model),
         "seconds": seconds,
-        "microseconds": _microseconds(model, data),
+        "microseconds": microseconds(lambda: _accuracies(model, data), len(data.y)),
     }
 
 
@@ -219,13 +222,3 @@ def _fit(
 def _accuracies(model: nn.Module, data: Data) -> tuple[float, float]:
     right = model.eval()(data.x, data.edge_index).argmax(dim=-1) == data.y
     return float(right[data.val_mask].float().mean()), float(right[data.test_mask].float().mean())
-
-
-def _microseconds(model: nn.Module, data: Data) -> float:
-    """Inference of a node, of all nodes together, the median of nine."""
-    seconds = []
-    for _ in range(10):
-        start = time.perf_counter()
-        _accuracies(model, data)
-        seconds.append(time.perf_counter() - start)
-    return 1e6 * median(seconds[1:]) / len(data.y)

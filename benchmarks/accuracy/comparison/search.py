@@ -49,9 +49,20 @@ def search(names: list[str], rows: list[str] | None, data_root: str | None) -> N
 
 
 def recipe_for(problem: str, kind: str) -> Recipe:
-    """What the search found."""
-    results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    """What the search found.
+
+    Raises:
+        ValueError: If it was not searched for.
+    """
+    results: dict[str, Any] = {}
+    if RESULTS.exists():
+        results = json.loads(RESULTS.read_text(encoding="utf-8"))
     group = next(group for group in SEARCHED.values() if problem.startswith(group))
+    if kind not in results.get(group, {}):
+        raise ValueError(
+            f"Expected a recipe of {kind!r} for {group} in {RESULTS.name} (got none). Search it:"
+            f" --search --rows {kind}."
+        )
     return Recipe(**results[group][kind]["best"])
 
 

@@ -17,7 +17,7 @@ from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("comparison.json")
 #: What the rows are, in their order.
-_MEANING = {
+MEANING = {
     "mlp": "MLP",
     "free": "unit graph, unrolled",
     "equilibrium": "unit graph, equilibrium",
@@ -47,10 +47,10 @@ def optdigits() -> str:
     """Test errors of all sizes, and what was published."""
     results = [_results()[f"optdigits {units}"]["rows"] for units in OPTDIGITS_UNITS]
     rows = []
-    for name in [name for name in _MEANING if all(name in result for result in results)]:
+    for name in [name for name in MEANING if all(name in result for result in results)]:
         errors = [[100 * (1 - run["score"]) for run in result[name]] for result in results]
         cells = [f"{mean(of):.2f} ± {stdev(of):.2f}" for of in errors]
-        rows.append([_MEANING[name], *cells])
+        rows.append([MEANING[name], *cells])
     rows += [
         [f"*published: {name}*", *(f"{100 * error:.2f}" for error in errors)]
         for name, errors in _PUBLISHED.items()
@@ -69,13 +69,13 @@ def problem(name: str) -> str:
     result = _results()[name]
     is_regression = PROBLEMS[name].is_regression
     rows = []
-    for row in [row for row in _MEANING if row in result["rows"]]:
+    for row in [row for row in MEANING if row in result["rows"]]:
         runs = result["rows"][row]
         scores = [run["score"] if is_regression else 100 * run["score"] for run in runs]
         digits = 3 if is_regression else 2
         rows.append(
             [
-                _MEANING[row],
+                MEANING[row],
                 f"{mean(run['num_parameters'] for run in runs):,.0f}",
                 f"**{mean(scores):.{digits}f}** ± {stdev(scores):.{digits}f}",
                 f"± {_half_interval(scores):.{digits}f}",

@@ -1,8 +1,9 @@
 """Two spirals and the parity of ten bits: how many parameters does it take to learn them?
 
 Where depth is needed, and a unit graph has it without further parameters. For each number of
-hidden units of the complete unit graph, MLPs of all depths are as large, or the least bit larger.
-Both kinds of networks have as many trials; the best by one seed are repeated with others.
+hidden units of the complete unit graph, an MLP of any depth has the smallest width that gives it at
+least as many parameters; so compare by the number of every run. Both kinds of networks have as many
+trials; the best by one seed are repeated with others.
 """
 
 from __future__ import annotations

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.accuracy.comparison import networks
+from benchmarks.accuracy.comparison.inference import microseconds
 from benchmarks.accuracy.comparison.networks import Noise, num_parameters
 from benchmarks.accuracy.comparison.problem import Problem, on_model
 from benchmarks.accuracy.comparison.recipe import Recipe
@@ -82,7 +82,7 @@ def train(problem: Problem, data: Dataset, row: Row, recipe: Recipe, seed: int) 
         "training_score": problem.score(on_model(model, data.train_x), data.train_y),
         "num_parameters": num_parameters(model),
         "seconds": seconds,
-        "microseconds": _microseconds(model, data.test_x),
+        "microseconds": microseconds(lambda: on_model(model, data.test_x), len(data.test_x)),
     }
 
 
@@ -166,13 +166,3 @@ def _penalty(kind: str, layer: SynchronousGraph, coefficient: float) -> Callable
     if kind == "yoked_l1":
         return lambda: coefficient * networks.within_level(layer).abs().sum()
     return lambda: coefficient * networks.within_level(layer).square().sum()
-
-
-def _microseconds(model: nn.Module, x: Tensor) -> float:
-    """Inference of one of all samples together, the median of nine."""
-    seconds = []
-    for _ in range(10):
-        start = time.perf_counter()
-        on_model(model, x)
-        seconds.append(time.perf_counter() - start)
-    return 1e6 * median(seconds[1:]) / len(x)
