@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.accuracy import digits, exactness, mnist1d
+from benchmarks.accuracy.comparison import tables as comparison
 from benchmarks.accuracy.partition import tables as partition
 from benchmarks.markdown import filled, table
 from benchmarks.speed import tables as speed
@@ -126,6 +127,9 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "accuracies": accuracies,
         "speed": speed.summary,
         "figures": figures,
+    },
+    ROOT / "docs" / "accuracy.md": {
+        name: comparison.TABLES[name] for name in ("optdigits", "mnist1d")
     },
     ROOT / "docs" / "speed.md": {
         "training_step": speed.training_step,
