@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from math import sqrt
 from pathlib import Path
@@ -97,7 +97,7 @@ def problem(name: str) -> str:
     return table(header, rows)
 
 
-TABLES = {
+TABLES: dict[str, Callable[[], str]] = {
     "optdigits": optdigits,
     **{
         name.replace(" ", "_"): partial(problem, name)
