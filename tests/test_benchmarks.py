@@ -5,12 +5,12 @@ import torch
 
 from benchmarks.accuracy.comparison import __main__ as comparison
 from benchmarks.accuracy.comparison import networks
-from benchmarks.accuracy.comparison.networks import num_parameters
 from benchmarks.accuracy.partition import __main__ as partition
 from benchmarks.speed import __main__ as speed
 from benchmarks.speed import plan, ranks
 from benchmarks.speed.peers import PEERS
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph
+from pyg_modules.train.baselines import num_parameters
 
 
 @pytest.mark.filterwarnings("default")  # Peers may warn.

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks.accuracy.held_out import held_out
-from benchmarks.accuracy.parallel import run_all
+from benchmarks.accuracy.parallel import by_name, run_all
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled
 from pyg_modules._files import write_json
 from pyg_modules.solve import Solver
@@ -58,10 +58,7 @@ def run(*, quick: bool) -> None:
     seeds, epochs = (SEEDS[:1], 2) if quick else (SEEDS, EPOCHS)
     jobs = [(name, RECIPES[name], seed, epochs) for name in SOLVERS for seed in seeds]
     results = run_all(_test, jobs)
-    runs = {
-        name: [result for job, result in zip(jobs, results, strict=True) if job[0] == name]
-        for name in SOLVERS
-    }
+    runs = by_name(jobs, results)
     for name, of_solver in runs.items():
         values = [100 * result["test_accuracy"] for result in of_solver]
         spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""

@@ -29,5 +29,15 @@ def run_all(
     return results
 
 
+def by_name(
+    jobs: list[tuple[Any, ...]], results: list[dict[str, Any]], position: int = 0
+) -> dict[str, list[dict[str, Any]]]:
+    """The results of all jobs with the same name, which is at ``position`` of a job."""
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for job, result in zip(jobs, results, strict=True):
+        grouped.setdefault(job[position], []).append(result)
+    return grouped
+
+
 def _one_thread() -> None:
     torch.set_num_threads(1)

@@ -23,6 +23,11 @@ def mlp_of_size(num_parameters: int, num_features: int, num_classes: int) -> nn.
     return nn.Sequential(nn.Linear(num_features, width), nn.ReLU(), nn.Linear(width, num_classes))
 
 
+def num_parameters(model: nn.Module) -> int:
+    """How many numbers ``model`` learns."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
 def random_balanced_labels(graph: UnitGraph, num_modules: int) -> Tensor:
     """Hidden units dealt to modules at random, ``[N]``, −1 for inputs and outputs.
 

@@ -19,7 +19,7 @@ from pyg_modules.partition import (
     partition_units,
 )
 from pyg_modules.solve import Unrolled
-from pyg_modules.train.baselines import mlp_of_size, random_balanced_labels
+from pyg_modules.train.baselines import mlp_of_size, num_parameters, random_balanced_labels
 from pyg_modules.train.config import ExperimentConfig
 from pyg_modules.train.datasets import Dataset
 from pyg_modules.train.fit import accuracy, fit
@@ -120,7 +120,7 @@ def run_experiment(
 
     free = _new_layer(data, config)
     with seeded(config.seed):
-        mlp = mlp_of_size(_num_parameters(free), data.num_features, data.num_classes)
+        mlp = mlp_of_size(num_parameters(free), data.num_features, data.num_classes)
         mlp.to(config.device)
     bench.train("mlp", mlp, all_epochs)
     bench.train("free", free, all_epochs)
@@ -213,7 +213,7 @@ class _Bench:
 
     def measure(self, name: str, model: nn.Module) -> None:
         self.test_accuracy[name] = accuracy(model, self.data.test_x, self.data.test_y)
-        self.num_parameters[name] = _num_parameters(model)
+        self.num_parameters[name] = num_parameters(model)
 
 
 def _new_layer(data: Dataset, config: ExperimentConfig) -> SynchronousGraph:
@@ -223,7 +223,3 @@ def _new_layer(data: Dataset, config: ExperimentConfig) -> SynchronousGraph:
         return SynchronousGraph(
             graph, Unrolled(config.steps), config.activation, device=config.device
         )
-
-
-def _num_parameters(model: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())

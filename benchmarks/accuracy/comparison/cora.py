@@ -23,8 +23,7 @@ from torch_geometric.nn import GCNConv, GINConv
 from torch_geometric.transforms import NormalizeFeatures
 
 from benchmarks.accuracy.comparison.inference import microseconds
-from benchmarks.accuracy.comparison.networks import num_parameters
-from benchmarks.accuracy.parallel import run_all
+from benchmarks.accuracy.parallel import by_name, run_all
 from pyg_modules import (
     PartitionRegularizer,
     PartitionSchedule,
@@ -34,6 +33,7 @@ from pyg_modules import (
     cut,
 )
 from pyg_modules.train import seeded
+from pyg_modules.train.baselines import num_parameters
 from pyg_modules.train.datasets import DATA_ROOT_VARIABLE
 
 SEEDS, EPOCHS, WIDTH, NUM_HIDDEN, STEPS = 10, 200, 16, 32, 4
@@ -123,9 +123,7 @@ def run(data_root: str | None, *, quick: bool) -> dict[str, Any]:
     runs = run_all(train, jobs, quick=quick)
     return {
         "epochs": EPOCHS,
-        "rows": {
-            row: [run for job, run in zip(jobs, runs, strict=True) if job[0] == row] for row in ROWS
-        },
+        "rows": by_name(jobs, runs),
     }
 
 

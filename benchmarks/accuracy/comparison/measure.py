@@ -9,7 +9,7 @@ from benchmarks.accuracy.comparison.problem import Problem
 from benchmarks.accuracy.comparison.problems import PROBLEMS, rows_of
 from benchmarks.accuracy.comparison.search import recipe_for
 from benchmarks.accuracy.comparison.training import train
-from benchmarks.accuracy.parallel import run_all
+from benchmarks.accuracy.parallel import by_name, run_all
 
 
 def measure(
@@ -26,9 +26,7 @@ def measure(
         "epochs": problem.epochs,
         "batch_size": problem.batch_size,
         "recipes": {row: asdict(recipe_for(problem.name, specs[row].kind)) for row in rows},
-        "rows": {
-            row: [run for job, run in zip(jobs, runs, strict=True) if job[1] == row] for row in rows
-        },
+        "rows": by_name(jobs, runs, position=1),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from statistics import median
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,13 +16,13 @@ from torch_geometric.datasets.motif_generator import CycleMotif, HouseMotif
 from torch_geometric.loader import DataLoader
 from torch_geometric.nn import BatchNorm, GINConv, global_add_pool
 
+from benchmarks.accuracy.comparison.inference import microseconds
 from benchmarks.accuracy.comparison.networks import (
     hidden_of_size,
     layered,
-    num_parameters,
     size_of_complete,
 )
-from benchmarks.accuracy.parallel import run_all
+from benchmarks.accuracy.parallel import by_name, run_all
 from pyg_modules import (
     PartitionRegularizer,
     PartitionSchedule,
@@ -32,6 +32,7 @@ from pyg_modules import (
     cut,
 )
 from pyg_modules.train import accuracy, seeded
+from pyg_modules.train.baselines import num_parameters
 
 SEEDS, EPOCHS, BATCH_SIZE, WIDTH, NUM_HIDDEN, STEPS = 5, 40, 50, 16, 16, 4
 #: Both motifs have five nodes; in a graph this dense, chance makes triangles and cycles too.
@@ -84,9 +85,7 @@ def run(*, quick: bool) -> dict[str, Any]:
     return {
         "epochs": EPOCHS,
         "num_train": NUM_TRAIN,
-        "rows": {
-            row: [run for job, run in zip(jobs, runs, strict=True) if job[0] == row] for row in ROWS
-        },
+        "rows": by_name(jobs, runs),
     }
 
 
@@ -107,7 +106,7 @@ def train(row: str, seed: int, epochs: int) -> dict[str, Any]:
                 "score": accuracy(model, test, test.y),
                 "num_parameters": num_parameters(model),
                 "seconds": time.perf_counter() - start,
-                "microseconds": _microseconds(model, test),
+                "microseconds": microseconds(partial(accuracy, model, test, test.y), len(test.y)),
             }
         )
     best = max(trials, key=lambda trial: trial["validation_score"])
@@ -168,13 +167,3 @@ def _fit(
             optimizer.step()
             scheduler.step()
     model.eval()
-
-
-def _microseconds(model: GIN, batch: Data) -> float:
-    """Inference of a graph, of all graphs together, the median of nine."""
-    seconds = []
-    for _ in range(10):
-        start = time.perf_counter()
-        accuracy(model, batch, batch.y)
-        seconds.append(time.perf_counter() - start)
-    return 1e6 * median(seconds[1:]) / len(batch.y)

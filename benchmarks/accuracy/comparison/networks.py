@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import torch
 from torch import Tensor, nn
@@ -29,11 +29,6 @@ class Noise(nn.Module):
     def extra_repr(self) -> str:
         """The setting, for ``repr``."""
         return f"{self.scale:g}"
-
-
-def num_parameters(network: nn.Module) -> int:
-    """Number of trained numbers."""
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def size_of_complete(
@@ -77,8 +72,7 @@ def dag(
         return [range(sum(sizes[:k]), sum(sizes[: k + 1])) for k in range(len(sizes))]
 
     def count(width: int) -> int:
-        parts = levels(width)
-        edges = sum(len(lower) * len(upper) for k, upper in enumerate(parts) for lower in parts[:k])
+        edges = sum(len(lower) * len(upper) for lower, upper in combinations(levels(width), 2))
         return edges + width * depth + num_outputs
 
     parts = levels(_closest(count, size))

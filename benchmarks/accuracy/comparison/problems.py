@@ -8,7 +8,7 @@ import torch
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.accuracy.comparison.problem import Problem
 from benchmarks.accuracy.comparison.training import Row
@@ -97,15 +97,3 @@ def rows_of(problem: Problem) -> dict[str, Row]:
     if problem.name.startswith("optdigits"):
         rows |= {kind: Row(kind) for kind in _PUBLISHED}
     return rows
-
-
-def held_out(problem: Problem, data: Dataset, seed: int) -> Dataset:
-    """The training data alone, a fifth of it in the place of the test data."""
-    order = torch.randperm(len(data.train_x), generator=torch.Generator().manual_seed(seed))
-    size = len(order) * 4 // 5
-    first, last = order[:size], order[size:]
-
-    def part(index: Tensor) -> tuple[Tensor, Tensor]:
-        return data.train_x[index], data.train_y[index]
-
-    return Dataset(problem.name, *part(first), *part(last))

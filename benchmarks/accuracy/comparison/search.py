@@ -12,9 +12,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks.accuracy.comparison.problems import PROBLEMS, held_out, rows_of
+from benchmarks.accuracy.comparison.problems import PROBLEMS, rows_of
 from benchmarks.accuracy.comparison.recipe import Recipe, trials
 from benchmarks.accuracy.comparison.training import Row, train
+from benchmarks.accuracy.held_out import held_out
 from benchmarks.accuracy.parallel import run_all
 from pyg_modules._files import write_json
 from pyg_modules.train.versions import versions
@@ -92,5 +93,5 @@ def _validate(
     name: str, kind: str, recipe: Recipe, seed: int, data_root: str | None
 ) -> dict[str, Any]:
     problem = PROBLEMS[name]
-    data = held_out(problem, problem.load(data_root, 0), seed)
+    data = held_out(problem.load(data_root, 0), seed)
     return train(problem, data, Row(kind), recipe, seed)

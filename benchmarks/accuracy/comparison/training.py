@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from benchmarks.accuracy.comparison import networks
 from benchmarks.accuracy.comparison.inference import microseconds
-from benchmarks.accuracy.comparison.networks import Noise, num_parameters
+from benchmarks.accuracy.comparison.networks import Noise
 from benchmarks.accuracy.comparison.problem import Problem, on_model
 from benchmarks.accuracy.comparison.recipe import Recipe
 from pyg_modules import (
@@ -24,7 +24,7 @@ from pyg_modules import (
     cut,
 )
 from pyg_modules.train import Dataset, fit, seeded
-from pyg_modules.train.baselines import random_balanced_labels
+from pyg_modules.train.baselines import num_parameters, random_balanced_labels
 
 # The share of the epochs in which an autoencoder learns to reconstruct.
 _PRETRAINING = 0.25
