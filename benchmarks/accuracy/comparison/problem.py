@@ -26,7 +26,6 @@ class Problem:
         num_hidden (int): Hidden units of the complete unit graph, which sets the size for all.
         epochs (int): Passes over the training data.
         batch_size (int): Samples per step.
-        share (float): Which part of the epochs comes before the cut.
         seeds (int): Number of runs.
         modules (tuple of int): Numbers of modules.
         stem (Callable, optional): Makes what stands before the compared networks.
@@ -40,7 +39,6 @@ class Problem:
     num_hidden: int
     epochs: int
     batch_size: int
-    share: float = 0.25
     seeds: int = 5
     modules: tuple[int, ...] = (2, 4, 8)
     stem: Callable[[], nn.Module] | None = None

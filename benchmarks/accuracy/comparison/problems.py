@@ -63,7 +63,7 @@ PROBLEMS: dict[str, Problem] = {
             Problem(f"optdigits {units}", _named("optdigits"), 64, 10, units, 80, 64)
             for units in OPTDIGITS_UNITS
         ),
-        Problem("mnist1d", _named("mnist1d"), 40, 10, 100, 200, 125, share=0.1),
+        Problem("mnist1d", _named("mnist1d"), 40, 10, 100, 200, 125),
         Problem(
             "mnist10k", _named("mnist10k"), _STEM_FEATURES, 10, 64, 20, 64, seeds=3, stem=_stem
         ),
@@ -90,9 +90,9 @@ _PUBLISHED = ("autoencoder", "dag", "yoked", "yoked_l1", "yoked_l2")
 def rows_of(problem: Problem) -> dict[str, Row]:
     """The rows of the table of a problem, by name."""
     rows = {"mlp": Row("mlp"), "free": Row("free")}
-    rows |= {f"modules_{count}": Row("free", count) for count in problem.modules}
-    rows["modules_4_wide"] = Row("free", 4, is_wide=True)
-    rows["random_4"] = Row("free", 4, is_random=True)
+    rows |= {f"modules_{count}": Row("modules", count) for count in problem.modules}
+    rows["modules_4_wide"] = Row("modules", 4, is_wide=True)
+    rows["random_4"] = Row("random", 4)
     rows["equilibrium"] = Row("equilibrium")
     if problem.name.startswith("optdigits"):
         rows |= {kind: Row(kind) for kind in _PUBLISHED}

@@ -8,6 +8,8 @@ from typing import Any
 from sklearn.model_selection import ParameterSampler
 
 NUM_TRIALS = 24
+#: Equilibria take longest to train.
+NUM_TRIALS_OF_EQUILIBRIUM = 12
 
 _SHARED: dict[str, tuple[Any, ...]] = {
     "activation": ("relu", "gelu", "tanh"),
@@ -20,8 +22,12 @@ _DEPTHS = {
     "autoencoder": (1, 2, 3),
     "dag": (2, 3, 4),
     "free": (4, 8, 12),
+    "modules": (4, 8, 12),
+    "random": (4, 8, 12),
 }
-_PENALTIES = {"yoked_l1": (1e-5, 1e-4, 1e-3), "yoked_l2": (1e-4, 1e-3, 1e-2)}
+_SHARES = {"modules": (0.05, 0.1, 0.25, 0.5)}
+#: Searched for the best recipe without a penalty.
+PENALTIES = {"yoked_l1": (1e-5, 1e-4, 1e-3), "yoked_l2": (1e-4, 1e-3, 1e-2)}
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class Recipe:
         weight_decay (float): Decoupled.
         noise (float): Standard deviation of what is added to the inputs, in theirs.
         depth (int): Hidden levels of a layered network, updates of a unit graph.
+        share (float): The part of the epochs that comes before the cut.
         penalty (float): Coefficient of the L1 or L2 norm of the edges within a level.
     """
 
@@ -42,14 +49,16 @@ class Recipe:
     weight_decay: float
     noise: float
     depth: int = 1
+    share: float = 0.0
     penalty: float = 0.0
 
 
-def trials(row: str, count: int = NUM_TRIALS) -> list[Recipe]:
-    """As many recipes for every row of a table, drawn from its grid without repetition."""
+def trials(kind: str) -> list[Recipe]:
+    """The recipes that are tried, drawn from the grid of a kind of network without repetition."""
     grid = dict(_SHARED)
-    if row in _DEPTHS:
-        grid["depth"] = _DEPTHS[row]
-    if row in _PENALTIES:
-        grid["penalty"] = _PENALTIES[row]
+    if kind in _DEPTHS:
+        grid["depth"] = _DEPTHS[kind]
+    if kind in _SHARES:
+        grid["share"] = _SHARES[kind]
+    count = NUM_TRIALS_OF_EQUILIBRIUM if kind == "equilibrium" else NUM_TRIALS
     return [Recipe(**drawn) for drawn in ParameterSampler(grid, count, random_state=0)]

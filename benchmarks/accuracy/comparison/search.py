@@ -1,20 +1,21 @@
 """The best recipe for every kind of network, chosen without the test data.
 
 Every kind gets as many trials, drawn from its grid; the best three of them are tried with two more
-seeds, which split the training data in other ways, and the best mean is taken.
+seeds, which split the training data in other ways, and the best mean is taken. Penalties are
+searched in the same way, for the best recipe without one.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from benchmarks.accuracy.comparison.problems import PROBLEMS, rows_of
-from benchmarks.accuracy.comparison.recipe import Recipe, trials
-from benchmarks.accuracy.comparison.training import Row, train
+from benchmarks.accuracy.comparison.recipe import PENALTIES, Recipe, trials
+from benchmarks.accuracy.comparison.training import train
 from benchmarks.accuracy.held_out import held_out
 from benchmarks.accuracy.parallel import run_all
 from pyg_modules._files import write_json
@@ -31,6 +32,8 @@ SEARCHED = {
     "diabetes": "diabetes",
 }
 _NUM_BEST, _MORE_SEEDS = 3, (1, 2)
+#: The row that a recipe is validated in, where several take it.
+_VALIDATED = {"modules": "modules_4_wide", "random": "random_4"}
 
 
 def search(names: list[str], rows: list[str] | None, data_root: str | None) -> None:
@@ -45,7 +48,12 @@ def search(names: list[str], rows: list[str] | None, data_root: str | None) -> N
         group = results.setdefault(SEARCHED[name], {})
         specs = rows_of(PROBLEMS[name])
         for kind in dict.fromkeys(specs[row].kind for row in specs if not rows or row in rows):
-            group[kind] = _best(name, kind, data_root)
+            if kind in PENALTIES:
+                best = Recipe(**group["yoked"]["best"])
+                recipes = [replace(best, penalty=penalty) for penalty in PENALTIES[kind]]
+            else:
+                recipes = trials(kind)
+            group[kind] = _best(name, kind, recipes, data_root)
             write_json(RESULTS, results)
 
 
@@ -67,8 +75,7 @@ def recipe_for(problem: str, kind: str) -> Recipe:
     return Recipe(**results[group][kind]["best"])
 
 
-def _best(name: str, kind: str, data_root: str | None) -> dict[str, Any]:
-    recipes = trials(kind)
+def _best(name: str, kind: str, recipes: list[Recipe], data_root: str | None) -> dict[str, Any]:
     first = run_all(_validate, [(name, kind, recipe, 0, data_root) for recipe in recipes])
     scores = [[result["score"]] for result in first]
     best = sorted(range(len(recipes)), key=lambda trial: -scores[trial][0])[:_NUM_BEST]
@@ -94,4 +101,4 @@ def _validate(
 ) -> dict[str, Any]:
     problem = PROBLEMS[name]
     data = held_out(problem.load(data_root, 0), seed)
-    return train(problem, data, Row(kind), recipe, seed)
+    return train(problem, data, rows_of(problem)[_VALIDATED.get(kind, kind)], recipe, seed)

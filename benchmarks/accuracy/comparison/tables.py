@@ -117,6 +117,8 @@ def _recipe(recipe: dict[str, Any]) -> str:
         f"{recipe['activation']}, lr {recipe['learning_rate']:g}, decay"
         f" {recipe['weight_decay']:g}, noise {recipe['noise']:g}, depth {recipe['depth']}"
     )
+    if recipe.get("share"):
+        text += f", cut after {recipe['share']:.0%}"
     return f"{text}, penalty {recipe['penalty']:g}" if recipe["penalty"] else text
 
 

@@ -38,18 +38,16 @@ class Row(NamedTuple):
         num_modules (int, optional): Modules; 0 for a network that is not cut.
         is_wide (bool, optional): Whether as many parameters are left after the cut as the complete
             unit graph has; else as many units.
-        is_random (bool, optional): Whether the modules are random, from the beginning.
     """
 
     kind: str
     num_modules: int = 0
     is_wide: bool = False
-    is_random: bool = False
 
 
 def train(problem: Problem, data: Dataset, row: Row, recipe: Recipe, seed: int) -> dict[str, Any]:
     """The scores of one run, and what it took."""
-    start = time.perf_counter()
+    start = time.process_time()
     with seeded(seed):
         stem = [] if problem.stem is None else [problem.stem()]
         network = _network(problem, row, recipe)
@@ -58,7 +56,7 @@ def train(problem: Problem, data: Dataset, row: Row, recipe: Recipe, seed: int) 
         if row.kind == "autoencoder":
             _pretrain(run, network)
             run.fit(model, run.epochs(1 - _PRETRAINING))
-        elif row.is_random:
+        elif row.kind == "random":
             labels = random_balanced_labels(network.graph, row.num_modules)
             modular = cut(network, labels)
             modular.reset_parameters()
@@ -66,7 +64,7 @@ def train(problem: Problem, data: Dataset, row: Row, recipe: Recipe, seed: int) 
             run.fit(model, problem.epochs)
         elif row.num_modules:
             regularizer = PartitionRegularizer(network, row.num_modules)
-            schedule = PartitionSchedule(regularizer, run.epochs(problem.share), seed=seed)
+            schedule = PartitionSchedule(regularizer, run.epochs(recipe.share), seed=seed)
             run.fit(model, schedule.epochs, schedule=schedule)
             model[-1] = cut(network, schedule.labels())
             run.fit(model, problem.epochs - schedule.epochs)
@@ -75,7 +73,7 @@ def train(problem: Problem, data: Dataset, row: Row, recipe: Recipe, seed: int) 
             if recipe.penalty:
                 penalty = _penalty(row.kind, network, recipe.penalty)
             run.fit(model, problem.epochs, penalty=penalty)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     return {
         "seed": seed,
         "score": problem.score(on_model(model, data.test_x), data.test_y),
