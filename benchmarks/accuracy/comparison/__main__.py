@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -53,17 +54,25 @@ def main(arguments: list[str] | None = None) -> None:
         except (ImportError, ValueError) as error:
             print(f"Skipped {name}: {error}")
             continue
+        started = time.perf_counter()
         if name in _OTHERS:
-            results[name] = _OTHERS[name](options.data_root, quick=options.quick)
-            _write(results, quick=options.quick)
-            continue
-        rows = [row for row in rows_of(PROBLEMS[name]) if not options.rows or row in options.rows]
-        table = measure(PROBLEMS[name], rows, options.data_root, quick=options.quick)
-        before = results.get(name, {"rows": {}, "recipes": {}})
-        for key in ("rows", "recipes"):
-            table[key] = {**before[key], **table[key]}
+            table = _OTHERS[name](options.data_root, quick=options.quick)
+        else:
+            table = _measure(name, options, results.get(name, {"rows": {}, "recipes": {}}))
+        if not options.rows:
+            table["wall_seconds"] = time.perf_counter() - started
         results[name] = table
-        _write(results, quick=options.quick)
+        if not options.quick:
+            write_json(RESULTS, results)
+
+
+def _measure(name: str, options: argparse.Namespace, before: dict[str, Any]) -> dict[str, Any]:
+    """The table of a problem, with the rows of ``before`` that are not measured again."""
+    rows = [row for row in rows_of(PROBLEMS[name]) if not options.rows or row in options.rows]
+    table = measure(PROBLEMS[name], rows, options.data_root, quick=options.quick)
+    for key in ("rows", "recipes"):
+        table[key] = {**before[key], **table[key]}
+    return table
 
 
 def _check_data(name: str, data_root: str | None) -> None:
@@ -72,11 +81,6 @@ def _check_data(name: str, data_root: str | None) -> None:
         PROBLEMS[name].load(data_root, 0)
     elif name == "cora":
         cora.load(data_root)
-
-
-def _write(results: dict[str, Any], *, quick: bool) -> None:
-    if not quick:
-        write_json(RESULTS, results)
 
 
 if __name__ == "__main__":

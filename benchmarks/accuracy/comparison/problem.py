@@ -27,6 +27,7 @@ class Problem:
         epochs (int): Passes over the training data.
         batch_size (int): Samples per step.
         seeds (int): Number of runs.
+        num_trials (int): Recipes that are tried for every kind of network.
         modules (tuple of int): Numbers of modules.
         stem (Callable, optional): Makes what stands before the compared networks.
         is_regression (bool, optional): Whether targets are real numbers.
@@ -40,6 +41,7 @@ class Problem:
     epochs: int
     batch_size: int
     seeds: int = 5
+    num_trials: int = 24
     modules: tuple[int, ...] = (2, 4, 8)
     stem: Callable[[], nn.Module] | None = None
     is_regression: bool = False

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 from sklearn.model_selection import ParameterSampler
 
-NUM_TRIALS = 24
-#: Equilibria take longest to train.
-NUM_TRIALS_OF_EQUILIBRIUM = 12
+_DRAWN_AT_ONCE = 24
 
 _SHARED: dict[str, tuple[Any, ...]] = {
     "activation": ("relu", "gelu", "tanh"),
@@ -53,12 +52,16 @@ class Recipe:
     penalty: float = 0.0
 
 
-def trials(kind: str) -> list[Recipe]:
+def trials(kind: str, count: int) -> list[Recipe]:
     """The recipes that are tried, drawn from the grid of a kind of network without repetition."""
     grid = dict(_SHARED)
     if kind in _DEPTHS:
         grid["depth"] = _DEPTHS[kind]
     if kind in _SHARES:
         grid["share"] = _SHARES[kind]
-    count = NUM_TRIALS_OF_EQUILIBRIUM if kind == "equilibrium" else NUM_TRIALS
-    return [Recipe(**drawn) for drawn in ParameterSampler(grid, count, random_state=0)]
+    recipes: dict[Recipe, None] = {}
+    seeds = itertools.count()
+    while len(recipes) < count:
+        for drawn in ParameterSampler(grid, _DRAWN_AT_ONCE, random_state=next(seeds)):
+            recipes[Recipe(**drawn)] = None
+    return list(recipes)[:count]

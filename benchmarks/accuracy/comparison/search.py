@@ -31,7 +31,10 @@ SEARCHED = {
     "wine": "wine",
     "diabetes": "diabetes",
 }
+#: Equilibria take longest to train.
+_NUM_TRIALS_OF_EQUILIBRIUM = 12
 _NUM_BEST, _MORE_SEEDS = 3, (1, 2)
+_SCORES = "validation_scores"
 #: The row that a recipe is validated in, where several take it.
 _VALIDATED = {"modules": "modules_4_wide", "random": "random_4"}
 
@@ -52,8 +55,10 @@ def search(names: list[str], rows: list[str] | None, data_root: str | None) -> N
                 best = Recipe(**group["yoked"]["best"])
                 recipes = [replace(best, penalty=penalty) for penalty in PENALTIES[kind]]
             else:
-                recipes = trials(kind)
-            group[kind] = _best(name, kind, recipes, data_root)
+                is_slow = kind == "equilibrium"
+                num_trials = PROBLEMS[name].num_trials
+                recipes = trials(kind, _NUM_TRIALS_OF_EQUILIBRIUM if is_slow else num_trials)
+            group[kind] = _best(name, kind, recipes, _tried(group.get(kind)), data_root)
             write_json(RESULTS, results)
 
 
@@ -75,22 +80,43 @@ def recipe_for(problem: str, kind: str) -> Recipe:
     return Recipe(**results[group][kind]["best"])
 
 
-def _best(name: str, kind: str, recipes: list[Recipe], data_root: str | None) -> dict[str, Any]:
-    first = run_all(_validate, [(name, kind, recipe, 0, data_root) for recipe in recipes])
-    scores = [[result["score"]] for result in first]
+def _tried(result: dict[str, Any] | None) -> dict[Recipe, list[float]]:
+    """The scores of an earlier search, which are not measured again."""
+    if result is None:
+        return {}
+    return {
+        Recipe(**{name: value for name, value in trial.items() if name != _SCORES}): trial[_SCORES]
+        for trial in result["trials"]
+    }
+
+
+def _best(
+    name: str,
+    kind: str,
+    recipes: list[Recipe],
+    tried: dict[Recipe, list[float]],
+    data_root: str | None,
+) -> dict[str, Any]:
+    scores = [list(tried.get(recipe, [])) for recipe in recipes]
+
+    def score(jobs: list[tuple[int, int]]) -> None:
+        """Scores of these trials with these seeds, which follow those that are there."""
+        missing = [(trial, seed) for trial, seed in jobs if len(scores[trial]) <= seed]
+        results = run_all(
+            _validate, [(name, kind, recipes[trial], seed, data_root) for trial, seed in missing]
+        )
+        for (trial, _), result in zip(missing, results, strict=True):
+            scores[trial].append(result["score"])
+
+    score([(trial, 0) for trial in range(len(recipes))])
     best = sorted(range(len(recipes)), key=lambda trial: -scores[trial][0])[:_NUM_BEST]
-    jobs = [(trial, seed) for trial in best for seed in _MORE_SEEDS]
-    more = run_all(
-        _validate, [(name, kind, recipes[trial], seed, data_root) for trial, seed in jobs]
-    )
-    for (trial, _), result in zip(jobs, more, strict=True):
-        scores[trial].append(result["score"])
+    score([(trial, seed) for trial in best for seed in _MORE_SEEDS])
     winner = max(best, key=lambda trial: mean(scores[trial]))
     return {
         "best": asdict(recipes[winner]),
         "validation_score": mean(scores[winner]),
         "trials": [
-            {**asdict(recipe), "validation_scores": values}
+            {**asdict(recipe), _SCORES: values}
             for recipe, values in zip(recipes, scores, strict=True)
         ],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from math import sqrt
@@ -32,6 +33,16 @@ MEANING = {
     "yoked_l1": "yoked, L1",
     "yoked_l2": "yoked, L2",
 }
+CORA = {
+    "gcn": "GCN",
+    "gcn_mlp": "GCN, an MLP between the convolutions",
+    "gcn_units": "GCN, a unit graph between the convolutions",
+    "gcn_modules_4": "the same, cut into four modules and trained on",
+    "gin_mlp": "GIN with an MLP",
+    "gin_units": "GIN with a unit graph",
+    "gin_modules_4": "the same, cut into four modules and trained on",
+}
+MOTIFS = {name: CORA[name] for name in ("gin_mlp", "gin_units", "gin_modules_4")}
 #: Test error by units in the level, arXiv 2306.02157.
 _PUBLISHED = {
     "NN": (0.2565, 0.345, 0.2181, 0.1536, 0.3159, 0.259),
@@ -68,33 +79,89 @@ def problem(name: str) -> str:
     """The rows of one problem."""
     result = _results()[name]
     is_regression = PROBLEMS[name].is_regression
+    recipes = {row: _recipe(recipe) for row, recipe in result["recipes"].items()}
+    return _scores(name, result["rows"], MEANING, recipes, is_regression=is_regression)
+
+
+def cora() -> str:
+    """The rows of Cora."""
+    rows = _results()["cora"]["rows"]
+    rates = {
+        name: Counter(f"{run['learning_rate']:g}, {run['weight_decay']:g}" for run in runs)
+        for name, runs in rows.items()
+    }
+    chosen = {name: counts.most_common(1)[0][0] for name, counts in rates.items()}
+    return _scores("Cora", rows, CORA, {**chosen, "gcn": "0.01, 0.0005"}, "most frequent rates")
+
+
+def motifs() -> str:
+    """The rows of the classification of graphs."""
+    rows = _results()["motifs"]["rows"]
+    rates = {
+        name: f"{Counter(run['learning_rate'] for run in runs).most_common(1)[0][0]:g}"
+        for name, runs in rows.items()
+    }
+    return _scores("motifs", rows, MOTIFS, rates, "most frequent rate")
+
+
+def toys() -> str:
+    """Accuracies by size: of an MLP, and of a unit graph that has no more parameters."""
     rows = []
-    for row in [row for row in MEANING if row in result["rows"]]:
-        runs = result["rows"][row]
+    for task, kinds in _results()["toys"]["tasks"].items():
+        for mlp, units in zip(kinds["mlp"], kinds["units"], strict=True):
+            cells = []
+            for cell in (mlp, units):
+                scores = [100 * run["score"] for run in cell["runs"]]
+                best = cell["best"]
+                cells += [
+                    f"{cell['num_parameters']}",
+                    f"{mean(scores):.1f} ± {stdev(scores):.1f}",
+                    f"{best['activation']}, {best['depth']}",
+                ]
+            rows.append([task, *cells])
+    kinds = ("MLP", "unit graph")
+    header = [
+        name for kind in kinds for name in (f"{kind}: parameters", "test accuracy, %", "depth")
+    ]
+    return table(["task", *header], rows)
+
+
+def _scores(
+    title: str,
+    rows: dict[str, list[dict[str, Any]]],
+    meaning: dict[str, str],
+    recipes: dict[str, str],
+    recipe: str = "recipe",
+    *,
+    is_regression: bool = False,
+) -> str:
+    digits = 3 if is_regression else 2
+    lines = []
+    for name in [name for name in meaning if name in rows]:
+        runs = rows[name]
         scores = [run["score"] if is_regression else 100 * run["score"] for run in runs]
-        digits = 3 if is_regression else 2
-        rows.append(
+        lines.append(
             [
-                MEANING[row],
+                meaning[name],
                 f"{mean(run['num_parameters'] for run in runs):,.0f}",
                 f"**{mean(scores):.{digits}f}** ± {stdev(scores):.{digits}f}",
                 f"± {_half_interval(scores):.{digits}f}",
                 f"{mean(run['seconds'] for run in runs):,.1f}",
                 f"{mean(run['microseconds'] for run in runs):,.2f}",
-                _recipe(result["recipes"][row]),
+                recipes[name],
             ]
         )
     score = "test R²" if is_regression else "test accuracy, %"
     header = [
-        f"{name}, {len(runs)} seeds",
+        f"{title}, {len(runs)} seeds",
         "parameters",
         f"{score}, mean ± std",
         "95 % interval",
         "training, s",
         "inference, µs",
-        "recipe",
+        recipe,
     ]
-    return table(header, rows)
+    return table(header, lines)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -104,6 +171,9 @@ TABLES: dict[str, Callable[[], str]] = {
         for name in PROBLEMS
         if not name.startswith("optdigits")
     },
+    "cora": cora,
+    "motifs": motifs,
+    "toys": toys,
 }
 
 
