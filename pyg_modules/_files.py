@@ -16,6 +16,8 @@ from typing import Any
 def staged_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary folder whose files move into ``folder`` when the block ends without an error.
 
+    Those in folders of it move into folders of the same name.
+
     Args:
         folder (path): Where the files end. It is made if it does not exist; files of other names
             in it are left alone.
@@ -27,9 +29,11 @@ def staged_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     stage = _new_folder_in(folder)
     try:
         yield stage
-        _check_no_folders(folder, stage)
-        for path in sorted(stage.iterdir()):
-            os.replace(path, folder / path.name)
+        _check_nothing_in_the_way(folder, stage)
+        for path in _files_in(stage):
+            target = folder / path.relative_to(stage)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(path, target)
     finally:
         shutil.rmtree(stage)
 
@@ -61,14 +65,20 @@ def _check_no_file(folder: Path) -> None:
             return
 
 
-def _check_no_folders(folder: Path, stage: Path) -> None:
+def _check_nothing_in_the_way(folder: Path, stage: Path) -> None:
     """Raise before the first file moves, so that a result is never half of one run."""
-    for path in stage.iterdir():
-        if path.is_file() and (folder / path.name).is_dir():
+    for path in _files_in(stage):
+        target = folder / path.relative_to(stage)
+        if target.is_dir():
             raise ValueError(
-                f"Expected to write the file {folder / path.name} (got a folder of that name). Move"
-                f" it, or name another folder."
+                f"Expected to write the file {target} (got a folder of that name). Move it, or name"
+                f" another folder."
             )
+        _check_no_file(target.parent)
+
+
+def _files_in(stage: Path) -> list[Path]:
+    return sorted(path for path in stage.rglob("*") if path.is_file())
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -27,11 +27,19 @@ the result with an MLP of the same size, with the graph left free and with
 random modules, all on the same budget.
 
 Written into the folder --out:
+  report.html        one page that shows all of it: open it first
   metrics.json       every figure of the run, its settings and versions
   partition.png      the weights between hidden units, before and after
   labels.json        the module of every unit, -1 for units that all share
   config.json        with model.safetensors: the cut network, for
   model.safetensors  SynchronousGraph.load(DIR)
+  and what report.html is made of: history.json, analysis.safetensors and the
+  networks before the cut, in free/ and regularized/
+"""
+
+_REPORT_DESCRIPTION = """\
+Write DIR/report.html from what `pyg-modules train --out DIR` wrote: one page
+that opens in any browser, without a network.
 """
 
 _EXAMPLES = """\
@@ -56,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "datasets":
             return _datasets()
+        if options.command == "report":
+            return _report(options)
         return _train(options)
     except KeyboardInterrupt:
         print("pyg-modules: interrupted; files of an earlier run were left alone", file=sys.stderr)
@@ -80,6 +90,14 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     _add_train_options(train)
+    report = commands.add_parser(
+        "report",
+        help="write the page that shows a run",
+        description=_REPORT_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    report.add_argument("folder", metavar="DIR", type=_folder, help="folder of a run")
     return parser
 
 
@@ -146,17 +164,21 @@ def _train(options: argparse.Namespace) -> int:
         load_dataset,
         run_experiment,
     )
+    from pyg_modules.train.config import check_device
 
     try:
         config = ExperimentConfig(
             **{field.name: getattr(options, field.name) for field in fields(ExperimentConfig)}
         )
+        check_device(config.device)
         data = load_dataset(options.dataset, options.data_root)
         # What is missing must be found out now, not when the training is over.
         import safetensors  # noqa: F401
 
         from pyg_modules.report import write_run
+        from pyg_modules.report.html import check_report_libraries, write_report
 
+        check_report_libraries()
         make_folder(options.out)
     except (ImportError, TypeError, ValueError) as error:
         print(f"pyg-modules: error: {error}", file=sys.stderr)
@@ -166,9 +188,26 @@ def _train(options: argparse.Namespace) -> int:
     except DivergedError as error:
         print(f"\npyg-modules: error: {error}", file=sys.stderr)
         return 2
-    write_run(result, options.out)
+    try:
+        write_run(result, options.out)
+        report = write_report(options.out)
+    except ValueError as error:
+        print(f"pyg-modules: error: {error}", file=sys.stderr)
+        return 2
     if not options.quiet:
-        _summarise(result, options.out)
+        _summarise(result, report)
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    try:
+        from pyg_modules.report.html import write_report
+
+        report = write_report(options.folder)
+    except (ImportError, ValueError) as error:
+        print(f"pyg-modules: error: {error}", file=sys.stderr)
+        return 2
+    print(f"wrote {report}")
     return 0
 
 
@@ -180,10 +219,12 @@ def _progress(quiet: bool) -> Progress:
     return BarProgress() if sys.stdout.isatty() else LineProgress(sys.stdout)
 
 
-def _summarise(result: ExperimentResult, folder: Path) -> None:
+def _summarise(result: ExperimentResult, report: Path) -> None:
     from pyg_modules.train import accuracy_table
 
     independence, ncut = result.independence, result.normalized_cut
+    print()
+    print(f"open {report}")
     print()
     print(accuracy_table(result))
     print()
@@ -192,4 +233,4 @@ def _summarise(result: ExperimentResult, folder: Path) -> None:
     print(f"independent: {independence.paths} paths between modules,", end=" ")
     print(f"cross Jacobian {independence.max_cross_jacobian:g},", end=" ")
     print(f"sum of the parts differs by {independence.max_split_difference:.1g}")
-    print(f"wrote {folder}; look at {folder / 'partition.png'} first")
+    print(f"wrote {report.parent}")

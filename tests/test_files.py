@@ -44,6 +44,30 @@ def test_a_folder_in_the_place_of_a_file_is_found_before_anything_moves(tmp_path
     assert names(tmp_path) == ["b"]
 
 
+def test_files_in_folders_go_into_folders(tmp_path):
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "mine").write_text("kept")
+    with staged_folder(tmp_path) as stage:
+        (stage / "inner").mkdir()
+        (stage / "inner" / "a").write_text("1")
+    assert names(tmp_path) == ["inner"]
+    assert names(tmp_path / "inner") == ["a", "mine"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_found_before_anything_moves(tmp_path):
+    (tmp_path / "inner").write_text("mine")
+
+    def write():
+        with staged_folder(tmp_path) as stage:
+            (stage / "a").write_text("new")
+            (stage / "inner").mkdir()
+            (stage / "inner" / "b").write_text("new")
+
+    with pytest.raises(ValueError, match=r"got the file .*inner"):
+        write()
+    assert names(tmp_path) == ["inner"]
+
+
 def test_a_file_in_the_way_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(ValueError, match="got the file"), staged_folder(tmp_path / "file"):

@@ -1,10 +1,26 @@
+"""A run as a folder: what :func:`run_experiment` returned, without pickle."""
+
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
 
 from pyg_modules._files import staged_folder, write_json
+from pyg_modules._safetensors import import_safetensors
+from pyg_modules.modules import Independence, LesionStudy
+from pyg_modules.nn import SynchronousGraph
 from pyg_modules.report.partition_figure import partition_figure
-from pyg_modules.train import ExperimentResult
+from pyg_modules.train import EpochRecord, ExperimentConfig, ExperimentResult
+
+_METRICS, _LABELS, _HISTORY = "metrics.json", "labels.json", "history.json"
+_ANALYSIS = "analysis.safetensors"
+_FREE, _REGULARIZED = "free", "regularized"
+_LESIONS = "lesions."
 
 
 def write_run(result: ExperimentResult, folder: str | os.PathLike[str]) -> None:
@@ -13,14 +29,100 @@ def write_run(result: ExperimentResult, folder: str | os.PathLike[str]) -> None:
     Args:
         result (ExperimentResult): The run.
         folder (path): Gets ``metrics.json``, ``partition.png``, ``labels.json`` (the module of each
-            unit), and the cut and fine-tuned layer: ``config.json`` and ``model.safetensors``.
+            unit), the cut and fine-tuned layer: ``config.json`` and ``model.safetensors``; and for
+            the report: ``history.json``, ``analysis.safetensors``, and the folders ``free`` and
+            ``regularized`` with the layers before the cut.
 
     Raises:
-        ValueError: If ``folder`` is a file.
+        ValueError: If ``folder`` is a file, or cannot be written to.
     """
     figure = partition_figure(result)
     with staged_folder(folder) as stage:
         result.finetuned.save(stage)
-        write_json(stage / "labels.json", result.labels.tolist())
-        write_json(stage / "metrics.json", result.metrics())
+        result.free.save(stage / _FREE)
+        result.regularized.save(stage / _REGULARIZED)
+        write_json(stage / _LABELS, result.labels.tolist())
+        write_json(stage / _FREE / _LABELS, result.free_labels.tolist())
+        write_json(stage / _METRICS, result.metrics())
+        write_json(
+            stage / _HISTORY,
+            {
+                name: [record._asdict() for record in history]
+                for name, history in result.histories.items()
+            },
+        )
+        tensors = {"attribution": result.attribution, "samples": result.samples}
+        for field in fields(LesionStudy):
+            tensors[_LESIONS + field.name] = getattr(result.lesions, field.name)
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        (stage / _ANALYSIS).write_bytes(import_safetensors().save(tensors))
         figure.savefig(stage / "partition.png", dpi=120)
+
+
+def load_run(folder: str | os.PathLike[str]) -> ExperimentResult:
+    """What :func:`write_run` wrote into ``folder``, with its layers on the CPU.
+
+    Args:
+        folder (path): The folder of a run.
+
+    Returns:
+        ExperimentResult: The run.
+
+    Raises:
+        ValueError: If ``folder`` does not hold a complete run.
+    """
+    folder = Path(folder)
+    if not (folder / _METRICS).is_file():
+        raise ValueError(
+            f"Expected the folder of a run (got {folder}, without {_METRICS}). Make one:"
+            f" pyg-modules train --out {folder}."
+        )
+    try:
+        return _load_run(folder)
+    except (
+        OSError,
+        KeyError,
+        TypeError,
+        ValueError,
+        import_safetensors().SafetensorError,
+    ) as error:
+        raise ValueError(
+            f"Expected a complete run of this version in {folder} (got: {error}). Train it again:"
+            f" pyg-modules train --out {folder}."
+        ) from error
+
+
+def _load_run(folder: Path) -> ExperimentResult:
+    metrics = _read_json(folder / _METRICS)
+    tensors = import_safetensors().load_file(folder / _ANALYSIS)
+    lesions = {field.name: tensors[_LESIONS + field.name] for field in fields(LesionStudy)}
+    image_shape = metrics["image_shape"]
+    return ExperimentResult(
+        dataset=metrics["dataset"],
+        config=ExperimentConfig(**metrics["config"]),
+        free=SynchronousGraph.load(folder / _FREE),
+        free_labels=torch.tensor(_read_json(folder / _FREE / _LABELS)),
+        regularized=SynchronousGraph.load(folder / _REGULARIZED),
+        finetuned=SynchronousGraph.load(folder),
+        labels=torch.tensor(_read_json(folder / _LABELS)),
+        test_accuracy=metrics["test_accuracy"],
+        num_parameters=metrics["num_parameters"],
+        normalized_cut=metrics["normalized_cut"],
+        cut_fraction=metrics["cut_fraction"],
+        module_sizes=metrics["module_sizes"],
+        independence=Independence(**metrics["independence"]),
+        histories={
+            name: [EpochRecord(**record) for record in history]
+            for name, history in _read_json(folder / _HISTORY).items()
+        },
+        lesions=LesionStudy(**lesions),
+        attribution=tensors["attribution"],
+        samples=tensors["samples"],
+        image_shape=image_shape and tuple(image_shape),
+        environment={name: metrics[name] for name in ("num_threads", "versions")},
+        seconds=metrics["seconds"],
+    )
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

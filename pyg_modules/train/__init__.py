@@ -4,6 +4,7 @@ from pyg_modules.train.config import ExperimentConfig
 from pyg_modules.train.datasets import DATASETS, Dataset, load_dataset
 from pyg_modules.train.experiment import MODELS, ExperimentResult, run_experiment
 from pyg_modules.train.fit import DivergedError, accuracy, fit
+from pyg_modules.train.history import EpochRecord
 from pyg_modules.train.modular_classifier import ModularClassifier
 from pyg_modules.train.modular_regressor import ModularRegressor
 from pyg_modules.train.progress import BarProgress, LineProgress, NoProgress, Progress
@@ -16,6 +17,7 @@ __all__ = [
     "BarProgress",
     "Dataset",
     "DivergedError",
+    "EpochRecord",
     "ExperimentConfig",
     "ExperimentResult",
     "LineProgress",

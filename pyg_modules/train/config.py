@@ -36,7 +36,7 @@ class ExperimentConfig:
 
     Raises:
         TypeError: If a setting has the wrong type.
-        ValueError: If a setting is out of range, or the device is not available.
+        ValueError: If a setting is out of range.
     """
 
     modules: int = 4
@@ -78,7 +78,6 @@ class ExperimentConfig:
                 f" {self.hidden}). Lower modules or raise hidden."
             )
         check_activation(self.activation)
-        check_device(self.device)
 
 
 def check_device(device: str) -> None:

@@ -6,7 +6,7 @@ import gzip
 import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ class Dataset:
         train_y (LongTensor): Their classes, ``[num_train]``.
         test_x (Tensor): Test inputs, ``[num_test, num_features]``.
         test_y (LongTensor): Their classes, ``[num_test]``.
+        image_shape (tuple of int, optional): Height and width, if the features are an image's.
 
     Raises:
         ValueError: If an input is not finite.
@@ -40,6 +41,7 @@ class Dataset:
     train_y: Tensor
     test_x: Tensor
     test_y: Tensor
+    image_shape: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         for part, x in (("training", self.train_x), ("test", self.test_x)):
@@ -62,8 +64,8 @@ class Dataset:
 
     def to(self, device: torch.device | str) -> Dataset:
         """The same data on ``device``."""
-        tensors = (self.train_x, self.train_y, self.test_x, self.test_y)
-        return Dataset(self.name, *(tensor.to(device) for tensor in tensors))
+        names = ("train_x", "train_y", "test_x", "test_y")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,12 @@ class DatasetInfo:
         description (str): One line for a list.
         load (Callable): From the data root, or ``None`` for the source that needs none, to
             training and test arrays.
+        image_shape (tuple of int, optional): Height and width, if the features are an image's.
     """
 
     description: str
     load: Callable[[Path | None], tuple[Arrays, Arrays]]
+    image_shape: tuple[int, int] | None = None
 
 
 def load_dataset(name: str, data_root: str | os.PathLike[str] | None = None) -> Dataset:
@@ -102,6 +106,7 @@ def load_dataset(name: str, data_root: str | os.PathLike[str] | None = None) -> 
         torch.from_numpy(train_y),
         torch.from_numpy(test_x),
         torch.from_numpy(test_y),
+        DATASETS[name].image_shape,
     )
 
 
@@ -181,14 +186,18 @@ def _mnist1d(_root: Path | None) -> tuple[Arrays, Arrays]:
 
 
 DATASETS = {
-    "digits": DatasetInfo("8x8 digits, 1,437 + 360 samples, shipped with scikit-learn", _digits),
+    "digits": DatasetInfo(
+        "8x8 digits, 1,437 + 360 samples, shipped with scikit-learn", _digits, (8, 8)
+    ),
     "optdigits": DatasetInfo(
         "8x8 digits, official split of 3,823 + 1,797 by writer; --data-root or download",
         _optdigits,
+        (8, 8),
     ),
     "mnist10k": DatasetInfo(
         "28x28 digits, MNIST's test images split 8,000 + 2,000; --data-root or download",
         _mnist10k,
+        (28, 28),
     ),
     "mnist1d": DatasetInfo("40-step signals, 4,000 + 1,000 samples, generated", _mnist1d),
 }

@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from pyg_modules.graph import UnitGraph
-from pyg_modules.modules import Independence, check_independence, cut
+from pyg_modules.modules import (
+    Independence,
+    LesionStudy,
+    check_independence,
+    cut,
+    input_attribution,
+    lesion_study,
+    split,
+)
 from pyg_modules.nn import SynchronousGraph
 from pyg_modules.partition import (
     PartitionRegularizer,
@@ -20,9 +28,10 @@ from pyg_modules.partition import (
 )
 from pyg_modules.solve import Unrolled
 from pyg_modules.train.baselines import mlp_of_size, num_parameters, random_balanced_labels
-from pyg_modules.train.config import ExperimentConfig
+from pyg_modules.train.config import ExperimentConfig, check_device
 from pyg_modules.train.datasets import Dataset
 from pyg_modules.train.fit import accuracy, fit
+from pyg_modules.train.history import EpochRecord
 from pyg_modules.train.progress import NoProgress, Progress
 from pyg_modules.train.seeding import seeded
 from pyg_modules.train.versions import versions
@@ -38,6 +47,7 @@ MODELS = {
 }
 
 _INDEPENDENCE_SAMPLES = 4
+_KEPT_SAMPLES = 64
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,13 @@ class ExperimentResult:
         cut_fraction (float): Share of the weight magnitude of ``regularized`` that is cut.
         module_sizes (list of int): Units per module.
         independence (Independence): The proof that the modules of ``finetuned`` are independent.
+        histories (dict): By model, what every epoch of its training came to; ``"finetuned"`` goes
+            on where ``"regularized"`` ends.
+        lesions (LesionStudy): Test accuracy of ``finetuned`` without each module, and with it alone.
+        attribution (Tensor): How strongly each module's outputs depend on each input, ``[K, I]``.
+        samples (Tensor): Some test inputs, ``[S, I]``.
+        image_shape (tuple of int, optional): Height and width, if the inputs are an image's.
+        environment (dict): Number of threads, and versions.
         seconds (float): Duration of the run.
     """
 
@@ -74,12 +91,19 @@ class ExperimentResult:
     cut_fraction: float
     module_sizes: list[int]
     independence: Independence
+    histories: dict[str, list[EpochRecord]]
+    lesions: LesionStudy
+    attribution: Tensor
+    samples: Tensor
+    image_shape: tuple[int, int] | None
+    environment: dict[str, Any]
     seconds: float
 
     def metrics(self) -> dict[str, Any]:
         """All figures and what is needed to get them again, ready for JSON."""
         return {
             "dataset": self.dataset,
+            "image_shape": self.image_shape,
             "test_accuracy": self.test_accuracy,
             "num_parameters": self.num_parameters,
             "normalized_cut": self.normalized_cut,
@@ -88,8 +112,7 @@ class ExperimentResult:
             "independence": asdict(self.independence),
             "config": asdict(self.config),
             "seed": self.config.seed,
-            "num_threads": torch.get_num_threads(),
-            "versions": versions(),
+            **self.environment,
             "seconds": self.seconds,
         }
 
@@ -111,8 +134,10 @@ def run_experiment(
         ExperimentResult: The networks, the modules and the figures.
 
     Raises:
+        ValueError: If the device is not available.
         RuntimeError: If the modules turn out not to be independent.
     """
+    check_device(config.device)
     started = time.perf_counter()
     data = data.to(config.device)
     bench = _Bench(data, config, progress or NoProgress())
@@ -130,17 +155,18 @@ def run_experiment(
     labels = schedule.labels().cpu()
     bench.measure("cut", cut(regularized, labels))
     finetuned = cut(regularized, labels)
-    bench.train("finetuned", finetuned, config.finetune_epochs)
+    bench.train("finetuned", finetuned, config.finetune_epochs, phase="cut")
 
     with seeded(config.seed):
         random_labels = random_balanced_labels(free.graph, config.modules)
         random_modules = cut(_new_layer(data, config), random_labels)
         random_modules.reset_parameters()
-    bench.train("random_modules", random_modules, all_epochs)
+    bench.train("random_modules", random_modules, all_epochs, phase="cut")
 
     free_labels = partition_units(
         free, config.modules, tolerance=config.tolerance, seed=config.seed
     ).cpu()
+    parts = split(finetuned)
     return ExperimentResult(
         dataset=data.name,
         config=config,
@@ -161,6 +187,12 @@ def run_experiment(
         independence=check_independence(
             finetuned, data.test_x[:_INDEPENDENCE_SAMPLES], steps=config.steps
         ),
+        histories=bench.histories,
+        lesions=lesion_study(parts, data.test_x, data.test_y),
+        attribution=input_attribution(parts, data.test_x).cpu(),
+        samples=data.test_x[:_KEPT_SAMPLES].cpu(),
+        image_shape=data.image_shape,
+        environment={"num_threads": torch.get_num_threads(), "versions": versions()},
         seconds=time.perf_counter() - started,
     )
 
@@ -182,9 +214,9 @@ def new_scheduled(
 
 def fit_as(
     config: ExperimentConfig, model: nn.Module, data: Dataset, epochs: int, **kwargs: Any
-) -> None:
+) -> list[EpochRecord]:
     """:func:`fit` with the settings of ``config``."""
-    fit(
+    return fit(
         model,
         data,
         epochs=epochs,
@@ -205,10 +237,22 @@ class _Bench:
         self.progress = progress
         self.test_accuracy: dict[str, float] = {}
         self.num_parameters: dict[str, int] = {}
+        self.histories: dict[str, list[EpochRecord]] = {}
 
-    def train(self, name: str, model: nn.Module, epochs: int, **kwargs: Any) -> None:
+    def train(
+        self,
+        name: str,
+        model: nn.Module,
+        epochs: int,
+        *,
+        phase: str | None = None,
+        schedule: PartitionSchedule | None = None,
+    ) -> None:
         with self.progress.phase(MODELS[name], epochs) as on_epoch:
-            fit_as(self.config, model, self.data, epochs, on_epoch=on_epoch, **kwargs)
+            history = fit_as(
+                self.config, model, self.data, epochs, on_epoch=on_epoch, schedule=schedule
+            )
+        self.histories[name] = [record._replace(phase=phase or record.phase) for record in history]
         self.measure(name, model)
 
     def measure(self, name: str, model: nn.Module) -> None:

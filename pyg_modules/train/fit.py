@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pyg_modules.partition import PartitionSchedule
+from pyg_modules.train.history import EpochRecord
 
 #: Told the epoch, counted from 1, and the mean losses of its batches.
 EpochCallback = Callable[[int, dict[str, float]], None]
@@ -46,7 +47,7 @@ def fit(
     batch_size: int = 64,
     schedule: PartitionSchedule | None = None,
     on_epoch: EpochCallback | None = None,
-) -> None:
+) -> list[EpochRecord]:
     """Train a model in place: AdamW, gradient norm clipped at 1.
 
     Args:
@@ -64,6 +65,9 @@ def fit(
             assignment is trained, without weight decay or clipping.
         on_epoch (Callable, optional): Called after every epoch with its number and mean losses.
 
+    Returns:
+        list of EpochRecord: The history; without ``schedule``, its phase is ``"free"``.
+
     Raises:
         DivergedError: If a loss is NaN or infinite; the model is left as it is then.
         ValueError: If ``schedule`` was made for another number of epochs.
@@ -72,8 +76,9 @@ def fit(
         raise ValueError(
             f"Expected epochs={schedule.epochs}, those of the schedule (got {epochs})."
         )
+    history: list[EpochRecord] = []
     if epochs == 0:
-        return
+        return history
     groups: list[dict[str, Any]] = [
         {"params": list(model.parameters()), "lr": learning_rate, "weight_decay": weight_decay}
     ]
@@ -112,9 +117,12 @@ def fit(
                 f"Expected finite losses (got {means} in epoch {epoch + 1}): the training diverged."
                 f" Lower learning_rate ({learning_rate:g})."
             )
+        phase = "free" if schedule is None else schedule.phase(epoch)
+        history.append(EpochRecord(phase, means))
         if on_epoch is not None:
             on_epoch(epoch + 1, means)
     model.eval()
+    return history
 
 
 @torch.no_grad()

@@ -20,8 +20,6 @@ from pyg_modules.train import ExperimentConfig
         ({"batch_size": 0}, ValueError, r"batch_size >= 1 \(got 0\)"),
         ({"activation": "cube"}, ValueError, r"got 'cube'"),
         ({"balance": -1.0}, ValueError, r"finite balance >= 0 \(got -1.0\)"),
-        ({"device": "quantum"}, ValueError, r"available device.*got 'quantum'"),
-        ({"device": "meta"}, ValueError, r"available device.*got 'meta'"),
         ({"widths": 3}, TypeError, r"unexpected keyword argument 'widths'"),
     ],
 )

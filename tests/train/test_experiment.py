@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
-from pyg_modules import cut
-from pyg_modules.modules import check_independence
+from pyg_modules import cut, split
+from pyg_modules.modules import check_independence, input_attribution
 from pyg_modules.partition import normalized_cut
 from pyg_modules.train import (
     MODELS,
@@ -85,6 +87,37 @@ def test_metrics_have_the_documented_keys(result):
         "paths",
     }
     assert metrics["versions"].keys() >= {"python", "torch", "torch-geometric", "pyg-modules"}
+
+
+def test_every_training_has_a_history_of_its_phases(result):
+    phases = {
+        name: [record.phase for record in history] for name, history in result.histories.items()
+    }
+    assert phases == {
+        "mlp": ["free"] * 42,
+        "free": ["free"] * 42,
+        "regularized": ["free"] * 10 + ["ramp"] * 10 + ["full"] * 20,
+        "finetuned": ["cut"] * 2,
+        "random_modules": ["cut"] * 42,
+    }
+    assert result.histories["regularized"][-1].losses.keys() == {"task", "ncut", "balance"}
+
+
+def test_lesions_and_attribution_are_those_of_the_finetuned_layer(result, data):
+    parts = split(result.finetuned)
+    lesions = result.lesions
+    shares = lesions.num_samples / lesions.num_samples.sum()
+    whole = float((lesions.all * shares).nansum())
+    assert whole == pytest.approx(result.test_accuracy["finetuned"])
+    assert lesions.num_samples.sum() == 100
+    torch.testing.assert_close(result.attribution, input_attribution(parts, data.test_x))
+    assert torch.equal(result.samples, data.test_x[:64])
+
+
+@pytest.mark.parametrize("device", ["quantum", "meta"])
+def test_a_device_that_cannot_compute_is_refused(data, device):
+    with pytest.raises(ValueError, match=rf"available device.*got '{device}'"):
+        run_experiment(data, replace(CONFIG, device=device))
 
 
 def test_the_table_has_a_line_per_model(result):

@@ -45,7 +45,7 @@ def test_the_terms_of_a_schedule_are_added_and_reported_when_they_are_on(data):
     schedule = PartitionSchedule(regularizer, epochs=80)
     weight, logits = layer.weight.clone(), regularizer.logits.clone()
     reports = []
-    fit(
+    history = fit(
         layer,
         data,
         epochs=80,
@@ -56,6 +56,8 @@ def test_the_terms_of_a_schedule_are_added_and_reported_when_they_are_on(data):
     assert [epoch for epoch, _ in reports] == list(range(1, 81))
     # Off for a quarter, and of coefficient 0 where the ramp begins.
     assert [list(losses) for _, losses in reports] == [["task"]] * 21 + [["task", "ncut"]] * 59
+    assert [record.losses for record in history] == [losses for _, losses in reports]
+    assert [record.phase for record in history] == ["free"] * 20 + ["ramp"] * 20 + ["full"] * 40
     assert reports[-1][1]["ncut"] < reports[21][1]["ncut"] / 2
     assert not torch.equal(layer.weight, weight)
     assert not torch.equal(regularizer.logits, logits)
@@ -111,7 +113,7 @@ def test_a_constant_learning_rate_falls_to_0_in_the_last_fifth():
 
 def test_no_epochs_leave_the_model_as_it_is(data):
     model = linear()
-    fit(model, data, epochs=0, seed=0)
+    assert fit(model, data, epochs=0, seed=0) == []
     assert torch.equal(model.weight, linear().weight)
 
 

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from pyg_modules.train import EpochRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: What the legend says of a phase, and its shade.
+_PHASES = {
+    "free": ("no regularizer", "1.0"),
+    "ramp": ("regularizer raised", "0.92"),
+    "full": ("regularizer on", "0.84"),
+    "cut": ("cut", "#e8f1fa"),
+}
+_LABELS = {"task": "task loss", "ncut": "normalized cut", "balance": "balance"}
+
+
+def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> Axes:
+    """Draw the losses of a training, with its phases shaded.
+
+    Args:
+        history (sequence of EpochRecord): What :func:`~pyg_modules.train.fit` returned; of several
+            trainings that follow each other, their sum.
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
+
+    Returns:
+        matplotlib.axes.Axes: The axes, with a logarithmic scale of losses.
+
+    Raises:
+        ValueError: If the history is empty.
+    """
+    from pyg_modules.report.palette import CATEGORIES
+
+    if not history:
+        raise ValueError("Expected a record at least (got an empty history). Train an epoch.")
+    if ax is None:
+        from matplotlib import pyplot
+
+        ax = pyplot.gca()
+    begin = 0
+    for phase, records in groupby(history, key=lambda record: record.phase):
+        end = begin + len(list(records))
+        label, shade = _PHASES[phase]
+        ax.axvspan(begin + 0.5, end + 0.5, facecolor=shade, edgecolor="0.6", label=label, zorder=0)
+        begin = end
+    names = dict.fromkeys(name for record in history for name in record.losses)
+    for color, name in zip(CATEGORIES, names, strict=False):
+        points = [
+            (epoch, record.losses[name])
+            for epoch, record in enumerate(history, start=1)
+            if name in record.losses
+        ]
+        ax.plot(*zip(*points, strict=True), color=color, label=_LABELS.get(name, name))
+    ax.set_yscale("log")
+    ax.set_xlim(0.5, len(history) + 0.5)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("mean over its batches")
+    ax.legend()
+    return ax

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class EpochRecord(NamedTuple):
+    """What one epoch of a training came to; the history of a training is a list of these.
+
+    Args:
+        phase (str): ``"free"``, ``"ramp"`` or ``"full"``, see :class:`PartitionSchedule`, or
+            ``"cut"`` after the cut.
+        losses (dict): Means over its batches: ``"task"``, and the terms of the regularizer that
+            were on, such as ``"ncut"``.
+    """
+
+    phase: str
+    losses: dict[str, float]

@@ -1,0 +1,53 @@
+import matplotlib
+import numpy
+import pytest
+from matplotlib.figure import Figure
+
+from pyg_modules.report import plot_history
+from pyg_modules.train import EpochRecord
+
+matplotlib.use("Agg")
+HISTORY = [
+    EpochRecord("free", {"task": 2.0}),
+    EpochRecord("free", {"task": 1.0}),
+    EpochRecord("ramp", {"task": 0.8, "ncut": 0.4, "balance": 0.1}),
+    EpochRecord("full", {"task": 0.9, "ncut": 0.2, "balance": 0.0}),
+    EpochRecord("cut", {"task": 0.5}),
+]
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+def test_a_loss_has_a_line_where_it_was_measured(ax):
+    assert plot_history(HISTORY, ax=ax) is ax
+    lines = {line.get_label(): line.get_xydata() for line in ax.lines}
+    assert lines.keys() == {"task loss", "normalized cut", "balance"}
+    numpy.testing.assert_array_equal(
+        lines["task loss"], [[1, 2.0], [2, 1.0], [3, 0.8], [4, 0.9], [5, 0.5]]
+    )
+    numpy.testing.assert_array_equal(lines["normalized cut"], [[3, 0.4], [4, 0.2]])
+    assert len({line.get_color() for line in ax.lines}) == 3
+
+
+def test_phases_are_shaded_from_their_first_to_their_last_epoch(ax):
+    plot_history(HISTORY, ax=ax)
+    spans = {
+        patch.get_label(): (patch.get_x(), patch.get_x() + patch.get_width())
+        for patch in ax.patches
+    }
+    assert spans == {
+        "no regularizer": (0.5, 2.5),
+        "regularizer raised": (2.5, 3.5),
+        "regularizer on": (3.5, 4.5),
+        "cut": (4.5, 5.5),
+    }
+    named = {text.get_text() for text in ax.get_legend().get_texts()}
+    assert named >= spans.keys()
+
+
+def test_an_empty_history_is_refused(ax):
+    with pytest.raises(ValueError, match="a record at least"):
+        plot_history([], ax=ax)
