@@ -16,6 +16,8 @@ _PHASES = {
     "full": ("regularizer on", "0.84"),
     "cut": ("cut", "#e8f1fa"),
 }
+# The lower end of the scale, as a part of the largest loss.
+_SMALLEST = 1e-4
 _LABELS = {"task": "task loss", "ncut": "normalized cut", "balance": "balance"}
 
 
@@ -28,7 +30,8 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
 
     Returns:
-        matplotlib.axes.Axes: The axes, with a logarithmic scale of losses.
+        matplotlib.axes.Axes: The axes, with a logarithmic scale of losses; what is far below the
+        largest, as a balance that is reached, is off it.
 
     Raises:
         ValueError: If the history is empty.
@@ -56,6 +59,8 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
         ]
         ax.plot(*zip(*points, strict=True), color=color, label=_LABELS.get(name, name))
     ax.set_yscale("log")
+    bottom = _SMALLEST * max(loss for record in history for loss in record.losses.values())
+    ax.set_ylim(bottom=max(bottom, ax.get_ylim()[0]))
     ax.set_xlim(0.5, len(history) + 0.5)
     ax.set_xlabel("epoch")
     ax.set_ylabel("mean over its batches")

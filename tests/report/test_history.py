@@ -48,6 +48,11 @@ def test_phases_are_shaded_from_their_first_to_their_last_epoch(ax):
     assert named >= spans.keys()
 
 
+def test_a_balance_that_is_reached_does_not_flatten_the_others(ax):
+    plot_history([EpochRecord("full", {"task": 2.0, "balance": 1e-12})], ax=ax)
+    assert ax.get_ylim()[0] == pytest.approx(2e-4)
+
+
 def test_an_empty_history_is_refused(ax):
     with pytest.raises(ValueError, match="a record at least"):
         plot_history([], ax=ax)
