@@ -47,7 +47,7 @@ class LitModular(L.LightningModule):
             is constant, and falls to 0 in the last fifth. (default: ``True``)
 
     Raises:
-        TypeError: If a number is none.
+        TypeError: If a number is none, or the loss cannot be called.
         ValueError: If a number is negative, or the regularizer is that of a layer outside.
     """
 
@@ -62,6 +62,11 @@ class LitModular(L.LightningModule):
         one_cycle: bool = True,
     ) -> None:
         super().__init__()
+        if not callable(loss):
+            raise TypeError(
+                f"Expected a loss that can be called (got {loss!r}). Give the function, such as"
+                f" torch.nn.functional.mse_loss."
+            )
         if regularizer is not None and regularizer.layer not in set(model.modules()):
             raise ValueError(
                 "Expected a regularizer of a layer of the model (got one of another layer). Make it"
@@ -158,7 +163,7 @@ class LitModular(L.LightningModule):
         return [ExactResume()]
 
     def _logged_loss(self, batch: Any, stage: str) -> Tensor:
-        inputs, targets = batch if isinstance(batch, list | tuple) else (batch, batch.y)
+        inputs, targets = _inputs_and_targets(batch)
         outputs = self(inputs)
         loss = self.loss(outputs, targets)
         values = {f"{stage}_loss": loss}
@@ -173,3 +178,15 @@ class LitModular(L.LightningModule):
             sync_dist=True,
         )
         return loss
+
+
+def _inputs_and_targets(batch: Any) -> tuple[Any, Tensor]:
+    if not isinstance(batch, list | tuple):
+        targets: Tensor = batch.y
+        return batch, targets
+    if len(batch) != 2:
+        raise ValueError(
+            f"Expected a batch (inputs, targets) (got {len(batch)} parts). Join the inputs in one"
+            f" part, and take it apart in a forward of your own."
+        )
+    return batch[0], batch[1]

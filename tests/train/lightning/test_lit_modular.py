@@ -198,3 +198,15 @@ def test_a_training_without_end_is_refused():
     module = LitModular(nn.Linear(3, 2))
     with pytest.raises(ValueError, match=r"with a last step, .*\(got one without end\)"):
         new_trainer(max_epochs=-1).fit(module, loaders()[0])
+
+
+def test_a_loss_that_is_a_name_is_refused():
+    with pytest.raises(TypeError, match=r"a loss that can be called \(got 'mse'\)"):
+        LitModular(nn.Linear(2, 2), loss="mse")
+
+
+def test_a_batch_of_three_parts_is_refused():
+    x, y = half_planes()
+    loader = DataLoader(TensorDataset(x, x, y), batch_size=10)
+    with pytest.raises(ValueError, match=r"\(inputs, targets\) \(got 3 parts\)"):
+        new_trainer(max_epochs=1).fit(LitModular(nn.Linear(3, 2)), loader)
