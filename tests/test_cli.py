@@ -1,4 +1,5 @@
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,21 @@ from pyg_modules import SynchronousGraph, __version__, split
 from pyg_modules.cli import main
 from pyg_modules.train import DATASETS
 
-FILES = ["config.json", "labels.json", "metrics.json", "model.safetensors", "partition.png"]
+FILES = [
+    "analysis.safetensors",
+    "config.json",
+    "free/config.json",
+    "free/labels.json",
+    "free/model.safetensors",
+    "history.json",
+    "labels.json",
+    "metrics.json",
+    "model.safetensors",
+    "partition.png",
+    "regularized/config.json",
+    "regularized/model.safetensors",
+    "report.html",
+]
 SMALL = [
     "--hidden",
     "8",
@@ -26,8 +41,13 @@ SMALL = [
 ]
 
 
-def names(folder):
-    return sorted(path.name for path in folder.iterdir())
+def contents(folder):
+    """The bytes of all files by their path in the folder."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +65,7 @@ def run(tmp_path_factory):
 
 
 def test_it_writes_its_files_and_no_others(run):
-    assert names(run[0]) == FILES
+    assert sorted(contents(run[0])) == FILES
     assert (run[0] / "partition.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -63,18 +83,90 @@ def test_the_files_are_those_of_one_model(run):
     torch.testing.assert_close(sum(part(x) for part in split(layer)), layer(x))
 
 
-def test_it_prints_plain_lines_and_ends_with_the_table(run):
+def test_it_prints_plain_lines_and_a_summary_that_names_the_report_first(run):
     folder, printed = run
     assert "unit graph, organised by the regularizer: epoch 2/2  task " in printed
+    summary = printed[printed.index("\n\n") :].split()
+    assert summary[:2] == ["open", str(folder / "report.html")]
     assert "test accuracy  parameters" in printed
-    assert printed.splitlines()[-1].startswith(f"wrote {folder}")
+    assert printed.splitlines()[-1] == f"wrote {folder}"
     assert "\x1b" not in printed
 
 
 def test_quiet_prints_nothing(tmp_path, capsys):
     assert main(["train", *SMALL, "--out", str(tmp_path), "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
-    assert names(tmp_path) == FILES
+    assert sorted(contents(tmp_path)) == FILES
+
+
+def test_a_report_is_written_again(run, tmp_path, capsys):
+    folder = tmp_path / "a run"
+    shutil.copytree(run[0], folder)
+    (folder / "report.html").write_text("earlier")
+    before = contents(folder)
+    assert main(["report", str(folder)]) == 0
+    assert capsys.readouterr() == (f"wrote {folder / 'report.html'}\n", "")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert f"--out &#39;{folder}&#39;" in page
+    after = contents(folder)
+    assert after.pop("report.html") != before.pop("report.html")
+    assert after == before
+
+
+def is_one_line_with(error, message):
+    return (
+        error.startswith("pyg-modules: error: ")
+        and message in error
+        and len(error.splitlines()) == 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (shutil.rmtree, "which does not exist"),
+        (lambda folder: (folder / "metrics.json").unlink(), "without metrics.json"),
+        (lambda folder: (folder / "history.json").unlink(), "Expected a complete run"),
+        (lambda folder: (folder / "labels.json").write_text("[1,"), "Expected a complete run"),
+        (
+            lambda folder: (folder / "model.safetensors").write_bytes(b"\0" * 64),
+            "Expected a complete run",
+        ),
+        (
+            lambda folder: (folder / "analysis.safetensors").write_bytes(b"x"),
+            "Expected a complete run",
+        ),
+    ],
+)
+def test_a_folder_that_is_no_complete_run_is_refused_in_one_line(
+    damage, message, run, tmp_path, capsys
+):
+    folder = tmp_path / "run"
+    shutil.copytree(run[0], folder)
+    damage(folder)
+    assert main(["report", str(folder)]) == 2
+    printed, error = capsys.readouterr()
+    assert printed == ""
+    assert is_one_line_with(error, message)
+
+
+@pytest.mark.parametrize("missing", ["bokeh", "jinja2", "matplotlib"])
+def test_a_missing_extra_is_named_in_one_line_before_the_training(missing, run, tmp_path, capsys):
+    # An entry of None is how Python marks a module that cannot be imported.
+    with patch.dict("sys.modules", {missing: None}):
+        assert main(["report", str(run[0])]) == 2
+        error = capsys.readouterr().err
+        assert is_one_line_with(error, f"needs {missing}: pip install 'pyg-modules[report]'")
+        assert main(["train", *SMALL, "--out", str(tmp_path / "out")]) == 2
+        assert capsys.readouterr() == ("", error)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_report_in_whose_place_is_a_folder_is_refused_in_one_line(tmp_path, capsys):
+    (tmp_path / "report.html").mkdir()
+    assert main(["train", *SMALL, "--out", str(tmp_path), "--quiet"]) == 2
+    assert is_one_line_with(capsys.readouterr().err, "got a folder of that name")
 
 
 def test_datasets_are_listed(capsys):
@@ -88,7 +180,8 @@ def test_datasets_are_listed(capsys):
     [
         (["--version"], f"pyg-modules {__version__}"),
         (["--help"], "COMMAND"),
-        (["train", "--help"], "metrics.json"),
+        (["train", "--help"], "report.html"),
+        (["report", "--help"], "Write DIR/report.html"),
     ],
 )
 def test_version_and_help(arguments, expected, capsys):
@@ -148,6 +241,9 @@ def test_an_out_that_cannot_be_written_is_refused_before_training(tmp_path, caps
         ["train", "--out", ""],
         ["train", "--out", "x", "--hid", "3"],
         ["train", "--out", "x", "--steps", "2.5"],
+        ["report"],
+        ["report", ""],
+        ["report", "x", "y"],
     ],
 )
 def test_wrong_usage_ends_with_status_two(arguments, capsys):
@@ -159,7 +255,7 @@ def test_wrong_usage_ends_with_status_two(arguments, capsys):
 
 def test_ctrl_c_leaves_the_files_of_the_last_complete_run(run):
     folder, _ = run
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = contents(folder)
     process = subprocess.Popen(
         [sys.executable, "-m", "pyg_modules", "train", "--out", folder],
         stdout=subprocess.PIPE,
@@ -172,4 +268,4 @@ def test_ctrl_c_leaves_the_files_of_the_last_complete_run(run):
     assert process.returncode == 130
     assert error.splitlines()[-1].startswith("pyg-modules: interrupted")
     assert "Traceback" not in error
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert contents(folder) == before

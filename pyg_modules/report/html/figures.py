@@ -1,0 +1,124 @@
+"""The figures of the page, from a run."""
+
+from __future__ import annotations
+
+from pyg_modules.report.html.image import Image, image
+from pyg_modules.report.html.numbers import percent, small
+from pyg_modules.train import ExperimentResult
+
+# In inches: small enough to be read on a narrow screen.
+_WIDE = (6.4, 3.8)
+
+
+def adjacency(run: ExperimentResult) -> list[Image]:
+    """The weights between hidden units by training order and module, before and after the cut."""
+    from pyg_modules.report import plot_adjacency
+
+    # One scale for all: the largest weights of few edges would leave the others white.
+    magnitude = run.regularized.weight.detach().abs()
+    rank = max(1, round(0.99 * len(magnitude)))
+    vmax = float(magnitude.kthvalue(rank).values) if len(magnitude) else None
+    ncut = run.normalized_cut
+    what = "Matrix of the magnitudes of the weights between hidden units, "
+    return [
+        image(
+            lambda ax: plot_adjacency(run.regularized, vmax=vmax, ax=ax),
+            "Before the cut, in training order",
+            f"{what}before the cut, in training order.",
+        ),
+        image(
+            lambda ax: plot_adjacency(run.regularized, run.labels, vmax=vmax, ax=ax),
+            f"Before the cut, by module: normalized cut {small(ncut['regularized'])}",
+            f"{what}before the cut, ordered by module: {percent(run.cut_fraction)} of the magnitude"
+            f" of all weights is between modules.",
+        ),
+        image(
+            lambda ax: plot_adjacency(run.finetuned, vmax=vmax, ax=ax),
+            "Cut and trained on, in training order",
+            f"{what}after the cut, in training order.",
+        ),
+        image(
+            lambda ax: plot_adjacency(run.finetuned, run.labels, vmax=vmax, ax=ax),
+            "Cut and trained on, by module",
+            f"{what}after the cut, ordered by module: blocks on the diagonal, nothing else.",
+        ),
+    ]
+
+
+def training(run: ExperimentResult) -> list[Image]:
+    """Losses and normalized cut over the training."""
+    from pyg_modules.report import plot_history
+
+    histories = run.histories
+    return [
+        image(
+            lambda ax: plot_history(histories["regularized"] + histories["finetuned"], ax=ax),
+            "Organised by the regularizer, cut, trained on",
+            f"Losses over {len(histories['regularized'])} epochs before the cut and"
+            f" {len(histories['finetuned'])} after it; the normalized cut ends at"
+            f" {small(run.normalized_cut['regularized'])}.",
+            size=_WIDE,
+        )
+    ]
+
+
+def sizes(run: ExperimentResult) -> list[Image]:
+    """Units by module."""
+    from pyg_modules.report import plot_module_sizes
+
+    return [
+        image(
+            lambda ax: plot_module_sizes(run.finetuned, run.labels, ax=ax),
+            "Units and edges of the modules",
+            f"Hidden units by module: {', '.join(map(str, run.module_sizes))}.",
+            size=_WIDE,
+        )
+    ]
+
+
+def lesions(run: ExperimentResult) -> list[Image]:
+    """Accuracy without each module, and with each alone."""
+    from pyg_modules.report import plot_lesions
+
+    return [
+        image(
+            lambda ax: plot_lesions(run.lesions, ax=ax),
+            "Test accuracy by class: all modules, without each, each alone",
+            "Test accuracy by class of all modules together, without each module in turn, and of"
+            " each module alone.",
+            size=_WIDE,
+        )
+    ]
+
+
+def attribution(run: ExperimentResult) -> list[Image]:
+    """What each module looks at."""
+    from pyg_modules.report import plot_attribution
+
+    return [
+        image(
+            lambda ax: plot_attribution(run.attribution, run.image_shape, ax=ax),
+            "Mean magnitude of the derivative of a module's outputs by each input",
+            "How strongly the outputs of each module depend on each input.",
+            size=_WIDE,
+        )
+    ]
+
+
+def dynamics(run: ExperimentResult) -> list[Image]:
+    """Convergence of the updates, and the spectrum of the weights between hidden units."""
+    from pyg_modules.report import plot_convergence, plot_spectrum
+
+    return [
+        image(
+            lambda ax: plot_convergence(run.finetuned, run.samples, ax=ax),
+            "How far one more update moves the units",
+            f"Relative residual by number of synchronous updates, for {len(run.samples)} test"
+            f" inputs.",
+        ),
+        image(
+            lambda ax: plot_spectrum(run.finetuned, ax=ax),
+            "Eigenvalues of the weights between hidden units",
+            "Eigenvalues of the weights between hidden units in the complex plane.",
+        ),
+    ]

@@ -1,0 +1,64 @@
+"""What a run came to, in plain sentences."""
+
+from __future__ import annotations
+
+from pyg_modules.report.html.numbers import count, duration, percent, points, small
+from pyg_modules.train import ExperimentResult
+
+
+def summary(run: ExperimentResult) -> list[str]:
+    """What was learned, for someone who reads nothing else."""
+    config, accuracy = run.config, run.test_accuracy
+    left = run.num_parameters["finetuned"]
+    all_parameters = run.num_parameters["regularized"]
+    return [
+        f"{count(config.hidden)} hidden units, each free to connect to each, learned the data set"
+        f" {run.dataset} and organised themselves into {config.modules} modules of"
+        f" {_sizes(run.module_sizes)} hidden units.",
+        f"Test accuracy was {percent(accuracy['regularized'])} before the cut,"
+        f" {percent(accuracy['cut'])} right after every edge between modules was removed"
+        f" ({_change(accuracy['cut'] - accuracy['regularized'])}), and"
+        f" {percent(accuracy['finetuned'])} after training on.",
+        f"The cut left {count(left)} of {count(all_parameters)} parameters"
+        f" ({percent(left / all_parameters, 0)}), in {config.modules} networks that share nothing"
+        f" but their inputs and can run in parallel; their outputs add up.",
+        f"For comparison, on the same budget: {percent(accuracy['mlp'])} by an MLP with as many"
+        f" parameters as before the cut, {percent(accuracy['free'])} by the same unit graph without"
+        f" a regularizer, {percent(accuracy['random_modules'])} by modules drawn at random.",
+        f"The whole run took {duration(run.seconds)}.",
+    ]
+
+
+def independence(run: ExperimentResult) -> list[str]:
+    """The proof that the modules are independent."""
+    proof, config = run.independence, run.config
+    pairs = config.modules * (config.modules - 1)
+    return [
+        f"Paths: a search of the graph, from all units of each module, found a way into another"
+        f" module in {count(proof.paths)} of {count(pairs)} ordered pairs of modules. Paths through"
+        f" inputs do not count, for inputs are clamped to the data.",
+        f"Cross Jacobian: after {_updates(config.steps)}, the largest derivative of a state in one"
+        f" module with respect to an initial state in another is"
+        f" {_exactly(proof.max_cross_jacobian)}.",
+        f"Split difference: the outputs of the modules, computed apart, add up to those of the"
+        f" whole network; the largest difference is {_exactly(proof.max_split_difference)} of the"
+        f" largest output, which is rounding.",
+    ]
+
+
+def _updates(steps: int) -> str:
+    return f"{count(steps)} synchronous update{'s' if steps != 1 else ''}"
+
+
+def _sizes(sizes: list[int]) -> str:
+    if min(sizes) == max(sizes):
+        return count(sizes[0])
+    return f"{count(min(sizes))} to {count(max(sizes))}"
+
+
+def _change(difference: float) -> str:
+    return points(difference) if difference else "no change"
+
+
+def _exactly(number: float) -> str:
+    return "exactly 0" if number == 0 else small(number)

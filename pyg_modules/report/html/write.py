@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pyg_modules._files import staged_folder
+from pyg_modules.report.html.libraries import check_report_libraries
+from pyg_modules.report.html.page import render_page
+from pyg_modules.report.run_folder import load_run
+
+_REPORT = "report.html"
+
+
+def write_report(folder: str | os.PathLike[str]) -> Path:
+    """Write ``report.html`` into the folder of a run: one page that opens anywhere, offline.
+
+    Args:
+        folder (path): The folder, as :func:`~pyg_modules.report.write_run` writes it.
+
+    Returns:
+        pathlib.Path: The page. It appears complete, or not at all.
+
+    Raises:
+        ImportError: If a library that a report is made with is not installed.
+        ValueError: If ``folder`` does not hold a complete run, or cannot be written to.
+    """
+    check_report_libraries()
+    folder = Path(folder)
+    if not folder.exists():
+        raise ValueError(
+            f"Expected the folder of a run (got {folder}, which does not exist). Make one:"
+            f" pyg-modules train --out {folder}."
+        )
+    page = render_page(load_run(folder), folder)
+    with staged_folder(folder) as stage:
+        (stage / _REPORT).write_text(page, encoding="utf-8")
+    return folder / _REPORT

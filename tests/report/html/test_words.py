@@ -1,0 +1,59 @@
+from dataclasses import replace
+
+import pytest
+
+from pyg_modules.modules import Independence
+from pyg_modules.report.html import words
+
+
+@pytest.fixture
+def known(run):
+    """The small run with round numbers."""
+    accuracy = {
+        "mlp": 0.98,
+        "free": 0.97,
+        "regularized": 0.96,
+        "cut": 0.91,
+        "finetuned": 0.955,
+        "random_modules": 0.9,
+    }
+    parameters = dict.fromkeys(accuracy, 20_000) | {"finetuned": 12_500}
+    return replace(
+        run,
+        test_accuracy=accuracy,
+        num_parameters=parameters,
+        module_sizes=[4, 4, 5],
+        independence=Independence(0, 0.0, 2.3e-7),
+        seconds=102.0,
+    )
+
+
+def test_the_summary_has_the_numbers_of_the_run(known):
+    text = "\n".join(words.summary(known)).replace("\u202f", " ")
+    assert "13 hidden units" in text
+    assert "the data set digits" in text
+    assert "3 modules of 4 to 5 hidden units" in text
+    assert "96.00 % before the cut, 91.00 % right after" in text
+    assert "(−5.00 points), and 95.50 % after training on" in text
+    assert "12,500 of 20,000 parameters (62 %)" in text
+    assert "98.00 % by an MLP" in text
+    assert "97.00 % by the same unit graph" in text
+    assert "90.00 % by modules drawn at random" in text
+    assert "1 min 42 s" in text
+
+
+def test_an_accuracy_that_stays_is_said_to_stay(known):
+    accuracy = known.test_accuracy | {"cut": known.test_accuracy["regularized"]}
+    assert "removed (no change)," in words.summary(replace(known, test_accuracy=accuracy))[1]
+
+
+def test_modules_of_one_size_are_given_that_size(known):
+    assert "modules of 4 hidden units" in words.summary(replace(known, module_sizes=[4, 4, 4]))[0]
+
+
+def test_the_proof_has_its_numbers(known):
+    paths, jacobian, difference = words.independence(known)
+    assert "in 0 of 6 ordered pairs of modules" in paths
+    assert "after 3 synchronous updates" in jacobian
+    assert jacobian.endswith("is exactly 0.")
+    assert "the largest difference is 2.3\u00a0×\u00a010⁻⁷ of the largest output" in difference

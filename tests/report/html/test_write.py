@@ -1,0 +1,37 @@
+from unittest.mock import patch
+
+import pytest
+
+from pyg_modules.report import write_run
+from pyg_modules.report.html import check_report_libraries, write_report
+
+
+def test_the_page_is_written_into_the_folder_and_nothing_else(run, tmp_path):
+    write_run(run, tmp_path)
+    before = {path.name for path in tmp_path.iterdir()}
+    path = write_report(str(tmp_path))
+    assert path == tmp_path / "report.html"
+    assert {path.name for path in tmp_path.iterdir()} == before | {"report.html"}
+    assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+def test_a_page_stays_if_the_run_is_damaged(run, tmp_path):
+    write_run(run, tmp_path)
+    (tmp_path / "report.html").write_text("earlier")
+    (tmp_path / "labels.json").write_text("[")
+    with pytest.raises(ValueError, match="Expected a complete run"):
+        write_report(tmp_path)
+    assert (tmp_path / "report.html").read_text() == "earlier"
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"nowhere, which does not exist.*Make one: pyg-"):
+        write_report(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("missing", ["bokeh", "jinja2", "matplotlib"])
+def test_a_missing_library_is_named_with_the_remedy(missing):
+    message = rf"needs {missing}: pip install 'pyg-modules\[report\]'"
+    # An entry of None is how Python marks a module that cannot be imported.
+    with patch.dict("sys.modules", {missing: None}), pytest.raises(ImportError, match=message):
+        check_report_libraries()
