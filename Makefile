@@ -13,7 +13,7 @@ endif
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-scatter bench accuracy tables clean
+.PHONY: help demo test test-scatter docs bench accuracy tables clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -21,11 +21,16 @@ help: ## List the targets
 demo: $(VENV)/.demo ## Train, organise and cut a network of digits; look at runs/demo/partition.png
 	$(RUN) -m pyg_modules train --dataset digits --modules 4 --out runs/demo
 
-test: $(VENV)/.test ## Format check, lint, types and tests
+test: $(VENV)/.test ## Format check, lint, types, docstrings, tests and documentation
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
+	$(RUN) -m interrogate --quiet pyg_modules
 	$(RUN) -m pytest
+	$(MAKE) docs
+
+docs: $(VENV)/.docs ## Build the documentation; look at build/docs/index.html
+	$(RUN) -m sphinx -q -E -a -W --keep-going -n docs build/docs
 
 test-scatter: $(VENV)/.test ## The tests of the backends again, with torch-scatter (built once, 5 minutes)
 	$(PIP) install --quiet setuptools wheel
@@ -66,6 +71,10 @@ $(VENV)/.torch:
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 	$(PIP) install --quiet -e ".[train,report]"
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.test
+	$(PIP) install --quiet -e ".[docs]"
 	touch $@
 
 $(VENV)/.bench: $(VENV)/.test

@@ -128,19 +128,19 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "speed": speed.summary,
         "figures": figures,
     },
-    ROOT / "docs" / "accuracy.md": {
+    ROOT / "docs" / "evidence" / "accuracy.md": {
         name: comparison.TABLES[name] for name in ("optdigits", "mnist1d")
     },
-    ROOT / "docs" / "speed.md": {
+    ROOT / "docs" / "evidence" / "speed.md": {
         "training_step": speed.training_step,
         "growth": speed.growth,
         "equilibrium": speed.equilibrium,
         "limits": speed.limits,
         "mnist1d": solvers,
     },
-    ROOT / "docs" / "scale.md": {"plan": speed.plan},
-    ROOT / "docs" / "modules.md": {"modules": speed.modules, "ranks": speed.ranks},
-    ROOT / "docs" / "partition.md": {
+    ROOT / "docs" / "guides" / "distributed.md": {"ranks": speed.ranks, "plan": speed.plan},
+    ROOT / "docs" / "explained" / "modules.md": {"modules": speed.modules},
+    ROOT / "docs" / "explained" / "partition.md": {
         "planted": partition.planted,
         "networks": partition.networks,
         "post_hoc": partition.post_hoc,

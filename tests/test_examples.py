@@ -98,7 +98,7 @@ def test_scripts_with_sequential_run_once_from_the_command_line(name):
 
 def test_every_example_is_tested_and_on_the_page():
     names = {path.stem for path in FOLDER.glob("*.py")}
-    page = (FOLDER.parent / "docs" / "pyg.md").read_text(encoding="utf-8")
-    assert {name for name in names if f"(../examples/{name}.py)" in page} == names
+    page = (FOLDER.parent / "docs" / "guides" / "pyg.md").read_text(encoding="utf-8")
+    assert {name for name in names if f"(../../examples/{name}.py)" in page} == names
     tests = Path(__file__).read_text(encoding="utf-8")
     assert {name for name in names if f'"{name}"' in tests} == names

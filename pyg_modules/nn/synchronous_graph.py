@@ -270,7 +270,7 @@ class SynchronousGraph(MessagePassing):
     def scaled_weight(self) -> Tensor:
         """The weights as the solver uses them, ``[E]``, differentiable.
 
-        They are :attr:`weight`, but for an :class:`Equilibrium` with ``contraction``.
+        They are ``weight``, but for an :class:`Equilibrium` with ``contraction``.
         """
         operators = self._operators(self.backend, _USUAL_BATCH)
         return self._scaled_weight(operators)[0]

@@ -24,7 +24,7 @@ class Activation:
             ``function_``, the weighted sums.
         function_ (callable, optional): f in place. ``None`` if ``backward`` needs the weighted
             sums, so that they must be kept.
-        lipschitz (float): The largest |f'|.
+        lipschitz (float): The largest magnitude of f'.
     """
 
     name: str
