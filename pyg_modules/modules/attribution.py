@@ -22,14 +22,32 @@ def input_attribution(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor) -> 
         x (Tensor): Inputs, ``[B, ...]``.
 
     Returns:
-        Tensor: The mean magnitudes of the derivatives, ``[K, ...]``.
+        Tensor: The mean magnitudes of the derivatives, ``[K, ...]``; 0 for an input that a module
+        does not depend on.
+
+    Raises:
+        ValueError: If there is no part or no sample, or a part's outputs are not ``[B, O]``.
     """
+    if len(parts) == 0 or len(x) == 0:
+        raise ValueError(
+            f"Expected at least one part and one sample (got {len(parts)} and {len(x)})."
+        )
     return torch.stack([_of_part(part, x.detach()) for part in parts])
 
 
 def _of_part(part: nn.Module, x: Tensor) -> Tensor:
     x = x.clone().requires_grad_()
     with torch.enable_grad():
-        outputs = part(x).sum(dim=0)
-        gradients = [torch.autograd.grad(output, x, retain_graph=True)[0] for output in outputs]
-    return torch.stack(gradients).abs().sum(dim=0).mean(dim=0)
+        outputs = part(x)
+        if outputs.dim() != 2 or len(outputs) != len(x):
+            raise ValueError(
+                f"Expected outputs of shape [{len(x)}, O] from every part (got"
+                f" {list(outputs.shape)})."
+            )
+        # Samples do not depend on each other: the derivatives of the sum are those of each.
+        sums = outputs.sum(dim=0).unbind()
+    magnitudes = torch.zeros_like(x)
+    for output in sums:
+        (gradient,) = torch.autograd.grad(output, x, retain_graph=True, materialize_grads=True)
+        magnitudes += gradient.abs()
+    return magnitudes.mean(dim=0)

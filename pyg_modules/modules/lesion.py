@@ -29,8 +29,10 @@ class LesionStudy:
 def lesion_study(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor, y: Tensor) -> LesionStudy:
     """Remove every module in turn, and run each alone: what does the accuracy say?
 
-    What modules share, the biases of the outputs and edges from inputs to outputs, :func:`split`
-    gives to the first part, and it goes and stays with that.
+    ``without`` and ``only`` are the outputs of :meth:`ModularGraph.drop` and
+    :meth:`ModularGraph.only`. What modules share, the biases of the outputs and edges from inputs
+    to outputs, :func:`split` gives to the first part: it is lost without module 0, and all other
+    modules are alone without it.
 
     Args:
         parts (sequence of torch.nn.Module): From ``x`` to logits ``[B, C]``, which add up; such as
@@ -42,25 +44,44 @@ def lesion_study(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor, y: Tenso
         LesionStudy: Accuracies per class.
 
     Raises:
-        ValueError: If there are less than two parts, or ``y`` is not one class per sample.
+        TypeError: If ``y`` is not a tensor of integers.
+        ValueError: If there are less than two parts, their outputs are not ``[B, C]`` each, or
+            ``y`` is not one class per sample.
     """
     if len(parts) < 2:
-        raise ValueError(f"Expected two parts at least (got {len(parts)}).")
+        raise ValueError(
+            f"Expected two parts at least (got {len(parts)}). Use split(cut(layer, labels))."
+        )
+    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise TypeError(f"Expected y to be a LongTensor (got {y.dtype}). Use y.long().")
     if y.shape != x.shape[:1]:
         raise ValueError(
             f"Expected y of shape [{len(x)}], a class for each sample of x (got {list(y.shape)})."
         )
-    logits = torch.stack([part(x) for part in parts])
-    total = logits.sum(dim=0)
-    num_samples = torch.bincount(y, minlength=total.size(-1))
+    outputs = [part(x) for part in parts]
+    shapes = {tuple(of_part.shape) for of_part in outputs}
+    if len(shapes) > 1 or outputs[0].dim() != 2 or len(outputs[0]) != len(x):
+        raise ValueError(
+            f"Expected outputs of shape [{len(x)}, C] from every part (got {sorted(shapes)})."
+        )
+    logits = torch.stack(outputs)
+    num_parts, _, num_classes = logits.shape
+    if len(y) and not 0 <= int(y.min()) <= int(y.max()) < num_classes:
+        raise ValueError(
+            f"Expected classes from 0 to {num_classes - 1}, one per output (got {int(y.min())} to"
+            f" {int(y.max())})."
+        )
+    num_samples = torch.bincount(y, minlength=num_classes)
 
-    def accuracies(outputs: Tensor) -> Tensor:
-        right = torch.bincount(y[outputs.argmax(dim=-1) == y], minlength=len(num_samples))
+    def accuracies(total: Tensor) -> Tensor:
+        right = torch.bincount(y[total.argmax(dim=-1) == y], minlength=num_classes)
         return right / num_samples
 
+    # The others are added up, as a network without the module does; a difference would round.
+    others = ~torch.eye(num_parts, dtype=torch.bool, device=logits.device)
     return LesionStudy(
-        all=accuracies(total),
-        without=torch.stack([accuracies(total - of_part) for of_part in logits]),
+        all=accuracies(logits.sum(dim=0)),
+        without=torch.stack([accuracies(logits[kept].sum(dim=0)) for kept in others]),
         only=torch.stack([accuracies(of_part) for of_part in logits]),
         num_samples=num_samples,
     )

@@ -1,8 +1,28 @@
 """Figures and files of a run, for people to look at."""
 
 from pyg_modules.report.adjacency import plot_adjacency
+from pyg_modules.report.agreement import plot_agreement
+from pyg_modules.report.attribution import plot_attribution
+from pyg_modules.report.convergence import plot_convergence
 from pyg_modules.report.history import plot_history
+from pyg_modules.report.lesions import plot_lesions
+from pyg_modules.report.module_sizes import plot_module_sizes
 from pyg_modules.report.partition_figure import partition_figure
 from pyg_modules.report.run_folder import load_run, write_run
+from pyg_modules.report.spectrum import plot_spectrum
+from pyg_modules.report.unit_graph import plot_unit_graph
 
-__all__ = ["load_run", "partition_figure", "plot_adjacency", "plot_history", "write_run"]
+__all__ = [
+    "load_run",
+    "partition_figure",
+    "plot_adjacency",
+    "plot_agreement",
+    "plot_attribution",
+    "plot_convergence",
+    "plot_history",
+    "plot_lesions",
+    "plot_module_sizes",
+    "plot_spectrum",
+    "plot_unit_graph",
+    "write_run",
+]

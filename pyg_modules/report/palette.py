@@ -23,10 +23,12 @@ CATEGORIES = (
 )
 #: Edges by the sign of their weight: Okabe and Ito's black and vermillion.
 POSITIVE, NEGATIVE = "#000000", "#D55E00"
-#: What is no module: inputs, outputs, and hidden units that all modules share.
+#: What belongs to no module: inputs, outputs, and hidden units that all modules share.
 INPUT, OUTPUT, SHARED_UNIT = "#BBBBBB", "#555555", "#888888"
-#: Lines that explain: borders, limits.
+#: Lines that explain: borders, limits, sums over units.
 GUIDE = "#888888"
+#: Map of values to colours: https://doi.org/10.1371/journal.pone.0199239
+SEQUENTIAL = "cividis"
 
 
 def module_color(module: int) -> str:

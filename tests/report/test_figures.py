@@ -3,8 +3,9 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from pyg_modules import SynchronousGraph, UnitGraph, cut
+from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, cut
 from pyg_modules.report import plot_adjacency
+from pyg_modules.report.palette import CATEGORIES
 
 matplotlib.use("Agg")
 LABELS = torch.tensor([-1, 0, 1, 0, 1, -1])
@@ -44,6 +45,24 @@ def test_labels_order_the_units_by_module_and_draw_lines(ax):
     expected[3, 2] = 2.0
     assert torch.equal(image(ax), expected)
     assert [line.get_ydata()[0] for line in ax.lines[::2]] == [1.5]
+
+
+def test_units_that_all_modules_share_come_first(ax):
+    # Hidden units 2, 3 | 1 | 4, and a module that has the input alone.
+    labels = torch.tensor([1, 0, -1, -1, 2, -1])
+    plot_adjacency(layer_with_one_large_weight(source=1, target=3), labels, ax=ax)
+    expected = torch.zeros(4, 4)
+    expected[1, 2] = 2.0
+    assert torch.equal(image(ax), expected)
+    assert [line.get_ydata()[0] for line in ax.lines[::2]] == [1.5, 2.5]
+    assert {line.get_color() for line in ax.lines} == {CATEGORIES[0]}
+
+
+def test_weights_are_those_that_the_solver_uses(ax):
+    layer = layer_with_one_large_weight(source=2, target=4)
+    layer.solver = Equilibrium(contraction=0.5)
+    plot_adjacency(layer, ax=ax)
+    assert float(image(ax)[3, 1]) == pytest.approx(0.5)
 
 
 def test_a_cut_layer_has_nothing_outside_its_blocks(ax):

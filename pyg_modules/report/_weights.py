@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from torch import Tensor
+
+from pyg_modules.nn import SynchronousGraph
+
+
+def check_finite(weight: Tensor) -> None:
+    """Raise unless all weights are finite."""
+    if not bool(weight.isfinite().all()):
+        raise ValueError(
+            "Expected finite weights (got NaN or infinity). The training diverged; lower the"
+            " learning rate."
+        )
+
+
+def hidden_weights(layer: SynchronousGraph) -> Tensor:
+    """The dense matrix of the weights ``w_ij`` from hidden unit j to hidden unit i, ``[H, H]``.
+
+    They are those that the solver uses, on the CPU.
+    """
+    graph = layer.graph
+    source, target = graph.edge_index - graph.num_inputs
+    inside = (source >= 0) & (target >= 0)
+    inside &= (source < graph.num_hidden) & (target < graph.num_hidden)
+    weight = layer.scaled_weight().detach().cpu()[inside]
+    matrix = weight.new_zeros(graph.num_hidden, graph.num_hidden)
+    matrix[target[inside], source[inside]] = weight
+    return matrix

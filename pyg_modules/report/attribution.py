@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from math import ceil, prod
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from pyg_modules.report._axes import add_colorbar, axes_or_current
+from pyg_modules.report.palette import SEQUENTIAL
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+
+# Free space around an image, relative to its size; above it stands its title.
+_GAP = 0.08
+_TITLE = 0.25
+
+
+def plot_attribution(
+    attribution: Tensor, image_shape: tuple[int, int] | None = None, *, ax: Axes | None = None
+) -> Axes:
+    """Draw what each module looks at: an image of each, or a matrix of modules and inputs.
+
+    Args:
+        attribution (Tensor): What :func:`~pyg_modules.modules.input_attribution` returned,
+            ``[K, ...]``; inputs of more than one dimension are flattened.
+        image_shape (tuple of int, optional): Height and width, if inputs are the pixels of an
+            image. (default: they are drawn side by side, ``[K, I]``)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
+
+    Returns:
+        matplotlib.axes.Axes: The axes, with one scale of colours for all modules.
+
+    Raises:
+        ValueError: If there is no module, or ``image_shape`` does not fit.
+    """
+    if attribution.dim() < 2 or len(attribution) == 0:
+        raise ValueError(
+            f"Expected an attribution of shape [K, ...], a row for each module (got"
+            f" {list(attribution.shape)}). Use input_attribution(parts, x)."
+        )
+    flat = attribution.detach().cpu().flatten(start_dim=1).float()
+    if image_shape is not None and prod(image_shape) != flat.size(1):
+        raise ValueError(
+            f"Expected an image_shape of {flat.size(1)} pixels, one per input (got"
+            f" {tuple(image_shape)}, {prod(image_shape)} pixels)."
+        )
+    ax = axes_or_current(ax)
+    image = _draw_matrix(ax, flat) if image_shape is None else _draw_images(ax, flat, image_shape)
+    label = r"mean over samples of $\Sigma_o\, |\partial y_o / \partial x_i|$"
+    add_colorbar(image, label)
+    return ax
+
+
+def _draw_matrix(ax: Axes, flat: Tensor) -> AxesImage:
+    image = ax.imshow(
+        flat.numpy(),
+        cmap=SEQUENTIAL,
+        vmin=0,
+        vmax=float(flat.max()),
+        aspect="auto",
+        interpolation="nearest",
+    )
+    ax.set_yticks(range(len(flat)))
+    ax.set_xlabel("input")
+    ax.set_ylabel("module")
+    return image
+
+
+def _draw_images(ax: Axes, flat: Tensor, image_shape: tuple[int, int]) -> AxesImage:
+    height, width = image_shape
+    across, down = width * (1 + _GAP), height * (1 + _GAP + _TITLE)
+    box = ax.get_window_extent()
+
+    def scale(num_columns: int) -> float:
+        num_rows = ceil(len(flat) / num_columns)
+        return min(box.width / (num_columns * across), box.height / (num_rows * down))
+
+    num_columns = max(range(1, len(flat) + 1), key=scale)
+    num_rows = ceil(len(flat) / num_columns)
+    for module, values in enumerate(flat):
+        left = across * (module % num_columns)
+        top = down * (module // num_columns)
+        image = ax.imshow(
+            values.view(height, width).numpy(),
+            cmap=SEQUENTIAL,
+            vmin=0,
+            vmax=float(flat.max()),
+            extent=(left, left + width, top + height, top),
+            interpolation="nearest",
+        )
+        ax.text(
+            left + width / 2,
+            top - 0.03 * height,
+            f"module {module}",
+            fontsize=8,
+            ha="center",
+            va="bottom",
+        )
+    ax.set_xlim(-_GAP * width, num_columns * across)
+    ax.set_ylim(num_rows * down - _TITLE * height, -_TITLE * height)
+    ax.set_axis_off()
+    return image

@@ -1,0 +1,82 @@
+from io import BytesIO
+
+import matplotlib
+import numpy
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from pyg_modules.report import plot_attribution
+
+matplotlib.use("Agg")
+ATTRIBUTION = torch.arange(30.0).view(5, 6)
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+def test_without_a_shape_it_is_a_matrix(ax):
+    assert plot_attribution(ATTRIBUTION, ax=ax) is ax
+    (image,) = ax.images
+    numpy.testing.assert_array_equal(image.get_array(), ATTRIBUTION)
+    assert image.get_clim() == (0, 29)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("input", "module")
+
+
+def test_inputs_of_more_dimensions_are_flattened(ax):
+    plot_attribution(ATTRIBUTION.view(5, 3, 2), ax=ax)
+    numpy.testing.assert_array_equal(ax.images[0].get_array(), ATTRIBUTION)
+
+
+@pytest.mark.parametrize("num_modules", [1, 5, 12])
+def test_every_module_is_an_image_of_its_own(ax, num_modules):
+    attribution = torch.rand(num_modules, 6, generator=torch.Generator().manual_seed(0))
+    plot_attribution(attribution, (2, 3), ax=ax)
+    largest = float(attribution.max())
+    assert [text.get_text() for text in ax.texts] == [f"module {k}" for k in range(num_modules)]
+    left, right = ax.get_xlim()
+    bottom, top = ax.get_ylim()
+    places = []
+    for image, values, text in zip(ax.images, attribution, ax.texts, strict=True):
+        numpy.testing.assert_array_equal(image.get_array(), values.view(2, 3))
+        assert image.get_clim() == (0, largest)
+        x0, x1, y1, y0 = image.get_extent()
+        assert (x1 - x0, y1 - y0) == pytest.approx((3, 2))
+        assert left <= x0 < x1 <= right
+        assert top < y0 < y1 <= bottom
+        x, y = text.get_position()
+        assert x == pytest.approx((x0 + x1) / 2)
+        assert y0 - 0.25 < y < y0
+        places.append((x0, x1, y0, y1))
+    for number, (x0, x1, y0, y1) in enumerate(places):
+        for a0, a1, b0, b1 in places[:number]:
+            # The title, a quarter of an image high, has room as well.
+            assert x1 < a0 or a1 < x0 or y1 < b0 - 0.5 or b1 < y0 - 0.5
+
+
+@pytest.mark.parametrize(("size", "num_rows"), [((8, 2.5), 1), ((2.5, 8), 4), ((5, 5), 2)])
+def test_images_are_arranged_to_fill_the_axes(size, num_rows):
+    ax = Figure(figsize=size).subplots()
+    plot_attribution(torch.rand(4, 16), (4, 4), ax=ax)
+    assert len({image.get_extent()[3] for image in ax.images}) == num_rows
+
+
+def test_modules_that_depend_on_nothing(ax):
+    plot_attribution(torch.zeros(2, 4), (2, 2), ax=ax)
+    ax.figure.savefig(BytesIO())
+    assert (ax.images[0].get_array() == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("attribution", "shape", "match"),
+    [
+        (ATTRIBUTION, (2, 4), r"image_shape of 6 pixels.*got \(2, 4\), 8 pixels"),
+        (ATTRIBUTION[0], None, r"\[K, ...\].*got \[6\]"),
+        (ATTRIBUTION[:0], None, r"\[K, ...\].*got \[0, 6\]"),
+    ],
+)
+def test_bad_arguments_are_refused(ax, attribution, shape, match):
+    with pytest.raises(ValueError, match=match):
+        plot_attribution(attribution, shape, ax=ax)

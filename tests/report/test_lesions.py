@@ -1,0 +1,68 @@
+import matplotlib
+import numpy
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from pyg_modules.modules import LesionStudy
+from pyg_modules.report import plot_lesions
+
+matplotlib.use("Agg")
+STUDY = LesionStudy(
+    all=torch.tensor([1.0, 0.5, torch.nan]),
+    without=torch.tensor([[0.25, 0.0, torch.nan], [0.75, 0.5, torch.nan]]),
+    only=torch.tensor([[0.5, 1.0, torch.nan], [0.0, 0.25, torch.nan]]),
+    num_samples=torch.tensor([30, 10, 0]),
+)
+
+
+def texts(axis):
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def test_rows_are_lesions_and_columns_are_classes_and_all_samples():
+    ax = Figure().subplots()
+    assert plot_lesions(STUDY, ax=ax) is ax
+    nan = numpy.nan
+    # The last column weighs the classes 3 : 1 : 0.
+    expected = [
+        [100, 50, nan, 87.5],
+        [25, 0, nan, 18.75],
+        [75, 50, nan, 68.75],
+        [50, 100, nan, 62.5],
+        [0, 25, nan, 6.25],
+    ]
+    (image,) = ax.images
+    numpy.testing.assert_allclose(image.get_array().filled(nan), expected)
+    assert image.get_clim() == (0, 100)
+    assert texts(ax.yaxis) == ["all", "without 0", "without 1", "0 alone", "1 alone"]
+    assert texts(ax.xaxis) == ["0", "1", "2", "all"]
+    numbers = {text.get_position(): text.get_text() for text in ax.texts}
+    assert numbers[0, 0] == "100"
+    assert numbers[3, 1] == "19"
+    assert {numbers[2, row] for row in range(5)} == {"–"}
+    assert len(numbers) == 20
+    assert [line.get_ydata()[0] for line in ax.lines[:2]] == [0.5, 2.5]
+    assert ax.lines[2].get_xdata()[0] == 2.5
+
+
+def test_numbers_stand_out_from_their_cells():
+    ax = Figure().subplots()
+    plot_lesions(STUDY, ax=ax)
+    colors = {text.get_position(): text.get_color() for text in ax.texts}
+    assert colors[0, 0] == "black"  # 100 is bright.
+    assert colors[0, 4] == "white"  # 0 is dark.
+
+
+@pytest.mark.parametrize(
+    ("num_modules", "num_classes", "has_numbers"), [(12, 10, True), (4, 100, False)]
+)
+def test_numbers_are_left_out_where_they_do_not_fit(num_modules, num_classes, has_numbers):
+    ax = Figure().subplots()
+    accuracy = torch.rand(2, num_modules, num_classes, generator=torch.Generator().manual_seed(0))
+    study = LesionStudy(accuracy[0, 0], *accuracy, torch.ones(num_classes).long())
+    plot_lesions(study, ax=ax)
+    assert len(ax.texts) == ((2 * num_modules + 1) * (num_classes + 1) if has_numbers else 0)
+    labels = texts(ax.xaxis)
+    assert labels[-1] == "all"
+    assert labels[:-1] == [str(c) for c in range(0, num_classes, 1 if has_numbers else 4)]
