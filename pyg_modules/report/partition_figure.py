@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy
 
-from pyg_modules.report.adjacency import plot_adjacency
+from pyg_modules.report.plots.adjacency import plot_adjacency
 from pyg_modules.train import ExperimentResult
 
 if TYPE_CHECKING:

@@ -70,7 +70,8 @@ class ExperimentResult:
         independence (Independence): The proof that the modules of ``finetuned`` are independent.
         histories (dict): By model, what every epoch of its training came to; ``"finetuned"`` goes
             on where ``"regularized"`` ends.
-        lesions (LesionStudy): Test accuracy of ``finetuned`` without each module, and with it alone.
+        lesions (LesionStudy): Test accuracy of ``finetuned`` without each module, and with it
+            alone.
         attribution (Tensor): How strongly each module's outputs depend on each input, ``[K, I]``.
         samples (Tensor): Some test inputs, ``[S, I]``.
         image_shape (tuple of int, optional): Height and width, if the inputs are an image's.

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from pyg_modules.report.palette import CATEGORIES, GUIDE
+from pyg_modules.report.plots.axes import axes_or_current
 from pyg_modules.train import EpochRecord
 
 if TYPE_CHECKING:
@@ -36,19 +38,14 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
     Raises:
         ValueError: If the history is empty.
     """
-    from pyg_modules.report.palette import CATEGORIES
-
     if not history:
         raise ValueError("Expected a record at least (got an empty history). Train an epoch.")
-    if ax is None:
-        from matplotlib import pyplot
-
-        ax = pyplot.gca()
+    ax = axes_or_current(ax)
     begin = 0
     for phase, records in groupby(history, key=lambda record: record.phase):
         end = begin + len(list(records))
         label, shade = _PHASES[phase]
-        ax.axvspan(begin + 0.5, end + 0.5, facecolor=shade, edgecolor="0.6", label=label, zorder=0)
+        ax.axvspan(begin + 0.5, end + 0.5, facecolor=shade, edgecolor=GUIDE, label=label, zorder=0)
         begin = end
     names = dict.fromkeys(name for record in history for name in record.losses)
     for color, name in zip(CATEGORIES, names, strict=False):

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from pyg_modules.nn import SynchronousGraph
 from pyg_modules.partition import check_labels
-from pyg_modules.report._axes import axes_or_current
-from pyg_modules.report._unit_layout import HALF_HEIGHT, Placement, place_groups, place_units
-from pyg_modules.report._weights import check_finite
 from pyg_modules.report.palette import GUIDE, NEGATIVE, POSITIVE, module_color
+from pyg_modules.report.plots.axes import axes_or_current
+from pyg_modules.report.plots.unit_layout import HALF_HEIGHT, Placement, place_groups, place_units
+from pyg_modules.report.plots.weights import check_finite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from pyg_modules.modules import LesionStudy
-from pyg_modules.report._axes import add_colorbar, axes_or_current
-from pyg_modules.report._cells import write_in_cells
 from pyg_modules.report.palette import SEQUENTIAL
+from pyg_modules.report.plots.axes import add_colorbar, axes_or_current
+from pyg_modules.report.plots.cells import write_in_cells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import numpy
 
 from pyg_modules.nn import SynchronousGraph
-from pyg_modules.report._axes import axes_or_current
-from pyg_modules.report._weights import check_finite, hidden_weights
 from pyg_modules.report.palette import CATEGORIES, GUIDE, NEGATIVE
+from pyg_modules.report.plots.axes import axes_or_current
+from pyg_modules.report.plots.weights import check_finite, hidden_weights
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from pyg_modules.report._axes import add_colorbar, axes_or_current
 from pyg_modules.report.palette import SEQUENTIAL
+from pyg_modules.report.plots.axes import add_colorbar, axes_or_current
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

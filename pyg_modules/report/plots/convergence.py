@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from pyg_modules.nn import SynchronousGraph
-from pyg_modules.report._axes import axes_or_current
 from pyg_modules.report.palette import CATEGORIES, NEGATIVE
+from pyg_modules.report.plots.axes import axes_or_current
 from pyg_modules.solve import Equilibrium, Recurrence, Solution, Solver
 from pyg_modules.solve.iteration import Iteration
 

@@ -7,9 +7,9 @@ from torch import Tensor
 
 from pyg_modules.nn import SynchronousGraph
 from pyg_modules.partition import check_labels
-from pyg_modules.report._axes import axes_or_current
-from pyg_modules.report._weights import hidden_weights
 from pyg_modules.report.palette import CATEGORIES
+from pyg_modules.report.plots.axes import axes_or_current
+from pyg_modules.report.plots.weights import hidden_weights
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

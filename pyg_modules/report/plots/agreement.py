@@ -7,9 +7,9 @@ import numpy
 from torch import Tensor
 
 from pyg_modules.partition import agreement
-from pyg_modules.report._axes import add_colorbar, axes_or_current
-from pyg_modules.report._cells import write_in_cells
 from pyg_modules.report.palette import SEQUENTIAL
+from pyg_modules.report.plots.axes import add_colorbar, axes_or_current
+from pyg_modules.report.plots.cells import write_in_cells
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

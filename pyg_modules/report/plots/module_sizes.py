@@ -7,8 +7,8 @@ from torch import Tensor
 
 from pyg_modules.nn import SynchronousGraph
 from pyg_modules.partition import check_labels, module_costs, module_sizes
-from pyg_modules.report._axes import axes_or_current
 from pyg_modules.report.palette import GUIDE, module_color
+from pyg_modules.report.plots.axes import axes_or_current
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
