@@ -18,7 +18,7 @@ PIP := $(RUN) -m pip --disable-pip-version-check
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-demo: $(VENV)/.demo ## Train, organise and cut a network of digits; look at runs/demo/partition.png
+demo: $(VENV)/.demo ## Train, organise and cut a network of digits; look at runs/demo/report.html
 	$(RUN) -m pyg_modules train --dataset digits --modules 4 --out runs/demo
 
 test: $(VENV)/.test ## Format check, lint, types, docstrings, tests and documentation
@@ -40,6 +40,7 @@ test-scatter: $(VENV)/.test ## The tests of the backends again, with torch-scatt
 bench: $(VENV)/.bench ## Measure the speed against every peer again, then write the tables
 	$(RUN) -m benchmarks.speed
 	$(RUN) -m benchmarks.speed.plan
+	$(RUN) -m benchmarks.report
 	$(RUN) -m benchmarks.tables
 
 accuracy: $(VENV)/.test ## Measure every accuracy again, then write the tables
@@ -48,6 +49,7 @@ accuracy: $(VENV)/.test ## Measure every accuracy again, then write the tables
 	$(RUN) -m benchmarks.accuracy.mnist1d
 	$(RUN) -m benchmarks.accuracy.partition
 	$(RUN) -m benchmarks.accuracy.comparison
+	$(RUN) -m benchmarks.accuracy.comparison.frontier
 	$(RUN) -m benchmarks.tables
 
 tables: $(VENV)/.test ## Write the tables of all pages from the committed results

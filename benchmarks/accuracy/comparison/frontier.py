@@ -9,9 +9,9 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from pyg_modules.report.palette import CATEGORIES
 
 from benchmarks.accuracy.comparison.tables import RESULTS
+from pyg_modules.report.palette import CATEGORIES
 
 PICTURE = Path(__file__).parents[3] / "docs" / "images" / "toys.png"
 _LABELS = {"mlp": "best MLP found", "units": "best unit graph found"}

@@ -43,6 +43,18 @@ CORA = {
     "gin_modules_4": "the same, cut into four modules and trained on",
 }
 MOTIFS = {name: CORA[name] for name in ("gin_mlp", "gin_units", "gin_modules_4")}
+_OF_PROBLEMS = ("mlp", "free", "modules_4_wide")
+#: The rows of the summary: a title, and which rows of its table are the three columns.
+_SUMMARY = {
+    "mnist1d": ("MNIST-1D", *_OF_PROBLEMS),
+    "optdigits 45": ("optdigits, 45 units", *_OF_PROBLEMS),
+    "mnist10k": ("MNIST-10k, behind convolutions", *_OF_PROBLEMS),
+    "breast cancer": ("breast cancer", *_OF_PROBLEMS),
+    "wine": ("wine", *_OF_PROBLEMS),
+    "diabetes": ("diabetes, R²", *_OF_PROBLEMS),
+    "cora": ("Cora, in a GCN", "gcn_mlp", "gcn_units", "gcn_modules_4"),
+    "motifs": ("motifs, in a GIN", "gin_mlp", "gin_units", "gin_modules_4"),
+}
 #: Test error by units in the level, arXiv 2306.02157.
 _PUBLISHED = {
     "NN": (0.2565, 0.345, 0.2181, 0.1536, 0.3159, 0.259),
@@ -126,6 +138,26 @@ def toys() -> str:
     return table(["task", *header], rows)
 
 
+def summary() -> str:
+    """A row per task that was measured: the tuned MLP, the unit graph, and its modules."""
+    results = _results()
+    rows = []
+    for name, (title, *kinds) in _SUMMARY.items():
+        if any(kind not in results.get(name, {"rows": {}})["rows"] for kind in kinds):
+            continue
+        of_kinds = [results[name]["rows"][kind] for kind in kinds]
+        is_regression = name in PROBLEMS and PROBLEMS[name].is_regression
+        cells = []
+        for runs in of_kinds:
+            scores = [run["score"] if is_regression else 100 * run["score"] for run in runs]
+            digits = 3 if is_regression else 2
+            cells.append(f"{mean(scores):.{digits}f} ± {stdev(scores):.{digits}f}")
+        sizes = [mean(run["num_parameters"] for run in runs) for runs in of_kinds]
+        rows.append([f"{title}, {len(of_kinds[0])} seeds", f"{sizes[1]:,.0f}", *cells])
+    header = ["test accuracy, %", "parameters", "tuned MLP", "unit graph", "four modules, cut"]
+    return table(header, rows)
+
+
 def _scores(
     title: str,
     rows: dict[str, list[dict[str, Any]]],
@@ -174,6 +206,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "cora": cora,
     "motifs": motifs,
     "toys": toys,
+    "summary": summary,
 }
 
 
