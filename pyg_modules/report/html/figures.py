@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from pyg_modules.report.html.image import Image, image
 from pyg_modules.report.html.numbers import percent, small
 from pyg_modules.train import ExperimentResult
@@ -95,12 +97,15 @@ def attribution(run: ExperimentResult) -> list[Image]:
     """What each module looks at."""
     from pyg_modules.report import plot_attribution
 
+    # Images of four modules stand beside each other.
+    rows = ceil(len(run.attribution) / 4)
+    size = _WIDE if run.image_shape is None else (_WIDE[0], 2.2 * rows)
     return [
         image(
             lambda ax: plot_attribution(run.attribution, run.image_shape, ax=ax),
             "Mean magnitude of the derivative of a module's outputs by each input",
             "How strongly the outputs of each module depend on each input.",
-            size=_WIDE,
+            size=size,
         )
     ]
 

@@ -48,7 +48,7 @@ def plot_attribution(
         )
     ax = axes_or_current(ax)
     image = _draw_matrix(ax, flat) if image_shape is None else _draw_images(ax, flat, image_shape)
-    label = r"mean over samples of $\Sigma_o\, |\partial y_o / \partial x_i|$"
+    label = r"mean of $\Sigma_o\, |\partial y_o / \partial x_i|$"
     add_colorbar(image, label)
     return ax
 

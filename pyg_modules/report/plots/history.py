@@ -18,9 +18,7 @@ _PHASES = {
     "full": ("regularizer on", "0.84"),
     "cut": ("cut", "#e8f1fa"),
 }
-# The lower end of the scale, as a part of the largest loss.
-_SMALLEST = 1e-4
-_LABELS = {"task": "task loss", "ncut": "normalized cut", "balance": "balance"}
+_LABELS = {"task": "task loss", "ncut": "soft normalized cut", "balance": "balance"}
 
 
 def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> Axes:
@@ -32,8 +30,8 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
 
     Returns:
-        matplotlib.axes.Axes: The axes, with a logarithmic scale of losses; what is far below the
-        largest, as a balance that is reached, is off it.
+        matplotlib.axes.Axes: The axes, with a logarithmic scale of losses; a balance that is
+        reached is far below the others, and off it.
 
     Raises:
         ValueError: If the history is empty.
@@ -56,8 +54,14 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
         ]
         ax.plot(*zip(*points, strict=True), color=color, label=_LABELS.get(name, name))
     ax.set_yscale("log")
-    bottom = _SMALLEST * max(loss for record in history for loss in record.losses.values())
-    ax.set_ylim(bottom=max(bottom, ax.get_ylim()[0]))
+    shown = [
+        loss
+        for record in history
+        for name, loss in record.losses.items()
+        if name != "balance" and loss > 0
+    ]
+    if shown:
+        ax.set_ylim(bottom=max(min(shown) / 2, ax.get_ylim()[0]))
     ax.set_xlim(0.5, len(history) + 0.5)
     ax.set_xlabel("epoch")
     ax.set_ylabel("mean over its batches")

@@ -60,7 +60,7 @@ def plot_lesions(study: LesionStudy, *, ax: Axes | None = None) -> Axes:
     classes = list(range(0, num_classes, step))
     ax.set_xticks([*classes, num_classes], [*map(str, classes), "all"], fontsize=8)
     ax.set_xlabel("class")
-    ax.set_ylabel("modules", labelpad=0)
+    ax.set_ylabel("modules")
     write_in_cells(
         image,
         [["–" if value != value else f"{value:.0f}" for value in row] for row in percent.tolist()],

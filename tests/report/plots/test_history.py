@@ -24,11 +24,11 @@ def ax():
 def test_a_loss_has_a_line_where_it_was_measured(ax):
     assert plot_history(HISTORY, ax=ax) is ax
     lines = {line.get_label(): line.get_xydata() for line in ax.lines}
-    assert lines.keys() == {"task loss", "normalized cut", "balance"}
+    assert lines.keys() == {"task loss", "soft normalized cut", "balance"}
     numpy.testing.assert_array_equal(
         lines["task loss"], [[1, 2.0], [2, 1.0], [3, 0.8], [4, 0.9], [5, 0.5]]
     )
-    numpy.testing.assert_array_equal(lines["normalized cut"], [[3, 0.4], [4, 0.2]])
+    numpy.testing.assert_array_equal(lines["soft normalized cut"], [[3, 0.4], [4, 0.2]])
     assert len({line.get_color() for line in ax.lines}) == 3
 
 
@@ -49,8 +49,9 @@ def test_phases_are_shaded_from_their_first_to_their_last_epoch(ax):
 
 
 def test_a_balance_that_is_reached_does_not_flatten_the_others(ax):
-    plot_history([EpochRecord("full", {"task": 2.0, "balance": 1e-12})], ax=ax)
-    assert ax.get_ylim()[0] == pytest.approx(2e-4)
+    history = [EpochRecord("full", {"task": task, "balance": 1e-12}) for task in (2.0, 1e-5)]
+    plot_history(history, ax=ax)
+    assert ax.get_ylim()[0] == pytest.approx(5e-6)
 
 
 def test_an_empty_history_is_refused(ax):
