@@ -48,6 +48,8 @@ nb_execution_cache_path = str(ROOT / "build" / "notebooks" / _digest_of_package(
 nb_execution_raise_on_error = True
 nb_execution_timeout = 240
 nb_merge_streams = True
+# Progress of downloads.
+nb_output_stderr = "remove"
 
 # Docstrings #######################################################################################
 

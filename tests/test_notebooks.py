@@ -82,9 +82,4 @@ def test_it_imports_public_names_of_the_package_alone(name):
     assert imported
     for room, public in imported:
         module = importlib.import_module(room)
-        assert "._" not in room
-        assert not public.startswith("_")
-        if hasattr(module, "__all__"):
-            assert public in module.__all__
-        else:  # A file on its own, such as pyg_modules.train.planted: what it defines.
-            assert getattr(module, public).__module__ == room
+        assert public in module.__all__

@@ -7,6 +7,7 @@ from pyg_modules.train.fit import DivergedError, accuracy, fit
 from pyg_modules.train.history import EpochRecord
 from pyg_modules.train.modular_classifier import ModularClassifier
 from pyg_modules.train.modular_regressor import ModularRegressor
+from pyg_modules.train.planted import PlantedProblem, planted_problem
 from pyg_modules.train.progress import BarProgress, LineProgress, NoProgress, Progress
 from pyg_modules.train.seeding import seeded
 from pyg_modules.train.table import accuracy_table
@@ -24,11 +25,13 @@ __all__ = [
     "ModularClassifier",
     "ModularRegressor",
     "NoProgress",
+    "PlantedProblem",
     "Progress",
     "accuracy",
     "accuracy_table",
     "fit",
     "load_dataset",
+    "planted_problem",
     "run_experiment",
     "seeded",
 ]

@@ -10,8 +10,7 @@ from pyg_modules import (
     cut,
 )
 from pyg_modules.partition import agreement, module_sizes, normalized_cut, partition_units
-from pyg_modules.train import fit, seeded
-from pyg_modules.train.planted import planted_problem
+from pyg_modules.train import fit, planted_problem, seeded
 from tests.strategies import generator
 
 NUM_INPUTS, NUM_HIDDEN = 3, 20

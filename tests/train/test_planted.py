@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.optimize import linprog
 
-from pyg_modules.train.planted import planted_problem
+from pyg_modules.train import planted_problem
 
 
 def owned(problem, task):

@@ -17,8 +17,7 @@ from pyg_modules import (
     cut,
 )
 from pyg_modules.partition import agreement, module_sizes, normalized_cut
-from pyg_modules.train import fit, seeded
-from pyg_modules.train.planted import PlantedProblem, planted_problem
+from pyg_modules.train import PlantedProblem, fit, planted_problem, seeded
 
 
 @dataclass(frozen=True)

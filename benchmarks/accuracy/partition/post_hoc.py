@@ -20,8 +20,7 @@ from pyg_modules.partition.refine import refine_from_many, repair
 from pyg_modules.partition.scope import affinity_of
 from pyg_modules.partition.sizing import SizeBounds
 from pyg_modules.partition.spectral import spectral_labels
-from pyg_modules.train import fit, load_dataset, seeded
-from pyg_modules.train.planted import planted_problem
+from pyg_modules.train import fit, load_dataset, planted_problem, seeded
 
 TOLERANCE = 0.03
 _GRAPH_UNITS = 1000
