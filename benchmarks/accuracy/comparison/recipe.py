@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sklearn.model_selection import ParameterSampler
@@ -25,6 +25,21 @@ _DEPTHS = {
     "random": (4, 8, 12),
 }
 _SHARES = {"modules": (0.05, 0.1, 0.25, 0.5)}
+#: The next values, by the lowest or the highest of a grid.
+_BEYOND: dict[str, dict[Any, Any]] = {
+    "learning_rate": {3e-3: 1e-3, 1e-2: 3e-2},
+    "weight_decay": {0.1: 0.03, 1.0: 3.0},
+    "noise": {0.6: 1.0},
+    "share": {0.05: 0.025, 0.5: 0.75},
+}
+_DEPTHS_BEYOND = {
+    "mlp": {3: 4},
+    "autoencoder": {3: 4},
+    "dag": {2: 1, 4: 5},
+    "free": {4: 2, 12: 16},
+    "modules": {4: 2, 12: 16},
+    "random": {4: 2, 12: 16},
+}
 #: Searched for the best recipe without a penalty.
 PENALTIES = {"yoked_l1": (1e-5, 1e-4, 1e-3), "yoked_l2": (1e-4, 1e-3, 1e-2)}
 
@@ -65,3 +80,13 @@ def trials(kind: str, count: int) -> list[Recipe]:
         for drawn in ParameterSampler(grid, _DRAWN_AT_ONCE, random_state=next(seeds)):
             recipes[Recipe(**drawn)] = None
     return list(recipes)[:count]
+
+
+def beyond(kind: str, recipe: Recipe) -> list[Recipe]:
+    """Recipes that differ in one setting, which is the next where that is at the end of a grid."""
+    next_values = {**_BEYOND, "depth": _DEPTHS_BEYOND.get(kind, {})}
+    return [
+        replace(recipe, **{name: after[getattr(recipe, name)]})
+        for name, after in next_values.items()
+        if getattr(recipe, name) in after
+    ]

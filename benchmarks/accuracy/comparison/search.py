@@ -1,7 +1,8 @@
 """The best recipe for every kind of network, chosen without the test data.
 
 Every kind gets as many trials, drawn from its grid; the best three of them are tried with two more
-seeds, which split the training data in other ways, and the best mean is taken. Penalties are
+seeds, which split the training data in other ways, and the best mean is taken. Where a setting of
+the winner is at the end of its grid, the next value is tried with the same seeds. Penalties are
 searched in the same way, for the best recipe without one.
 """
 
@@ -14,7 +15,7 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.accuracy.comparison.problems import PROBLEMS, rows_of
-from benchmarks.accuracy.comparison.recipe import PENALTIES, Recipe, trials
+from benchmarks.accuracy.comparison.recipe import PENALTIES, Recipe, beyond, trials
 from benchmarks.accuracy.comparison.training import train
 from benchmarks.accuracy.held_out import held_out
 from benchmarks.accuracy.parallel import run_all
@@ -97,28 +98,30 @@ def _best(
     tried: dict[Recipe, list[float]],
     data_root: str | None,
 ) -> dict[str, Any]:
-    scores = [list(tried.get(recipe, [])) for recipe in recipes]
+    scores = {recipe: list(tried.get(recipe, [])) for recipe in recipes}
 
-    def score(jobs: list[tuple[int, int]]) -> None:
-        """Scores of these trials with these seeds, which follow those that are there."""
-        missing = [(trial, seed) for trial, seed in jobs if len(scores[trial]) <= seed]
+    def score(jobs: list[tuple[Recipe, int]]) -> None:
+        """Scores of these recipes with these seeds, which follow those that are there."""
+        missing = [(recipe, seed) for recipe, seed in jobs if len(scores[recipe]) <= seed]
         results = run_all(
-            _validate, [(name, kind, recipes[trial], seed, data_root) for trial, seed in missing]
+            _validate, [(name, kind, recipe, seed, data_root) for recipe, seed in missing]
         )
-        for (trial, _), result in zip(missing, results, strict=True):
-            scores[trial].append(result["score"])
+        for (recipe, _), result in zip(missing, results, strict=True):
+            scores[recipe].append(result["score"])
 
-    score([(trial, 0) for trial in range(len(recipes))])
-    best = sorted(range(len(recipes)), key=lambda trial: -scores[trial][0])[:_NUM_BEST]
-    score([(trial, seed) for trial in best for seed in _MORE_SEEDS])
-    winner = max(best, key=lambda trial: mean(scores[trial]))
+    score([(recipe, 0) for recipe in recipes])
+    best = sorted(recipes, key=lambda recipe: -scores[recipe][0])[:_NUM_BEST]
+    score([(recipe, seed) for recipe in best for seed in _MORE_SEEDS])
+    winner = max(best, key=lambda recipe: mean(scores[recipe]))
+    if kind not in PENALTIES:
+        more = [recipe for recipe in beyond(kind, winner) if recipe not in scores]
+        scores |= {recipe: list(tried.get(recipe, [])) for recipe in more}
+        score([(recipe, seed) for recipe in more for seed in (0, *_MORE_SEEDS)])
+        winner = max([winner, *more], key=lambda recipe: mean(scores[recipe]))
     return {
-        "best": asdict(recipes[winner]),
+        "best": asdict(winner),
         "validation_score": mean(scores[winner]),
-        "trials": [
-            {**asdict(recipe), _SCORES: values}
-            for recipe, values in zip(recipes, scores, strict=True)
-        ],
+        "trials": [{**asdict(recipe), _SCORES: values} for recipe, values in scores.items()],
     }
 
 
