@@ -25,20 +25,20 @@ _DEPTHS = {
     "random": (4, 8, 12),
 }
 _SHARES = {"modules": (0.05, 0.1, 0.25, 0.5)}
-#: The next values, by the lowest or the highest of a grid.
+#: The next values beyond the ends of the grids.
 _BEYOND: dict[str, dict[Any, Any]] = {
-    "learning_rate": {3e-3: 1e-3, 1e-2: 3e-2},
-    "weight_decay": {0.1: 0.03, 1.0: 3.0},
-    "noise": {0.6: 1.0},
-    "share": {0.05: 0.025, 0.5: 0.75},
+    "learning_rate": {1e-3: 3e-4, 3e-3: 1e-3, 1e-2: 3e-2, 3e-2: 1e-1},
+    "weight_decay": {0.03: 0.01, 0.1: 0.03, 1.0: 3.0, 3.0: 10.0},
+    "noise": {0.6: 1.0, 1.0: 2.0},
+    "share": {0.025: 0.01, 0.05: 0.025, 0.5: 0.75, 0.75: 0.9},
 }
 _DEPTHS_BEYOND = {
-    "mlp": {3: 4},
-    "autoencoder": {3: 4},
-    "dag": {2: 1, 4: 5},
-    "free": {4: 2, 12: 16},
-    "modules": {4: 2, 12: 16},
-    "random": {4: 2, 12: 16},
+    "mlp": {3: 4, 4: 5},
+    "autoencoder": {3: 4, 4: 5},
+    "dag": {2: 1, 4: 5, 5: 6},
+    "free": {2: 1, 4: 2, 12: 16, 16: 24},
+    "modules": {2: 1, 4: 2, 12: 16, 16: 24},
+    "random": {2: 1, 4: 2, 12: 16, 16: 24},
 }
 #: Searched for the best recipe without a penalty.
 PENALTIES = {"yoked_l1": (1e-5, 1e-4, 1e-3), "yoked_l2": (1e-4, 1e-3, 1e-2)}
@@ -83,7 +83,7 @@ def trials(kind: str, count: int) -> list[Recipe]:
 
 
 def beyond(kind: str, recipe: Recipe) -> list[Recipe]:
-    """Recipes that differ in one setting, which is the next where that is at the end of a grid."""
+    """Recipes that differ in one setting, which is the next where that is at an end of its grid."""
     next_values = {**_BEYOND, "depth": _DEPTHS_BEYOND.get(kind, {})}
     return [
         replace(recipe, **{name: after[getattr(recipe, name)]})

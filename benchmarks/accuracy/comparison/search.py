@@ -2,8 +2,8 @@
 
 Every kind gets as many trials, drawn from its grid; the best three of them are tried with two more
 seeds, which split the training data in other ways, and the best mean is taken. Where a setting of
-the winner is at the end of its grid, the next value is tried with the same seeds. Penalties are
-searched in the same way, for the best recipe without one.
+the winner is at an end of its grid, the next value is tried with the same seeds, until none is
+better. Penalties are searched in the same way, for the best recipe without one.
 """
 
 from __future__ import annotations
@@ -113,11 +113,13 @@ def _best(
     best = sorted(recipes, key=lambda recipe: -scores[recipe][0])[:_NUM_BEST]
     score([(recipe, seed) for recipe in best for seed in _MORE_SEEDS])
     winner = max(best, key=lambda recipe: mean(scores[recipe]))
-    if kind not in PENALTIES:
-        more = [recipe for recipe in beyond(kind, winner) if recipe not in scores]
-        scores |= {recipe: list(tried.get(recipe, [])) for recipe in more}
+    more = [] if kind in PENALTIES else beyond(kind, winner)
+    while more:
+        scores |= {recipe: list(tried.get(recipe, [])) for recipe in more if recipe not in scores}
         score([(recipe, seed) for recipe in more for seed in (0, *_MORE_SEEDS)])
+        before = winner
         winner = max([winner, *more], key=lambda recipe: mean(scores[recipe]))
+        more = [] if winner == before else beyond(kind, winner)
     return {
         "best": asdict(winner),
         "validation_score": mean(scores[winner]),
