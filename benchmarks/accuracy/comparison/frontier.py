@@ -33,8 +33,9 @@ def draw(toys: dict[str, Any]) -> Figure:
         ax.axhline(99, color="0.6", linewidth=0.8, linestyle="--")
         ax.set_title(_TITLES[task])
         ax.set_xlabel("parameters")
-        ax.legend(loc="lower right")
     axes[0].set_ylabel("test accuracy, %")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
 
 
