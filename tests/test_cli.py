@@ -125,17 +125,20 @@ def is_one_line_with(error, message):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (shutil.rmtree, "which does not exist"),
+        (shutil.rmtree, "without metrics.json"),
         (lambda folder: (folder / "metrics.json").unlink(), "without metrics.json"),
-        (lambda folder: (folder / "history.json").unlink(), "Expected a complete run"),
-        (lambda folder: (folder / "labels.json").write_text("[1,"), "Expected a complete run"),
+        (lambda folder: (folder / "history.json").unlink(), "Expected all files of one run"),
+        (
+            lambda folder: (folder / "labels.json").write_text("[1,"),
+            "Expected all files of one run",
+        ),
         (
             lambda folder: (folder / "model.safetensors").write_bytes(b"\0" * 64),
-            "Expected a complete run",
+            "Expected all files of one run",
         ),
         (
             lambda folder: (folder / "analysis.safetensors").write_bytes(b"x"),
-            "Expected a complete run",
+            "Expected all files of one run",
         ),
     ],
 )

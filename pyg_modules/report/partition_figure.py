@@ -2,9 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy
-
 from pyg_modules.report.plots.adjacency import plot_adjacency
+from pyg_modules.report.plots.weights import darkest
 from pyg_modules.train import ExperimentResult
 
 if TYPE_CHECKING:
@@ -29,11 +28,10 @@ def partition_figure(result: ExperimentResult) -> Figure:
         ("cut and fine-tuned", result.finetuned, result.labels),
     )
     axes = figure.subplots(2, len(columns))
-    # One scale for all: the largest weights of few edges would leave the others white.
-    vmax = numpy.quantile(result.regularized.weight.detach().abs().cpu().numpy(), 0.99)
+    vmax = darkest(result.regularized)
     for column, (name, layer, labels) in enumerate(columns):
         for row, (order, shown) in enumerate((("training order", None), ("by module", labels))):
-            ax = plot_adjacency(layer, shown, vmax=float(vmax), ax=axes[row, column])
+            ax = plot_adjacency(layer, shown, vmax=vmax, ax=axes[row, column])
             ax.set_title(f"{name}\n{order}", fontsize=9)
             ax.label_outer()
     accuracy, ncut = result.test_accuracy, result.normalized_cut

@@ -14,6 +14,7 @@ from pyg_modules._files import staged_folder, write_json
 from pyg_modules._safetensors import import_safetensors
 from pyg_modules.modules import Independence, LesionStudy
 from pyg_modules.nn import SynchronousGraph
+from pyg_modules.partition import module_sizes
 from pyg_modules.report.partition_figure import partition_figure
 from pyg_modules.train import EpochRecord, ExperimentConfig, ExperimentResult
 
@@ -72,24 +73,34 @@ def load_run(folder: str | os.PathLike[str]) -> ExperimentResult:
         ValueError: If ``folder`` does not hold a complete run.
     """
     folder = Path(folder)
-    if not (folder / _METRICS).is_file():
+    try:
+        is_run = (folder / _METRICS).is_file()
+    except PermissionError as error:
         raise ValueError(
-            f"Expected the folder of a run (got {folder}, without {_METRICS}). Make one:"
-            f" pyg-modules train --out {folder}."
+            f"Expected a folder that can be read (got {folder}: {error.strerror}). Correct its"
+            f" permissions."
+        ) from error
+    if not is_run:
+        raise ValueError(
+            f"Expected the folder of a run (got {folder}, without {_METRICS}). Name another, or"
+            f" make one by pyg-modules train."
         )
     try:
-        return _load_run(folder)
+        run = _load_run(folder)
+        foreign = _files_of_another_run(run)
     except (
-        OSError,
+        AttributeError,
         KeyError,
+        OSError,
+        RuntimeError,
         TypeError,
         ValueError,
         import_safetensors().SafetensorError,
     ) as error:
-        raise ValueError(
-            f"Expected a complete run of this version in {folder} (got: {error}). Train it again:"
-            f" pyg-modules train --out {folder}."
-        ) from error
+        raise _incomplete(folder, f"got {type(error).__name__}: {error}") from error
+    if foreign:
+        raise _incomplete(folder, f"got {', '.join(foreign)} of another run than {_METRICS}")
+    return run
 
 
 def _load_run(folder: Path) -> ExperimentResult:
@@ -121,6 +132,48 @@ def _load_run(folder: Path) -> ExperimentResult:
         image_shape=image_shape and tuple(image_shape),
         environment={name: metrics[name] for name in ("num_threads", "versions")},
         seconds=metrics["seconds"],
+    )
+
+
+def _files_of_another_run(run: ExperimentResult) -> list[str]:
+    """Names of files that do not fit what the others say."""
+    config, graph = run.config, run.finetuned.graph
+    all_epochs = config.epochs + config.finetune_epochs
+    epochs = {
+        "mlp": all_epochs,
+        "free": all_epochs,
+        "regularized": config.epochs,
+        "finetuned": config.finetune_epochs,
+        "random_modules": all_epochs,
+    }
+    fits = {
+        "config.json": graph.num_hidden == config.hidden,
+        _LABELS: run.finetuned.labels is not None
+        and torch.equal(run.finetuned.labels, run.labels)
+        and module_sizes(run.labels) == run.module_sizes,
+        f"{_FREE}/config.json": _is_like(run.free, run.finetuned),
+        f"{_FREE}/{_LABELS}": run.free_labels.shape == run.labels.shape,
+        f"{_REGULARIZED}/config.json": _is_like(run.regularized, run.finetuned),
+        _HISTORY: {name: len(history) for name, history in run.histories.items()} == epochs,
+        _ANALYSIS: run.attribution.shape == (config.modules, graph.num_inputs)
+        and run.lesions.only.shape == (config.modules, graph.num_outputs)
+        and run.samples.shape[1:] == (graph.num_inputs,),
+    }
+    return [name for name, is_right in fits.items() if not is_right]
+
+
+def _is_like(layer: SynchronousGraph, other: SynchronousGraph) -> bool:
+    """Whether both have the same numbers of units."""
+    sizes = [
+        (of.graph.num_inputs, of.graph.num_hidden, of.graph.num_outputs) for of in (layer, other)
+    ]
+    return sizes[0] == sizes[1]
+
+
+def _incomplete(folder: Path, reason: str) -> ValueError:
+    return ValueError(
+        f"Expected all files of one run of this version in {folder} ({reason}). Copy them again, or"
+        f" train into another folder."
     )
 
 

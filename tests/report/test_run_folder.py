@@ -1,4 +1,6 @@
 import json
+import re
+import shutil
 from dataclasses import fields
 
 import pytest
@@ -51,7 +53,7 @@ def test_a_run_of_a_device_that_is_not_here_is_loaded_onto_the_cpu(folder):
 
 def test_another_folder_is_refused(tmp_path):
     for folder in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(ValueError, match=r"folder of a run .* without metrics.json.*Make one"):
+        with pytest.raises(ValueError, match=r"folder of a run .* without metrics.json.*make one"):
             load_run(folder)
 
 
@@ -61,7 +63,13 @@ def test_another_folder_is_refused(tmp_path):
         ("metrics.json", "{}"),
         ("metrics.json", "no JSON"),
         ("history.json", '{"mlp": [{"loss": 1}]}'),
+        ("history.json", "[]"),
+        ("history.json", "{}"),
         ("labels.json", None),
+        ("labels.json", "null"),
+        ("labels.json", "[]"),
+        ("free/labels.json", "{}"),
+        ("free/labels.json", "[1]"),
         ("analysis.safetensors", "no tensors"),
         ("free/model.safetensors", None),
     ],
@@ -71,5 +79,34 @@ def test_a_damaged_run_is_refused(folder, name, content):
         (folder / name).unlink()
     else:
         (folder / name).write_text(content)
-    with pytest.raises(ValueError, match=r"complete run of this version.*Train it again"):
+    with pytest.raises(ValueError, match=r"all files of one run of this version.*Copy them again"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "metrics.json",
+        "history.json",
+        "analysis.safetensors",
+        "labels.json",
+        "free/labels.json",
+        "free",
+        "regularized",
+    ],
+)
+def test_a_file_of_another_run_is_named(folder, tmp_path_factory, name):
+    other = tmp_path_factory.mktemp("other")
+    data = load_dataset("mnist1d")
+    parts = (data.train_x[:100], data.train_y[:100], data.test_x[:50], data.test_y[:50])
+    config = ExperimentConfig(modules=3, hidden=9, steps=2, epochs=4, finetune_epochs=2)
+    write_run(run_experiment(Dataset("mnist1d", *parts), config), other)
+    path = folder / name
+    if path.is_dir():
+        shutil.rmtree(path)
+        shutil.copytree(other / name, path)
+    else:
+        shutil.copy(other / name, path)
+    expected = {"metrics.json": "config.json", "free": "free/config.json"}.get(name, name)
+    with pytest.raises(ValueError, match=rf"got .*{re.escape(expected)}.* of another run"):
         load_run(folder)

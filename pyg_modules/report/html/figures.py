@@ -6,6 +6,7 @@ from math import ceil
 
 from pyg_modules.report.html.image import Image, image
 from pyg_modules.report.html.numbers import percent, small
+from pyg_modules.report.plots.weights import darkest
 from pyg_modules.train import ExperimentResult
 
 # In inches: small enough to be read on a narrow screen.
@@ -16,10 +17,7 @@ def adjacency(run: ExperimentResult) -> list[Image]:
     """The weights between hidden units by training order and module, before and after the cut."""
     from pyg_modules.report import plot_adjacency
 
-    # One scale for all: the largest weights of few edges would leave the others white.
-    magnitude = run.regularized.weight.detach().abs()
-    rank = max(1, round(0.99 * len(magnitude)))
-    vmax = float(magnitude.kthvalue(rank).values) if len(magnitude) else None
+    vmax = darkest(run.regularized)
     ncut = run.normalized_cut
     what = "Matrix of the magnitudes of the weights between hidden units, "
     return [

@@ -50,7 +50,7 @@ _SECTIONS = (
         "lesions",
         "What is lost without a module",
         "Each module is left out in turn, then works alone. A class whose accuracy falls without a"
-        " module needs it.",
+        " module needs it. The biases of the outputs go and stay with module 0.",
         figures.lesions,
     ),
     _Section(

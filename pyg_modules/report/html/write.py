@@ -26,11 +26,6 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     """
     check_report_libraries()
     folder = Path(folder)
-    if not folder.exists():
-        raise ValueError(
-            f"Expected the folder of a run (got {folder}, which does not exist). Make one:"
-            f" pyg-modules train --out {folder}."
-        )
     page = render_page(load_run(folder), folder)
     with staged_folder(folder) as stage:
         (stage / _REPORT).write_text(page, encoding="utf-8")

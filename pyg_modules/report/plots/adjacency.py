@@ -9,7 +9,7 @@ from pyg_modules.nn import SynchronousGraph
 from pyg_modules.partition import check_labels
 from pyg_modules.report.palette import CATEGORIES
 from pyg_modules.report.plots.axes import axes_or_current
-from pyg_modules.report.plots.weights import hidden_weights
+from pyg_modules.report.plots.weights import check_finite, hidden_weights
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,7 +34,11 @@ def plot_adjacency(
 
     Returns:
         matplotlib.axes.Axes: The axes, with rows as targets and columns as sources.
+
+    Raises:
+        ValueError: If a weight is not finite, or ``labels`` is not one module, or −1, per unit.
     """
+    check_finite(layer.weight)
     ax = axes_or_current(ax)
     hidden = layer.graph.hidden
     magnitude = hidden_weights(layer).abs().float()

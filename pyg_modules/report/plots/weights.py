@@ -14,6 +14,20 @@ def check_finite(weight: Tensor) -> None:
         )
 
 
+def darkest(layer: SynchronousGraph) -> float | None:
+    """A scale for several matrices of weights: few edges are so large that the others were white.
+
+    Returns:
+        float, optional: The magnitude that 1 % of the weights between hidden units exceed.
+    """
+    magnitude = hidden_weights(layer).abs().flatten()
+    magnitude = magnitude[magnitude > 0]
+    if len(magnitude) == 0:
+        return None
+    rank = max(1, round(0.99 * len(magnitude)))
+    return float(magnitude.kthvalue(rank).values)
+
+
 def hidden_weights(layer: SynchronousGraph) -> Tensor:
     """The dense matrix of the weights ``w_ij`` from hidden unit j to hidden unit i, ``[H, H]``.
 

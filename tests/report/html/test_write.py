@@ -19,13 +19,13 @@ def test_a_page_stays_if_the_run_is_damaged(run, tmp_path):
     write_run(run, tmp_path)
     (tmp_path / "report.html").write_text("earlier")
     (tmp_path / "labels.json").write_text("[")
-    with pytest.raises(ValueError, match="Expected a complete run"):
+    with pytest.raises(ValueError, match="Expected all files of one run"):
         write_report(tmp_path)
     assert (tmp_path / "report.html").read_text() == "earlier"
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"nowhere, which does not exist.*Make one: pyg-"):
+    with pytest.raises(ValueError, match=r"nowhere, without metrics.json.*make one by pyg-"):
         write_report(tmp_path / "nowhere")
 
 

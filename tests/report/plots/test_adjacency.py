@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, cut
 from pyg_modules.report import plot_adjacency
 from pyg_modules.report.palette import CATEGORIES
+from pyg_modules.report.plots.weights import darkest
 
 matplotlib.use("Agg")
 LABELS = torch.tensor([-1, 0, 1, 0, 1, -1])
@@ -85,3 +86,22 @@ def test_without_axes_it_draws_on_the_current_ones():
 def test_bad_labels_are_refused(ax):
     with pytest.raises(ValueError, match=r"\[6\], one per unit"):
         plot_adjacency(SynchronousGraph(UnitGraph.complete(1, 4, 1)), LABELS[:3], ax=ax)
+
+
+def test_weights_that_are_not_finite_are_refused(ax):
+    layer = layer_with_one_large_weight(source=2, target=4)
+    with torch.no_grad():
+        layer.weight[0] = float("nan")
+    with pytest.raises(ValueError, match=r"finite weights \(got NaN or infinity\)"):
+        plot_adjacency(layer, ax=ax)
+
+
+def test_the_scale_of_several_matrices_is_that_of_weights_between_hidden_units():
+    layer = layer_with_one_large_weight(source=2, target=4)
+    source, target = layer.graph.edge_index
+    with torch.no_grad():
+        layer.weight[(source == 0) & (target == 1)] = 100.0  # of an input
+    assert darkest(layer) == 2.0
+    with torch.no_grad():
+        layer.weight.zero_()
+    assert darkest(layer) is None
