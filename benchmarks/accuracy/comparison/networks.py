@@ -12,7 +12,8 @@ from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled
 from pyg_modules.graph.edges import bipartite_edges
 from pyg_modules.ops import ACTIVATIONS
 
-TOL = 1e-3
+# For so few units an update costs less than what would save one.
+EQUILIBRIUM = Equilibrium(tol=1e-3, memory=0, contraction=0.95)
 
 
 class Noise(nn.Module):
@@ -103,7 +104,7 @@ def yoked(num_inputs: int, num_hidden: int, num_outputs: int, activation: str) -
         dim=1,
     )
     graph = UnitGraph(edges, outputs.stop, num_inputs, num_outputs)
-    return SynchronousGraph(graph, Equilibrium(tol=TOL, contraction=0.95), activation)
+    return SynchronousGraph(graph, EQUILIBRIUM, activation)
 
 
 def within_level(layer: SynchronousGraph) -> Tensor:

@@ -65,7 +65,16 @@ PROBLEMS: dict[str, Problem] = {
         ),
         Problem("mnist1d", _named("mnist1d"), 40, 10, 100, 200, 125, num_trials=48),
         Problem(
-            "mnist10k", _named("mnist10k"), _STEM_FEATURES, 10, 64, 20, 64, seeds=3, stem=_stem
+            "mnist10k",
+            _named("mnist10k"),
+            _STEM_FEATURES,
+            10,
+            64,
+            20,
+            64,
+            seeds=3,
+            num_trials=12,
+            stem=_stem,
         ),
         Problem("breast cancer", _tabular(load_breast_cancer), 30, 2, 32, 100, 32, seeds=10),
         Problem("wine", _tabular(load_wine), 13, 3, 32, 100, 16, seeds=10),

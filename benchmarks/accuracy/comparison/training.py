@@ -15,7 +15,6 @@ from benchmarks.accuracy.comparison.networks import Noise
 from benchmarks.accuracy.comparison.problem import Problem, on_model
 from benchmarks.accuracy.comparison.recipe import Recipe
 from pyg_modules import (
-    Equilibrium,
     PartitionRegularizer,
     PartitionSchedule,
     SynchronousGraph,
@@ -143,7 +142,7 @@ def _network(problem: Problem, row: Row, recipe: Recipe) -> Any:
         num_hidden = networks.hidden_of_size(size, num_inputs, num_outputs, row.num_modules)
     graph = UnitGraph.complete(num_inputs, num_hidden, num_outputs)
     if row.kind == "equilibrium":
-        return SynchronousGraph(graph, Equilibrium(networks.TOL, contraction=0.95), activation)
+        return SynchronousGraph(graph, networks.EQUILIBRIUM, activation)
     return SynchronousGraph(graph, Unrolled(recipe.depth), activation)
 
 
