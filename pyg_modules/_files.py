@@ -23,8 +23,10 @@ def staged_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
             in it are left alone.
 
     Raises:
-        ValueError: If ``folder`` is a file, or cannot be written to.
+        ValueError: If ``folder`` has no name, is a file, or cannot be written to.
     """
+    if not os.fspath(folder):
+        raise ValueError("Expected the name of a folder (got an empty one).")
     folder = Path(folder)
     stage = _new_folder_in(folder)
     try:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pyg_modules import __version__
 from pyg_modules._files import make_folder
+from pyg_modules._safetensors import import_safetensors
 
 if TYPE_CHECKING:
     from pyg_modules.train import ExperimentResult, Progress
@@ -60,15 +61,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         int: The exit status: 0, 2 after bad input, 130 after Ctrl-C.
     """
-    options = _parser().parse_args(arguments)
     try:
+        options = _parser().parse_args(arguments)
         if options.command == "datasets":
             return _datasets()
         if options.command == "report":
             return _report(options)
         return _train(options)
     except KeyboardInterrupt:
-        print("pyg-modules: interrupted; files of an earlier run were left alone", file=sys.stderr)
+        print("pyg-modules: interrupted; no file was written", file=sys.stderr)
         return _INTERRUPTED
 
 
@@ -173,10 +174,8 @@ def _train(options: argparse.Namespace) -> int:
         check_device(config.device)
         data = load_dataset(options.dataset, options.data_root)
         # What is missing must be found out now, not when the training is over.
-        import safetensors  # noqa: F401
-
-        from pyg_modules.report import write_run
-        from pyg_modules.report.html import check_report_libraries, write_report
+        import_safetensors()
+        from pyg_modules.report.html import check_report_libraries, write_run_with_report
 
         check_report_libraries()
         make_folder(options.out)
@@ -189,8 +188,7 @@ def _train(options: argparse.Namespace) -> int:
         print(f"\npyg-modules: error: {error}", file=sys.stderr)
         return 2
     try:
-        write_run(result, options.out)
-        report = write_report(options.out)
+        report = write_run_with_report(result, options.out)
     except ValueError as error:
         print(f"pyg-modules: error: {error}", file=sys.stderr)
         return 2

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pyg_modules.modules.analysed_parts import check_analysed
+
 
 def input_attribution(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor) -> Tensor:
     r"""How strongly the outputs of every module depend on every input.
@@ -26,8 +28,10 @@ def input_attribution(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor) -> 
         does not depend on.
 
     Raises:
+        TypeError: If ``parts`` are one network, or ``x`` is not a floating point tensor.
         ValueError: If there is no part or no sample, or a part's outputs are not ``[B, O]``.
     """
+    check_analysed(parts, x)
     if len(parts) == 0 or len(x) == 0:
         raise ValueError(
             f"Expected at least one part and one sample (got {len(parts)} and {len(x)})."

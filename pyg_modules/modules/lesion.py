@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pyg_modules.modules.analysed_parts import check_analysed
+
 
 @dataclass(frozen=True)
 class LesionStudy:
@@ -44,13 +46,19 @@ def lesion_study(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor, y: Tenso
         LesionStudy: Accuracies per class.
 
     Raises:
-        TypeError: If ``y`` is not a tensor of integers.
-        ValueError: If there are less than two parts, their outputs are not ``[B, C]`` each, or
-            ``y`` is not one class per sample.
+        TypeError: If ``parts`` are one network, ``x`` is not a floating point tensor or ``y`` not
+            one of integers.
+        ValueError: If there are less than two parts, their outputs are not ``[B, C]`` each with
+            two classes or more, or ``y`` is not one class per sample.
     """
+    check_analysed(parts, x)
     if len(parts) < 2:
         raise ValueError(
             f"Expected two parts at least (got {len(parts)}). Use split(cut(layer, labels))."
+        )
+    if not isinstance(y, Tensor):
+        raise TypeError(
+            f"Expected y to be a LongTensor (got {type(y).__name__}). Use torch.as_tensor(y)."
         )
     if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
         raise TypeError(f"Expected y to be a LongTensor (got {y.dtype}). Use y.long().")
@@ -66,6 +74,11 @@ def lesion_study(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor, y: Tenso
         )
     logits = torch.stack(outputs)
     num_parts, _, num_classes = logits.shape
+    if num_classes < 2:
+        raise ValueError(
+            "Expected logits of two classes or more from every part (got one output). The largest"
+            " of them is the class; a lesion study has no meaning for one."
+        )
     if len(y) and not 0 <= int(y.min()) <= int(y.max()) < num_classes:
         raise ValueError(
             f"Expected classes from 0 to {num_classes - 1}, one per output (got {int(y.min())} to"

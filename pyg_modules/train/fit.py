@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pyg_modules.partition import PartitionSchedule
+from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules.partition import PartitionRegularizer, PartitionSchedule
 from pyg_modules.train.history import EpochRecord
 
 #: Told the epoch, counted from 1, and the mean losses of its batches.
@@ -70,12 +71,22 @@ def fit(
 
     Raises:
         DivergedError: If a loss is NaN or infinite; the model is left as it is then.
-        ValueError: If ``schedule`` was made for another number of epochs.
+        TypeError: If a number is none.
+        ValueError: If a number is negative, ``batch_size`` 0, the training data empty, or
+            ``schedule`` made for another number of epochs or for a layer outside of the model.
     """
-    if schedule is not None and schedule.epochs != epochs:
-        raise ValueError(
-            f"Expected epochs={schedule.epochs}, those of the schedule (got {epochs})."
-        )
+    epochs = as_int("epochs", epochs, smallest=0)
+    batch_size = as_int("batch_size", batch_size, smallest=1)
+    learning_rate = as_coefficient("learning_rate", learning_rate)
+    weight_decay = as_coefficient("weight_decay", weight_decay)
+    if len(data.train_x) == 0:
+        raise ValueError("Expected at least one training sample (got none).")
+    if schedule is not None:
+        check_regularized(model, schedule.regularizer)
+        if schedule.epochs != epochs:
+            raise ValueError(
+                f"Expected epochs={schedule.epochs}, those of the schedule (got {epochs})."
+            )
     history: list[EpochRecord] = []
     if epochs == 0:
         return history
@@ -123,6 +134,15 @@ def fit(
             on_epoch(epoch + 1, means)
     model.eval()
     return history
+
+
+def check_regularized(model: nn.Module, regularizer: PartitionRegularizer) -> None:
+    """Raise unless the layer that ``regularizer`` organises is in ``model``."""
+    if regularizer.layer not in set(model.modules()):
+        raise ValueError(
+            "Expected a regularizer of a layer of the model (got one of another layer). Make it"
+            " of the layer inside: PartitionRegularizer(layer, num_modules)."
+        )
 
 
 @torch.no_grad()

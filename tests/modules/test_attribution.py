@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut, split
+from pyg_modules import ModularGraph, SynchronousGraph, UnitGraph, Unrolled, cut, split
 from pyg_modules.modules import input_attribution
 from tests.strategies import normal
 
@@ -82,3 +82,17 @@ def test_neither_inputs_nor_parameters_are_touched():
 def test_bad_arguments_are_refused(parts, x, match):
     with pytest.raises(ValueError, match=match):
         input_attribution(parts, x)
+
+
+@pytest.mark.parametrize(
+    ("change", "x", "match"),
+    [
+        (lambda parts: parts, torch.ones(2, 3).numpy(), r"x to be a tensor \(got ndarray\)"),
+        (lambda parts: parts, torch.ones(2, 3).long(), r"torch.int64\). Use x.float\(\)"),
+        (ModularGraph, torch.ones(2, 3), r"one ModularGraph\).* parts of a ModularGraph"),
+        (lambda _: cut_layer("tanh"), torch.ones(2, 3), r"one SynchronousGraph\). Use split"),
+    ],
+)
+def test_what_is_no_sequence_of_networks_or_no_input_is_refused(change, x, match):
+    with pytest.raises(TypeError, match=match):
+        input_attribution(change(split(cut_layer("tanh"))), x)

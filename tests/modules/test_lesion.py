@@ -99,6 +99,9 @@ def test_it_keeps_no_graph_of_gradients():
 @pytest.mark.parametrize(
     ("parts", "y", "error", "match"),
     [
+        ([Constant([[0.0]] * 4)] * 2, 0 * Y, ValueError, "two classes or more"),
+        ([FIRST, SECOND], Y.numpy(), TypeError, r"LongTensor \(got ndarray\)"),
+        (FIRST, Y, TypeError, r"sequence of networks, one per module \(got one Constant\)"),
         ([FIRST], Y, ValueError, r"two parts at least \(got 1\)"),
         ([FIRST, SECOND], Y[:3], ValueError, r"y of shape \[4\].*got \[3\]"),
         ([FIRST, SECOND], Y[:, None], ValueError, r"y of shape \[4\].*got \[4, 1\]"),

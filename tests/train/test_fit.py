@@ -132,3 +132,30 @@ def test_seeded_leaves_the_global_generator_where_it_was():
     assert torch.equal(torch.rand(3), expected)
     with seeded(1):
         assert torch.equal(torch.rand(3), inside)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "match"),
+    [
+        ({"batch_size": 0}, ValueError, r"batch_size >= 1 \(got 0\)"),
+        ({"epochs": -1}, ValueError, r"epochs >= 0 \(got -1\)"),
+        ({"learning_rate": -0.1}, ValueError, "learning_rate >= 0"),
+        ({"weight_decay": "0.1"}, TypeError, "weight_decay to be a number"),
+    ],
+)
+def test_bad_settings_are_refused(data, settings, error, match):
+    with pytest.raises(error, match=match):
+        fit(linear(), data, **{"epochs": 1, "seed": 0, **settings})
+
+
+def test_data_without_a_sample_are_refused(data):
+    none = SimpleNamespace(train_x=data.train_x[:0], train_y=data.train_y[:0])
+    with pytest.raises(ValueError, match="at least one training sample"):
+        fit(linear(), none, epochs=1, seed=0)
+
+
+def test_a_schedule_of_another_layer_is_refused(data):
+    layers = [SynchronousGraph(UnitGraph.complete(2, 8, 2)) for _ in range(2)]
+    schedule = PartitionSchedule(PartitionRegularizer(layers[1], 2), epochs=4)
+    with pytest.raises(ValueError, match="regularizer of a layer of the model"):
+        fit(nn.Sequential(layers[0]), data, epochs=4, seed=0, schedule=schedule)

@@ -19,6 +19,7 @@ def adjacency(run: ExperimentResult) -> list[Image]:
 
     vmax = darkest(run.regularized)
     ncut = run.normalized_cut
+    after = "Cut and trained on" if run.config.finetune_epochs else "Cut"
     what = "Matrix of the magnitudes of the weights between hidden units, "
     return [
         image(
@@ -34,13 +35,13 @@ def adjacency(run: ExperimentResult) -> list[Image]:
         ),
         image(
             lambda ax: plot_adjacency(run.finetuned, vmax=vmax, ax=ax),
-            "Cut and trained on, in training order",
+            f"{after}, in training order",
             f"{what}after the cut, in training order.",
         ),
         image(
             lambda ax: plot_adjacency(run.finetuned, run.labels, vmax=vmax, ax=ax),
-            "Cut and trained on, by module",
-            f"{what}after the cut, ordered by module: blocks on the diagonal, nothing else.",
+            f"{after}, by module",
+            f"{what}after the cut, ordered by module: nothing outside the blocks of the modules.",
         ),
     ]
 

@@ -29,14 +29,14 @@ _SECTIONS = (
         "adjacency",
         "Weights between hidden units",
         "Rows receive, columns send; the darker, the larger the weight, on one scale. Ordered by"
-        " module, the weights stand in blocks on the diagonal; the cut removes what is outside.",
+        " module, a block on the diagonal is what a module keeps; the cut removes what is outside.",
         figures.adjacency,
     ),
     _Section(
         "training",
         "Training",
-        "The network learns the task first; then the normalized cut and the balance of the modules"
-        " join the loss; after the cut the task alone is left.",
+        "Shades are phases: the task alone, then the normalized cut and the balance of the modules"
+        " join the loss; after the cut, the task alone again.",
         figures.training,
     ),
     _Section(
@@ -64,7 +64,8 @@ _SECTIONS = (
         "dynamics",
         "The updates",
         "All units are updated at once, again and again. The residual says how much one more update"
-        " would change; with a spectral norm below 1, the residual is sure to fall to 0.",
+        " would change. With a spectral norm below 1, and an activation whose slope is at most 1,"
+        " it is sure to fall to 0.",
         figures.dynamics,
     ),
 )

@@ -26,9 +26,9 @@ _RADIUS = 0.42
 # How far an edge bends to its right, relative to its length: j -> i and i -> j stay apart.
 _BEND = 0.12
 _TOOLTIPS = """
-<div style="font: 12px/1.4 system-ui, sans-serif; color: #1a1a1a; padding: 2px 4px">
+<div style="font: 12px/1.4 system-ui, sans-serif; color: #1a1a1a; padding: 2px; max-width: 42vw">
   <b>@name</b><br>@kind, @group
-  <div style="display: flex; gap: 16px; margin-top: 4px; white-space: pre">
+  <div style="display: flex; flex-wrap: wrap; gap: 4px 16px; margin-top: 4px; white-space: pre">
     <div><b>receives from</b><br>@receives</div>
     <div><b>sends to</b><br>@sends</div>
   </div>

@@ -9,16 +9,17 @@ from pyg_modules.train import ExperimentResult
 def summary(run: ExperimentResult) -> list[str]:
     """What was learned, for someone who reads nothing else."""
     config, accuracy = run.config, run.test_accuracy
+    trained_on = f", and {percent(accuracy['finetuned'])} after training on"
     left = run.num_parameters["finetuned"]
     all_parameters = run.num_parameters["regularized"]
     return [
-        f"{count(config.hidden)} hidden units, each free to connect to each, learned the data set"
-        f" {run.dataset} and organised themselves into {config.modules} modules of"
-        f" {_sizes(run.module_sizes)} hidden units.",
+        f"{_units(config.hidden)}, each connected to each, were trained on the data set"
+        f" {run.dataset} with a regularizer that organises them, and divided into {config.modules}"
+        f" modules of {_sizes(run.module_sizes)}.",
         f"Test accuracy was {percent(accuracy['regularized'])} before the cut,"
         f" {percent(accuracy['cut'])} right after every edge between modules was removed"
-        f" ({_change(accuracy['cut'] - accuracy['regularized'])}), and"
-        f" {percent(accuracy['finetuned'])} after training on.",
+        f" ({_change(accuracy['cut'] - accuracy['regularized'])})"
+        f"{trained_on if config.finetune_epochs else ''}.",
         f"The cut left {count(left)} of {count(all_parameters)} parameters"
         f" ({percent(left / all_parameters, 0)}), in {config.modules} networks that share nothing"
         f" but their inputs and can run in parallel; their outputs add up.",
@@ -32,6 +33,7 @@ def summary(run: ExperimentResult) -> list[str]:
 def independence(run: ExperimentResult) -> list[str]:
     """The proof that the modules are independent."""
     proof, config = run.independence, run.config
+    rounding = " of the largest output, which is rounding"
     pairs = config.modules * (config.modules - 1)
     return [
         f"Paths: a search of the graph, from all units of each module, found a way into another"
@@ -41,8 +43,8 @@ def independence(run: ExperimentResult) -> list[str]:
         f" module with respect to an initial state in another is"
         f" {_exactly(proof.max_cross_jacobian)}.",
         f"Split difference: the outputs of the modules, computed apart, add up to those of the"
-        f" whole network; the largest difference is {_exactly(proof.max_split_difference)} of the"
-        f" largest output, which is rounding.",
+        f" whole network; the largest difference is {_exactly(proof.max_split_difference)}"
+        f"{rounding if proof.max_split_difference else ''}.",
     ]
 
 
@@ -50,10 +52,14 @@ def _updates(steps: int) -> str:
     return f"{count(steps)} synchronous update{'s' if steps != 1 else ''}"
 
 
+def _units(number: int) -> str:
+    return f"{count(number)} hidden unit{'s' if number != 1 else ''}"
+
+
 def _sizes(sizes: list[int]) -> str:
     if min(sizes) == max(sizes):
-        return count(sizes[0])
-    return f"{count(min(sizes))} to {count(max(sizes))}"
+        return _units(sizes[0])
+    return f"{count(min(sizes))} to {_units(max(sizes))}"
 
 
 def _change(difference: float) -> str:

@@ -6,9 +6,33 @@ from pathlib import Path
 from pyg_modules._files import staged_folder
 from pyg_modules.report.html.libraries import check_report_libraries
 from pyg_modules.report.html.page import render_page
-from pyg_modules.report.run_folder import load_run
+from pyg_modules.report.run_folder import load_run, write_run
+from pyg_modules.train import ExperimentResult
 
 _REPORT = "report.html"
+
+
+def write_run_with_report(result: ExperimentResult, folder: str | os.PathLike[str]) -> Path:
+    """Write what a run made, and the page that shows it; all files appear, or none.
+
+    Args:
+        result (ExperimentResult): The run.
+        folder (path): Gets the files of :func:`~pyg_modules.report.write_run`, and ``report.html``.
+
+    Returns:
+        pathlib.Path: The page.
+
+    Raises:
+        ImportError: If a library that a report is made with is not installed.
+        ValueError: If ``folder`` is a file, or cannot be written to.
+    """
+    check_report_libraries()
+    folder = Path(folder)
+    with staged_folder(folder) as stage:
+        write_run(result, stage)
+        page = render_page(load_run(stage), folder)
+        (stage / _REPORT).write_text(page, encoding="utf-8")
+    return folder / _REPORT
 
 
 def write_report(folder: str | os.PathLike[str]) -> Path:

@@ -5,14 +5,18 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pyg_modules.nn import SynchronousGraph
+from pyg_modules.nn import SynchronousGraph, check_layer
 from pyg_modules.partition import check_labels
 from pyg_modules.report.palette import CATEGORIES
 from pyg_modules.report.plots.axes import axes_or_current
-from pyg_modules.report.plots.weights import check_finite, hidden_weights
+from pyg_modules.report.plots.weights import check_finite, check_hidden, hidden_weights
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+
+# More modules than these are not all named.
+_MOST_NAMED = 16
 
 
 def plot_adjacency(
@@ -27,8 +31,8 @@ def plot_adjacency(
     Args:
         layer (SynchronousGraph): The layer to look at.
         labels (LongTensor, optional): Module of every unit, ``[N]``. With labels, units are
-            ordered by module, those that all modules share (−1) first, and lines part the modules;
-            without, they keep the order of their ids.
+            ordered by module, those that all modules share (−1) first, lines part the modules and
+            the axes name them; without, they keep the order of their ids, which the axes name.
         vmax (float, optional): Magnitude that is drawn darkest. (default: the largest)
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
 
@@ -36,23 +40,63 @@ def plot_adjacency(
         matplotlib.axes.Axes: The axes, with rows as targets and columns as sources.
 
     Raises:
-        ValueError: If a weight is not finite, or ``labels`` is not one module, or −1, per unit.
+        TypeError: If ``layer`` is not a ``SynchronousGraph``, or ``labels`` not an integer tensor.
+        ValueError: If the layer has no hidden unit, a weight is not finite, ``labels`` is not one
+            module, or −1, per unit, or ``vmax`` is not positive.
     """
+    check_layer(layer)
+    check_hidden(layer)
     check_finite(layer.weight)
+    if labels is not None:
+        check_labels(labels, layer.graph.num_units)
+    if vmax is not None and not vmax > 0:
+        raise ValueError(
+            f"Expected vmax > 0, the magnitude that is drawn darkest (got {vmax:g}). Leave it out"
+            f" for the largest."
+        )
     ax = axes_or_current(ax)
     hidden = layer.graph.hidden
     magnitude = hidden_weights(layer).abs().float()
+    begin, end = hidden.start - 0.5, hidden.stop - 0.5
     if labels is not None:
-        check_labels(labels, layer.graph.num_units)
+        begin, end = -0.5, len(hidden) - 0.5
         of_hidden = labels.cpu()[hidden.start : hidden.stop]
         order = torch.argsort(of_hidden, stable=True)
         magnitude = magnitude[order][:, order]
-        # Units that all modules share, −1, come first.
-        ends = torch.unique(torch.bincount(of_hidden + 1).cumsum(0))
-        for end in ends[(ends > 0) & (ends < len(of_hidden))].tolist():
-            ax.axhline(end - 0.5, color=CATEGORIES[0], linewidth=0.6)
-            ax.axvline(end - 0.5, color=CATEGORIES[0], linewidth=0.6)
-    ax.imshow(magnitude.numpy(), cmap="Greys", vmin=0, vmax=vmax, interpolation="nearest")
-    ax.set_xlabel("source unit")
-    ax.set_ylabel("target unit")
+    ax.imshow(
+        magnitude.numpy(),
+        cmap="Greys",
+        vmin=0,
+        vmax=vmax,
+        interpolation="nearest",
+        extent=(begin, end, end, begin),
+    )
+    if labels is None:
+        _name_units(ax)
+    else:
+        _name_modules(ax, of_hidden)
     return ax
+
+
+def _name_units(ax: Axes) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for axis, name in ((ax.xaxis, "source unit"), (ax.yaxis, "target unit")):
+        axis.set_major_locator(MaxNLocator(integer=True))
+        axis.set_label_text(name)
+
+
+def _name_modules(ax: Axes, of_hidden: Tensor) -> None:
+    """Lines between modules, and the number of each in the middle of its units."""
+    # Units that all modules share, −1, come first.
+    modules, sizes = torch.unique(of_hidden + 1, return_counts=True)
+    ends = sizes.cumsum(0)
+    for end in ends[:-1].tolist():
+        ax.axhline(end - 0.5, color=CATEGORIES[0], linewidth=0.6)
+        ax.axvline(end - 0.5, color=CATEGORIES[0], linewidth=0.6)
+    names = ["shared" if module == 0 else str(module - 1) for module in modules.tolist()]
+    centres = (ends - sizes / 2 - 0.5).tolist()
+    step = -(-len(names) // _MOST_NAMED)
+    for axis, name in ((ax.xaxis, "module of source unit"), (ax.yaxis, "module of target unit")):
+        axis.set_ticks(centres[::step], names[::step])
+        axis.set_label_text(name)

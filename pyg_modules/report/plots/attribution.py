@@ -33,24 +33,37 @@ def plot_attribution(
         matplotlib.axes.Axes: The axes, with one scale of colours for all modules.
 
     Raises:
-        ValueError: If there is no module, or ``image_shape`` does not fit.
+        TypeError: If ``attribution`` is not a tensor.
+        ValueError: If there is no module, a number is not finite, or ``image_shape`` does not fit.
     """
+    if not isinstance(attribution, Tensor):
+        raise TypeError(
+            f"Expected a tensor (got {type(attribution).__name__}). Use input_attribution(parts,"
+            f" x), or torch.as_tensor."
+        )
     if attribution.dim() < 2 or len(attribution) == 0:
         raise ValueError(
             f"Expected an attribution of shape [K, ...], a row for each module (got"
             f" {list(attribution.shape)}). Use input_attribution(parts, x)."
         )
     flat = attribution.detach().cpu().flatten(start_dim=1).float()
-    if image_shape is not None and prod(image_shape) != flat.size(1):
-        raise ValueError(
-            f"Expected an image_shape of {flat.size(1)} pixels, one per input (got"
-            f" {tuple(image_shape)}, {prod(image_shape)} pixels)."
-        )
+    if not bool(flat.isfinite().all()):
+        raise ValueError("Expected finite attributions (got NaN or infinity).")
+    if image_shape is not None:
+        _check_image_shape(image_shape, flat.size(1))
     ax = axes_or_current(ax)
     image = _draw_matrix(ax, flat) if image_shape is None else _draw_images(ax, flat, image_shape)
     label = r"mean of $\Sigma_o\, |\partial y_o / \partial x_i|$"
     add_colorbar(image, label)
     return ax
+
+
+def _check_image_shape(image_shape: tuple[int, int], num_inputs: int) -> None:
+    if len(image_shape) != 2 or min(image_shape) < 1 or prod(image_shape) != num_inputs:
+        raise ValueError(
+            f"Expected an image_shape of a height and a width, together {num_inputs} pixels, one"
+            f" per input (got {tuple(image_shape)})."
+        )
 
 
 def _draw_matrix(ax: Axes, flat: Tensor) -> AxesImage:
@@ -62,6 +75,9 @@ def _draw_matrix(ax: Axes, flat: Tensor) -> AxesImage:
         aspect="auto",
         interpolation="nearest",
     )
+    from matplotlib.ticker import MaxNLocator
+
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_yticks(range(len(flat)))
     ax.set_xlabel("input")
     ax.set_ylabel("module")

@@ -8,11 +8,17 @@ if TYPE_CHECKING:
 
 
 def axes_or_current(ax: Axes | None) -> Axes:
-    """``ax``, or the current axes of pyplot."""
+    """``ax``, or the current axes of pyplot.
+
+    Raises:
+        ImportError: If matplotlib is not installed.
+    """
     if ax is not None:
         return ax
-    from matplotlib import pyplot
-
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise ImportError("Figures need matplotlib: pip install 'pyg-modules[report]'") from error
     return pyplot.gca()
 
 

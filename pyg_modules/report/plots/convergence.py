@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pyg_modules.nn import SynchronousGraph
+from pyg_modules.nn import SynchronousGraph, check_layer
 from pyg_modules.report.palette import CATEGORIES, NEGATIVE
 from pyg_modules.report.plots.axes import axes_or_current
+from pyg_modules.report.plots.weights import check_finite
 from pyg_modules.solve import Equilibrium, Recurrence, Solution, Solver
 from pyg_modules.solve.iteration import Iteration
 
@@ -35,16 +36,21 @@ def plot_convergence(layer: SynchronousGraph, x: Tensor, *, ax: Axes | None = No
         matplotlib.axes.Axes: The axes, with the median of the samples and their range.
 
     Raises:
-        TypeError: If ``x`` is not a tensor in the dtype of the layer.
-        ValueError: If ``x`` has another number of inputs, or no sample.
+        TypeError: If ``layer`` is not a ``SynchronousGraph``, or ``x`` not a tensor in its dtype.
+        ValueError: If ``x`` has another number of inputs, or no sample, or a weight or an input is
+            not finite.
     """
-    from matplotlib.ticker import MaxNLocator
-
+    check_layer(layer)
+    check_finite(layer.weight)
     residuals = _residuals(layer, x)
     num_updates, num_samples = residuals.shape
     if num_samples == 0:
         raise ValueError(f"Expected at least one sample (got x of shape {list(x.shape)}).")
+    if not bool(x.isfinite().all()):
+        raise ValueError("Expected finite inputs (got NaN or infinity in x).")
     ax = axes_or_current(ax)
+    from matplotlib.ticker import MaxNLocator
+
     shown = residuals.clamp(min=torch.finfo(layer.weight.dtype).eps).double().numpy()
     updates = range(1, num_updates + 1)
     color = CATEGORIES[0]

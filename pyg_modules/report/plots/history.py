@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from math import isfinite
 from typing import TYPE_CHECKING
 
 from pyg_modules.report.palette import CATEGORIES, GUIDE
@@ -34,11 +35,24 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
         reached is far below the others, and off it.
 
     Raises:
-        ValueError: If the history is empty.
+        ValueError: If the history is empty, a phase is none, or a loss is not finite.
     """
     if not history:
         raise ValueError("Expected a record at least (got an empty history). Train an epoch.")
+    for epoch, record in enumerate(history, start=1):
+        if record.phase not in _PHASES:
+            names = ", ".join(map(repr, _PHASES))
+            raise ValueError(
+                f"Expected a phase of {names} (got {record.phase!r} in epoch {epoch})."
+            )
+        if not all(map(isfinite, record.losses.values())):
+            raise ValueError(
+                f"Expected finite losses (got {record.losses} in epoch {epoch}): the training"
+                f" diverged. Lower the learning rate."
+            )
     ax = axes_or_current(ax)
+    from matplotlib.ticker import MaxNLocator
+
     begin = 0
     for phase, records in groupby(history, key=lambda record: record.phase):
         end = begin + len(list(records))
@@ -52,7 +66,10 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
             for epoch, record in enumerate(history, start=1)
             if name in record.losses
         ]
-        ax.plot(*zip(*points, strict=True), color=color, label=_LABELS.get(name, name))
+        # A line of one point would not be seen.
+        marker = "o" if len(points) == 1 else ""
+        label = _LABELS.get(name, name)
+        ax.plot(*zip(*points, strict=True), color=color, marker=marker, label=label)
     ax.set_yscale("log")
     shown = [
         loss
@@ -63,6 +80,7 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
     if shown:
         ax.set_ylim(bottom=max(min(shown) / 2, ax.get_ylim()[0]))
     ax.set_xlim(0.5, len(history) + 0.5)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel("epoch")
     ax.set_ylabel("mean over its batches")
     ax.legend()

@@ -29,10 +29,18 @@ def plot_lesions(study: LesionStudy, *, ax: Axes | None = None) -> Axes:
 
     Returns:
         matplotlib.axes.Axes: The axes, with rows as lesions and columns as classes.
+
+    Raises:
+        TypeError: If ``study`` is none.
     """
+    if not isinstance(study, LesionStudy):
+        raise TypeError(
+            f"Expected a LesionStudy (got {type(study).__name__}). Make one: lesion_study(parts, x,"
+            f" y)."
+        )
+    ax = axes_or_current(ax)
     from matplotlib import colormaps
 
-    ax = axes_or_current(ax)
     num_modules, num_classes = study.only.shape
     accuracy = torch.cat([study.all[None], study.without, study.only]).double().cpu()
     num_samples = study.num_samples.double().cpu()

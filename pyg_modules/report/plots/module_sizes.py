@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy
 from torch import Tensor
 
-from pyg_modules.nn import SynchronousGraph
+from pyg_modules.nn import SynchronousGraph, check_layer
 from pyg_modules.partition import check_labels, module_costs, module_sizes
 from pyg_modules.report.palette import GUIDE, module_color
 from pyg_modules.report.plots.axes import axes_or_current
@@ -34,15 +34,16 @@ def plot_module_sizes(layer: SynchronousGraph, labels: Tensor, *, ax: Axes | Non
         matplotlib.axes.Axes: The axes, with two bars for each module.
 
     Raises:
-        TypeError: If ``labels`` is not an integer tensor.
+        TypeError: If ``layer`` is not a ``SynchronousGraph``, or ``labels`` not an integer tensor.
         ValueError: If ``labels`` has the wrong length, a gap or no module.
     """
-    from matplotlib.patches import Patch
-
+    check_layer(layer)
     num_modules = check_labels(labels, layer.graph.num_units)
     if num_modules == 0:
         raise ValueError("Expected at least one module in labels (got only shared units).")
     ax = axes_or_current(ax)
+    from matplotlib.patches import Patch
+
     counts = {
         "units": module_sizes(labels),
         "edges kept": module_costs(layer.graph.edge_index, labels),

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import numpy
 
-from pyg_modules.nn import SynchronousGraph
+from pyg_modules.nn import SynchronousGraph, check_layer
 from pyg_modules.report.palette import CATEGORIES, GUIDE, NEGATIVE
 from pyg_modules.report.plots.axes import axes_or_current
-from pyg_modules.report.plots.weights import check_finite, hidden_weights
+from pyg_modules.report.plots.weights import check_finite, check_hidden, hidden_weights
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,10 +29,11 @@ def plot_spectrum(layer: SynchronousGraph, *, ax: Axes | None = None) -> Axes:
         matplotlib.axes.Axes: The axes, with the eigenvalues, the unit circle and the norm.
 
     Raises:
+        TypeError: If ``layer`` is not a ``SynchronousGraph``.
         ValueError: If the layer has no hidden unit, or a weight is not finite.
     """
-    if layer.graph.num_hidden == 0:
-        raise ValueError("Expected at least one hidden unit (got none).")
+    check_layer(layer)
+    check_hidden(layer)
     weight = hidden_weights(layer)
     check_finite(weight)
     matrix = weight.double().numpy()

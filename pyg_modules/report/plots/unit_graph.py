@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pyg_modules.nn import SynchronousGraph
+from pyg_modules.nn import SynchronousGraph, check_layer
 from pyg_modules.partition import check_labels
 from pyg_modules.report.palette import GUIDE, NEGATIVE, POSITIVE, module_color
 from pyg_modules.report.plots.axes import axes_or_current
@@ -50,10 +50,11 @@ def plot_unit_graph(
         matplotlib.axes.Axes: The axes, with a legend that says how many edges are drawn.
 
     Raises:
-        TypeError: If ``labels`` is not an integer tensor.
+        TypeError: If ``layer`` is not a ``SynchronousGraph``, or ``labels`` not an integer tensor.
         ValueError: If ``labels`` is not one module, or −1, per unit, or has a gap, or a weight is
             not finite.
     """
+    check_layer(layer)
     graph = layer.graph
     if labels is None:
         labels = layer.labels
@@ -220,10 +221,13 @@ def _curves(source: Tensor, target: Tensor, placement: Placement) -> Tensor:
 
 
 def _set_limits(ax: Axes, placement: Placement) -> None:
-    reach = (placement.position.abs() + placement.radius[:, None]).amax(dim=0)
+    circles = placement.position.abs() + placement.radius[:, None]
+    size = placement.loop.norm(dim=1, keepdim=True)
+    loops = (placement.position + placement.loop).abs() + size
+    reach = torch.maximum(circles, loops).amax(dim=0)
     half_width = max(float(reach[0]), HALF_HEIGHT) + 0.4
     ax.set_xlim(-half_width, half_width)
-    half_height = HALF_HEIGHT + 0.5
+    half_height = max(float(reach[1]) + 0.1, HALF_HEIGHT + 0.5)
     ax.set_ylim(-half_height, half_height)
     ax.set_aspect("equal")
     ax.set_axis_off()

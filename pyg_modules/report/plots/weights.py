@@ -14,6 +14,15 @@ def check_finite(weight: Tensor) -> None:
         )
 
 
+def check_hidden(layer: SynchronousGraph) -> None:
+    """Raise unless the layer has hidden units."""
+    if layer.graph.num_hidden == 0:
+        raise ValueError(
+            "Expected a layer with hidden units (got none). There are no weights between them to"
+            " draw."
+        )
+
+
 def darkest(layer: SynchronousGraph) -> float | None:
     """A scale for several matrices of weights: few edges are so large that the others were white.
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from pyg_modules._checks import as_coefficient
 from pyg_modules.partition import PartitionRegularizer
-from pyg_modules.train.fit import learning_rates
+from pyg_modules.train.fit import check_regularized, learning_rates
 from pyg_modules.train.lightning.exact_resume import ExactResume
 
 
@@ -67,11 +67,8 @@ class LitModular(L.LightningModule):
                 f"Expected a loss that can be called (got {loss!r}). Give the function, such as"
                 f" torch.nn.functional.mse_loss."
             )
-        if regularizer is not None and regularizer.layer not in set(model.modules()):
-            raise ValueError(
-                "Expected a regularizer of a layer of the model (got one of another layer). Make it"
-                " of the layer inside: PartitionRegularizer(layer, num_modules)."
-            )
+        if regularizer is not None:
+            check_regularized(model, regularizer)
         self.model = model
         self.loss = loss
         self.regularizer = regularizer

@@ -57,3 +57,14 @@ def test_the_proof_has_its_numbers(known):
     assert "after 3 synchronous updates" in jacobian
     assert jacobian.endswith("is exactly 0.")
     assert "the largest difference is 2.3\u00a0×\u00a010⁻⁷ of the largest output" in difference
+
+
+def test_what_did_not_happen_is_not_said(known):
+    config = replace(known.config, finetune_epochs=0)
+    run = replace(known, config=config, independence=Independence(0, 0.0, 0.0))
+    assert words.summary(run)[1].endswith("removed (−5.00 points).")
+    assert words.independence(run)[2].endswith("the largest difference is exactly 0.")
+
+
+def test_one_unit_is_not_called_units(known):
+    assert words.summary(replace(known, module_sizes=[1, 1, 1]))[0].endswith("of 1 hidden unit.")

@@ -1,9 +1,10 @@
+from dataclasses import replace
 from unittest.mock import patch
 
 import pytest
 
 from pyg_modules.report import write_run
-from pyg_modules.report.html import check_report_libraries, write_report
+from pyg_modules.report.html import check_report_libraries, write_report, write_run_with_report
 
 
 def test_the_page_is_written_into_the_folder_and_nothing_else(run, tmp_path):
@@ -27,6 +28,31 @@ def test_a_page_stays_if_the_run_is_damaged(run, tmp_path):
 def test_a_folder_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"nowhere, without metrics.json.*make one by pyg-"):
         write_report(tmp_path / "nowhere")
+
+
+def test_a_run_and_its_page_are_written_as_by_two_calls(run, tmp_path):
+    write_run(run, tmp_path / "one")
+    write_report(tmp_path / "one")
+    path = write_run_with_report(run, tmp_path / "two")
+    assert path == tmp_path / "two" / "report.html"
+    files = [
+        {path.relative_to(tmp_path / name) for path in (tmp_path / name).rglob("*")}
+        for name in ("one", "two")
+    ]
+    assert files[0] == files[1]
+    assert f"--out {tmp_path / 'two'}" in path.read_text(encoding="utf-8")
+
+
+def test_where_the_page_cannot_be_made_no_file_of_the_run_appears(run, tmp_path):
+    broken = replace(run, labels=run.labels.flip(0))
+    with pytest.raises(ValueError, match=r"labels\.json.* of another run"):
+        write_run_with_report(broken, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_without_a_name_is_refused(run):
+    with pytest.raises(ValueError, match="the name of a folder"):
+        write_run(run, "")
 
 
 @pytest.mark.parametrize("missing", ["bokeh", "jinja2", "matplotlib"])

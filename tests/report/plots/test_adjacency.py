@@ -1,10 +1,18 @@
+from unittest.mock import patch
+
 import matplotlib
 import pytest
 import torch
 from matplotlib.figure import Figure
 
-from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, cut
-from pyg_modules.report import plot_adjacency
+from pyg_modules import Equilibrium, ModularGraph, SynchronousGraph, UnitGraph, cut, split
+from pyg_modules.report import (
+    plot_adjacency,
+    plot_convergence,
+    plot_module_sizes,
+    plot_spectrum,
+    plot_unit_graph,
+)
 from pyg_modules.report.palette import CATEGORIES
 from pyg_modules.report.plots.weights import darkest
 
@@ -105,3 +113,54 @@ def test_the_scale_of_several_matrices_is_that_of_weights_between_hidden_units()
     with torch.no_grad():
         layer.weight.zero_()
     assert darkest(layer) is None
+
+
+def test_units_are_named_by_their_ids_and_by_their_modules(ax):
+    layer = layer_with_one_large_weight(source=2, target=4)
+    plot_adjacency(layer, ax=ax)
+    # Input 0, hidden units 1 to 4: rows and columns are centred on their ids.
+    assert ax.images[0].get_extent() == [0.5, 4.5, 4.5, 0.5]
+    assert ax.get_xlabel() == "source unit"
+    assert all(tick == round(tick) for tick in ax.get_xticks())
+    ax = Figure().subplots()
+    plot_adjacency(layer, torch.tensor([-1, 1, -1, 0, 1, -1]), ax=ax)
+    assert ax.get_yticks().tolist() == [0.0, 1.0, 2.5]
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["shared", "0", "1"]
+    assert ax.get_ylabel() == "module of target unit"
+
+
+@pytest.mark.parametrize("vmax", [0.0, -1.0, float("nan")])
+def test_a_scale_without_extent_is_refused(ax, vmax):
+    with pytest.raises(ValueError, match="vmax > 0"):
+        plot_adjacency(layer_with_one_large_weight(source=2, target=4), vmax=vmax, ax=ax)
+
+
+def test_a_layer_without_hidden_units_is_refused(ax):
+    layer = SynchronousGraph(UnitGraph(torch.tensor([[0], [1]]), 2, 1, 1))
+    with pytest.raises(ValueError, match="with hidden units"):
+        plot_adjacency(layer, ax=ax)
+
+
+@pytest.mark.parametrize(
+    "plot",
+    [
+        plot_adjacency,
+        plot_spectrum,
+        plot_unit_graph,
+        lambda layer, ax: plot_convergence(layer, torch.rand(2, 1), ax=ax),
+        lambda layer, ax: plot_module_sizes(layer, LABELS, ax=ax),
+    ],
+)
+def test_what_is_not_a_layer_is_refused_by_every_figure_of_one(ax, plot):
+    layer = cut(SynchronousGraph(UnitGraph.complete(1, 4, 1)), LABELS)
+    with pytest.raises(TypeError, match=r"a SynchronousGraph \(got ModularGraph\)"):
+        plot(ModularGraph(split(layer)), ax=ax)
+
+
+def test_without_matplotlib_the_remedy_is_said():
+    layer = layer_with_one_large_weight(source=2, target=4)
+    with (
+        patch.dict("sys.modules", {"matplotlib": None}),
+        pytest.raises(ImportError, match=r"pip install 'pyg-modules\[report\]'"),
+    ):
+        plot_adjacency(layer)

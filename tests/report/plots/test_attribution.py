@@ -72,7 +72,10 @@ def test_modules_that_depend_on_nothing(ax):
 @pytest.mark.parametrize(
     ("attribution", "shape", "match"),
     [
-        (ATTRIBUTION, (2, 4), r"image_shape of 6 pixels.*got \(2, 4\), 8 pixels"),
+        (ATTRIBUTION, (2, 4), r"height and a width, together 6 pixels.*got \(2, 4\)"),
+        (ATTRIBUTION, (6,), r"height and a width.*got \(6,\)"),
+        (ATTRIBUTION, (-2, -3), r"height and a width.*got \(-2, -3\)"),
+        (ATTRIBUTION / 0, None, r"finite attributions \(got NaN"),
         (ATTRIBUTION[0], None, r"\[K, ...\].*got \[6\]"),
         (ATTRIBUTION[:0], None, r"\[K, ...\].*got \[0, 6\]"),
     ],
@@ -80,3 +83,8 @@ def test_modules_that_depend_on_nothing(ax):
 def test_bad_arguments_are_refused(ax, attribution, shape, match):
     with pytest.raises(ValueError, match=match):
         plot_attribution(attribution, shape, ax=ax)
+
+
+def test_what_is_no_tensor_is_refused(ax):
+    with pytest.raises(TypeError, match=r"a tensor \(got list\).*torch.as_tensor"):
+        plot_attribution([[0.0, 1.0]], ax=ax)

@@ -145,3 +145,9 @@ def test_bad_inputs_are_refused(ax):
         plot_convergence(layer, normal(0, 3), ax=ax)
     with pytest.raises(ValueError, match=r"\[\*, 3\]"):
         plot_convergence(layer, normal(2, 4), ax=ax)
+    with pytest.raises(ValueError, match="finite inputs"):
+        plot_convergence(layer, normal(2, 3) / 0, ax=ax)
+    with torch.no_grad():
+        layer.weight[0] = torch.nan
+    with pytest.raises(ValueError, match="finite weights"):
+        plot_convergence(layer, normal(2, 3), ax=ax)

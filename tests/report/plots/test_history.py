@@ -57,3 +57,28 @@ def test_a_balance_that_is_reached_does_not_flatten_the_others(ax):
 def test_an_empty_history_is_refused(ax):
     with pytest.raises(ValueError, match="a record at least"):
         plot_history([], ax=ax)
+
+
+def test_a_term_of_one_epoch_is_a_point(ax):
+    plot_history(HISTORY[:3], ax=ax)
+    markers = {line.get_label(): line.get_marker() for line in ax.lines}
+    assert markers == {"task loss": "", "soft normalized cut": "o", "balance": "o"}
+
+
+def test_epochs_are_whole_numbers(ax):
+    plot_history(HISTORY[:2], ax=ax)
+    ax.figure.canvas.draw()
+    ticks = ax.get_xticks()
+    numpy.testing.assert_array_equal(ticks, numpy.round(ticks))
+
+
+@pytest.mark.parametrize(
+    ("record", "match"),
+    [
+        (EpochRecord("warm", {"task": 1.0}), r"a phase of 'free', .* \(got 'warm' in epoch 6\)"),
+        (EpochRecord("cut", {"task": float("nan")}), r"finite losses .*nan.* in epoch 6"),
+    ],
+)
+def test_bad_records_are_refused(ax, record, match):
+    with pytest.raises(ValueError, match=match):
+        plot_history([*HISTORY, record], ax=ax)

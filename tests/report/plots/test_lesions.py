@@ -66,3 +66,8 @@ def test_numbers_are_left_out_where_they_do_not_fit(num_modules, num_classes, ha
     labels = texts(ax.xaxis)
     assert labels[-1] == "all"
     assert labels[:-1] == [str(c) for c in range(0, num_classes, 1 if has_numbers else 4)]
+
+
+def test_what_is_no_study_is_refused():
+    with pytest.raises(TypeError, match=r"a LesionStudy \(got Tensor\).*lesion_study\(parts"):
+        plot_lesions(STUDY.only, ax=Figure().subplots())

@@ -55,7 +55,7 @@ def test_weights_are_those_that_the_solver_uses(ax):
 
 
 def test_bad_layers_are_refused(ax):
-    with pytest.raises(ValueError, match=r"at least one hidden unit \(got none\)"):
+    with pytest.raises(ValueError, match=r"with hidden units \(got none\)"):
         plot_spectrum(SynchronousGraph(UnitGraph.layered([3, 2])), ax=ax)
     layer = SynchronousGraph(UnitGraph.complete(2, 3, 1))
     with torch.no_grad():

@@ -285,6 +285,15 @@ def test_above_300_units_an_edge_is_the_sum_of_magnitudes(ax):
     assert name == "sum of |weight| from one group to another"
 
 
+def test_above_300_units_self_loops_are_within_the_axes(ax):
+    layer, labels = large_layer()
+    plot_unit_graph(layer, labels, ax=ax)
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    x, y = numpy.concatenate(lines(ax).get_segments()).T
+    assert left < x.min() < x.max() < right
+    assert bottom < y.min() < y.max() < top
+
+
 def test_above_300_units_inputs_and_outputs_of_a_module_are_part_of_it(ax):
     layer, labels = large_layer()
     labels[:60] = torch.arange(60) % 3
