@@ -68,8 +68,9 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
         ]
         # A line of one point would not be seen.
         marker = "o" if len(points) == 1 else ""
-        label = _LABELS.get(name, name)
-        ax.plot(*zip(*points, strict=True), color=color, marker=marker, label=label)
+        ax.plot(
+            *zip(*points, strict=True), color=color, marker=marker, label=_LABELS.get(name, name)
+        )
     ax.set_yscale("log")
     shown = [
         loss

@@ -126,6 +126,20 @@ def test_a_unit_tells_its_strongest_partners(opened, run):
     assert "sends to\n" + "\n".join(strongest(0)) in text
 
 
+@pytest.mark.parametrize("group", ["inputs", "module-0", "module-1", "module-2", "outputs"])
+def test_what_a_unit_tells_is_within_the_page(opened, group):
+    opened.locator("#plot").scroll_into_view_if_needed()
+    width = opened.evaluate("() => innerWidth")
+    content = opened.locator(".bk-Tooltip .bk-tooltip-content")
+    units = sorted(opened.evaluate(POSITIONS, group), key=lambda unit: unit[1])
+    for _, x, y in (units[0], units[len(units) // 2], units[-1]):
+        opened.mouse.move(x, y)
+        content.wait_for()
+        box = content.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+
+
 def test_a_click_selects_the_whole_command(opened):
     opened.locator("#command").click()
     selected = opened.evaluate("() => getSelection().toString()")
