@@ -41,9 +41,9 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
         raise ValueError("Expected a record at least (got an empty history). Train an epoch.")
     for epoch, record in enumerate(history, start=1):
         if record.phase not in _PHASES:
-            names = ", ".join(map(repr, _PHASES))
+            phases = ", ".join(map(repr, _PHASES))
             raise ValueError(
-                f"Expected a phase of {names} (got {record.phase!r} in epoch {epoch})."
+                f"Expected a phase of {phases} (got {record.phase!r} in epoch {epoch})."
             )
         if not all(map(isfinite, record.losses.values())):
             raise ValueError(
