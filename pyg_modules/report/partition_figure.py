@@ -33,7 +33,9 @@ def partition_figure(result: ExperimentResult) -> Figure:
         for row, (order, shown) in enumerate((("training order", None), ("by module", labels))):
             ax = plot_adjacency(layer, shown, vmax=vmax, ax=axes[row, column])
             ax.set_title(f"{name}\n{order}", fontsize=9)
-            ax.label_outer()
+            if column > 0:
+                ax.set_ylabel("")
+                ax.tick_params(labelleft=False)
     accuracy, ncut = result.test_accuracy, result.normalized_cut
     figure.suptitle(
         f"|weight| between the hidden units, {result.dataset}, {result.config.modules} modules\n"

@@ -82,7 +82,7 @@ def _name_units(ax: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     for axis, name in ((ax.xaxis, "source unit"), (ax.yaxis, "target unit")):
-        axis.set_major_locator(MaxNLocator(integer=True))
+        axis.set_major_locator(MaxNLocator(5, integer=True))
         axis.set_label_text(name)
 
 
