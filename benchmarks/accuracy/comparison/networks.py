@@ -104,7 +104,8 @@ def yoked(num_inputs: int, num_hidden: int, num_outputs: int, activation: str) -
         dim=1,
     )
     graph = UnitGraph(edges, outputs.stop, num_inputs, num_outputs)
-    return SynchronousGraph(graph, EQUILIBRIUM, activation)
+    # Half of all pairs are edges: matrices with zeros are the fastest.
+    return SynchronousGraph(graph, EQUILIBRIUM, activation, backend="dense")
 
 
 def within_level(layer: SynchronousGraph) -> Tensor:
