@@ -134,7 +134,17 @@ def solvers() -> str:
     return table(header, rows)
 
 
-_COMPARED = ("optdigits", "mnist1d", "breast_cancer", "wine", "diabetes", "cora", "motifs", "toys")
+_COMPARED = (
+    "optdigits",
+    "mnist1d",
+    "mnist10k",
+    "breast_cancer",
+    "wine",
+    "diabetes",
+    "cora",
+    "motifs",
+    "toys",
+)
 
 PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "README.md": {
