@@ -1,4 +1,4 @@
-import numpy as np
+import numpy
 import pytest
 import torch
 from hypothesis import settings
@@ -11,5 +11,5 @@ settings.load_profile("pyg_modules")
 @pytest.fixture(autouse=True)
 def seeded():
     """Every test draws the same numbers, alone or after others."""
-    np.random.seed(0)
+    numpy.random.seed(0)
     torch.manual_seed(0)

@@ -8,7 +8,7 @@ from torch import Tensor
 from pyg_modules.nn import SynchronousGraph, check_layer
 from pyg_modules.partition import check_labels
 from pyg_modules.report.palette import CATEGORIES
-from pyg_modules.report.plots.axes import axes_or_current
+from pyg_modules.report.plots.axes import axes_or_current, count_along
 from pyg_modules.report.plots.weights import check_finite, check_hidden, hidden_weights
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def plot_adjacency(
     ax = axes_or_current(ax)
     hidden = layer.graph.hidden
     magnitude = hidden_weights(layer).abs().float()
-    begin, end = hidden.start - 0.5, hidden.stop - 0.5
+    begin = hidden.start - 0.5 if labels is None else -0.5
+    end = begin + len(hidden)
     if labels is not None:
-        begin, end = -0.5, len(hidden) - 0.5
         of_hidden = labels.cpu()[hidden.start : hidden.stop]
         order = torch.argsort(of_hidden, stable=True)
         magnitude = magnitude[order][:, order]
@@ -79,10 +79,8 @@ def plot_adjacency(
 
 
 def _name_units(ax: Axes) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     for axis, name in ((ax.xaxis, "source unit"), (ax.yaxis, "target unit")):
-        axis.set_major_locator(MaxNLocator(5, integer=True))
+        count_along(axis, most=5)
         axis.set_label_text(name)
 
 

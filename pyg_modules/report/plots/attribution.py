@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from pyg_modules.report.palette import SEQUENTIAL
-from pyg_modules.report.plots.axes import add_colorbar, axes_or_current
+from pyg_modules.report.plots.axes import add_colorbar, axes_or_current, count_along
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,9 +75,7 @@ def _draw_matrix(ax: Axes, flat: Tensor) -> AxesImage:
         aspect="auto",
         interpolation="nearest",
     )
-    from matplotlib.ticker import MaxNLocator
-
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    count_along(ax.xaxis)
     ax.set_yticks(range(len(flat)))
     ax.set_xlabel("input")
     ax.set_ylabel("module")

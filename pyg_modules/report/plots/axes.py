@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.image import AxesImage
 
 
@@ -27,3 +28,10 @@ def add_colorbar(image: AxesImage, label: str) -> None:
     figure = image.axes.figure
     assert figure is not None
     figure.colorbar(image, ax=image.axes, label=label)
+
+
+def count_along(axis: Axis, most: int | None = None) -> None:
+    """Ticks at whole numbers alone, ``most`` intervals of them if it is given."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(most, integer=True))

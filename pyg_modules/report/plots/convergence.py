@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pyg_modules.nn import SynchronousGraph, check_layer
 from pyg_modules.report.palette import CATEGORIES, NEGATIVE
-from pyg_modules.report.plots.axes import axes_or_current
+from pyg_modules.report.plots.axes import axes_or_current, count_along
 from pyg_modules.report.plots.weights import check_finite
 from pyg_modules.solve import Equilibrium, Recurrence, Solution, Solver
 from pyg_modules.solve.iteration import Iteration
@@ -49,8 +49,6 @@ def plot_convergence(layer: SynchronousGraph, x: Tensor, *, ax: Axes | None = No
     if not bool(x.isfinite().all()):
         raise ValueError("Expected finite inputs (got NaN or infinity in x).")
     ax = axes_or_current(ax)
-    from matplotlib.ticker import MaxNLocator
-
     shown = residuals.clamp(min=torch.finfo(layer.weight.dtype).eps).double().numpy()
     updates = range(1, num_updates + 1)
     color = CATEGORIES[0]
@@ -65,7 +63,7 @@ def plot_convergence(layer: SynchronousGraph, x: Tensor, *, ax: Axes | None = No
         tol = layer.solver.tol
         ax.axhline(tol, color=NEGATIVE, linestyle="--", linewidth=1, label=f"tolerance {tol:g}")
     ax.set_yscale("log")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    count_along(ax.xaxis)
     ax.set_xlabel("update")
     ax.set_ylabel(r"relative residual $\Vert F(h) - h \Vert \,/\, \Vert h \Vert$")
     ax.legend(fontsize=8)

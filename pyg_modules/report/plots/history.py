@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from pyg_modules.report.palette import CATEGORIES, GUIDE
-from pyg_modules.report.plots.axes import axes_or_current
+from pyg_modules.report.plots.axes import axes_or_current, count_along
 from pyg_modules.train import EpochRecord
 
 if TYPE_CHECKING:
@@ -51,8 +51,6 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
                 f" diverged. Lower the learning rate."
             )
     ax = axes_or_current(ax)
-    from matplotlib.ticker import MaxNLocator
-
     begin = 0
     for phase, records in groupby(history, key=lambda record: record.phase):
         end = begin + len(list(records))
@@ -81,7 +79,7 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
     if shown:
         ax.set_ylim(bottom=max(min(shown) / 2, ax.get_ylim()[0]))
     ax.set_xlim(0.5, len(history) + 0.5)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    count_along(ax.xaxis)
     ax.set_xlabel("epoch")
     ax.set_ylabel("mean over its batches")
     ax.legend()
