@@ -82,6 +82,11 @@ def trials(kind: str, count: int) -> list[Recipe]:
     return list(recipes)[:count]
 
 
+def inherited(kind: str, recipe: Recipe) -> list[Recipe]:
+    """The recipe of the whole network, for its modules: with every share, if they have one."""
+    return [replace(recipe, share=share) for share in _SHARES.get(kind, (0.0,))]
+
+
 def beyond(kind: str, recipe: Recipe) -> list[Recipe]:
     """Recipes that differ in one setting, which is the next where that is at an end of its grid."""
     next_values = {**_BEYOND, "depth": _DEPTHS_BEYOND.get(kind, {})}

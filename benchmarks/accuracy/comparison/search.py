@@ -3,7 +3,8 @@
 Every kind gets as many trials, drawn from its grid; the best three of them are tried with two more
 seeds, which split the training data in other ways, and the best mean is taken. Where a setting of
 the winner is at an end of its grid, the next value is tried with the same seeds, until none is
-better. Penalties are searched in the same way, for the best recipe without one.
+better. Modules are also tried with the best recipe of the whole network. Penalties are searched in
+the same way, for the best recipe without one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.accuracy.comparison.problems import PROBLEMS, rows_of
-from benchmarks.accuracy.comparison.recipe import PENALTIES, Recipe, beyond, trials
+from benchmarks.accuracy.comparison.recipe import PENALTIES, Recipe, beyond, inherited, trials
 from benchmarks.accuracy.comparison.training import train
 from benchmarks.accuracy.held_out import held_out
 from benchmarks.accuracy.parallel import run_all
@@ -59,6 +60,9 @@ def search(names: list[str], rows: list[str] | None, data_root: str | None) -> N
                 is_slow = kind == "equilibrium"
                 num_trials = PROBLEMS[name].num_trials
                 recipes = trials(kind, _NUM_TRIALS_OF_EQUILIBRIUM if is_slow else num_trials)
+                if kind in _VALIDATED:
+                    whole = Recipe(**group["free"]["best"])
+                    recipes = list(dict.fromkeys([*recipes, *inherited(kind, whole)]))
             group[kind] = _best(name, kind, recipes, _tried(group.get(kind)), data_root)
             write_json(RESULTS, results)
 
