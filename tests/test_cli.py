@@ -3,6 +3,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from unittest.mock import patch
 
 import pytest
@@ -264,6 +265,8 @@ def test_ctrl_c_leaves_the_files_of_the_last_complete_run(run):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # Tests that a shell runs in the background are started with Ctrl-C ignored.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     process.stdout.readline()  # The training has begun.
     process.send_signal(signal.SIGINT)
