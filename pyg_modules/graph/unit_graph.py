@@ -221,7 +221,9 @@ class UnitGraph:
         graph share them.
         """
         if key not in self._cache:
-            self._cache[key] = build()
+            # What is built in inference mode could never be trained with.
+            with torch.inference_mode(False):
+                self._cache[key] = build()
         value: T = self._cache[key]
         return value
 

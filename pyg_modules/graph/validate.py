@@ -16,7 +16,7 @@ def as_sizes(**sizes: object) -> list[int]:
 
 
 def check_edge_index(edge_index: object, num_units: int, num_inputs: int) -> None:
-    """Raise unless ``edge_index`` is a valid edge list of a unit graph."""
+    """Raise unless ``edge_index`` joins two of ``num_units`` units by every edge, each once."""
     if not isinstance(edge_index, Tensor):
         raise TypeError(
             f"Expected edge_index to be a LongTensor of shape [2, num_edges] (got"
@@ -38,7 +38,7 @@ def check_edge_index(edge_index: object, num_units: int, num_inputs: int) -> Non
     if smallest < 0 or largest >= num_units:
         raise ValueError(
             f"Expected unit ids in [0, {num_units}) in edge_index (got {smallest} to {largest})."
-            f" Raise num_units or remove the edges."
+            f" Count all units, or remove the edges."
         )
     if bool((entering := edge_index[1] < num_inputs).any()):
         raise ValueError(

@@ -8,7 +8,7 @@ from torch.func import functional_call
 
 from pyg_modules.graph import UnitGraph
 from pyg_modules.nn import SynchronousGraph
-from pyg_modules.ops import EdgeBlock
+from pyg_modules.ops import EdgeBlock, is_available
 
 
 class BatchedParts:
@@ -105,7 +105,9 @@ def _edges_by_block(graphs: Sequence[UnitGraph]) -> tuple[Tensor, Tensor | None]
 
 
 def _joint_backend(parts: Sequence[SynchronousGraph]) -> str:
-    """That of the parts, if it is the same; the batch of dense matrices is called block."""
+    """That of the parts, if it is the same; a batch of dense matrices is called block."""
     backends = {part.backend for part in parts}
     backend = backends.pop() if len(backends) == 1 else "auto"
-    return "block" if backend == "dense" else backend
+    weight = parts[0].weight
+    has_block = is_available("block", weight.device, weight.dtype)
+    return "block" if backend == "dense" and has_block else backend

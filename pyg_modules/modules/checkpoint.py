@@ -40,32 +40,28 @@ def save_checkpoint(
     folder: str | os.PathLike[str],
     optimizer: Optimizer | None,
     manifest: dict[str, Any],
+    group: dist.ProcessGroup | None,
 ) -> None:
     """Write the parameters of all ranks, and what their optimizers remember, into ``folder``."""
     import_safetensors()
     folder = Path(folder)
     stage = folder.with_name(f".unfinished-{folder.name}")
-    is_first = dist.get_rank() == 0
-    with _on_all_ranks():
+    is_first = dist.get_rank(group) == 0
+    with _on_all_ranks(group):
         if optimizer is not None:
             check_optimizes(optimizer, dict(model.named_parameters()), "model")
         if is_first:
             _make_stage(stage, folder)
     writer = HuggingFaceStorageWriter(str(stage), save_distributed=True)
-    save(_tensors(model, optimizer), storage_writer=writer)
-    if is_first:
-        settings = {
-            "format_version": FORMAT_VERSION,
-            **manifest,
-            "optimizer": _name_of(optimizer),
-        }
-        write_json(stage / _MANIFEST, settings)
-        before = folder.with_name(f".before-{folder.name}")
-        if folder.exists():
-            os.replace(folder, before)
-        os.replace(stage, folder)
-        shutil.rmtree(before, ignore_errors=True)
-    dist.barrier()
+    save(_tensors(model, optimizer), storage_writer=writer, process_group=group)
+    with _on_all_ranks(group):
+        if is_first:
+            settings = {
+                "format_version": FORMAT_VERSION,
+                **manifest,
+                "optimizer": _name_of(optimizer),
+            }
+            _finish(stage, folder, settings)
 
 
 def load_checkpoint(
@@ -73,10 +69,11 @@ def load_checkpoint(
     folder: str | os.PathLike[str],
     optimizer: Optimizer | None,
     manifest: dict[str, Any],
+    group: dist.ProcessGroup | None,
 ) -> None:
     """Read what :func:`save_checkpoint` wrote into ``model`` and ``optimizer``, in place."""
     folder = Path(folder)
-    with _on_all_ranks():
+    with _on_all_ranks(group):
         _check(folder, optimizer, manifest)
         if optimizer is not None:
             check_optimizes(optimizer, dict(model.named_parameters()), "model")
@@ -84,18 +81,25 @@ def load_checkpoint(
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(tensors[f"{_MODEL}.{name}"])
-            if optimizer is not None:
-                prefix = f"{_OPTIMIZER}.{name}."
-                optimizer.state[parameter] = {
-                    # Counts of steps stay on the CPU.
-                    key.removeprefix(prefix): value.to(parameter.device) if value.dim() else value
-                    for key, value in tensors.items()
-                    if key.startswith(prefix)
-                }
+    if optimizer is None:
+        return
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    for settings in optimizer.param_groups:
+        # Counts of steps stay on the CPU, unless kernels of the device read them.
+        moves_all = settings.get("fused") or settings.get("capturable")
+        for parameter in settings["params"]:
+            prefix = f"{_OPTIMIZER}.{names[parameter]}."
+            optimizer.state[parameter] = {
+                key.removeprefix(prefix): value.to(parameter.device)
+                if value.dim() or moves_all
+                else value
+                for key, value in tensors.items()
+                if key.startswith(prefix)
+            }
 
 
 @contextmanager
-def _on_all_ranks() -> Iterator[None]:
+def _on_all_ranks(group: dist.ProcessGroup | None) -> Iterator[None]:
     """Raise on every rank what is raised on one, so that none waits for another.
 
     Raises:
@@ -106,8 +110,8 @@ def _on_all_ranks() -> Iterator[None]:
         yield
     except (ValueError, TypeError) as raised:
         error = raised
-    messages: list[str | None] = [None] * dist.get_world_size()
-    dist.all_gather_object(messages, None if error is None else str(error))
+    messages: list[str | None] = [None] * dist.get_world_size(group)
+    dist.all_gather_object(messages, None if error is None else str(error), group=group)
     if error is not None:
         raise error
     for rank, message in enumerate(messages):
@@ -127,9 +131,26 @@ def _make_stage(stage: Path, folder: Path) -> None:
         shutil.rmtree(stage, ignore_errors=True)
         stage.mkdir(parents=True)
     except OSError as error:
-        raise ValueError(
-            f"Expected a folder to write to (got {folder}: {error.strerror}). Name another folder."
-        ) from error
+        raise _not_writable(folder, error) from error
+
+
+def _finish(stage: Path, folder: Path, settings: dict[str, Any]) -> None:
+    """Put the folder ``stage`` in the place of ``folder``."""
+    before = folder.with_name(f".before-{folder.name}")
+    try:
+        write_json(stage / _MANIFEST, settings)
+        if folder.exists():
+            os.replace(folder, before)
+        os.replace(stage, folder)
+    except OSError as error:
+        raise _not_writable(folder, error) from error
+    shutil.rmtree(before, ignore_errors=True)
+
+
+def _not_writable(folder: Path, error: OSError) -> ValueError:
+    return ValueError(
+        f"Expected a folder to write to (got {folder}: {error.strerror}). Name another folder."
+    )
 
 
 def _read(folder: Path, model: nn.Module, *, with_optimizer: bool) -> dict[str, Tensor]:

@@ -132,7 +132,7 @@ class DistributedModules(nn.Module):
             ValueError: On all ranks, if ``folder`` holds anything but a checkpoint, or cannot be
                 written to, or the optimizer is not that of the modules.
         """
-        save_checkpoint(self, folder, optimizer, self._manifest())
+        save_checkpoint(self, folder, optimizer, self._manifest(), self._group[0])
 
     def load(self, folder: str | os.PathLike[str], *, optimizer: Optimizer | None = None) -> None:
         """Read what :meth:`save` wrote into the modules of this rank. Every rank has to call it.
@@ -147,7 +147,7 @@ class DistributedModules(nn.Module):
                 modules, or has no state of such an optimizer; or if the optimizer is not that of
                 the modules.
         """
-        load_checkpoint(self, folder, optimizer, self._manifest())
+        load_checkpoint(self, folder, optimizer, self._manifest(), self._group[0])
 
     def extra_repr(self) -> str:
         """The ranks, for ``repr``."""
@@ -202,7 +202,8 @@ class _Summed(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, outputs: Tensor, group: dist.ProcessGroup | None) -> Tensor:  # noqa: ARG004
-        total = outputs.detach().clone()
+        # Ranks add up memory, whatever its order.
+        total = outputs.detach().clone(memory_format=torch.contiguous_format)
         all_reduce(total, group)
         return total
 
@@ -223,7 +224,7 @@ class _Entered(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         _refuse_second_derivative()
-        total = grad.clone()
+        total = grad.clone(memory_format=torch.contiguous_format)
         all_reduce(total, ctx.group)
         return total, None
 

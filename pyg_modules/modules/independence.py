@@ -105,6 +105,8 @@ def _count_paths(layer: SynchronousGraph) -> int:
     return paths
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def _max_cross_jacobian(layer: SynchronousGraph, sample: Tensor, steps: int) -> float:
     """The largest cross derivative at one sample [I], from the states that the solver reaches."""
     labels = _labels(layer)

@@ -137,7 +137,14 @@ def _ids_of_origin(parts: Sequence[SynchronousGraph], num_units: int) -> list[Te
     if all_ids.numel() != num_units:
         return []
     # Some parts alone leave gaps.
-    return [torch.searchsorted(all_ids, origin.unit_ids) for origin in origins]
+    unit_ids = [torch.searchsorted(all_ids, origin.unit_ids) for origin in origins]
+    # Those of different layers may have as many ids by chance.
+    num_inputs, num_outputs = parts[0].graph.num_inputs, parts[0].graph.num_outputs
+    ends = torch.tensor([*range(num_inputs), *range(num_units - num_outputs, num_units)])
+    for ids in unit_ids:
+        if not torch.equal(torch.cat([ids[:num_inputs], ids[len(ids) - num_outputs :]]), ends):
+            return []
+    return unit_ids
 
 
 def _ids_in_line(graphs: Sequence[UnitGraph], num_units: int) -> list[Tensor]:
@@ -165,4 +172,7 @@ def _labels(
         source, target = own.edge_index
         feeds_back = (source >= own.outputs.start) & (target < own.outputs.start)
         labels[ids[source[feeds_back]]] = number
+    # Without gaps, where a part has no units of its own.
+    is_owned = labels >= 0
+    labels[is_owned] = torch.unique(labels[is_owned], return_inverse=True)[1]
     return labels

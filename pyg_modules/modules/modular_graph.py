@@ -160,7 +160,10 @@ class ModularGraph(nn.Module):
             folder (path): Made if it does not exist. Each file is replaced as a whole.
 
         Raises:
-            ValueError: If ``folder`` is a file.
+            ImportError: If safetensors has to be installed first.
+            TypeError: If the solver is none of this package.
+            ValueError: If ``folder`` is a file, or the parts disagree about an output that feeds
+                back, see :func:`merge`.
         """
         merge(self._listed()).save(folder)
 

@@ -24,7 +24,7 @@ def place_modules(costs: Sequence[int], num_ranks: int) -> list[list[int]]:
         ValueError: If there are more ranks than modules, no rank, or a negative cost.
     """
     num_ranks = as_int("num_ranks", num_ranks, smallest=1)
-    if min(costs) < 0:
+    if min(costs, default=0) < 0:
         raise ValueError(f"Expected costs >= 0 (got {min(costs)}).")
     if num_ranks > len(costs):
         raise ValueError(

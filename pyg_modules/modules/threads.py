@@ -19,6 +19,8 @@ from pyg_modules.ops import refuse_second_derivative
 def sum_on_threads(parts: Sequence[SynchronousGraph], x: Tensor) -> Tensor:
     """The sum of the outputs of ``parts``, forwards and backwards one part per thread."""
     parameters = [parameter for part in parts for parameter in (part.weight, part.bias)]
+    if torch.is_autocast_enabled("cpu") and x.is_floating_point():
+        x = x.to(parts[0].weight.dtype)  # Other threads know nothing of autocast.
     total: Tensor = _SumOnThreads.apply(tuple(parts), x, *parameters)  # type: ignore[no-untyped-call]
     return total
 
@@ -81,5 +83,6 @@ def _compute_alone() -> None:
     torch.set_num_threads(1)
 
 
-# Threads do not live on in a process that is forked.
-os.register_at_fork(after_in_child=_pool.cache_clear)
+# Threads do not live on in a process that is forked; on Windows none is.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)

@@ -267,10 +267,16 @@ class SynchronousGraph(MessagePassing):
         following: Tensor = columns.T.reshape(states.shape)
         return following
 
+    def masked_weight(self) -> Tensor:
+        """The weights, exactly 0 on edges that were pruned, ``[E]``, differentiable."""
+        if self.edge_mask is None:
+            return self.weight
+        return torch.where(self.edge_mask, self.weight, 0.0)
+
     def scaled_weight(self) -> Tensor:
         """The weights as the solver uses them, ``[E]``, differentiable.
 
-        They are ``weight``, but for an :class:`Equilibrium` with ``contraction``.
+        They are :meth:`masked_weight`, but for an :class:`Equilibrium` with ``contraction``.
         """
         operators = self._operators(self.backend, _USUAL_BATCH)
         return self._scaled_weight(operators)[0]
@@ -287,7 +293,7 @@ class SynchronousGraph(MessagePassing):
 
     def _scaled_weight(self, operators: Operators) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The weights as the solver uses them, as a whole and in blocks."""
-        weight = self._masked_weight()
+        weight = self.masked_weight()
         parts = self._wiring().split(weight)
         activation = ACTIVATIONS[self.activation]
         scaled = self.solver.scaled(operators.recurrence, parts[1], activation)
@@ -296,12 +302,6 @@ class SynchronousGraph(MessagePassing):
             # With feedback, edges into outputs are scaled in two blocks.
             parts = self._wiring().split(weight)
         return weight, parts
-
-    def _masked_weight(self) -> Tensor:
-        """The weights, 0 on edges that were pruned, ``[E]``."""
-        if self.edge_mask is None:
-            return self.weight
-        return torch.where(self.edge_mask, self.weight, 0.0)
 
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
         """What every edge carries, ``[E, B]``."""
@@ -396,6 +396,8 @@ class SynchronousGraph(MessagePassing):
             folder (path): Made if it does not exist. Each file is replaced as a whole.
 
         Raises:
+            ImportError: If safetensors has to be installed first.
+            TypeError: If the solver is none of this package.
             ValueError: If ``folder`` is a file.
         """
         save_layer(self, folder)

@@ -98,13 +98,15 @@ class Wiring:
         key = (backend, dtype, exponent, composed)
         if key not in self._choices:
             around = (backend, dtype, 2**exponent, composed)
-            recurrence = self._choose("recurrence", *around)
-            self._choices[key] = {
-                name: recurrence
-                if name == "recurrence"
-                else self._choose(name, *around, beside=recurrence.backend)
-                for name in self.blocks
-            }
+            # Where backends are timed, they compute gradients.
+            with torch.inference_mode(False):
+                recurrence = self._choose("recurrence", *around)
+                self._choices[key] = {
+                    name: recurrence
+                    if name == "recurrence"
+                    else self._choose(name, *around, beside=recurrence.backend)
+                    for name in self.blocks
+                }
         return self._choices[key]
 
     def report(self, backend: str, dtype: torch.dtype, batch: int) -> BackendReport:
@@ -142,7 +144,8 @@ class Wiring:
 
     def _operator(self, name: str, backend: str) -> EdgeOperator:
         if (name, backend) not in self._operators:
-            self._operators[name, backend] = (
-                BACKENDS[backend].build(self.blocks[name]).to(self._device)
-            )
+            # What is built in inference mode could never be trained with.
+            with torch.inference_mode(False):
+                operator = BACKENDS[backend].build(self.blocks[name]).to(self._device)
+            self._operators[name, backend] = operator
         return self._operators[name, backend]

@@ -9,6 +9,7 @@ from pyg_modules.ops.dispatch import (
     check_available,
     check_backend,
     choose,
+    is_available,
 )
 from pyg_modules.ops.edge_block import EdgeBlock
 from pyg_modules.ops.edge_sum import bind, refuse_second_derivative, refuse_transformation
@@ -40,6 +41,7 @@ __all__ = [
     "check_available",
     "check_backend",
     "choose",
+    "is_available",
     "is_compiling",
     "is_tracing",
     "is_transforming",

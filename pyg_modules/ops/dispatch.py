@@ -95,7 +95,7 @@ def choose(
         work = _work(name, block, batch, can_permute)
         if work is not None and not (composed and name in ("sparse", "numba")):
             works[name] = work
-    usable = [name for name in works if _is_available(name, device, dtype)]
+    usable = [name for name in works if is_available(name, device, dtype)]
     if len(usable) == 1 or device.type == "meta":
         only = "scatter" if device.type == "meta" else usable[0]
         return Choice(only, f"the only backend for {dtype} on {device.type}", {})
@@ -108,6 +108,8 @@ def choose(
         for name in usable
         if works[name].cells * (batch if name == "scatter" else 1) <= _MAX_CELLS
     }
+    if not seconds:
+        return Choice("scatter", f"too large to be timed on this {device.type} device", {})
     choice = _fastest(seconds, beside, f"when timed on this {device.type} device")
     _logger.info("Timed %s on %s for batch %d: %s.", seconds, device, batch, choice.backend)
     return choice
@@ -120,7 +122,8 @@ def _fastest(seconds: dict[str, float], beside: str | None, how: str) -> Choice:
     return Choice(best, f"fastest {how}", seconds)
 
 
-def _is_available(backend: str, device: torch.device, dtype: torch.dtype) -> bool:
+def is_available(backend: str, device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether the backend of this name can compute for weights of ``dtype`` on ``device``."""
     operator = BACKENDS[backend]
     known = device.type in operator.devices and dtype in operator.dtypes
     return known and operator.missing() is None

@@ -5,8 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pyg_modules.graph.validate import check_edge_index
 from pyg_modules.ops import DenseOperator, EdgeBlock, EdgeOperator, SparseOperator
-from pyg_modules.partition.validate import check_assignment, check_edge_index
+from pyg_modules.partition.validate import check_assignment
 
 # A matrix with fewer cells than this many times the edges is multiplied as a dense one.
 _DENSE = 4
@@ -41,6 +42,6 @@ class PartitionedEdges(NamedTuple):
     def of_graph(cls, edge_index: Tensor, assignment: Tensor) -> PartitionedEdges:
         """All edges of a graph whose units are the rows of ``assignment``; both are checked."""
         check_assignment(assignment)
-        check_edge_index(edge_index, assignment.size(0))
+        check_edge_index(edge_index, assignment.size(0), num_inputs=0)
         members = torch.ones(assignment.size(0), dtype=torch.bool, device=edge_index.device)
         return cls.build(edge_index, members)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pyg_modules.graph.validate import check_edge_index
 from pyg_modules.partition.labels import check_labels
-from pyg_modules.partition.validate import check_edge_index, check_edge_weight
+from pyg_modules.partition.validate import check_edge_weight
 
 
 def normalized_cut(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> float:
@@ -128,7 +129,7 @@ def _crossing_and_volume(
 ) -> tuple[Tensor, Tensor]:
     """Magnitude that leaves or enters every module, and all around it, ``[K]`` each, in double."""
     num_modules = check_labels(labels, len(labels))
-    check_edge_index(edge_index, len(labels))
+    check_edge_index(edge_index, len(labels), num_inputs=0)
     check_edge_weight(edge_index, edge_weight)
     if num_modules == 0:
         raise ValueError("Expected at least one module in labels (got only shared units).")

@@ -147,7 +147,7 @@ class PartitionRegularizer(nn.Module):
         if not active:
             return {}
         edges, assignment = self._edges(), self.assignment()
-        weight: Tensor = self.layer.weight
+        weight = self.layer.masked_weight()
         if self.trains == "weights":
             assignment = assignment.detach()
         elif self.trains == "assignment":

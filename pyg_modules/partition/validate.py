@@ -16,19 +16,6 @@ def check_assignment(assignment: Tensor) -> None:
         )
 
 
-def check_edge_index(edge_index: Tensor, num_units: int) -> None:
-    """Raise unless every edge joins two of ``num_units`` units."""
-    if not isinstance(edge_index, Tensor):
-        raise TypeError(f"Expected edge_index to be a Tensor (got {type(edge_index).__name__}).")
-    if edge_index.dim() != 2 or edge_index.size(0) != 2:
-        raise ValueError(f"Expected edge_index of shape [2, E] (got {list(edge_index.shape)}).")
-    if edge_index.numel() and not 0 <= int(edge_index.min()) <= int(edge_index.max()) < num_units:
-        raise ValueError(
-            f"Expected unit ids in [0, {num_units}), the number of units in the partition (got"
-            f" {int(edge_index.min())} to {int(edge_index.max())})."
-        )
-
-
 def check_edge_weight(edge_index: Tensor, edge_weight: Tensor) -> None:
     """Raise unless every edge has a weight."""
     if not isinstance(edge_weight, Tensor):

@@ -26,14 +26,14 @@ class Stopping(NamedTuple):
     throw: bool
 
 
-_warned: set[Stopping] = set()
+_warned: set[tuple[str, Stopping]] = set()
 
 
 def check_convergence(what: str, residual: Tensor, stopping: Stopping) -> None:
     """Raise or warn, as ``stopping.throw`` says, if a residual is not within the tolerance."""
     is_open = ~(residual <= stopping.tol)  # True for a residual that is not a number.
     num_open = int(is_open.sum())
-    if not num_open or (stopping in _warned and not stopping.throw):
+    if not num_open or ((what, stopping) in _warned and not stopping.throw):
         return
     message = (
         f"{what} of {num_open} of {residual.numel()} samples did not converge: expected a relative"
@@ -42,7 +42,7 @@ def check_convergence(what: str, residual: Tensor, stopping: Stopping) -> None:
     )
     if stopping.throw:
         raise ConvergenceError(message)
-    _warned.add(stopping)
+    _warned.add((what, stopping))
     warnings.warn(
         f"{message} This is said once; layer.solve(x).residual has the residuals.",
         ConvergenceWarning,

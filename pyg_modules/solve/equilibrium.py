@@ -40,8 +40,9 @@ class Equilibrium(Solver):
             point then exists, is unique and is reached, however large the weights are. The scaling
             is differentiable. (default: ``None``)
         throw (bool, optional): Whether a solve that does not converge raises a
-            :class:`ConvergenceError`; otherwise there is one :class:`ConvergenceWarning` per
-            solver. (default: ``False``)
+            :class:`ConvergenceError`; otherwise there is a :class:`ConvergenceWarning`, once for
+            the states and once for the gradients of all solvers with the same settings. (default:
+            ``False``)
 
     Raises:
         TypeError: If a setting is not of its type.

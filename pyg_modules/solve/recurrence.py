@@ -46,9 +46,15 @@ class Recurrence:
 
 def relative_to(norm: Tensor, state: Tensor) -> Tensor:
     """``norm`` [B] over that of ``state`` [n, B], by sample; 0 where both are 0."""
-    return norm / column_norm(state).clamp(min=torch.finfo(state.dtype).tiny)
+    norm_of_state = column_norm(state)
+    tiny = torch.finfo(norm_of_state.dtype).tiny
+    return (norm / norm_of_state.clamp(min=tiny)).to(state.dtype)
 
 
 def column_norm(state: Tensor) -> Tensor:
-    """The norm of every column of ``state`` [n, B]; torch's own is four times slower."""
+    """The norm of every column of ``state`` [n, B]; torch's own is four times slower.
+
+    In float32 at least: squares of small or large numbers in half precision are 0 or infinite.
+    """
+    state = state.to(torch.promote_types(state.dtype, torch.float32))
     return state.square().sum(dim=0).sqrt()

@@ -94,6 +94,7 @@ def load_dataset(name: str, data_root: str | os.PathLike[str] | None = None) -> 
             shipped nor generated is downloaded through :func:`sklearn.datasets.fetch_openml`.
 
     Raises:
+        ImportError: If the package that generates it has to be installed first.
         ValueError: If the name is unknown, or a file is missing or damaged.
     """
     if name not in DATASETS:

@@ -136,6 +136,7 @@ def run_experiment(
 
     Raises:
         ValueError: If the device is not available.
+        DivergedError: If a loss is NaN or infinite.
         RuntimeError: If the modules turn out not to be independent.
     """
     check_device(config.device)
@@ -145,7 +146,7 @@ def run_experiment(
     all_epochs = config.epochs + config.finetune_epochs
 
     free = _new_layer(data, config)
-    with seeded(config.seed):
+    with seeded(config.seed, config.device):
         mlp = mlp_of_size(num_parameters(free), data.num_features, data.num_classes)
         mlp.to(config.device)
     bench.train("mlp", mlp, all_epochs)
@@ -158,7 +159,7 @@ def run_experiment(
     finetuned = cut(regularized, labels)
     bench.train("finetuned", finetuned, config.finetune_epochs, phase="cut")
 
-    with seeded(config.seed):
+    with seeded(config.seed, config.device):
         random_labels = random_balanced_labels(free.graph, config.modules)
         random_modules = cut(_new_layer(data, config), random_labels)
         random_modules.reset_parameters()
@@ -203,7 +204,7 @@ def new_scheduled(
 ) -> tuple[SynchronousGraph, PartitionSchedule]:
     """An untrained layer, and the schedule that organises it in the epochs until the cut."""
     layer = _new_layer(data, config)
-    with seeded(config.seed):
+    with seeded(config.seed, config.device):
         regularizer = PartitionRegularizer(
             layer, config.modules, ncut=config.ncut, balance=config.balance
         )
@@ -264,7 +265,7 @@ class _Bench:
 def _new_layer(data: Dataset, config: ExperimentConfig) -> SynchronousGraph:
     """The layer that every unit graph of a run starts from, with the same weights each time."""
     graph = UnitGraph.complete(data.num_features, config.hidden, data.num_classes)
-    with seeded(config.seed):
+    with seeded(config.seed, config.device):
         return SynchronousGraph(
             graph, Unrolled(config.steps), config.activation, device=config.device
         )

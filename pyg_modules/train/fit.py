@@ -90,13 +90,14 @@ def fit(
     history: list[EpochRecord] = []
     if epochs == 0:
         return history
-    groups: list[dict[str, Any]] = [
-        {"params": list(model.parameters()), "lr": learning_rate, "weight_decay": weight_decay}
-    ]
     regularizer = None if schedule is None else schedule.regularizer
+    parameters = parameters_but_of(model, regularizer)
+    groups: list[dict[str, Any]] = [
+        {"params": parameters, "lr": learning_rate, "weight_decay": weight_decay}
+    ]
     if regularizer is not None:
-        parameters = list(regularizer.parameters())
-        groups.append({"params": parameters, "lr": learning_rate, "weight_decay": 0.0})
+        logits = list(regularizer.parameters())
+        groups.append({"params": logits, "lr": learning_rate, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(groups)
     num_batches = -(-len(data.train_x) // batch_size)
     total_steps = epochs * num_batches
@@ -117,7 +118,7 @@ def fit(
                 terms |= {name: penalty.detach() for name, penalty in penalties.items()}
             optimizer.zero_grad()
             total.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             scheduler.step()
             for name, term in terms.items():
@@ -134,6 +135,14 @@ def fit(
             on_epoch(epoch + 1, means)
     model.eval()
     return history
+
+
+def parameters_but_of(
+    model: nn.Module, regularizer: PartitionRegularizer | None
+) -> list[nn.Parameter]:
+    """The parameters of a model, without those of a regularizer that may be a part of it."""
+    left_out = set() if regularizer is None else set(regularizer.parameters())
+    return [parameter for parameter in model.parameters() if parameter not in left_out]
 
 
 def check_regularized(model: nn.Module, regularizer: PartitionRegularizer) -> None:

@@ -76,7 +76,8 @@ class ModularEstimator(BaseEstimator):
                 "Expected a cut network to take apart (got one that is not fitted or not cut). Call"
                 " fit, and cut where finetune_epochs is None."
             )
-        with seeded(0):  # A new layer draws its weights before it gets others.
+        # A new layer draws its weights before it gets others.
+        with seeded(0, self.network_.weight.device):
             return split(self.network_)
 
     def cut(self: Estimator) -> Estimator:
@@ -92,7 +93,7 @@ class ModularEstimator(BaseEstimator):
         """
         check_is_fitted(self, "network_")
         if self.network_.labels is None:
-            with seeded(0):
+            with seeded(0, self.network_.weight.device):
                 self.network_ = cut(self.network_, torch.from_numpy(self.labels_))
         return self
 
@@ -119,7 +120,7 @@ class ModularEstimator(BaseEstimator):
             weight_decay=self.weight_decay,
             batch_size=self.batch_size,
         )
-        with seeded(seed):
+        with seeded(seed, self.device):
             network = SynchronousGraph(
                 UnitGraph.complete(samples.train_x.size(1), self.num_hidden, num_outputs),
                 Unrolled(self.steps),

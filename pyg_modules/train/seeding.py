@@ -7,8 +7,23 @@ import torch
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Let torch draw its random numbers from ``seed`` inside; after, go on as if nothing was."""
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+def seeded(seed: int, device: torch.device | str | None = None) -> Iterator[None]:
+    """Let torch draw its random numbers from ``seed`` inside; after, go on as if nothing was.
+
+    Args:
+        seed (int): The seed.
+        device (torch.device, optional): The one that is used inside, beside the CPU; no other is
+            touched. (default: all GPUs)
+    """
+    if device is None:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            yield
+        return
+    device = torch.device(device)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(seed)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         yield

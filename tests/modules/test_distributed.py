@@ -14,7 +14,7 @@ from torch.distributed.tensor.debug import CommDebugMode
 from torch.nn.parallel import DistributedDataParallel
 
 from pyg_modules import ModularGraph, SynchronousGraph, UnitGraph, Unrolled, cut, split
-from pyg_modules.modules import DistributedModules, place_modules
+from pyg_modules.modules import DistributedModules, distributed_modules, place_modules
 from tests.strategies import generator, normal
 
 SIZES = (5, 3, 4, 2)
@@ -375,5 +375,54 @@ def test_modules_are_placed_so_that_no_rank_has_much_more_than_another():
         place_modules([1, 1], 3)
     with pytest.raises(ValueError, match=r"Expected num_ranks >= 1 \(got 0\)"):
         place_modules([1], 0)
+    with pytest.raises(ValueError, match=r"as many ranks as modules, 0 \(got 1\)"):
+        place_modules([], 1)
     with pytest.raises(ValueError, match=r"Expected costs >= 0 \(got -1\)"):
         place_modules([1, -1], 1)
+
+
+@pytest.mark.usefixtures("single_rank")
+def test_what_is_added_up_over_ranks_is_contiguous(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        distributed_modules, "all_reduce", lambda total, _: seen.append(total.is_contiguous())
+    )
+    model = DistributedModules(split(cut_layer()))
+    x = normal(5, 3).requires_grad_()
+    (model(x) * normal(2, 5).T).sum().backward()
+    assert seen == [True, True]
+
+
+def save_and_load_in_a_group(folder):
+    group = dist.new_group([0, 1])
+    if dist.get_rank() > 1:
+        return True
+    model = DistributedModules(split(cut_layer()), group=group)
+    optimizer = optimizer_of(model)
+    train(model, optimizer, 2)
+    model.save(folder, optimizer=optimizer)
+    other = DistributedModules(split(cut_layer(seed=1)), group=group)
+    other.load(folder, optimizer=optimizer_of(other))
+    pairs = zip(model.parameters(), other.parameters(), strict=True)
+    return all(torch.equal(saved, loaded) for saved, loaded in pairs)
+
+
+def test_a_group_of_some_ranks_saves_and_loads_alone(tmp_path):
+    found = on_ranks(save_and_load_in_a_group, 3, tmp_path / "ranks", tmp_path / "checkpoint")
+    assert found == [True] * 3
+
+
+@pytest.mark.usefixtures("single_rank")
+def test_counts_of_steps_go_where_the_kernels_of_an_optimizer_read_them(tmp_path):
+    model = DistributedModules(split(cut_layer()))
+    optimizer = optimizer_of(model)
+    train(model, optimizer, 2)
+    model.save(tmp_path / "checkpoint", optimizer=optimizer)
+    model.to("meta")
+    for fused, device in ((False, "cpu"), (True, "meta")):
+        optimizer = torch.optim.AdamW(model.parameters())
+        optimizer.param_groups[0]["fused"] = fused
+        model.load(tmp_path / "checkpoint", optimizer=optimizer)
+        states = optimizer.state.values()
+        assert {state["step"].device.type for state in states} == {device}
+        assert {state["exp_avg"].device.type for state in states} == {"meta"}

@@ -70,3 +70,11 @@ def test_an_uncut_layer_is_refused():
 def test_parts_that_do_not_add_up_are_an_error():
     with pytest.raises(RuntimeError, match=r"add up.*within -1.*got a difference of"):
         check_independence(cut(complete_layer(), LABELS), torch.rand(3, 2), tolerance=-1)
+
+
+def test_it_is_proved_where_gradients_are_off_too():
+    layer, x = cut(complete_layer(), LABELS), torch.rand(3, 2)
+    expected = check_independence(layer, x)
+    for mode in (torch.no_grad, torch.inference_mode):
+        with mode():
+            assert check_independence(layer, x) == expected

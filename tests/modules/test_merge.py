@@ -145,3 +145,26 @@ def test_parts_that_compute_otherwise_are_refused():
         merge([])
     with pytest.raises(TypeError, match=r"SynchronousGraph \(got Linear\)"):
         merge([first, torch.nn.Linear(3, 2)])
+
+
+def test_parts_of_different_layers_are_lined_up_though_their_ids_would_fit_together():
+    parts = []
+    for seed, size in enumerate((4, 6)):
+        layer = SynchronousGraph(UnitGraph.complete(1, size, 1), Unrolled(3), dtype=torch.float64)
+        layer.reset_parameters(generator(seed))
+        labels = torch.full((size + 2,), -1)
+        labels[1:-1] = torch.arange(2).repeat_interleave(size // 2)
+        parts.append(split(cut(layer, labels))[seed])
+    merged = merge(parts)
+    x = normal(5, 1)
+    torch.testing.assert_close(merged(x), parts[0](x) + parts[1](x), rtol=1e-12, atol=1e-12)
+    assert merged.labels.tolist() == [-1, 0, 0, 1, 1, 1, -1]
+
+
+def test_a_part_without_hidden_units_leaves_no_gap_in_the_labels():
+    linear = SynchronousGraph(UnitGraph.layered([4, 2]))
+    nonlinear = SynchronousGraph(UnitGraph.layered([4, 3, 2]))
+    merged = merge([linear, nonlinear])
+    assert merged.labels.tolist() == [-1] * 4 + [0] * 3 + [-1] * 2
+    x = normal(5, 4).float()
+    torch.testing.assert_close(sum(part(x) for part in split(merged)), linear(x) + nonlinear(x))

@@ -1,4 +1,6 @@
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -374,3 +376,28 @@ def test_parts_of_another_kind_are_refused():
         TypeError, match=r"several parts \(got SynchronousGraph\). .*split\(layer\)"
     ):
         ModularGraph(cut_layer())
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_under_autocast_it_computes_in_the_precision_of_its_parts(execution):
+    model = ModularGraph(split(cut_layer(dtype=torch.float32)), execution=execution)
+    x = normal(5, 3).bfloat16().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = model(x)
+    outputs.square().sum().backward()
+    assert x.grad.dtype == torch.bfloat16
+    torch.testing.assert_close(outputs, model(x.float()))
+
+
+def test_parts_of_dense_matrices_are_batched_where_there_are_no_blocks():
+    parts = split(cut_layer(dtype=torch.float32))
+    for part in parts:
+        part.backend = "dense"
+    model = ModularGraph(parts)
+    assert "block" in str(model.execution_report(8))
+    assert model.to("meta")(torch.rand(5, 3, device="meta")).shape == (5, 2)
+
+
+def test_the_package_is_imported_where_processes_are_never_forked():
+    without = "import os, torch; del os.fork, os.register_at_fork; import pyg_modules"
+    subprocess.run([sys.executable, "-c", without], check=True)

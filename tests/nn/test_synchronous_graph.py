@@ -350,3 +350,19 @@ def test_cuda_gives_the_numbers_of_the_cpu(backend, solver):
     results = [result.cpu() for result in outputs_and_gradients(layer, x.cuda())]
     tolerance = 1e-10 if isinstance(solver, Unrolled) else 1e-5
     torch.testing.assert_close(results, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("backend", ["auto", *backends])
+def test_a_layer_that_was_first_used_in_inference_mode_can_be_trained(backend):
+    graph = UnitGraph.erdos_renyi(4, 60, 2, 0.1, generator=generator(0))
+    layer = SynchronousGraph(graph, Unrolled(3), backend="scatter")
+    with torch.inference_mode():
+        layer.backend = backend
+        for batch in (1, 3, 300):  # Operators are built for a size of the batch.
+            expected = layer(normal(batch, 4).float())
+    for batch in (1, 3, 300):
+        x = normal(batch, 4).float().requires_grad_()
+        outputs = layer(x)
+        outputs.square().sum().backward()
+        assert x.grad.isfinite().all()
+    torch.testing.assert_close(outputs, expected.clone())

@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from pyg_modules import SynchronousGraph, UnitGraph, cut
-from pyg_modules.ops import BACKENDS, EdgeBlock, check_available, check_backend, choose, cost_model
+from pyg_modules.ops import (
+    BACKENDS,
+    EdgeBlock,
+    check_available,
+    check_backend,
+    choose,
+    cost_model,
+    dispatch,
+)
 from pyg_modules.ops.cost_model import Work, fit, is_measured, predict
 from tests.strategies import backends, generator
 
@@ -108,3 +116,9 @@ def test_block_is_refused_where_an_output_feeds_back():
 def test_unknown_backends_are_refused():
     with pytest.raises(ValueError, match=r"'auto', 'block', .*'sparse' \(got 'fast'\)"):
         check_backend("fast")
+
+
+def test_what_is_too_large_to_be_timed_is_scattered(monkeypatch):
+    monkeypatch.setattr(dispatch, "_MAX_CELLS", 100)
+    choice = choose(random_block(50, 0.1), 128, CPU, torch.bfloat16)
+    assert choice == ("scatter", "too large to be timed on this cpu device", {})

@@ -80,8 +80,12 @@ def test_ncut_without_volume_is_finite_with_finite_gradients(weight):
 
 def test_ncut_refuses_shapes_that_do_not_fit():
     assignment = soft(3, 2, seed=0)
-    with pytest.raises(ValueError, match=r"\[2, E\] \(got \[4\]\)"):
+    with pytest.raises(ValueError, match=r"\[2, num_edges\].*\(got \[4\]\)"):
         ncut_loss(EDGES[0], WEIGHT, assignment)
+    with pytest.raises(TypeError, match=r"torch.long \(got torch.float32\)"):
+        ncut_loss(EDGES.float(), WEIGHT, assignment)
+    with pytest.raises(ValueError, match=r"every edge once \(got 0 -> 1 more than once\)"):
+        ncut_loss(torch.tensor([[0, 0], [1, 1]]), WEIGHT[:2], assignment)
     with pytest.raises(ValueError, match=r"one weight per edge, \[4\] \(got \[3\]\)"):
         ncut_loss(EDGES, WEIGHT[:3], assignment)
     with pytest.raises(ValueError, match=r"\[num_units, num_modules\].*got torch.float64, \[3\]"):

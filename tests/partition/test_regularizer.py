@@ -6,7 +6,13 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pyg_modules import PartitionRegularizer, SynchronousGraph, UnitGraph, cut
+from pyg_modules import (
+    PartitionRegularizer,
+    SynchronousGraph,
+    UnitGraph,
+    cut,
+    prune_cross_edges,
+)
 from pyg_modules.partition import (
     balance_loss,
     cost_balance_loss,
@@ -14,7 +20,7 @@ from pyg_modules.partition import (
     normalized_cut,
     sharpness_loss,
 )
-from tests.strategies import layers
+from tests.strategies import generator, layers
 
 
 def complete_layer():
@@ -366,3 +372,28 @@ def test_at_half_strength_the_penalty_is_half():
     torch.testing.assert_close(regularizer(), penalty / 2)
     regularizer.strength = 0.0
     assert regularizer.losses() == {}
+
+
+def test_a_regularizer_that_was_first_used_in_inference_mode_can_be_trained():
+    layer = SynchronousGraph(UnitGraph.erdos_renyi(3, 20, 2, 0.2, generator=generator(0)))
+    regularizer = PartitionRegularizer(layer, 2, generator=generator(0))
+    with torch.inference_mode():
+        expected = regularizer()
+    regularizer().backward()
+    assert regularizer.logits.grad.any()
+    torch.testing.assert_close(regularizer().detach(), expected.clone())
+
+
+def test_edges_that_were_pruned_do_not_count():
+    layer = SynchronousGraph(UnitGraph.complete(3, 8, 2))
+    labels = torch.full((13,), -1)
+    labels[3:11] = torch.arange(8) % 2
+    prune_cross_edges(layer, labels)
+    regularizer = PartitionRegularizer(layer, 2, generator=generator(0))
+    regularizer.set_labels(labels, confidence=1 - 1e-7)
+    with torch.no_grad():
+        layer.weight[~layer.edge_mask] = 100.0  # As an optimizer with momentum may leave them.
+    assert regularizer.losses()["ncut"] < 1e-4
+    assert torch.equal(regularizer.labels(), labels)
+    regularizer().backward()
+    assert not layer.weight.grad[~layer.edge_mask].any()

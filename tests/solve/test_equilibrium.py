@@ -1,3 +1,4 @@
+import copy
 import warnings
 
 import pytest
@@ -348,3 +349,21 @@ def test_a_step_leaves_the_states_of_an_equilibrium_where_they_are(layer):
     torch.testing.assert_close(layer.step(states), states, rtol=1e-9, atol=1e-9)
     has_recurrent = bool((layer.graph.edge_index[0] >= layer.graph.hidden.start).any())
     assert torch.equal(layer.scaled_weight(), layer.weight) or has_recurrent
+
+
+def test_small_gradients_and_large_states_in_half_precision_do_not_stop_early():
+    solver = Equilibrium(tol=0.02, contraction=0.9)
+    layer = SynchronousGraph(UnitGraph.complete(2, 6, 1), solver, "tanh")
+    layer.reset_parameters(generator(0))
+    x = normal(4, 2).float()
+    (layer(x) * 1e-4).sum().backward()
+    expected = layer.weight.grad
+    half = copy.deepcopy(layer).half()
+    half.weight.grad = None
+    (half(x.half()) * 1e-4).sum().backward()
+    torch.testing.assert_close(half.weight.grad.float(), expected, rtol=0.1, atol=1e-5)
+    wide = SynchronousGraph(UnitGraph.complete(1, 300, 1), solver)
+    wide.reset_parameters(generator(0))
+    with torch.no_grad():
+        wide.bias.fill_(20)
+    assert wide.half().solve(torch.ones(1, 1).half()).steps > 2

@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -159,3 +160,37 @@ def test_a_schedule_of_another_layer_is_refused(data):
     schedule = PartitionSchedule(PartitionRegularizer(layers[1], 2), epochs=4)
     with pytest.raises(ValueError, match="regularizer of a layer of the model"):
         fit(nn.Sequential(layers[0]), data, epochs=4, seed=0, schedule=schedule)
+
+
+class WithRegularizer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = SynchronousGraph(UnitGraph.complete(2, 8, 2))
+        self.layer.reset_parameters(torch.Generator().manual_seed(0))
+        generator = torch.Generator().manual_seed(0)
+        self.regularizer = PartitionRegularizer(self.layer, 2, generator=generator)
+
+    def forward(self, x):
+        return self.layer(x)
+
+
+def test_a_regularizer_inside_the_model_is_trained_as_one_beside_it(data):
+    inside, beside = WithRegularizer(), WithRegularizer()
+    for network, model in ((inside, inside), (beside, beside.layer)):
+        schedule = PartitionSchedule(network.regularizer, 4)
+        fit(model, data, epochs=4, seed=0, schedule=schedule)
+    for name, value in inside.state_dict().items():
+        assert torch.equal(value, beside.state_dict()[name])
+
+
+def test_seeded_for_a_device_leaves_the_others_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(2)
+    torch.manual_seed(0)
+    with patch("torch.cuda.manual_seed_all") as of_all_gpus:
+        with seeded(1, "cpu"):
+            drawn = torch.rand(2)
+        of_all_gpus.assert_not_called()
+    assert torch.equal(torch.rand(2), expected)
+    with seeded(1):
+        assert torch.equal(torch.rand(2), drawn)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from pyg_modules._checks import as_coefficient
 from pyg_modules.partition import PartitionRegularizer
-from pyg_modules.train.fit import check_regularized, learning_rates
+from pyg_modules.train.fit import check_regularized, learning_rates, parameters_but_of
 from pyg_modules.train.lightning.exact_resume import ExactResume
 
 
@@ -139,7 +139,10 @@ class LitModular(L.LightningModule):
             ValueError: If the trainer has no last step.
         """
         groups: list[dict[str, Any]] = [
-            {"params": list(self.model.parameters()), "weight_decay": self.weight_decay}
+            {
+                "params": parameters_but_of(self.model, self.regularizer),
+                "weight_decay": self.weight_decay,
+            }
         ]
         if self.regularizer is not None:
             groups.append({"params": list(self.regularizer.parameters()), "weight_decay": 0.0})

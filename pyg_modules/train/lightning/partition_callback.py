@@ -69,6 +69,14 @@ class PartitionCallback(L.Callback):
                 f" the cut (got {max_epochs}). Raise max_epochs, or shorten the schedule."
             )
 
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+        """Raise unless the layer is trained.
+
+        Raises:
+            ValueError: If no optimizer has its weight.
+        """
+        self._optimizer(trainer)
+
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
         """Step the schedule; after its last epoch, cut."""
         if self._cut_labels is not None:
@@ -110,9 +118,20 @@ class PartitionCallback(L.Callback):
     def _cut(self, trainer: L.Trainer) -> None:
         labels = trainer.strategy.broadcast(self.schedule.labels().cpu())
         regularizer = self.schedule.regularizer
-        prune_cross_edges(regularizer.layer, labels, optimizer=trainer.optimizers[0])
+        prune_cross_edges(regularizer.layer, labels, optimizer=self._optimizer(trainer))
         regularizer.strength = 0.0
         self._cut_labels = labels
+
+    def _optimizer(self, trainer: L.Trainer) -> torch.optim.Optimizer:
+        """The one of several that trains the layer."""
+        weight = self.schedule.regularizer.layer.weight
+        for optimizer in trainer.optimizers:
+            if any(weight is one for group in optimizer.param_groups for one in group["params"]):
+                return optimizer
+        raise ValueError(
+            "Expected an optimizer with the weight of the layer (got none). Return it from"
+            " configure_optimizers."
+        )
 
     def _normalized_cut(self) -> float:
         """That of the modules of the cut; before it, of every unit in its most likely one."""
@@ -124,4 +143,4 @@ class PartitionCallback(L.Callback):
             # Without gaps, where a module has lost all its units.
             labels[regularizer.members] = torch.unique(likely, return_inverse=True)[1]
         layer = regularizer.layer
-        return normalized_cut(layer.graph.edge_index, layer.weight, labels)
+        return normalized_cut(layer.graph.edge_index, layer.masked_weight(), labels)

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from pyg_modules import cut
 from pyg_modules.modules.cut import stays_independent
@@ -69,3 +70,41 @@ def test_what_does_not_fit_is_refused_before_the_first_step():
     with pytest.raises(ValueError, match=r"in the LightningModule \(got one without\)"):
         new_trainer(callback).fit(without, loaders()[0])
     new_trainer(callback, fast_dev_run=True).fit(module, loaders()[0])
+
+
+class TwoOptimizers(LitModular):
+    """Optimized by hand; the layer is in the second one."""
+
+    def __init__(self, module):
+        super().__init__(
+            nn.Sequential(nn.Linear(3, 3), module.model[1]), regularizer=module.regularizer
+        )
+        self.automatic_optimization = False
+
+    def training_step(self, batch):
+        loss = super().training_step(batch)
+        for optimizer in self.optimizers():
+            optimizer.zero_grad()
+        self.manual_backward(loss)
+        for optimizer in self.optimizers():
+            optimizer.step()
+
+    def configure_optimizers(self):
+        layer = [*self.model[1].parameters(), *self.regularizer.parameters()]
+        return [torch.optim.Adam(self.model[0].parameters()), torch.optim.Adam(layer)]
+
+
+def test_the_optimizer_of_the_layer_is_found_among_others():
+    module, callback = new_module()
+    new_trainer(callback).fit(TwoOptimizers(module), loaders()[0])
+    layer = module.model[1]
+    kept = stays_independent(layer.graph, callback.labels())
+    assert torch.equal(layer.edge_mask, kept)
+    assert not layer.weight[~kept].any()
+
+
+def test_a_layer_that_no_optimizer_has_is_refused():
+    module, callback = new_module()
+    module.configure_optimizers = lambda: torch.optim.Adam(module.regularizer.parameters())
+    with pytest.raises(ValueError, match=r"with the weight of the layer \(got none\)"):
+        new_trainer(callback).fit(module, loaders()[0])
