@@ -135,7 +135,9 @@ def solvers() -> str:
 
 
 _COMPARED = (
+    "tuning",
     "optdigits",
+    "recipes",
     "mnist1d",
     "mnist10k",
     "breast_cancer",
@@ -144,6 +146,7 @@ _COMPARED = (
     "cora",
     "motifs",
     "toys",
+    "wall_clock",
 )
 
 PAGES: dict[Path, dict[str, Callable[[], str]]] = {

@@ -47,8 +47,10 @@ def main(arguments: list[str] | None = None) -> None:
     results: dict[str, Any] = {}
     if RESULTS.exists() and not options.quick:
         results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    results["versions"] = versions()
-    for name in options.only or (_QUICK if options.quick else _TABLES):
+    names = options.only or (_QUICK if options.quick else _TABLES)
+    if options.rows and not set(names) <= set(PROBLEMS):
+        parser.error(f"--rows goes with --only and some of: {', '.join(map(repr, PROBLEMS))}")
+    for name in names:
         try:
             _check_data(name, options.data_root)
         except (ImportError, ValueError) as error:
@@ -59,6 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
             table = _OTHERS[name](options.data_root, quick=options.quick)
         else:
             table = _measure(name, options, results.get(name, {"rows": {}, "recipes": {}}))
+        table["versions"] = versions()
         if not options.rows:
             table["wall_seconds"] = time.perf_counter() - started
         results[name] = table

@@ -20,7 +20,8 @@ class Problem:
 
     Args:
         name (str): That of the table.
-        load (Callable): The data for a data root and a seed; targets [B] of classes, or [B, O].
+        load (Callable): The data for a data root and a seed, without one those that recipes are
+            searched on; targets [B] of classes, or [B, O].
         num_inputs (int): Inputs of the compared networks.
         num_outputs (int): Their outputs.
         num_hidden (int): Hidden units of the complete unit graph, which sets the size for all.
@@ -31,10 +32,12 @@ class Problem:
         modules (tuple of int): Numbers of modules.
         stem (Callable, optional): Makes what stands before the compared networks.
         is_regression (bool, optional): Whether targets are real numbers.
+        is_small (bool, optional): Whether there are few samples. Then every seed tests on others,
+            and recipes are compared by their losses: too many have the same accuracy.
     """
 
     name: str
-    load: Callable[[str | None, int], Dataset]
+    load: Callable[[str | None, int | None], Dataset]
     num_inputs: int
     num_outputs: int
     num_hidden: int
@@ -45,6 +48,7 @@ class Problem:
     modules: tuple[int, ...] = (2, 4, 8)
     stem: Callable[[], nn.Module] | None = None
     is_regression: bool = False
+    is_small: bool = False
 
     @property
     def size(self) -> int:

@@ -16,8 +16,9 @@ _SHARED: dict[str, tuple[Any, ...]] = {
     "weight_decay": (0.1, 0.3, 1.0),
     "noise": (0.0, 0.1, 0.3, 0.6),
 }
-_DEPTHS = {
+DEPTHS = {
     "mlp": (1, 2, 3),
+    "mlp_long": (1, 2, 3),
     "autoencoder": (1, 2, 3),
     "dag": (2, 3, 4),
     "free": (4, 8, 12),
@@ -28,12 +29,13 @@ _SHARES = {"modules": (0.05, 0.1, 0.25, 0.5)}
 #: The next values beyond the ends of the grids.
 _BEYOND: dict[str, dict[Any, Any]] = {
     "learning_rate": {1e-3: 3e-4, 3e-3: 1e-3, 1e-2: 3e-2, 3e-2: 1e-1},
-    "weight_decay": {0.03: 0.01, 0.1: 0.03, 1.0: 3.0, 3.0: 10.0},
+    "weight_decay": {0.01: 0.003, 0.03: 0.01, 0.1: 0.03, 1.0: 3.0, 3.0: 10.0},
     "noise": {0.6: 1.0, 1.0: 2.0},
     "share": {0.025: 0.01, 0.05: 0.025, 0.5: 0.75, 0.75: 0.9},
 }
 _DEPTHS_BEYOND = {
     "mlp": {3: 4, 4: 5},
+    "mlp_long": {3: 4, 4: 5},
     "autoencoder": {3: 4, 4: 5},
     "dag": {2: 1, 4: 5, 5: 6},
     "free": {2: 1, 4: 2, 12: 16, 16: 24},
@@ -55,7 +57,8 @@ class Recipe:
         noise (float): Standard deviation of what is added to the inputs, in theirs.
         depth (int): Hidden levels of a layered network, updates of a unit graph.
         share (float): The part of the epochs that comes before the cut.
-        penalty (float): Coefficient of the L1 or L2 norm of the edges within a level.
+        penalty (float): Coefficient of the sum of absolute values, or of squares, of the weights
+            of the edges within a level.
     """
 
     activation: str
@@ -70,8 +73,8 @@ class Recipe:
 def trials(kind: str, count: int) -> list[Recipe]:
     """The recipes that are tried, drawn from the grid of a kind of network without repetition."""
     grid = dict(_SHARED)
-    if kind in _DEPTHS:
-        grid["depth"] = _DEPTHS[kind]
+    if kind in DEPTHS:
+        grid["depth"] = DEPTHS[kind]
     if kind in _SHARES:
         grid["share"] = _SHARES[kind]
     recipes: dict[Recipe, None] = {}

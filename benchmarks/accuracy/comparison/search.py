@@ -3,8 +3,10 @@
 Every kind gets as many trials, drawn from its grid; the best three of them are tried with two more
 seeds, which split the training data in other ways, and the best mean is taken. Where a setting of
 the winner is at an end of its grid, the next value is tried with the same seeds, until none is
-better. Modules are also tried with the best recipe of the whole network. Penalties are searched in
-the same way, for the best recipe without one.
+better. Modules are also tried with the best recipe of the whole network. Penalties are searched for
+the best recipe without one.
+
+What was tried stays in the file, and is not tried again.
 """
 
 from __future__ import annotations
@@ -35,10 +37,10 @@ SEARCHED = {
 }
 #: Equilibria take longest to train.
 _NUM_TRIALS_OF_EQUILIBRIUM = 12
-_NUM_BEST, _MORE_SEEDS = 3, (1, 2)
+_NUM_BEST, _SEEDS = 3, (0, 1, 2)
 _SCORES = "validation_scores"
 #: The row that a recipe is validated in, where several take it.
-_VALIDATED = {"modules": "modules_4_wide", "random": "random_4"}
+_VALIDATED = {"modules": "modules_4_wide", "random": "random_4_wide"}
 
 
 def search(names: list[str], rows: list[str] | None, data_root: str | None) -> None:
@@ -46,7 +48,6 @@ def search(names: list[str], rows: list[str] | None, data_root: str | None) -> N
     results: dict[str, Any] = {}
     if RESULTS.exists():
         results = json.loads(RESULTS.read_text(encoding="utf-8"))
-    results["versions"] = versions()
     for name in names:
         if name not in SEARCHED:
             continue
@@ -80,7 +81,7 @@ def recipe_for(problem: str, kind: str) -> Recipe:
     if kind not in results.get(group, {}):
         raise ValueError(
             f"Expected a recipe of {kind!r} for {group} in {RESULTS.name} (got none). Search it:"
-            f" --search --rows {kind}."
+            f" --search --rows {_VALIDATED.get(kind, kind)}."
         )
     return Recipe(**results[group][kind]["best"])
 
@@ -102,7 +103,7 @@ def _best(
     tried: dict[Recipe, list[float]],
     data_root: str | None,
 ) -> dict[str, Any]:
-    scores = {recipe: list(tried.get(recipe, [])) for recipe in recipes}
+    scores = {recipe: list(tried.get(recipe, [])) for recipe in dict.fromkeys([*recipes, *tried])}
 
     def score(jobs: list[tuple[Recipe, int]]) -> None:
         """Scores of these recipes with these seeds, which follow those that are there."""
@@ -111,20 +112,23 @@ def _best(
             _validate, [(name, kind, recipe, seed, data_root) for recipe, seed in missing]
         )
         for (recipe, _), result in zip(missing, results, strict=True):
-            scores[recipe].append(result["score"])
+            scores[recipe].append(-result["loss"] if PROBLEMS[name].is_small else result["score"])
 
-    score([(recipe, 0) for recipe in recipes])
-    best = sorted(recipes, key=lambda recipe: -scores[recipe][0])[:_NUM_BEST]
-    score([(recipe, seed) for recipe in best for seed in _MORE_SEEDS])
-    winner = max(best, key=lambda recipe: mean(scores[recipe]))
+    first = _SEEDS if PROBLEMS[name].is_small else _SEEDS[:1]
+    score([(recipe, seed) for recipe in scores for seed in first])
+    best = sorted(scores, key=lambda recipe: -mean(scores[recipe][: len(first)]))[:_NUM_BEST]
+    score([(recipe, seed) for recipe in best for seed in _SEEDS])
+    complete = [recipe for recipe in scores if len(scores[recipe]) == len(_SEEDS)]
+    winner = max(complete, key=lambda recipe: mean(scores[recipe]))
     more = [] if kind in PENALTIES else beyond(kind, winner)
     while more:
-        scores |= {recipe: list(tried.get(recipe, [])) for recipe in more if recipe not in scores}
-        score([(recipe, seed) for recipe in more for seed in (0, *_MORE_SEEDS)])
+        scores |= {recipe: [] for recipe in more if recipe not in scores}
+        score([(recipe, seed) for recipe in more for seed in _SEEDS])
         before = winner
         winner = max([winner, *more], key=lambda recipe: mean(scores[recipe]))
         more = [] if winner == before else beyond(kind, winner)
     return {
+        "versions": versions(),
         "best": asdict(winner),
         "validation_score": mean(scores[winner]),
         "trials": [{**asdict(recipe), _SCORES: values} for recipe, values in scores.items()],
@@ -135,5 +139,5 @@ def _validate(
     name: str, kind: str, recipe: Recipe, seed: int, data_root: str | None
 ) -> dict[str, Any]:
     problem = PROBLEMS[name]
-    data = held_out(problem.load(data_root, 0), seed)
+    data = held_out(problem.load(data_root, None), seed)
     return train(problem, data, rows_of(problem)[_VALIDATED.get(kind, kind)], recipe, seed)

@@ -13,13 +13,16 @@ from typing import Any
 
 from scipy.stats import t as student
 
-from benchmarks.accuracy.comparison.problems import OPTDIGITS_UNITS, PROBLEMS
+from benchmarks.accuracy.comparison.problems import OPTDIGITS_UNITS, PROBLEMS, rows_of
+from benchmarks.accuracy.comparison.recipe import DEPTHS
+from benchmarks.accuracy.comparison.search import RESULTS as SEARCH
 from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("comparison.json")
 #: What the rows are, in their order.
 MEANING = {
     "mlp": "MLP",
+    "mlp_long": "MLP, twice the epochs",
     "free": "unit graph, unrolled",
     "equilibrium": "unit graph, equilibrium",
     "modules_2": "two modules, cut and trained on",
@@ -27,12 +30,15 @@ MEANING = {
     "modules_8": "eight modules, cut and trained on",
     "modules_4_wide": "four modules, more units, as many parameters left",
     "random_4": "four random modules, from the beginning",
+    "random_4_wide": "four random modules, more units, as many parameters left",
     "autoencoder": "stacked autoencoder",
     "dag": "levels fed by all before",
     "yoked": "yoked",
     "yoked_l1": "yoked, L1",
     "yoked_l2": "yoked, L2",
 }
+#: The kinds of networks that are searched, which are rows too but for modules.
+_KINDS = {**MEANING, "modules": "modules, learned", "random": "modules, random"}
 CORA = {
     "gcn": "GCN",
     "gcn_mlp": "GCN, an MLP between the convolutions",
@@ -55,6 +61,10 @@ _SUMMARY = {
     "cora": ("Cora, in a GCN", "gcn_mlp", "gcn_units", "gcn_modules_4"),
     "motifs": ("motifs, in a GIN", "gin_mlp", "gin_units", "gin_modules_4"),
 }
+#: A toy is solved, %.
+_SOLVED = 99
+#: A quarter of the data is tested, three are trained on.
+_OVERLAP = 1 / 3
 #: Test error by units in the level, arXiv 2306.02157.
 _PUBLISHED = {
     "NN": (0.2565, 0.345, 0.2181, 0.1536, 0.3159, 0.259),
@@ -91,8 +101,62 @@ def problem(name: str) -> str:
     """The rows of one problem."""
     result = _results()[name]
     is_regression = PROBLEMS[name].is_regression
-    recipes = {row: _recipe(recipe) for row, recipe in result["recipes"].items()}
-    return _scores(name, result["rows"], MEANING, recipes, is_regression=is_regression)
+    recipes = {row: _recipe(name, row, recipe) for row, recipe in result["recipes"].items()}
+    return _scores(
+        name,
+        result["rows"],
+        {row: meaning for row, meaning in MEANING.items() if row in result["rows"]},
+        recipes,
+        dict.fromkeys(result["rows"], "mlp"),
+        is_regression=is_regression,
+        overlap=_OVERLAP if PROBLEMS[name].is_small else 0.0,
+    )
+
+
+def recipes() -> str:
+    """The rows of the digits, which have one recipe for all sizes."""
+    name = "optdigits 45"
+    result = _results()[name]
+    return table(
+        ["45 units", "parameters", "training, s", "inference, µs", "recipe"],
+        [
+            [
+                MEANING[row],
+                f"{result['rows'][row][0]['num_parameters']:,}",
+                f"{mean(run['seconds'] for run in result['rows'][row]):,.1f}",
+                f"{mean(run['microseconds'] for run in result['rows'][row]):,.2f}",
+                _recipe(name, row, result["recipes"][row]),
+            ]
+            for row in MEANING
+            if row in result["rows"]
+        ],
+    )
+
+
+def tuning() -> str:
+    """How many recipes every kind of network was given, and how many trainings they took."""
+    problems = json.loads(SEARCH.read_text(encoding="utf-8"))
+    kinds = dict.fromkeys(kind for of_problem in problems.values() for kind in of_problem)
+    rows = []
+    for kind in kinds:
+        row = [_KINDS[kind]]
+        for of_problem in problems.values():
+            trials = of_problem.get(kind, {"trials": []})["trials"]
+            runs = sum(len(trial["validation_scores"]) for trial in trials)
+            row.append(f"{len(trials)} / {runs}" if trials else "")
+        rows.append(row)
+    return table(["recipes / trainings", *problems], rows)
+
+
+def wall_clock() -> str:
+    """How long every table took."""
+    minutes = {
+        name: result["wall_seconds"] / 60
+        for name, result in _results().items()
+        if "wall_seconds" in result
+    }
+    rows = [[name, f"{value:.1f}"] for name, value in minutes.items()]
+    return table(["table", "minutes"], [*rows, ["all", f"**{sum(minutes.values()):.0f}**"]])
 
 
 def cora() -> str:
@@ -101,7 +165,8 @@ def cora() -> str:
     rates = {
         name: ", ".join(f"{rate:g}" for rate in pair) for name, pair in results["rates"].items()
     }
-    return _scores("Cora", results["rows"], CORA, rates, "rates")
+    baselines = {name: "gcn" if name.startswith("gcn") else "gin_mlp" for name in CORA}
+    return _scores("Cora", results["rows"], CORA, rates, baselines, "rates")
 
 
 def motifs() -> str:
@@ -111,29 +176,30 @@ def motifs() -> str:
         name: f"{Counter(run['learning_rate'] for run in runs).most_common(1)[0][0]:g}"
         for name, runs in rows.items()
     }
-    return _scores("motifs", rows, MOTIFS, rates, "most frequent rate")
+    return _scores(
+        "motifs", rows, MOTIFS, rates, dict.fromkeys(MOTIFS, "gin_mlp"), "most frequent rate"
+    )
 
 
 def toys() -> str:
-    """Accuracies by size: of an MLP, and of a unit graph that has no more parameters."""
+    """Accuracies by the largest number of parameters: of MLPs and of unit graphs."""
     rows = []
     for task, kinds in _results()["toys"]["tasks"].items():
-        for mlp, units in zip(kinds["mlp"], kinds["units"], strict=True):
-            cells = []
-            for cell in (mlp, units):
+        for cells in zip(kinds["mlp"], kinds["units"], strict=True):
+            row = [task, f"{cells[0]['budget']}"]
+            for cell in cells:
                 scores = [100 * run["score"] for run in cell["runs"]]
                 best = cell["best"]
-                cells += [
-                    f"{cell['num_parameters']}",
+                row += [
                     f"{mean(scores):.1f} ± {stdev(scores):.1f}",
-                    f"{best['activation']}, {best['depth']}",
+                    f"{sum(score >= _SOLVED for score in scores)} of {len(scores)}",
+                    f"{cell['num_parameters']}: {best['activation']}, {best['depth']}",
                 ]
-            rows.append([task, *cells])
-    kinds = ("MLP", "unit graph")
-    header = [
-        name for kind in kinds for name in (f"{kind}: parameters", "test accuracy, %", "depth")
-    ]
-    return table(["task", *header], rows)
+            rows.append(row)
+    header = ["task", "parameters, at most"]
+    for kind in ("MLP", "unit graph"):
+        header += [f"{kind}: accuracy, %", f"≥ {_SOLVED} %", "parameters: activation, depth"]
+    return table(header, rows)
 
 
 def summary() -> str:
@@ -161,21 +227,33 @@ def _scores(
     rows: dict[str, list[dict[str, Any]]],
     meaning: dict[str, str],
     recipes: dict[str, str],
+    baselines: dict[str, str],
     recipe: str = "recipe",
     *,
     is_regression: bool = False,
+    overlap: float = 0.0,
 ) -> str:
+    """Every row, with the differences to its baseline by seed."""
     digits = 3 if is_regression else 2
+    all_scores = {
+        name: [run["score"] if is_regression else 100 * run["score"] for run in runs]
+        for name, runs in rows.items()
+    }
     lines = []
-    for name in [name for name in meaning if name in rows]:
-        runs = rows[name]
-        scores = [run["score"] if is_regression else 100 * run["score"] for run in runs]
+    for name in meaning:
+        runs, scores, baseline = rows[name], all_scores[name], baselines[name]
+        difference = ""
+        if name != baseline:
+            differences = [a - b for a, b in zip(scores, all_scores[baseline], strict=True)]
+            half = _half_interval(differences, overlap)
+            difference = f"{mean(differences):+.{digits}f} ± {half:.{digits}f}"
         lines.append(
             [
                 meaning[name],
                 f"{mean(run['num_parameters'] for run in runs):,.0f}",
                 f"**{mean(scores):.{digits}f}** ± {stdev(scores):.{digits}f}",
-                f"± {_half_interval(scores):.{digits}f}",
+                f"± {_half_interval(scores, overlap):.{digits}f}",
+                difference,
                 f"{mean(run['seconds'] for run in runs):,.1f}",
                 f"{mean(run['microseconds'] for run in runs):,.2f}",
                 recipes[name],
@@ -187,6 +265,7 @@ def _scores(
         "parameters",
         f"{score}, mean ± std",
         "95 % interval",
+        f"difference to {' / '.join(meaning[row] for row in dict.fromkeys(baselines.values()))}",
         "training, s",
         "inference, µs",
         recipe,
@@ -196,6 +275,7 @@ def _scores(
 
 TABLES: dict[str, Callable[[], str]] = {
     "optdigits": optdigits,
+    "recipes": recipes,
     **{
         name.replace(" ", "_"): partial(problem, name)
         for name in PROBLEMS
@@ -205,21 +285,31 @@ TABLES: dict[str, Callable[[], str]] = {
     "motifs": motifs,
     "toys": toys,
     "summary": summary,
+    "tuning": tuning,
+    "wall_clock": wall_clock,
 }
 
 
-def _half_interval(values: Sequence[float]) -> float:
-    """Half of the 95 % interval of the mean, by Student's t."""
-    return float(student.ppf(0.975, len(values) - 1)) * stdev(values) / sqrt(len(values))
+def _half_interval(values: Sequence[float], overlap: float) -> float:
+    """Half of the 95 % interval of the mean, by Student's t.
+
+    Where training sets overlap, runs are not independent, and the variance is larger: ``overlap``
+    is the ratio of test to training samples (Nadeau & Bengio, Inference for the Generalization
+    Error, Machine Learning 2003).
+    """
+    error = stdev(values) * sqrt(1 / len(values) + overlap)
+    return float(student.ppf(0.975, len(values) - 1)) * error
 
 
-def _recipe(recipe: dict[str, Any]) -> str:
+def _recipe(problem: str, row: str, recipe: dict[str, Any]) -> str:
     text = (
         f"{recipe['activation']}, lr {recipe['learning_rate']:g}, decay"
-        f" {recipe['weight_decay']:g}, noise {recipe['noise']:g}, depth {recipe['depth']}"
+        f" {recipe['weight_decay']:g}, noise {recipe['noise']:g}"
     )
+    if rows_of(PROBLEMS[problem])[row].kind in DEPTHS:
+        text += f", depth {recipe['depth']}"
     if recipe.get("share"):
-        text += f", cut after {recipe['share']:.0%}"
+        text += f", cut after {100 * recipe['share']:g}%"
     return f"{text}, penalty {recipe['penalty']:g}" if recipe["penalty"] else text
 
 

@@ -1,10 +1,10 @@
 """Two spirals and the parity of ten bits: how many parameters does it take to learn them?
 
-Where depth is needed, and a unit graph has it without further parameters. For each number of
-hidden units of the complete unit graph, an MLP of any depth has the smallest width that gives it at
-least as many parameters; so compare by the number of every run. Both kinds of networks have as many
-trials; the best by one seed are repeated with others, and the best of these has its score from
-seeds that had no part in the choice.
+Where depth is needed, and a unit graph has it without further parameters. The complete unit graphs
+of a few sizes are the budgets; an MLP of any depth has the largest width within the budget. Both
+kinds of networks have as many trials at every size; the best by one seed are repeated with others,
+and the best of these, of all sizes within a budget, has its score from seeds that had no part in
+the choice.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ EPOCHS, BATCH_SIZE, NUM_BITS, NUM_POINTS, TURNS = 250, 250, 10, 1000, 2
 #: Hidden levels of an MLP, updates of a unit graph.
 _DEPTHS = {"mlp": (1, 2, 3, 4), "units": (2, 4, 8, 16)}
 _SHARED = {"activation": ("relu", "gelu", "tanh"), "learning_rate": (0.02, 0.1)}
-_NUM_BEST, _SEEDS = 3, (0, 1, 2)
-FRESH_SEEDS = (10, 11, 12, 13, 14)
+_NUM_BEST, _SEEDS = 3, range(5)
+FRESH_SEEDS = range(10, 30)
 
 
 class Toy(NamedTuple):
@@ -78,22 +78,22 @@ TOYS = {"spirals": spirals, "parity": parity}
 
 
 def run(*, quick: bool) -> dict[str, Any]:
-    """Both tasks: for every size and kind the best trial, and all trials."""
+    """Both tasks: for every budget and kind the best trial, and all trials."""
     sizes: Sequence[int] = NUM_HIDDEN[:1] if quick else NUM_HIDDEN
     epochs = 2 if quick else EPOCHS
-    cells = [(toy, kind, size) for toy in TOYS for kind in _DEPTHS for size in sizes]
-    jobs = [(*cell, trial, _SEEDS[0], epochs) for cell in cells for trial in trials(cell[1])]
+    cells = [Cell(toy, kind, size) for toy in TOYS for kind in _DEPTHS for size in sizes]
+    jobs = [(cell, trial, _SEEDS[0], epochs) for cell in cells for trial in trials(cell.kind)]
     runs = _runs(jobs, quick=quick)
     more = [
-        (*cell, trial, seed, epochs)
+        (cell, trial, seed, epochs)
         for cell in cells
-        for trial in _ranking(cell, runs)[:_NUM_BEST]
+        for trial in _best_of_first_seed(cell, runs)
         for seed in _SEEDS[1:]
     ]
     for key, again in _runs(more, quick=quick).items():
         runs[key] += again
-    best = {cell: _ranking(cell, runs)[0] for cell in cells}
-    scored = [(*cell, best[cell], seed, epochs) for cell in cells for seed in FRESH_SEEDS]
+    best = {cell: _best_within(cell, runs) for cell in cells}
+    scored = [(*key, seed, epochs) for key in dict.fromkeys(best.values()) for seed in FRESH_SEEDS]
     scores = _runs(scored, quick=quick)
     return {
         "epochs": epochs,
@@ -101,7 +101,11 @@ def run(*, quick: bool) -> dict[str, Any]:
         "turns": TURNS,
         "tasks": {
             toy: {
-                kind: [_result((toy, kind, size), runs, scores) for size in sizes]
+                kind: [
+                    _result(cell, best[cell], runs, scores)
+                    for cell in cells
+                    if cell[:2] == (toy, kind)
+                ]
                 for kind in _DEPTHS
             }
             for toy in TOYS
@@ -128,14 +132,31 @@ class Trial(NamedTuple):
     depth: int
 
 
-def train(
-    toy: str, kind: str, num_hidden: int, trial: Trial, seed: int, epochs: int
-) -> dict[str, Any]:
+class Cell(NamedTuple):
+    """What the best trial is searched for.
+
+    Args:
+        toy (str): The task.
+        kind (str): The kind of network.
+        num_hidden (int): Hidden units of the complete unit graph whose parameters are the budget.
+    """
+
+    toy: str
+    kind: str
+    num_hidden: int
+
+    @property
+    def budget(self) -> int:
+        """The largest number of parameters."""
+        return size_of_complete(TOYS[self.toy](0).train_x.size(1), self.num_hidden, 1)
+
+
+def train(cell: Cell, trial: Trial, seed: int, epochs: int) -> dict[str, Any]:
     """The scores of one run, and what it took."""
-    data = TOYS[toy](seed)
+    data = TOYS[cell.toy](seed)
     start = time.process_time()
     with seeded(seed):
-        network = _network(kind, data.train_x.size(1), num_hidden, trial)
+        network = _network(cell, data.train_x.size(1), trial)
         # It then scores as it was left.
         with suppress(DivergedError):
             fit(
@@ -157,49 +178,59 @@ def train(
     }
 
 
-_Cell = tuple[str, str, int]
-_Runs = dict[tuple[_Cell, Trial], list[dict[str, Any]]]
+_Key = tuple[Cell, Trial]
+_Runs = dict[_Key, list[dict[str, Any]]]
 
 
-def _runs(jobs: list[tuple[str, str, int, Trial, int, int]], *, quick: bool) -> _Runs:
+def _runs(jobs: list[tuple[Cell, Trial, int, int]], *, quick: bool) -> _Runs:
     runs: _Runs = {}
     for job, result in zip(jobs, run_all(train, jobs, quick=quick), strict=True):
-        toy, kind, size, trial, *_ = job
-        runs.setdefault(((toy, kind, size), trial), []).append(result)
+        runs.setdefault(job[:2], []).append(result)
     return runs
 
 
-def _ranking(cell: _Cell, runs: _Runs) -> list[Trial]:
-    """Trials, those with most seeds first, then those with the best validation."""
-
-    def rank(trial: Trial) -> tuple[int, float]:
-        scores = [result["validation_score"] for result in runs[cell, trial]]
-        return len(scores), mean(scores)
-
-    return sorted(trials(cell[1]), key=rank, reverse=True)
+def _best_of_first_seed(cell: Cell, runs: _Runs) -> list[Trial]:
+    """The trials of a size that are repeated."""
+    ranking = sorted(trials(cell.kind), key=lambda trial: -_validation(runs[cell, trial]))
+    return ranking[:_NUM_BEST]
 
 
-def _result(cell: _Cell, runs: _Runs, scores: _Runs) -> dict[str, Any]:
-    ranking = _ranking(cell, runs)
-    best = scores[cell, ranking[0]]
+def _best_within(cell: Cell, runs: _Runs) -> _Key:
+    """Of those that were repeated, at this size or a smaller one."""
+    candidates = [
+        key
+        for key in runs
+        if key[0][:2] == cell[:2]
+        and key[0].num_hidden <= cell.num_hidden
+        and len(runs[key]) == len(_SEEDS)
+    ]
+    return max(candidates, key=lambda key: _validation(runs[key]))
+
+
+def _validation(results: list[dict[str, Any]]) -> float:
+    return float(mean(result["validation_score"] for result in results))
+
+
+def _result(cell: Cell, best: _Key, runs: _Runs, scores: _Runs) -> dict[str, Any]:
     return {
-        "num_parameters": best[0]["num_parameters"],
-        "best": ranking[0]._asdict(),
-        "runs": best,
-        "trials": [{**trial._asdict(), "runs": runs[cell, trial]} for trial in ranking],
+        "budget": cell.budget,
+        "num_parameters": scores[best][0]["num_parameters"],
+        "best": best[1]._asdict(),
+        "runs": scores[best],
+        "trials": [{**trial._asdict(), "runs": runs[cell, trial]} for trial in trials(cell.kind)],
     }
 
 
-def _network(kind: str, num_inputs: int, num_hidden: int, trial: Trial) -> nn.Module:
-    if kind == "units":
-        graph = UnitGraph.complete(num_inputs, num_hidden, 1)
+def _network(cell: Cell, num_inputs: int, trial: Trial) -> nn.Module:
+    if cell.kind == "units":
+        graph = UnitGraph.complete(num_inputs, cell.num_hidden, 1)
         return SynchronousGraph(graph, Unrolled(trial.depth), trial.activation)
-    least = size = size_of_complete(num_inputs, num_hidden, 1)
+    size = cell.budget
     while True:
         mlp = layered(size, num_inputs, 1, trial.depth, trial.activation)
-        if num_parameters(mlp) >= least:
+        if num_parameters(mlp) <= cell.budget:
             return mlp
-        size += 1
+        size -= 1
 
 
 @torch.no_grad()

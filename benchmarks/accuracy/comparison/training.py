@@ -37,11 +37,13 @@ class Row(NamedTuple):
         num_modules (int, optional): Modules; 0 for a network that is not cut.
         is_wide (bool, optional): Whether as many parameters are left after the cut as the complete
             unit graph has; else as many units.
+        passes (int, optional): How often the epochs of the others.
     """
 
     kind: str
     num_modules: int = 0
     is_wide: bool = False
+    passes: int = 1
 
 
 def train(problem: Problem, data: Dataset, row: Row, recipe: Recipe, seed: int) -> dict[str, Any]:
@@ -51,7 +53,7 @@ def train(problem: Problem, data: Dataset, row: Row, recipe: Recipe, seed: int) 
         stem = [] if problem.stem is None else [problem.stem()]
         network = _network(problem, row, recipe)
         model = nn.Sequential(Noise(recipe.noise), *stem, network)
-        run = _Run(problem, data, recipe, seed)
+        run = _Run(problem, data, recipe, seed, problem.epochs * row.passes)
         if row.kind == "autoencoder":
             _pretrain(run, network)
             run.fit(model, run.epochs(1 - _PRETRAINING))
@@ -60,23 +62,24 @@ def train(problem: Problem, data: Dataset, row: Row, recipe: Recipe, seed: int) 
             modular = cut(network, labels)
             modular.reset_parameters()
             model[-1] = modular
-            run.fit(model, problem.epochs)
+            run.fit(model, run.all_epochs)
         elif row.num_modules:
             regularizer = PartitionRegularizer(network, row.num_modules)
             schedule = PartitionSchedule(regularizer, run.epochs(recipe.share), seed=seed)
             run.fit(model, schedule.epochs, schedule=schedule)
             model[-1] = cut(network, schedule.labels())
-            run.fit(model, problem.epochs - schedule.epochs)
+            run.fit(model, run.all_epochs - schedule.epochs)
         else:
             penalty = None
             if recipe.penalty:
                 penalty = _penalty(row.kind, network, recipe.penalty)
-            run.fit(model, problem.epochs, penalty=penalty)
+            run.fit(model, run.all_epochs, penalty=penalty)
     seconds = time.process_time() - start
+    outputs = on_model(model, data.test_x)
     return {
         "seed": seed,
-        "score": problem.score(on_model(model, data.test_x), data.test_y),
-        "training_score": problem.score(on_model(model, data.train_x), data.train_y),
+        "score": problem.score(outputs, data.test_y),
+        "loss": float(problem.loss(outputs, data.test_y)),
         "num_parameters": num_parameters(model),
         "seconds": seconds,
         "microseconds": microseconds(lambda: on_model(model, data.test_x), len(data.test_x)),
@@ -84,11 +87,14 @@ def train(problem: Problem, data: Dataset, row: Row, recipe: Recipe, seed: int) 
 
 
 class _Run:
-    def __init__(self, problem: Problem, data: Dataset, recipe: Recipe, seed: int) -> None:
+    def __init__(
+        self, problem: Problem, data: Dataset, recipe: Recipe, seed: int, epochs: int
+    ) -> None:
         self.problem, self.data, self.recipe, self.seed = problem, data, recipe, seed
+        self.all_epochs = epochs
 
     def epochs(self, share: float) -> int:
-        return max(1, round(share * self.problem.epochs))
+        return max(1, round(share * self.all_epochs))
 
     def fit(
         self,
@@ -132,7 +138,7 @@ class _Run:
 def _network(problem: Problem, row: Row, recipe: Recipe) -> Any:
     size, num_inputs, num_outputs = problem.size, problem.num_inputs, problem.num_outputs
     num_hidden, activation = problem.num_hidden, recipe.activation
-    if row.kind in ("mlp", "autoencoder"):
+    if row.kind in ("mlp", "mlp_long", "autoencoder"):
         return networks.layered(size, num_inputs, num_outputs, recipe.depth, activation)
     if row.kind == "dag":
         return networks.dag(size, num_inputs, num_outputs, recipe.depth, activation)
