@@ -123,7 +123,13 @@ def _fastest(seconds: dict[str, float], beside: str | None, how: str) -> Choice:
 
 
 def is_available(backend: str, device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether the backend of this name can compute for weights of ``dtype`` on ``device``."""
+    """Whether the backend of this name can compute for weights of ``dtype`` on ``device``.
+
+    Args:
+        backend (str): Its name.
+        device (torch.device): Where the weights are.
+        dtype (torch.dtype): Their floating type.
+    """
     operator = BACKENDS[backend]
     known = device.type in operator.devices and dtype in operator.dtypes
     return known and operator.missing() is None
