@@ -73,7 +73,7 @@ PROBLEMS: dict[str, Problem] = {
             Problem(f"optdigits {units}", _named("optdigits"), 64, 10, units, 80, 64)
             for units in OPTDIGITS_UNITS
         ),
-        Problem("mnist1d", _named("mnist1d"), 40, 10, 100, 200, 125, num_trials=48),
+        Problem("mnist1d", _named("mnist1d"), 40, 10, 100, 200, 125, seeds=10, num_trials=48),
         Problem(
             "mnist10k",
             _named("mnist10k"),
