@@ -38,7 +38,7 @@ def check_edge_index(edge_index: object, num_units: int, num_inputs: int) -> Non
     if smallest < 0 or largest >= num_units:
         raise ValueError(
             f"Expected unit ids in [0, {num_units}) in edge_index (got {smallest} to {largest})."
-            f" Count all units, or remove the edges."
+            f" Raise the number of units, num_units, or remove the edges."
         )
     if bool((entering := edge_index[1] < num_inputs).any()):
         raise ValueError(

@@ -122,7 +122,7 @@ def test_a_single_unit_and_no_edges_are_a_graph():
         (EDGES.bool(), (5, 1, 2), TypeError, r"torch.long.*got torch.bool"),
         (EDGES[0], (5, 1, 2), ValueError, r"\[2, num_edges\].*got \[5\]"),
         (EDGES.T, (5, 1, 2), ValueError, r"\[2, num_edges\].*got \[5, 2\]"),
-        (EDGES, (3, 1, 1), ValueError, r"\[0, 3\).*got 0 to 3.*Count all units"),
+        (EDGES, (3, 1, 1), ValueError, r"\[0, 3\).*got 0 to 3.*num_units"),
         (EDGES - 1, (5, 1, 2), ValueError, r"\[0, 5\).*got -1 to 2"),
         (EDGES.flip(0), (5, 2, 2), ValueError, r"into an input.*got 1 -> 0.*hidden"),
         (EDGES[:, [0, 1, 0]], (5, 1, 2), ValueError, r"every edge once.*0 -> 1.*coalesce"),

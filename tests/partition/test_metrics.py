@@ -147,5 +147,5 @@ def test_weights_that_are_not_finite_are_refused(metric, bad):
 
 
 def test_labels_of_another_length_are_named_before_their_content():
-    with pytest.raises(ValueError, match=r"unit ids in \[0, 1\).*\(got 0 to 3\)"):
+    with pytest.raises(ValueError, match=r"unit ids in \[0, 1\) in edge_index \(got 0 to 3\)"):
         normalized_cut(EDGES, WEIGHT, LABELS[3:])

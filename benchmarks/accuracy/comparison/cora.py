@@ -7,6 +7,7 @@ nodes with seeds that are not scored. The convolutions are trained as in PyG's e
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import shutil
@@ -106,6 +107,7 @@ def _dropout_of_words(data: Data, training: bool) -> Tensor:
     return x
 
 
+@functools.cache
 def load(data_root: str | None) -> Data:
     """Cora, from a local copy or by PyG's own download; ``words`` are where ``x`` is not 0.
 

@@ -19,7 +19,7 @@ def measure(
     problem: Problem, rows: list[str], data_root: str | None, *, quick: bool
 ) -> dict[str, Any]:
     """These rows, all seeds; ``quick``: two epochs of one seed."""
-    seeds = [FIRST_SEED + k for k in range(1 if quick else problem.seeds)]
+    seeds = range(FIRST_SEED, FIRST_SEED + (1 if quick else problem.seeds))
     specs = rows_of(problem)
     jobs = [(problem.name, row, seed, data_root, quick) for row in rows for seed in seeds]
     runs = run_all(_run, jobs, quick=quick)

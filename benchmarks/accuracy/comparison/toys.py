@@ -75,6 +75,7 @@ def parity(_seed: int) -> Toy:
 
 
 TOYS = {"spirals": spirals, "parity": parity}
+_NUM_INPUTS = {"spirals": 2, "parity": NUM_BITS}
 
 
 def run(*, quick: bool) -> dict[str, Any]:
@@ -148,7 +149,7 @@ class Cell(NamedTuple):
     @property
     def budget(self) -> int:
         """The largest number of parameters."""
-        return size_of_complete(TOYS[self.toy](0).train_x.size(1), self.num_hidden, 1)
+        return size_of_complete(_NUM_INPUTS[self.toy], self.num_hidden, 1)
 
 
 def train(cell: Cell, trial: Trial, seed: int, epochs: int) -> dict[str, Any]:
@@ -156,7 +157,7 @@ def train(cell: Cell, trial: Trial, seed: int, epochs: int) -> dict[str, Any]:
     data = TOYS[cell.toy](seed)
     start = time.process_time()
     with seeded(seed):
-        network = _network(cell, data.train_x.size(1), trial)
+        network = _network(cell, trial)
         # It then scores as it was left.
         with suppress(DivergedError):
             fit(
@@ -221,7 +222,8 @@ def _result(cell: Cell, best: _Key, runs: _Runs, scores: _Runs) -> dict[str, Any
     }
 
 
-def _network(cell: Cell, num_inputs: int, trial: Trial) -> nn.Module:
+def _network(cell: Cell, trial: Trial) -> nn.Module:
+    num_inputs = _NUM_INPUTS[cell.toy]
     if cell.kind == "units":
         graph = UnitGraph.complete(num_inputs, cell.num_hidden, 1)
         return SynchronousGraph(graph, Unrolled(trial.depth), trial.activation)
