@@ -16,14 +16,16 @@ _SHARED: dict[str, tuple[Any, ...]] = {
     "weight_decay": (0.1, 0.3, 1.0),
     "noise": (0.0, 0.1, 0.3, 0.6),
 }
+_LEVELS = (1, 2, 3)
+_UPDATES = (4, 8, 12)
 DEPTHS = {
-    "mlp": (1, 2, 3),
-    "mlp_long": (1, 2, 3),
-    "autoencoder": (1, 2, 3),
+    "mlp": _LEVELS,
+    "mlp_long": _LEVELS,
+    "autoencoder": _LEVELS,
     "dag": (2, 3, 4),
-    "free": (4, 8, 12),
-    "modules": (4, 8, 12),
-    "random": (4, 8, 12),
+    "free": _UPDATES,
+    "modules": _UPDATES,
+    "random": _UPDATES,
 }
 _SHARES = {"modules": (0.05, 0.1, 0.25, 0.5)}
 #: The next values beyond the ends of the grids.
@@ -33,14 +35,16 @@ _BEYOND: dict[str, dict[Any, Any]] = {
     "noise": {0.6: 1.0, 1.0: 2.0},
     "share": {0.025: 0.01, 0.05: 0.025, 0.5: 0.75, 0.75: 0.9},
 }
+_LEVELS_BEYOND = {3: 4, 4: 5}
+_UPDATES_BEYOND = {2: 1, 4: 2, 12: 16, 16: 24}
 _DEPTHS_BEYOND = {
-    "mlp": {3: 4, 4: 5},
-    "mlp_long": {3: 4, 4: 5},
-    "autoencoder": {3: 4, 4: 5},
+    "mlp": _LEVELS_BEYOND,
+    "mlp_long": _LEVELS_BEYOND,
+    "autoencoder": _LEVELS_BEYOND,
     "dag": {2: 1, 4: 5, 5: 6},
-    "free": {2: 1, 4: 2, 12: 16, 16: 24},
-    "modules": {2: 1, 4: 2, 12: 16, 16: 24},
-    "random": {2: 1, 4: 2, 12: 16, 16: 24},
+    "free": _UPDATES_BEYOND,
+    "modules": _UPDATES_BEYOND,
+    "random": _UPDATES_BEYOND,
 }
 #: Searched for the best recipe without a penalty.
 PENALTIES = {"yoked_l1": (1e-5, 1e-4, 1e-3), "yoked_l2": (1e-4, 1e-3, 1e-2)}

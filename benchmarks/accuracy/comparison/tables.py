@@ -102,7 +102,7 @@ def problem(name: str) -> str:
     result = _results()[name]
     is_regression = PROBLEMS[name].is_regression
     recipes = {row: _recipe(name, row, recipe) for row, recipe in result["recipes"].items()}
-    return _scores(
+    return _rows(
         name,
         result["rows"],
         {row: meaning for row, meaning in MEANING.items() if row in result["rows"]},
@@ -166,7 +166,7 @@ def cora() -> str:
         name: ", ".join(f"{rate:g}" for rate in pair) for name, pair in results["rates"].items()
     }
     baselines = {name: "gcn" if name.startswith("gcn") else "gin_mlp" for name in CORA}
-    return _scores("Cora", results["rows"], CORA, rates, baselines, "rates")
+    return _rows("Cora", results["rows"], CORA, rates, baselines, "rates")
 
 
 def motifs() -> str:
@@ -176,7 +176,7 @@ def motifs() -> str:
         name: f"{Counter(run['learning_rate'] for run in runs).most_common(1)[0][0]:g}"
         for name, runs in rows.items()
     }
-    return _scores(
+    return _rows(
         "motifs", rows, MOTIFS, rates, dict.fromkeys(MOTIFS, "gin_mlp"), "most frequent rate"
     )
 
@@ -213,8 +213,7 @@ def summary() -> str:
         is_regression = name in PROBLEMS and PROBLEMS[name].is_regression
         cells = []
         for runs in of_kinds:
-            scores = [run["score"] if is_regression else 100 * run["score"] for run in runs]
-            digits = 3 if is_regression else 2
+            scores, digits = _scores(runs, is_regression)
             cells.append(f"{mean(scores):.{digits}f} ± {stdev(scores):.{digits}f}")
         sizes = [mean(run["num_parameters"] for run in runs) for runs in of_kinds]
         rows.append([f"{title}, {len(of_kinds[0])} seeds", f"{sizes[1]:,.0f}", *cells])
@@ -222,7 +221,7 @@ def summary() -> str:
     return table(header, rows)
 
 
-def _scores(
+def _rows(
     title: str,
     rows: dict[str, list[dict[str, Any]]],
     meaning: dict[str, str],
@@ -234,17 +233,14 @@ def _scores(
     overlap: float = 0.0,
 ) -> str:
     """Every row, with the differences to its baseline by seed."""
-    digits = 3 if is_regression else 2
-    all_scores = {
-        name: [run["score"] if is_regression else 100 * run["score"] for run in runs]
-        for name, runs in rows.items()
-    }
     lines = []
     for name in meaning:
-        runs, scores, baseline = rows[name], all_scores[name], baselines[name]
+        runs, baseline = rows[name], baselines[name]
+        scores, digits = _scores(runs, is_regression)
         difference = ""
         if name != baseline:
-            differences = [a - b for a, b in zip(scores, all_scores[baseline], strict=True)]
+            of_baseline, _ = _scores(rows[baseline], is_regression)
+            differences = [a - b for a, b in zip(scores, of_baseline, strict=True)]
             half = _half_interval(differences, overlap)
             difference = f"{mean(differences):+.{digits}f} ± {half:.{digits}f}"
         lines.append(
@@ -288,6 +284,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "tuning": tuning,
     "wall_clock": wall_clock,
 }
+
+
+def _scores(runs: list[dict[str, Any]], is_regression: bool) -> tuple[list[float], int]:
+    """R², or accuracies in percent, and the digits after the point that are shown of them."""
+    if is_regression:
+        return [run["score"] for run in runs], 3
+    return [100 * run["score"] for run in runs], 2
 
 
 def _half_interval(values: Sequence[float], overlap: float) -> float:
