@@ -72,8 +72,35 @@ def test_the_quick_benchmark_of_ranks_counts_one_all_reduce():
 
 
 def test_the_quick_comparison_measures_what_needs_no_data_and_says_what_it_skips(tmp_path, capsys):
-    comparison.main(["--quick", "--data-root", str(tmp_path)])
+    comparison.main(["--quick", "--data-root", str(tmp_path), "--out", str(tmp_path / "it.json")])
     assert "Skipped cora: Expected the folder" in capsys.readouterr().out
+    results = json.loads((tmp_path / "it.json").read_text())
+    assert set(results) == {"wine", "diabetes", "motifs", "toys"}
+    # Some rows again leave the others, and what is said of the whole table, as they are.
+    again = ["--quick", "--out", str(tmp_path / "it.json"), "--only", "wine", "--rows", "free"]
+    comparison.main(again)
+    wine = json.loads((tmp_path / "it.json").read_text())["wine"]
+    before = results["wine"]
+    assert wine["rows"].keys() == before["rows"].keys()
+    assert wine["rows"]["free"] != before["rows"]["free"]
+    assert wine["rows"]["free"][0]["score"] == before["rows"]["free"][0]["score"]
+    assert wine["rows"]["mlp"] == before["rows"]["mlp"]
+    assert (wine["wall_seconds"], wine["versions"]) == (before["wall_seconds"], before["versions"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "wine", "--rows", "dag"], "the rows of 'wine' are: 'mlp', 'free'"),
+        (["--only", "cora", "--rows", "mlp"], "--rows goes with --only and some of"),
+        (["--only", "cora", "--search"], "--search goes with --only and some of: 'optdigits 45'"),
+        (["--only", "wine", "--rows", "mlp", "--out", "none.json"], "leave it out to measure all"),
+    ],
+)
+def test_the_comparison_refuses_what_it_would_not_measure(arguments, message, capsys):
+    with pytest.raises(SystemExit):
+        comparison.main(arguments)
+    assert message in capsys.readouterr().err
 
 
 def test_networks_of_the_comparison_have_about_as_many_parameters():

@@ -18,11 +18,14 @@ def run_all(
     One thread each: as fast for networks of this size, and the same numbers on every machine. With
     ``quick`` they run one after the other in this process, without the wait for new ones.
     """
+    results = []
     if quick:
-        return [work(*job) for job in jobs]
+        for job in jobs:
+            results.append(work(*job))
+            print(*job, results[-1], flush=True)
+        return results
     with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_one_thread) as pool:
         futures = [pool.submit(work, *job) for job in jobs]
-        results = []
         for job, future in zip(jobs, futures, strict=True):
             results.append(future.result())
             print(*job, results[-1], flush=True)

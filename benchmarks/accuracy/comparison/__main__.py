@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.comparison import cora, motifs, toys
 from benchmarks.accuracy.comparison.measure import measure
 from benchmarks.accuracy.comparison.problems import PROBLEMS, rows_of
-from benchmarks.accuracy.comparison.search import search
+from benchmarks.accuracy.comparison.search import SEARCHED, search
 from benchmarks.accuracy.comparison.tables import MEANING, RESULTS
 from pyg_modules._files import write_json
 from pyg_modules.train.versions import versions
@@ -33,6 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--data-root", metavar="DIR", help="local copies of data sets")
     parser.add_argument("--quick", action="store_true", help="two epochs of one seed: does it run?")
+    parser.add_argument("--out", type=Path, help=f"the JSON file (default: {RESULTS.name})")
     parser.add_argument(
         "--only", nargs="+", choices=_TABLES, help="these tables, keep the others in the file"
     )
@@ -42,40 +44,65 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--search", action="store_true", help="choose recipes, without test data")
     options = parser.parse_args(arguments)
     if options.search:
-        search(options.only or list(PROBLEMS), options.rows, options.data_root)
+        if not set(options.only or ()) <= set(SEARCHED):
+            parser.error(f"--search goes with --only and some of: {_listed(SEARCHED)}")
+        search(options.only or list(SEARCHED), options.rows, options.data_root)
         return
-    results: dict[str, Any] = {}
-    if RESULTS.exists() and not options.quick:
-        results = json.loads(RESULTS.read_text(encoding="utf-8"))
     names = options.only or (_QUICK if options.quick else _TABLES)
-    if options.rows and not set(names) <= set(PROBLEMS):
-        parser.error(f"--rows goes with --only and some of: {', '.join(map(repr, PROBLEMS))}")
+    path = options.out or (None if options.quick else RESULTS)
+    results: dict[str, Any] = {}
+    if path is not None and path.exists():
+        results = json.loads(path.read_text(encoding="utf-8"))
+    if options.rows:
+        _check_rows(parser, names, options.rows, results)
+    skipped: dict[str, Exception] = {}
     for name in names:
         try:
             _check_data(name, options.data_root)
         except (ImportError, ValueError) as error:
-            print(f"Skipped {name}: {error}")
+            skipped[name] = error
             continue
-        started = time.perf_counter()
-        if name in _OTHERS:
-            table = _OTHERS[name](options.data_root, quick=options.quick)
-        else:
-            table = _measure(name, options, results.get(name, {"rows": {}, "recipes": {}}))
-        table["versions"] = versions()
-        if not options.rows:
-            table["wall_seconds"] = time.perf_counter() - started
-        results[name] = table
-        if not options.quick:
-            write_json(RESULTS, results)
+        results[name] = _table(name, options, results.get(name, {}))
+        if path is not None:
+            write_json(path, results)
+    for name, reason in skipped.items():
+        kept = " Its table in the file is that of before." if name in results else ""
+        print(f"Skipped {name}: {reason}{kept}")
 
 
-def _measure(name: str, options: argparse.Namespace, before: dict[str, Any]) -> dict[str, Any]:
-    """The table of a problem, with the rows of ``before`` that are not measured again."""
-    rows = [row for row in rows_of(PROBLEMS[name]) if not options.rows or row in options.rows]
-    table = measure(PROBLEMS[name], rows, options.data_root, quick=options.quick)
-    for key in ("rows", "recipes"):
-        table[key] = {**before[key], **table[key]}
-    return table
+def _check_rows(
+    parser: argparse.ArgumentParser, names: Iterable[str], rows: list[str], results: dict[str, Any]
+) -> None:
+    """Exit unless all these tables are measured, and have these rows."""
+    for name in names:
+        if name not in PROBLEMS:
+            parser.error(f"--rows goes with --only and some of: {_listed(PROBLEMS)}")
+        if not set(rows) <= set(rows_of(PROBLEMS[name])):
+            parser.error(f"the rows of {name!r} are: {_listed(rows_of(PROBLEMS[name]))}")
+        if results.get(name, {}).get("versions") != versions():
+            parser.error(
+                f"--rows replaces rows that were measured with the same versions of all libraries,"
+                f" and those of {name!r} were not; leave it out to measure all"
+            )
+
+
+def _table(name: str, options: argparse.Namespace, before: dict[str, Any]) -> dict[str, Any]:
+    """One table, or the one of ``before`` with some rows measured again."""
+    if options.rows:
+        some = measure(PROBLEMS[name], options.rows, options.data_root, quick=options.quick)
+        return {**before, **{key: {**before[key], **some[key]} for key in ("rows", "recipes")}}
+    started = time.perf_counter()
+    if name in _OTHERS:
+        table = _OTHERS[name](options.data_root, quick=options.quick)
+    else:
+        rows = list(rows_of(PROBLEMS[name]))
+        table = measure(PROBLEMS[name], rows, options.data_root, quick=options.quick)
+    seconds = time.perf_counter() - started
+    return {**table, "versions": versions(), "wall_seconds": seconds}
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names))
 
 
 def _check_data(name: str, data_root: str | None) -> None:

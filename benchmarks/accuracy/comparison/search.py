@@ -44,13 +44,17 @@ _VALIDATED = {"modules": "modules_4_wide", "random": "random_4_wide"}
 
 
 def search(names: list[str], rows: list[str] | None, data_root: str | None) -> None:
-    """Search for these rows, all by default, and write what was tried and what was best."""
+    """Search for these rows, all by default, and write what was tried and what was best.
+
+    Args:
+        names (list of str): Keys of :data:`SEARCHED`.
+        rows (list of str, optional): Those whose recipes are searched.
+        data_root (str, optional): A folder with local copies of data sets.
+    """
     results: dict[str, Any] = {}
     if RESULTS.exists():
         results = json.loads(RESULTS.read_text(encoding="utf-8"))
     for name in names:
-        if name not in SEARCHED:
-            continue
         group = results.setdefault(SEARCHED[name], {})
         specs = rows_of(PROBLEMS[name])
         for kind in dict.fromkeys(specs[row].kind for row in specs if not rows or row in rows):
