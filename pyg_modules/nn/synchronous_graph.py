@@ -170,6 +170,16 @@ class SynchronousGraph(MessagePassing):
         return layer
 
     @property
+    def in_channels(self) -> int:
+        """Number of inputs I, by the name under which PyG looks for it."""
+        return self.graph.num_inputs
+
+    @property
+    def out_channels(self) -> int:
+        """Number of outputs O, by the name under which PyG looks for it."""
+        return self.graph.num_outputs
+
+    @property
     def backend(self) -> str:
         """How the weighted sums are computed, ``"auto"`` or the name of a backend."""
         return self._backend
@@ -429,9 +439,10 @@ def _check_tensor(name: str, value: Tensor, width: int, units: str, weight: Tens
             f" {list(value.shape)})."
         )
     if value.dtype != weight.dtype:
+        or_layer = f" or layer.to({value.dtype})" if value.is_floating_point() else ""
         raise TypeError(
             f"Expected {name} of dtype {weight.dtype}, that of the layer (got {value.dtype})."
-            f" Use {name}.to({weight.dtype}) or layer.to({value.dtype})."
+            f" Use {name}.to({weight.dtype}){or_layer}."
         )
     if value.device != weight.device:
         raise ValueError(

@@ -71,7 +71,7 @@ def fit(
 
     Raises:
         DivergedError: If a loss is NaN or infinite; the model is left as it is then.
-        TypeError: If a number is none.
+        TypeError: If a number is none, or the loss cannot be called.
         ValueError: If a number is negative, ``batch_size`` 0, the training data empty, or
             ``schedule`` made for another number of epochs or for a layer outside of the model.
     """
@@ -79,6 +79,7 @@ def fit(
     batch_size = as_int("batch_size", batch_size, smallest=1)
     learning_rate = as_coefficient("learning_rate", learning_rate)
     weight_decay = as_coefficient("weight_decay", weight_decay)
+    check_loss(loss)
     if len(data.train_x) == 0:
         raise ValueError("Expected at least one training sample (got none).")
     if schedule is not None:
@@ -145,8 +146,29 @@ def parameters_but_of(
     return [parameter for parameter in model.parameters() if parameter not in left_out]
 
 
+def check_loss(loss: object) -> None:
+    """Raise unless ``loss`` can be called with outputs and targets."""
+    if isinstance(loss, PartitionRegularizer):
+        raise TypeError(
+            "Expected a loss of outputs and targets (got a PartitionRegularizer). Give it by name:"
+            " regularizer=..."
+        )
+    if isinstance(loss, type) or not callable(loss):
+        raise TypeError(
+            f"Expected a loss that can be called with outputs and targets (got {loss!r}). Give a"
+            f" function, such as torch.nn.functional.mse_loss, or an object, such as"
+            f" torch.nn.MSELoss()."
+        )
+
+
 def check_regularized(model: nn.Module, regularizer: PartitionRegularizer) -> None:
-    """Raise unless the layer that ``regularizer`` organises is in ``model``."""
+    """Raise unless ``regularizer`` is one, and the layer that it organises is in ``model``."""
+    if not isinstance(regularizer, PartitionRegularizer):
+        raise TypeError(
+            f"Expected a PartitionRegularizer (got {type(regularizer).__name__}). Make one:"
+            f" PartitionRegularizer(layer, num_modules); that of a schedule is"
+            f" schedule.regularizer."
+        )
     if regularizer.layer not in set(model.modules()):
         raise ValueError(
             "Expected a regularizer of a layer of the model (got one of another layer). Make it"

@@ -79,12 +79,13 @@ class ModularClassifier(ClassifierMixin, ModularEstimator):
             TypeError: If a parameter has the wrong type.
             ValueError: If a parameter is out of range, or the data is unfit.
         """
+        self._start_fit()
         inputs, classes = validate_data(self, X, y, dtype=[numpy.float64, numpy.float32])
         check_classification_targets(classes)
         self.classes_, targets = numpy.unique(classes, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"Expected at least two classes in y (got one class: {self.classes_[0]!r})."
+                f"Expected at least two classes in y (got one class: {self.classes_.item()!r})."
             )
         self._train(inputs, targets, len(self.classes_), F.cross_entropy)
         return self

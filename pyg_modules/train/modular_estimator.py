@@ -81,7 +81,7 @@ class ModularEstimator(BaseEstimator):
             return split(self.network_)
 
     def cut(self: Estimator) -> Estimator:
-        """Remove the edges between modules from :attr:`network_`, in place, if they are there.
+        """Make :attr:`network_` the layer without edges between modules, if they are there.
 
         Only needed after a fit with ``finetune_epochs=None``; any other has done it.
 
@@ -97,6 +97,12 @@ class ModularEstimator(BaseEstimator):
                 self.network_ = cut(self.network_, torch.from_numpy(self.labels_))
         return self
 
+    def _start_fit(self) -> None:
+        """Check the parameters, then forget the fit before: it may be of other data."""
+        self._check_parameters()
+        for name in ("network_", "labels_"):
+            self.__dict__.pop(name, None)
+
     def _train(
         self,
         inputs: NDArray[numpy.floating],
@@ -105,7 +111,6 @@ class ModularEstimator(BaseEstimator):
         loss: Callable[[Tensor, Tensor], Tensor],
     ) -> None:
         """Set :attr:`network_` and :attr:`labels_`."""
-        self._check_parameters()
         samples = _Samples(
             torch.tensor(inputs, device=self.device), torch.tensor(targets, device=self.device)
         )

@@ -57,6 +57,7 @@ class ModularRegressor(RegressorMixin, ModularEstimator):
             TypeError: If a parameter has the wrong type.
             ValueError: If a parameter is out of range, or the data is unfit.
         """
+        self._start_fit()
         inputs, targets = validate_data(
             self, X, y, dtype=[numpy.float64, numpy.float32], multi_output=True, y_numeric=True
         )

@@ -6,7 +6,7 @@ from torch import nn
 from torch_geometric.data import Data
 from torch_geometric.explain import Explainer, GNNExplainer
 from torch_geometric.loader import RandomNodeLoader
-from torch_geometric.nn import GCNConv, GINConv, SAGEConv, Sequential, summary, to_hetero
+from torch_geometric.nn import GCNConv, GINConv, GINEConv, SAGEConv, Sequential, summary, to_hetero
 
 from pyg_modules import SynchronousGraph, UnitGraph, cut, partition_units
 from tests.strategies import normal
@@ -39,6 +39,14 @@ def in_sequential():
     layer = SynchronousGraph(UnitGraph.complete(4, 6, 2))
     convolution = (SAGEConv(3, 4), "x, edge_index -> x")
     return Sequential("x, edge_index", [convolution, nn.ReLU(), layer])
+
+
+def test_a_convolution_that_asks_for_the_channels_finds_them():
+    # It adds a map of the features of edges to as many as the network takes.
+    convolution = GINEConv(SynchronousGraph(UnitGraph.complete(3, 4, 2)), edge_dim=5)
+    assert (convolution.lin.in_channels, convolution.lin.out_channels) == (5, 3)
+    assert convolution(torch.rand(5, 3), EDGES, torch.rand(7, 5)).shape == (5, 2)
+    assert convolution.nn.out_channels == 2
 
 
 models = pytest.mark.parametrize("make", [in_gin, in_sequential, Update, Cut])

@@ -303,7 +303,7 @@ LAYER = SynchronousGraph(UnitGraph.complete(3, 4, 2))
         (torch.rand(5, 4), ValueError, r"\[\*, 3\], the number of inputs.*got \[5, 4\]"),
         (torch.tensor(1.0), ValueError, r"got \[\]"),
         (torch.rand(5, 3).double(), TypeError, r"dtype torch.float32.*got torch.float64.*x\.to"),
-        (torch.ones(5, 3, dtype=torch.long), TypeError, r"got torch.int64"),
+        (torch.ones(5, 3, dtype=torch.long), TypeError, r"got torch.int64\)\. Use x.to\(.*32\)\.$"),
         (torch.rand(5, 3, device="meta"), ValueError, r"device cpu.*got meta.*x\.to\('cpu'\)"),
         ([[0.0, 0.0, 0.0]], TypeError, r"Tensor \(got list\)"),
     ],

@@ -74,7 +74,7 @@ def test_the_logarithm_of_a_vanishing_probability_is_finite():
 
 
 def test_a_single_class_is_refused():
-    with pytest.raises(ValueError, match=r"at least two classes in y \(got one class: .*3"):
+    with pytest.raises(ValueError, match=r"at least two classes in y \(got one class: 3\)"):
         ModularClassifier(2, **SMALL).fit([[0.0], [1.0]], [3, 3])
 
 

@@ -7,7 +7,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from pyg_modules.modules import check_independence
-from pyg_modules.train import ExperimentConfig, ModularClassifier, ModularRegressor
+from pyg_modules.train import DivergedError, ExperimentConfig, ModularClassifier, ModularRegressor
 
 SMALL = {
     "num_hidden": 9,
@@ -225,3 +225,20 @@ def test_bad_parameters_are_refused_by_fit(estimator_class, parameters, error, m
         estimator.fit(*data())
     with pytest.raises(NotFittedError):
         estimator.predict(data()[0])
+
+
+@BOTH
+def test_a_fit_that_fails_leaves_no_network_of_other_data(estimator_class):
+    estimator = fitted(estimator_class)
+    x, y = data()
+    # Refused before anything is trained: the fit before stays.
+    before = probabilities_or_predictions(estimator, x)
+    estimator.set_params(num_modules=99)
+    with pytest.raises(ValueError, match="num_modules <= num_hidden"):
+        estimator.fit(x, y)
+    assert numpy.array_equal(probabilities_or_predictions(estimator, x), before)
+    estimator.set_params(num_modules=2, learning_rate=1e30)
+    with pytest.raises(DivergedError):
+        estimator.fit(x, y + 1)
+    with pytest.raises(NotFittedError):
+        estimator.predict(x)

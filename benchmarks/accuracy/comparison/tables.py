@@ -63,8 +63,9 @@ _SUMMARY = {
 }
 #: A toy is solved, %.
 _SOLVED = 99
-#: A quarter of the data is tested, three are trained on.
-_OVERLAP = 1 / 3
+#: Recipes are searched on one half of the data; of the other, one half is tested. What seeds differ
+#: by are as many samples to train on as to test.
+_OVERLAP = 1.0
 #: Test error by units in the level, arXiv 2306.02157.
 _PUBLISHED = {
     "NN": (0.2565, 0.345, 0.2181, 0.1536, 0.3159, 0.259),
@@ -100,7 +101,6 @@ def optdigits() -> str:
 def problem(name: str) -> str:
     """The rows of one problem."""
     result = _results()[name]
-    is_regression = PROBLEMS[name].is_regression
     recipes = {row: _recipe(name, row, recipe) for row, recipe in result["recipes"].items()}
     return _rows(
         name,
@@ -108,9 +108,23 @@ def problem(name: str) -> str:
         {row: meaning for row, meaning in MEANING.items() if row in result["rows"]},
         recipes,
         dict.fromkeys(result["rows"], "mlp"),
-        is_regression=is_regression,
-        overlap=_OVERLAP if PROBLEMS[name].is_small else 0.0,
     )
+
+
+def learned() -> str:
+    """The differences between learned and random modules of all problems, seed by seed."""
+    lines = []
+    for name in PROBLEMS:
+        rows = _results().get(name, {"rows": {}})["rows"]
+        if "random_4_wide" not in rows:
+            continue
+        line = [name, f"{len(rows['random_4'])}"]
+        for suffix in ("", "_wide"):
+            of_learned, of_random = rows[f"modules_4{suffix}"], rows[f"random_4{suffix}"]
+            line.append(_difference(name, of_learned, of_random))
+        lines.append(line)
+    header = ["learned − random, points", "seeds", "as many units", "as many parameters left"]
+    return table(header, lines)
 
 
 def recipes() -> str:
@@ -210,14 +224,13 @@ def summary() -> str:
         if any(kind not in results.get(name, {"rows": {}})["rows"] for kind in kinds):
             continue
         of_kinds = [results[name]["rows"][kind] for kind in kinds]
-        is_regression = name in PROBLEMS and PROBLEMS[name].is_regression
         cells = []
         for runs in of_kinds:
-            scores, digits = _scores(runs, is_regression)
+            scores, digits = _scores(name, runs)
             cells.append(f"{mean(scores):.{digits}f} ± {stdev(scores):.{digits}f}")
         sizes = [mean(run["num_parameters"] for run in runs) for runs in of_kinds]
         rows.append([f"{title}, {len(of_kinds[0])} seeds", f"{sizes[1]:,.0f}", *cells])
-    header = ["test accuracy, %", "parameters", "tuned MLP", "unit graph", "four modules, cut"]
+    header = ["test score", "parameters", "tuned MLP", "unit graph", "four modules, cut"]
     return table(header, rows)
 
 
@@ -228,34 +241,28 @@ def _rows(
     recipes: dict[str, str],
     baselines: dict[str, str],
     recipe: str = "recipe",
-    *,
-    is_regression: bool = False,
-    overlap: float = 0.0,
 ) -> str:
     """Every row, with the differences to its baseline by seed."""
     lines = []
     for name in meaning:
         runs, baseline = rows[name], baselines[name]
-        scores, digits = _scores(runs, is_regression)
+        scores, digits = _scores(title, runs)
         difference = ""
         if name != baseline:
-            of_baseline, _ = _scores(rows[baseline], is_regression)
-            differences = [a - b for a, b in zip(scores, of_baseline, strict=True)]
-            half = _half_interval(differences, overlap)
-            difference = f"{mean(differences):+.{digits}f} ± {half:.{digits}f}"
+            difference = _difference(title, runs, rows[baseline])
         lines.append(
             [
                 meaning[name],
                 f"{mean(run['num_parameters'] for run in runs):,.0f}",
                 f"**{mean(scores):.{digits}f}** ± {stdev(scores):.{digits}f}",
-                f"± {_half_interval(scores, overlap):.{digits}f}",
+                f"± {_half_interval(scores, _overlap(title)):.{digits}f}",
                 difference,
                 f"{mean(run['seconds'] for run in runs):,.1f}",
                 f"{mean(run['microseconds'] for run in runs):,.2f}",
                 recipes[name],
             ]
         )
-    score = "test R²" if is_regression else "test accuracy, %"
+    score = "test R²" if _is_regression(title) else "test accuracy, %"
     header = [
         f"{title}, {len(runs)} seeds",
         "parameters",
@@ -277,6 +284,7 @@ TABLES: dict[str, Callable[[], str]] = {
         for name in PROBLEMS
         if not name.startswith("optdigits")
     },
+    "learned": learned,
     "cora": cora,
     "motifs": motifs,
     "toys": toys,
@@ -286,9 +294,26 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
-def _scores(runs: list[dict[str, Any]], is_regression: bool) -> tuple[list[float], int]:
+def _difference(name: str, runs: list[dict[str, Any]], baseline: list[dict[str, Any]]) -> str:
+    """The mean of the differences, seed by seed, and half of its interval."""
+    scores, digits = _scores(name, runs)
+    of_baseline, _ = _scores(name, baseline)
+    differences = [a - b for a, b in zip(scores, of_baseline, strict=True)]
+    half = _half_interval(differences, _overlap(name))
+    return f"{mean(differences):+.{digits}f} ± {half:.{digits}f}"
+
+
+def _overlap(name: str) -> float:
+    return _OVERLAP if name in PROBLEMS and PROBLEMS[name].is_small else 0.0
+
+
+def _is_regression(name: str) -> bool:
+    return name in PROBLEMS and PROBLEMS[name].is_regression
+
+
+def _scores(name: str, runs: list[dict[str, Any]]) -> tuple[list[float], int]:
     """R², or accuracies in percent, and the digits after the point that are shown of them."""
-    if is_regression:
+    if _is_regression(name):
         return [run["score"] for run in runs], 3
     return [100 * run["score"] for run in runs], 2
 

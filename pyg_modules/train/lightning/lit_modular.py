@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import io
+import os
+import zipfile
 from collections.abc import Callable
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -11,8 +15,14 @@ from torch.nn import functional as F
 
 from pyg_modules._checks import as_coefficient
 from pyg_modules.partition import PartitionRegularizer
-from pyg_modules.train.fit import check_regularized, learning_rates, parameters_but_of
+from pyg_modules.train.fit import (
+    check_loss,
+    check_regularized,
+    learning_rates,
+    parameters_but_of,
+)
 from pyg_modules.train.lightning.exact_resume import ExactResume
+from pyg_modules.train.lightning.safetensors_io import SafetensorsIO
 
 
 class LitModular(L.LightningModule):
@@ -47,7 +57,7 @@ class LitModular(L.LightningModule):
             is constant, and falls to 0 in the last fifth. (default: ``True``)
 
     Raises:
-        TypeError: If a number is none, or the loss cannot be called.
+        TypeError: If a number is none, or the model, the loss or the regularizer something else.
         ValueError: If a number is negative, or the regularizer is that of a layer outside.
     """
 
@@ -62,11 +72,12 @@ class LitModular(L.LightningModule):
         one_cycle: bool = True,
     ) -> None:
         super().__init__()
-        if not callable(loss):
+        if not isinstance(model, nn.Module):
             raise TypeError(
-                f"Expected a loss that can be called (got {loss!r}). Give the function, such as"
-                f" torch.nn.functional.mse_loss."
+                f"Expected a model that is a torch.nn.Module (got {type(model).__name__}). A"
+                f" UnitGraph becomes one by SynchronousGraph(graph)."
             )
+        check_loss(loss)
         if regularizer is not None:
             check_regularized(model, regularizer)
         self.model = model
@@ -77,6 +88,34 @@ class LitModular(L.LightningModule):
         self.one_cycle = one_cycle
         self.save_hyperparameters("learning_rate", "weight_decay", "one_cycle")
         self._is_regularized = False
+
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: str | os.PathLike[str], *args: Any, **kwargs: Any
+    ) -> LitModular:
+        """A module with the weights of a checkpoint, of :class:`SafetensorsIO` or of Lightning.
+
+        As in Lightning, but what is no number is not in the checkpoint: give ``model``, and
+        ``loss`` and ``regularizer`` where the module had them.
+
+        Args:
+            checkpoint_path (path): The checkpoint.
+            *args: As in Lightning.
+            **kwargs: As in Lightning; arguments of the module among them.
+
+        Raises:
+            RuntimeError: If ``model`` or ``regularizer`` are others than those of the checkpoint.
+            ValueError: If the file is truncated.
+        """
+        source: Any = checkpoint_path
+        is_of_lightning = not Path(source).is_file() or zipfile.is_zipfile(source)
+        if not is_of_lightning:
+            checkpoint = SafetensorsIO().load_checkpoint(source)
+            source = io.BytesIO()  # Lightning reads no values, only files of its own.
+            torch.save(checkpoint, source)
+            source.seek(0)
+        module: LitModular = super().load_from_checkpoint(source, *args, **kwargs)
+        return module
 
     def forward(self, inputs: Any) -> Tensor:
         """The outputs of the model."""
@@ -108,6 +147,25 @@ class LitModular(L.LightningModule):
         """The outputs for a batch, with or without targets."""
         outputs: Tensor = self(batch[0] if isinstance(batch, list | tuple) else batch)
         return outputs
+
+    def on_train_start(self) -> None:
+        """Raise if a resumed cycle of the learning rate ends before the training.
+
+        Raises:
+            ValueError: If the training has become longer than it was.
+        """
+        total_steps = self.trainer.estimated_stepping_batches
+        for config in self.trainer.lr_scheduler_configs:
+            scheduler = config.scheduler
+            if not isinstance(scheduler, torch.optim.lr_scheduler.OneCycleLR):
+                continue
+            if config.interval == "step" and total_steps > scheduler.total_steps:
+                raise ValueError(
+                    f"Expected a training of at most {scheduler.total_steps} steps, those of the"
+                    f" one cycle of the learning rate that the checkpoint is from (got"
+                    f" {total_steps}). Resume with the max_epochs it began with; only trainings"
+                    f" with one_cycle=False can become longer."
+                )
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:  # noqa: ARG002
         """Leave the assignment alone as long as the regularizer is off."""
@@ -182,6 +240,11 @@ class LitModular(L.LightningModule):
 
 def _inputs_and_targets(batch: Any) -> tuple[Any, Tensor]:
     if not isinstance(batch, list | tuple):
+        if not hasattr(batch, "y"):
+            raise TypeError(
+                f"Expected a batch (inputs, targets), or one with its targets in batch.y (got"
+                f" {type(batch).__name__}). Make pairs of it in the Dataset or in collate_fn."
+            )
         targets: Tensor = batch.y
         return batch, targets
     if len(batch) != 2:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 import lightning as L
@@ -69,13 +70,25 @@ class PartitionCallback(L.Callback):
                 f" the cut (got {max_epochs}). Raise max_epochs, or shorten the schedule."
             )
 
-    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
-        """Raise unless the layer is trained.
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Raise unless the layer is trained, until the cut.
 
         Raises:
-            ValueError: If no optimizer has its weight.
+            ValueError: If no optimizer has its weight, or ``max_steps`` ends before the cut.
         """
         self._optimizer(trainer)
+        is_trial = trainer.fast_dev_run  # type: ignore[attr-defined]
+        if trainer.max_steps < 0 or is_trial or not pl_module.automatic_optimization:
+            return
+        steps = self.schedule.epochs * ceil(
+            trainer.num_training_batches / trainer.accumulate_grad_batches
+        )
+        if trainer.max_steps < steps:
+            raise ValueError(
+                f"Expected max_steps >= {steps}, those of the {self.schedule.epochs} epochs of the"
+                f" schedule until the cut (got {trainer.max_steps}). Raise max_steps, or shorten"
+                f" the schedule."
+            )
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
         """Step the schedule; after its last epoch, cut."""

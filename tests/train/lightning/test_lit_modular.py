@@ -12,8 +12,17 @@ from torch_geometric.nn import GINConv, global_add_pool
 
 from pyg_modules import PartitionRegularizer, PartitionSchedule, SynchronousGraph, UnitGraph
 from pyg_modules.train import Dataset, fit, seeded
-from pyg_modules.train.lightning import LitModular, PartitionCallback
-from tests.train.lightning.training import advisories, loaders, new_module, new_trainer
+from pyg_modules.train.lightning import LitModular, PartitionCallback, SafetensorsIO
+from tests.train.lightning.training import (
+    CUT,
+    STEPS,
+    advisories,
+    every_epoch,
+    loaders,
+    new_module,
+    new_trainer,
+    train,
+)
 
 pytestmark = advisories
 EPOCHS = 8
@@ -201,12 +210,70 @@ def test_a_training_without_end_is_refused():
 
 
 def test_a_loss_that_is_a_name_is_refused():
-    with pytest.raises(TypeError, match=r"a loss that can be called \(got 'mse'\)"):
+    with pytest.raises(TypeError, match=r"a loss that can be called .*\(got 'mse'\)"):
         LitModular(nn.Linear(2, 2), loss="mse")
 
 
-def test_a_batch_of_three_parts_is_refused():
+def test_arguments_in_the_place_of_others_are_refused():
+    layer, schedule = scheduled_layer()
+    with pytest.raises(TypeError, match=r"\(got a PartitionRegularizer\).* regularizer=\.\.\."):
+        LitModular(layer, schedule.regularizer)
+    with pytest.raises(TypeError, match=r"\(got <class .*CrossEntropyLoss'>\)"):
+        LitModular(layer, nn.CrossEntropyLoss)
+    with pytest.raises(TypeError, match=r"\(got PartitionSchedule\).* schedule\.regularizer"):
+        LitModular(layer, regularizer=schedule)
+    with pytest.raises(TypeError, match=r"\(got UnitGraph\).* SynchronousGraph\(graph\)"):
+        LitModular(layer.graph)
+
+
+@pytest.mark.parametrize("plugins", [[SafetensorsIO()], []])
+@pytest.mark.parametrize("epoch", [CUT - 2, CUT + 1])
+def test_a_module_comes_out_of_a_checkpoint_of_either_kind(plugins, epoch, tmp_path):
+    trained, _, trainer = train(every_epoch(tmp_path), max_epochs=CUT + 2, plugins=plugins)
+    trainer.save_checkpoint(tmp_path / "last.ckpt")
+    torch.manual_seed(1)
+    new, _ = new_module()
+    kept = {"model": new.model, "regularizer": new.regularizer}
+    module = LitModular.load_from_checkpoint(tmp_path / "last.ckpt", **kept)
+    assert module.hparams == trained.hparams
+    expected = trained.state_dict()
+    assert module.state_dict().keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in module.state_dict().items())
+    earlier = LitModular.load_from_checkpoint(tmp_path / f"epoch={epoch}.ckpt", **kept)
+    is_cut = earlier.model[1].edge_mask is not None
+    assert is_cut == (epoch >= CUT)
+
+
+def test_a_checkpoint_that_is_cut_off_is_no_checkpoint_of_lightning(tmp_path):
+    path = tmp_path / "last.ckpt"
+    path.write_bytes(b"half of")
+    with pytest.raises(ValueError, match=r"a complete checkpoint of SafetensorsIO in .*last\.ckpt"):
+        LitModular.load_from_checkpoint(path, model=nn.Linear(3, 2))
+    with pytest.raises(FileNotFoundError, match=r"none\.ckpt"):
+        LitModular.load_from_checkpoint(tmp_path / "none.ckpt", model=nn.Linear(3, 2))
+
+
+def test_a_longer_training_than_the_resumed_cycle_is_refused_before_its_first_step(tmp_path):
+    train(every_epoch(tmp_path), max_epochs=CUT)
+    path = tmp_path / f"epoch={CUT - 1}.ckpt"
+    steps = CUT * STEPS
+    with pytest.raises(ValueError, match=rf"at most {steps} steps, .*\(got {steps + STEPS}\)"):
+        train(checkpoint=path, max_epochs=CUT + 1)
+
+
+def test_a_constant_learning_rate_may_go_on_for_longer(tmp_path):
+    layer, _ = scheduled_layer()
+    module = LitModular(layer, one_cycle=False)
+    new_trainer(every_epoch(tmp_path), max_epochs=2).fit(module, loaders()[0])
+    trainer = new_trainer(max_epochs=3)
+    trainer.fit(module, loaders()[0], ckpt_path=tmp_path / "epoch=1.ckpt")
+    assert trainer.global_step == 3 * STEPS
+
+
+def test_batches_of_other_parts_are_refused():
     x, y = half_planes()
     loader = DataLoader(TensorDataset(x, x, y), batch_size=10)
+    with pytest.raises(TypeError, match=r"targets in batch\.y \(got Tensor\)"):
+        new_trainer(max_epochs=1).fit(LitModular(nn.Linear(3, 2)), DataLoader(x))
     with pytest.raises(ValueError, match=r"\(inputs, targets\) \(got 3 parts\)"):
         new_trainer(max_epochs=1).fit(LitModular(nn.Linear(3, 2)), loader)

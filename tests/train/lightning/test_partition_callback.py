@@ -5,7 +5,16 @@ from torch import nn
 from pyg_modules import cut
 from pyg_modules.modules.cut import stays_independent
 from pyg_modules.train.lightning import LitModular, PartitionCallback
-from tests.train.lightning.training import CUT, EPOCHS, advisories, loaders, new_module, new_trainer
+from tests.train.lightning import training
+from tests.train.lightning.training import (
+    CUT,
+    EPOCHS,
+    STEPS,
+    advisories,
+    loaders,
+    new_module,
+    new_trainer,
+)
 
 pytestmark = advisories
 
@@ -69,7 +78,18 @@ def test_what_does_not_fit_is_refused_before_the_first_step():
     without = LitModular(module.model)
     with pytest.raises(ValueError, match=r"in the LightningModule \(got one without\)"):
         new_trainer(callback).fit(without, loaders()[0])
+    last = CUT * STEPS
+    with pytest.raises(ValueError, match=rf"max_steps >= {last}, .* \(got {last - 1}\)"):
+        new_trainer(callback, max_epochs=None, max_steps=last - 1).fit(module, loaders()[0])
+    assert module.global_step == 0
     new_trainer(callback, fast_dev_run=True).fit(module, loaders()[0])
+
+
+def test_a_training_of_as_many_steps_as_the_schedule_is_one_of_its_epochs():
+    module, callback, _ = training.train(max_epochs=None, max_steps=CUT * STEPS)
+    expected, of_epochs, _ = training.train(max_epochs=CUT)
+    assert torch.equal(callback.labels(), of_epochs.labels())
+    assert torch.equal(module.model[1].weight, expected.model[1].weight)
 
 
 class TwoOptimizers(LitModular):
