@@ -143,6 +143,7 @@ _COMPARED = (
     "breast_cancer",
     "wine",
     "diabetes",
+    "learned",
     "cora",
     "motifs",
     "toys",

@@ -123,7 +123,7 @@ def learned() -> str:
             of_learned, of_random = rows[f"modules_4{suffix}"], rows[f"random_4{suffix}"]
             line.append(_difference(name, of_learned, of_random))
         lines.append(line)
-    header = ["learned − random, points", "seeds", "as many units", "as many parameters left"]
+    header = ["learned − random", "seeds", "as many units", "as many parameters left"]
     return table(header, lines)
 
 
