@@ -8,6 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order
 from torch import Tensor
 
+from pyg_modules._checks import as_int
 from pyg_modules.modules.split import split
 from pyg_modules.nn import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import check_labels
@@ -49,11 +50,13 @@ def check_independence(
         Independence: The evidence.
 
     Raises:
-        TypeError: If ``layer`` is not a ``SynchronousGraph``.
-        ValueError: If ``layer`` was not made by :func:`cut`, or ``x`` holds no sample.
+        TypeError: If ``layer`` is not a ``SynchronousGraph``, or ``steps`` no integer.
+        ValueError: If ``layer`` was not made by :func:`cut`, ``x`` holds no sample, or ``steps`` is
+            less than 1.
         RuntimeError: If the modules are not independent.
     """
     check_layer(layer)
+    steps = as_int("steps", steps, smallest=1)  # Without an update, nothing depends on anything.
     if x.dim() != 2 or len(x) == 0:
         raise ValueError(
             f"Expected x of shape [B, {layer.graph.num_inputs}] with B >= 1 (got {list(x.shape)})."

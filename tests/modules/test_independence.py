@@ -62,6 +62,11 @@ def test_no_samples_prove_nothing():
             check_independence(cut(complete_layer(), LABELS), x)
 
 
+def test_no_updates_prove_nothing():
+    with pytest.raises(ValueError, match=r"steps >= 1 \(got 0\)"):
+        check_independence(cut(complete_layer(), LABELS), torch.rand(3, 2), steps=0)
+
+
 def test_an_uncut_layer_is_refused():
     with pytest.raises(ValueError, match="made by cut"):
         check_independence(complete_layer(), torch.rand(1, 2))
