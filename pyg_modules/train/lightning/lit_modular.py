@@ -108,8 +108,8 @@ class LitModular(L.LightningModule):
             ValueError: If the file is truncated.
         """
         source: Any = checkpoint_path
-        is_of_lightning = not Path(source).is_file() or zipfile.is_zipfile(source)
-        if not is_of_lightning:
+        is_file = isinstance(source, str | os.PathLike) and Path(source).is_file()
+        if is_file and not zipfile.is_zipfile(source):  # Those of Lightning are.
             checkpoint = SafetensorsIO().load_checkpoint(source)
             source = io.BytesIO()  # Lightning reads no values, only files of its own.
             torch.save(checkpoint, source)
