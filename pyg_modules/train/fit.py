@@ -147,17 +147,11 @@ def parameters_but_of(
 
 
 def check_loss(loss: object) -> None:
-    """Raise unless ``loss`` can be called with outputs and targets."""
-    if isinstance(loss, PartitionRegularizer):
-        raise TypeError(
-            "Expected a loss of outputs and targets (got a PartitionRegularizer). Give it by name:"
-            " regularizer=..."
-        )
+    """Raise unless ``loss`` is something to call, and not the class of it."""
     if isinstance(loss, type) or not callable(loss):
         raise TypeError(
-            f"Expected a loss that can be called with outputs and targets (got {loss!r}). Give a"
-            f" function, such as torch.nn.functional.mse_loss, or an object, such as"
-            f" torch.nn.MSELoss()."
+            f"Expected a loss that can be called (got {loss!r}). Give a function, such as"
+            f" torch.nn.functional.mse_loss, or an object, such as torch.nn.MSELoss()."
         )
 
 

@@ -77,6 +77,11 @@ class LitModular(L.LightningModule):
                 f"Expected a model that is a torch.nn.Module (got {type(model).__name__}). A"
                 f" UnitGraph becomes one by SynchronousGraph(graph)."
             )
+        if isinstance(loss, PartitionRegularizer):
+            raise TypeError(
+                "Expected a loss of outputs and targets (got a PartitionRegularizer). Give it by"
+                " name: regularizer=..."
+            )
         check_loss(loss)
         if regularizer is not None:
             check_regularized(model, regularizer)

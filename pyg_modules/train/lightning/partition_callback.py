@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, isfinite
 from typing import Any
 
 import lightning as L
@@ -78,7 +78,8 @@ class PartitionCallback(L.Callback):
         """
         self._optimizer(trainer)
         is_trial = trainer.fast_dev_run  # type: ignore[attr-defined]
-        if trainer.max_steps < 0 or is_trial or not pl_module.automatic_optimization:
+        is_known = isfinite(trainer.num_training_batches) and pl_module.automatic_optimization
+        if trainer.max_steps < 0 or is_trial or not is_known:
             return
         steps = self.schedule.epochs * ceil(
             trainer.num_training_batches / trainer.accumulate_grad_batches

@@ -210,7 +210,7 @@ def test_a_training_without_end_is_refused():
 
 
 def test_a_loss_that_is_a_name_is_refused():
-    with pytest.raises(TypeError, match=r"a loss that can be called .*\(got 'mse'\)"):
+    with pytest.raises(TypeError, match=r"a loss that can be called \(got 'mse'\)"):
         LitModular(nn.Linear(2, 2), loss="mse")
 
 
@@ -227,8 +227,7 @@ def test_arguments_in_the_place_of_others_are_refused():
 
 
 @pytest.mark.parametrize("plugins", [[SafetensorsIO()], []])
-@pytest.mark.parametrize("epoch", [CUT - 2, CUT + 1])
-def test_a_module_comes_out_of_a_checkpoint_of_either_kind(plugins, epoch, tmp_path):
+def test_a_module_comes_out_of_a_checkpoint_of_either_kind(plugins, tmp_path):
     trained, _, trainer = train(every_epoch(tmp_path), max_epochs=CUT + 2, plugins=plugins)
     trainer.save_checkpoint(tmp_path / "last.ckpt")
     torch.manual_seed(1)
@@ -239,9 +238,12 @@ def test_a_module_comes_out_of_a_checkpoint_of_either_kind(plugins, epoch, tmp_p
     expected = trained.state_dict()
     assert module.state_dict().keys() == expected.keys()
     assert all(torch.equal(value, expected[name]) for name, value in module.state_dict().items())
-    earlier = LitModular.load_from_checkpoint(tmp_path / f"epoch={epoch}.ckpt", **kept)
-    is_cut = earlier.model[1].edge_mask is not None
-    assert is_cut == (epoch >= CUT)
+    for epoch in (CUT - 2, CUT + 1):
+        new, _ = new_module()
+        kept = {"model": new.model, "regularizer": new.regularizer}
+        earlier = LitModular.load_from_checkpoint(tmp_path / f"epoch={epoch}.ckpt", **kept)
+        is_cut = earlier.model[1].edge_mask is not None
+        assert is_cut == (epoch >= CUT)
 
 
 def test_a_checkpoint_that_is_cut_off_is_no_checkpoint_of_lightning(tmp_path):

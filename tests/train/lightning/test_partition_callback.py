@@ -1,6 +1,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, IterableDataset
 
 from pyg_modules import cut
 from pyg_modules.modules.cut import stays_independent
@@ -10,6 +11,7 @@ from tests.train.lightning.training import (
     CUT,
     EPOCHS,
     STEPS,
+    Noisy,
     advisories,
     loaders,
     new_module,
@@ -90,6 +92,18 @@ def test_a_training_of_as_many_steps_as_the_schedule_is_one_of_its_epochs():
     expected, of_epochs, _ = training.train(max_epochs=CUT)
     assert torch.equal(callback.labels(), of_epochs.labels())
     assert torch.equal(module.model[1].weight, expected.model[1].weight)
+
+
+class WithoutLength(IterableDataset):
+    def __iter__(self):
+        return iter(Noisy())
+
+
+def test_data_without_a_length_are_organised_as_those_with_one():
+    module, callback = new_module()
+    loader = DataLoader(WithoutLength(), batch_size=16)
+    new_trainer(callback, max_epochs=None, max_steps=CUT * STEPS).fit(module, loader)
+    assert callback.labels().unique().tolist() == [-1, 0, 1]
 
 
 class TwoOptimizers(LitModular):
