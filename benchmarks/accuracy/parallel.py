@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
@@ -18,18 +18,11 @@ def run_all(
     One thread each: as fast for networks of this size, and the same numbers on every machine. With
     ``quick`` they run one after the other in this process, without the wait for new ones.
     """
-    results = []
     if quick:
-        for job in jobs:
-            results.append(work(*job))
-            print(*job, results[-1], flush=True)
-        return results
+        return _printed(jobs, (work(*job) for job in jobs))
     with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_one_thread) as pool:
         futures = [pool.submit(work, *job) for job in jobs]
-        for job, future in zip(jobs, futures, strict=True):
-            results.append(future.result())
-            print(*job, results[-1], flush=True)
-    return results
+        return _printed(jobs, (future.result() for future in futures))
 
 
 def by_name(
@@ -40,6 +33,17 @@ def by_name(
     for job, result in zip(jobs, results, strict=True):
         grouped.setdefault(job[position], []).append(result)
     return grouped
+
+
+def _printed(
+    jobs: list[tuple[Any, ...]], results: Iterable[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """All results, each printed with its job as soon as it is there."""
+    kept = []
+    for job, result in zip(jobs, results, strict=True):
+        print(*job, result, flush=True)
+        kept.append(result)
+    return kept
 
 
 def _one_thread() -> None:
