@@ -14,7 +14,7 @@ from benchmarks.accuracy.partition import tables as partition
 from benchmarks.markdown import filled, table
 from benchmarks.report import __main__ as report
 from benchmarks.speed import tables as speed
-from pyg_modules.train import MODELS
+from pyg_modules.experiment import MODELS
 
 ROOT = Path(__file__).parents[1]
 

@@ -6,8 +6,9 @@ modules, :func:`cut` and :func:`split` take them apart.
 """
 
 from pyg_modules.graph import UnitGraph
-from pyg_modules.modules import ModularGraph, cut, merge, prune_cross_edges, split
+from pyg_modules.modules import cut, merge, prune_cross_edges, split
 from pyg_modules.nn import SynchronousGraph
+from pyg_modules.parallel import ModularGraph
 from pyg_modules.partition import PartitionRegularizer, PartitionSchedule, partition_units
 from pyg_modules.solve import Equilibrium, Unrolled
 

@@ -14,7 +14,8 @@ from pyg_modules._files import make_folder
 from pyg_modules._safetensors import import_safetensors
 
 if TYPE_CHECKING:
-    from pyg_modules.train import ExperimentResult, Progress
+    from pyg_modules.experiment.experiment import ExperimentResult
+    from pyg_modules.experiment.progress import Progress
 
 _DESCRIPTION = """\
 Train networks whose units form one graph, organise the units into independent
@@ -103,7 +104,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_train_options(train: argparse.ArgumentParser) -> None:
-    from pyg_modules.train import ExperimentConfig
+    from pyg_modules.experiment.config import ExperimentConfig
 
     default = {field.name: field.default for field in fields(ExperimentConfig)}
 
@@ -151,7 +152,7 @@ def _folder(name: str) -> Path:
 
 
 def _datasets() -> int:
-    from pyg_modules.train import DATASETS
+    from pyg_modules.datasets.named import DATASETS
 
     for name, info in DATASETS.items():
         print(f"{name:10} {info.description}")
@@ -159,13 +160,10 @@ def _datasets() -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from pyg_modules.train import (
-        DivergedError,
-        ExperimentConfig,
-        load_dataset,
-        run_experiment,
-    )
-    from pyg_modules.train.config import check_device
+    from pyg_modules.datasets.named import load_dataset
+    from pyg_modules.experiment.config import ExperimentConfig, check_device
+    from pyg_modules.experiment.experiment import run_experiment
+    from pyg_modules.train.fit import DivergedError
 
     try:
         config = ExperimentConfig(
@@ -175,7 +173,8 @@ def _train(options: argparse.Namespace) -> int:
         data = load_dataset(options.dataset, options.data_root)
         # What is missing must be found out now, not when the training is over.
         import_safetensors()
-        from pyg_modules.report.html import check_report_libraries, write_run_with_report
+        from pyg_modules.report.html.libraries import check_report_libraries
+        from pyg_modules.report.html.write import write_run_with_report
 
         check_report_libraries()
         make_folder(options.out)
@@ -199,7 +198,7 @@ def _train(options: argparse.Namespace) -> int:
 
 def _report(options: argparse.Namespace) -> int:
     try:
-        from pyg_modules.report.html import write_report
+        from pyg_modules.report.html.write import write_report
 
         report = write_report(options.folder)
     except (ImportError, ValueError) as error:
@@ -210,7 +209,7 @@ def _report(options: argparse.Namespace) -> int:
 
 
 def _progress(quiet: bool) -> Progress:
-    from pyg_modules.train import BarProgress, LineProgress, NoProgress
+    from pyg_modules.experiment.progress import BarProgress, LineProgress, NoProgress
 
     if quiet:
         return NoProgress()
@@ -218,7 +217,7 @@ def _progress(quiet: bool) -> Progress:
 
 
 def _summarise(result: ExperimentResult, report: Path) -> None:
-    from pyg_modules.train import accuracy_table
+    from pyg_modules.experiment.table import accuracy_table
 
     independence, ncut = result.independence, result.normalized_cut
     print()

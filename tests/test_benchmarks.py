@@ -10,7 +10,7 @@ from benchmarks.speed import __main__ as speed
 from benchmarks.speed import plan, ranks
 from benchmarks.speed.peers import PEERS
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph
-from pyg_modules.train.baselines import num_parameters
+from pyg_modules.experiment.baselines import num_parameters
 
 
 @pytest.mark.filterwarnings("default")  # Peers may warn.

@@ -11,7 +11,7 @@ import torch
 
 from pyg_modules import SynchronousGraph, __version__, split
 from pyg_modules.cli import main
-from pyg_modules.train import DATASETS
+from pyg_modules.datasets import DATASETS
 
 FILES = [
     "analysis.safetensors",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pyg_modules.train import Dataset
+from pyg_modules.datasets import Dataset
 
 
 def held_out(data: Dataset, seed: int | None = None) -> Dataset:

@@ -19,9 +19,10 @@ from benchmarks.accuracy.held_out import held_out
 from benchmarks.accuracy.parallel import by_name, run_all
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled
 from pyg_modules._files import write_json
+from pyg_modules.datasets import Dataset, load_dataset
+from pyg_modules.experiment.versions import versions
 from pyg_modules.solve import Solver
-from pyg_modules.train import Dataset, accuracy, fit, load_dataset, seeded
-from pyg_modules.train.versions import versions
+from pyg_modules.train import accuracy, fit, seeded
 
 RESULTS = Path(__file__).with_suffix(".json")
 SEEDS = (0, 1, 2, 3, 4)

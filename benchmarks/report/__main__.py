@@ -16,10 +16,10 @@ from PIL import Image
 from benchmarks.report.browser import chromium_page, open_report
 from benchmarks.report.large_run import large_run
 from pyg_modules._files import write_json
-from pyg_modules.report import write_run
+from pyg_modules.experiment import write_run
+from pyg_modules.experiment.versions import versions
 from pyg_modules.report.html import write_report
 from pyg_modules.train import seeded
-from pyg_modules.train.versions import versions
 
 RESULTS = Path(__file__).with_name("report.json")
 ROOT = Path(__file__).parents[2]

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut, split
+from pyg_modules.datasets import Dataset
+from pyg_modules.experiment import ExperimentConfig, ExperimentResult, run_experiment
+from pyg_modules.experiment.baselines import num_parameters, random_balanced_labels
 from pyg_modules.modules import input_attribution, lesion_study
 from pyg_modules.partition import module_sizes
-from pyg_modules.train import Dataset, ExperimentConfig, ExperimentResult, run_experiment
-from pyg_modules.train.baselines import num_parameters, random_balanced_labels
 
 NUM_INPUTS, NUM_OUTPUTS = 64, 10
 

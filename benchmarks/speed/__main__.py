@@ -21,7 +21,7 @@ from benchmarks.speed import (
     training_step,
 )
 from pyg_modules._files import write_json
-from pyg_modules.train.versions import versions
+from pyg_modules.experiment.versions import versions
 
 FOLDER = Path(__file__).parent
 PARTS: dict[str, Callable[..., Any]] = {

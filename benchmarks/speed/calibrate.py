@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pyg_modules.ops import BACKENDS, EdgeBlock, check_available
+from pyg_modules.ops import BACKENDS, EdgeSet, check_available
 from pyg_modules.ops.cost_model import FILE, Work, fit, measure
 
 _UNITS = (32, 128, 512, 2048)
@@ -62,10 +62,10 @@ def _fit(backend: str, device: torch.device, dtype: torch.dtype) -> dict[str, fl
     return fit(works, seconds)
 
 
-def _random_block(num_units: int, density: float, num_modules: int) -> EdgeBlock:
+def _random_block(num_units: int, density: float, num_modules: int) -> EdgeSet:
     generator = torch.Generator().manual_seed(0)
     chosen = torch.rand(num_units, num_units, generator=generator) < density
     module = torch.arange(num_units) * num_modules // num_units
     chosen &= module.unsqueeze(0) == module.unsqueeze(1)
     target, source = chosen.nonzero().T
-    return EdgeBlock.between(torch.stack([source, target]), range(num_units), range(num_units))
+    return EdgeSet.between(torch.stack([source, target]), range(num_units), range(num_units))

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from benchmarks.speed.timing import interleaved, ratio
 from benchmarks.speed.training_step import BATCH, NUM_ENDS, STEPS, training_step
 from pyg_modules import ModularGraph, SynchronousGraph, UnitGraph, Unrolled, cut, split
-from pyg_modules.modules import EXECUTIONS
 from pyg_modules.ops import ACTIVATIONS
+from pyg_modules.parallel import EXECUTIONS
 
 
 class Case(NamedTuple):
@@ -53,9 +53,7 @@ def _compare(case: Case, device: torch.device) -> list[dict[str, Any]]:
     modular.backend = "auto"
     networks: dict[str, nn.Module] = {"uncut": uncut.to(device), "cut": modular.to(device)}
     for execution in EXECUTIONS:
-        if execution != "threads" or device.type == "cpu":
-            graph_of_parts = ModularGraph(split(modular), execution=execution)
-            networks[execution] = graph_of_parts.to(device)
+        networks[execution] = ModularGraph(split(modular), execution=execution).to(device)
     networks["torch.nn"] = HandWritten(split(modular)).to(device)
     x = torch.randn(BATCH, NUM_ENDS, generator=torch.Generator().manual_seed(1)).to(device)
     for name, network in networks.items():

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from pyg_modules import SynchronousGraph, Unrolled
-from pyg_modules.ops import EdgeBlock
+from pyg_modules.ops import EdgeSet
 
 
 class Peer(nn.Module):
@@ -34,7 +34,7 @@ class Peer(nn.Module):
             "recurrence": (graph.hidden, graph.hidden),
             "readout": (graph.hidden, graph.outputs),
         }
-        edges = {name: EdgeBlock.between(graph.edge_index, *ends) for name, ends in blocks.items()}
+        edges = {name: EdgeSet.between(graph.edge_index, *ends) for name, ends in blocks.items()}
         weights = {
             name: layer.weight.detach()[block.edge_ids.to(device)] for name, block in edges.items()
         }
@@ -57,7 +57,7 @@ class Peer(nn.Module):
         return (self.out_of @ state + self.output_bias).T
 
     @abstractmethod
-    def prepare(self, block: EdgeBlock, weight: Tensor) -> None:
+    def prepare(self, block: EdgeSet, weight: Tensor) -> None:
         """Keep the recurrent edges with their weights."""
 
     @abstractmethod
@@ -65,7 +65,7 @@ class Peer(nn.Module):
         """The weighted sums of states [H, B]."""
 
 
-def dense(block: EdgeBlock, weight: Tensor) -> Tensor:
+def dense(block: EdgeSet, weight: Tensor) -> Tensor:
     """The weights of a block as a dense matrix."""
     matrix = weight.new_zeros(block.num_targets, block.num_sources)
     return matrix.index_put(
@@ -76,7 +76,7 @@ def dense(block: EdgeBlock, weight: Tensor) -> Tensor:
 class ScatterPeer(Peer):
     """PyG's ``MessagePassing`` with weights on the edges."""
 
-    def prepare(self, block: EdgeBlock, weight: Tensor) -> None:
+    def prepare(self, block: EdgeSet, weight: Tensor) -> None:
         """See :meth:`Peer.prepare`."""
         self.weight = nn.Parameter(weight)
         self.edge_index = torch.stack([block.source, block.target]).to(weight.device)
@@ -102,7 +102,7 @@ class _WeightedSum(MessagePassing):
 class MaskedDensePeer(Peer):
     """A dense matrix times a mask of the edges."""
 
-    def prepare(self, block: EdgeBlock, weight: Tensor) -> None:
+    def prepare(self, block: EdgeSet, weight: Tensor) -> None:
         """See :meth:`Peer.prepare`."""
         self.weight = nn.Parameter(dense(block, weight))
         self.register_buffer("mask", dense(block, torch.ones_like(weight)))
@@ -116,7 +116,7 @@ class MaskedDensePeer(Peer):
 class StepwiseCSRPeer(Peer):
     """A CSR matrix with its own autograd function for every update: this project's first engine."""
 
-    def prepare(self, block: EdgeBlock, weight: Tensor) -> None:
+    def prepare(self, block: EdgeSet, weight: Tensor) -> None:
         """See :meth:`Peer.prepare`."""
         self.weight = nn.Parameter(weight)
         device = weight.device
@@ -161,7 +161,7 @@ class _CSRMatmul(torch.autograd.Function):
 class TorchCSRPeer(Peer):
     """``torch.sparse`` CSR with the gradients of torch itself."""
 
-    def prepare(self, block: EdgeBlock, weight: Tensor) -> None:
+    def prepare(self, block: EdgeSet, weight: Tensor) -> None:
         """See :meth:`Peer.prepare`."""
         self.weight = nn.Parameter(weight)
         device = weight.device
@@ -192,7 +192,7 @@ class TorchScatterPeer(Peer):
 
     needs = "torch_scatter"
 
-    def prepare(self, block: EdgeBlock, weight: Tensor) -> None:
+    def prepare(self, block: EdgeSet, weight: Tensor) -> None:
         """See :meth:`Peer.prepare`."""
         self.weight = nn.Parameter(weight)
         self.source = block.source.to(weight.device)

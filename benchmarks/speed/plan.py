@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from benchmarks.speed.tables import RESULTS as MEASURED
 from pyg_modules._files import write_json
-from pyg_modules.modules import place_modules
+from pyg_modules.parallel import place_modules
 
 RESULTS = Path(__file__).with_name("plan.json")
 RANKS = (1, 2, 10, 100, 1000)

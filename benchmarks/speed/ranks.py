@@ -21,7 +21,7 @@ from torch.multiprocessing.spawn import spawn
 from benchmarks.speed.modules import random_modules
 from benchmarks.speed.training_step import BATCH, NUM_ENDS, STEPS, training_step
 from pyg_modules import ModularGraph, SynchronousGraph, UnitGraph, Unrolled, cut, split
-from pyg_modules.modules import DistributedModules
+from pyg_modules.parallel import DistributedModules
 
 NUM_RANKS = 2
 

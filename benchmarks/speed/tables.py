@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.markdown import table
 
 PLAN = Path(__file__).with_name("plan.json")
-_MODULE_COLUMNS = ("uncut", "cut", "batched", "loop", "threads", "torch.nn")
+_MODULE_COLUMNS = ("uncut", "cut", "batched", "loop", "torch.nn")
 RESULTS = Path(__file__).with_name("cpu.json")
 
 #: Ratios that this engine set out to reach, by hidden units, density and peer.

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pyg_modules.graph import UnitGraph
+from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.modules.optimizer_state import check_optimizes, replace_parameter
-from pyg_modules.nn import SynchronousGraph, check_layer
+from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import SHARED, check_labels
 
 

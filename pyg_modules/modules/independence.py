@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyg_modules._checks import as_int
 from pyg_modules.modules.split import split
-from pyg_modules.nn import SynchronousGraph, check_layer
+from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import check_labels
 
 _ROWS_AT_ONCE = 512

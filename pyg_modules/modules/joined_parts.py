@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from pyg_modules.graph import UnitGraph
-from pyg_modules.nn import SynchronousGraph, check_layer
+from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import SHARED
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from pyg_modules.modules.cut import stays_independent
 from pyg_modules.modules.joined_parts import JoinedParts, list_of_parts
-from pyg_modules.nn import SynchronousGraph
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
 
 
 def merge(parts: Iterable[nn.Module]) -> SynchronousGraph:

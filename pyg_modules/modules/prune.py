@@ -6,7 +6,7 @@ from torch.optim import Optimizer
 
 from pyg_modules.modules.cut import check_modules, stays_independent
 from pyg_modules.modules.optimizer_state import check_optimizes, forget_entries
-from pyg_modules.nn import SynchronousGraph, check_layer
+from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 
 
 def prune_cross_edges(

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from pyg_modules.ops import activation_of
+from pyg_modules.ops.activation import activation_of
 
 
 @dataclass(frozen=True)

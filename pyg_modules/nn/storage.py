@@ -12,9 +12,9 @@ from torch import Tensor
 
 from pyg_modules._files import staged_folder, write_json
 from pyg_modules._safetensors import import_safetensors
-from pyg_modules.graph import UnitGraph
+from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.origin import Origin
-from pyg_modules.solve import solver_from_config, solver_to_config
+from pyg_modules.solve.config import solver_from_config, solver_to_config
 
 if TYPE_CHECKING:
     from pyg_modules.nn.synchronous_graph import SynchronousGraph

@@ -10,21 +10,19 @@ from torch import Tensor, nn
 from torch_geometric.nn import MessagePassing
 
 from pyg_modules._checks import as_int
-from pyg_modules.graph import UnitGraph
+from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.mlp import read_mlp
 from pyg_modules.nn.origin import Origin
 from pyg_modules.nn.storage import load_layer, save_layer
 from pyg_modules.nn.wiring import Operators, Wiring
-from pyg_modules.ops import (
-    ACTIVATIONS,
-    BackendReport,
-    bind,
-    check_activation,
-    check_backend,
-    is_compiling,
-    is_transforming,
-)
-from pyg_modules.solve import Recurrence, Solution, Solver, Unrolled
+from pyg_modules.ops.activation import ACTIVATIONS, check_activation
+from pyg_modules.ops.dispatch import BackendReport, check_backend
+from pyg_modules.ops.edge_sum import bind
+from pyg_modules.ops.tracing import is_compiling, is_transforming
+from pyg_modules.solve.recurrence import Recurrence
+from pyg_modules.solve.solution import Solution
+from pyg_modules.solve.solver import Solver
+from pyg_modules.solve.unrolled import Unrolled
 
 # What a compiler or an exporter, which does not look at the batch, is told.
 _USUAL_BATCH = 128

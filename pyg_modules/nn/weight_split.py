@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_modules.ops import is_tracing
+from pyg_modules.ops.tracing import is_tracing
 
 
 class WeightSplit:

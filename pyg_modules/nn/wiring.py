@@ -5,17 +5,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pyg_modules.graph import UnitGraph
+from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.weight_split import WeightSplit
-from pyg_modules.ops import (
-    BACKENDS,
-    BackendReport,
-    Choice,
-    EdgeBlock,
-    EdgeOperator,
-    check_available,
-    choose,
-)
+from pyg_modules.ops.dispatch import BackendReport, Choice, check_available, choose
+from pyg_modules.ops.edge_set import EdgeSet
+from pyg_modules.ops.operator import BACKENDS, EdgeOperator
 
 
 class Operators(NamedTuple):
@@ -52,7 +46,7 @@ class Wiring:
             "direct": (graph.inputs, outputs),
         }
         self.num_iterated = len(iterated)
-        self.blocks = {name: EdgeBlock.between(edge_index, *ends) for name, ends in between.items()}
+        self.blocks = {name: EdgeSet.between(edge_index, *ends) for name, ends in between.items()}
         self._num_outputs = graph.num_outputs
         self._device = device
         self.recurrent_edges = self.blocks["recurrence"].edge_ids.to(device)

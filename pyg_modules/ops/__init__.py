@@ -11,14 +11,14 @@ from pyg_modules.ops.dispatch import (
     choose,
     is_available,
 )
-from pyg_modules.ops.edge_block import EdgeBlock
+from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.edge_sum import bind, refuse_second_derivative, refuse_transformation
-from pyg_modules.ops.numba_operator import NumbaOperator
+from pyg_modules.ops.numba.numba_operator import NumbaOperator
 from pyg_modules.ops.operator import BACKENDS, EdgeOperator
 from pyg_modules.ops.piece import Piece
 from pyg_modules.ops.scatter import ScatterOperator
 from pyg_modules.ops.sparse import SparseOperator
-from pyg_modules.ops.spectral import spectral_norm
+from pyg_modules.ops.spectral_norm import spectral_norm
 from pyg_modules.ops.tracing import is_compiling, is_tracing, is_transforming
 
 __all__ = [
@@ -29,8 +29,8 @@ __all__ = [
     "BlockOperator",
     "Choice",
     "DenseOperator",
-    "EdgeBlock",
     "EdgeOperator",
+    "EdgeSet",
     "NumbaOperator",
     "Piece",
     "ScatterOperator",

@@ -6,7 +6,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from pyg_modules.ops.edge_block import EdgeBlock
+from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.operator import EdgeOperator
 from pyg_modules.ops.piece import Piece
 from pyg_modules.ops.tracing import is_tracing
@@ -16,7 +16,7 @@ class BlockOperator(EdgeOperator):
     """Dense matrices, one per independent set of units, multiplied in batches of equal size.
 
     Sets without a path between them are found as the weakly connected components of the edges.
-    :attr:`EdgeBlock.packing` says which of them share a batch, padded to the largest of it.
+    :attr:`EdgeSet.packing` says which of them share a batch, padded to the largest of it.
     """
 
     name = "block"
@@ -30,7 +30,7 @@ class BlockOperator(EdgeOperator):
         self._num_cells = [count * width**2 for count, width in self._batches]
 
     @classmethod
-    def build(cls, block: EdgeBlock) -> BlockOperator:
+    def build(cls, block: EdgeSet) -> BlockOperator:
         """See :meth:`EdgeOperator.build`.
 
         Raises:

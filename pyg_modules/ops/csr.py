@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyg_modules.ops.edge_block import EdgeBlock
+from pyg_modules.ops.edge_set import EdgeSet
 
 
 def compress(ids: Tensor, size: int) -> Tensor:
@@ -15,7 +15,7 @@ def compress(ids: Tensor, size: int) -> Tensor:
     return offsets
 
 
-def csr_index(block: EdgeBlock) -> tuple[Tensor, ...]:
+def csr_index(block: EdgeSet) -> tuple[Tensor, ...]:
     """The edges of ``block`` by target and, transposed, by source.
 
     Returns:

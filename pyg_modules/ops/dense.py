@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pyg_modules.ops.edge_block import EdgeBlock
+from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.operator import EdgeOperator
 from pyg_modules.ops.tracing import is_tracing
 
@@ -18,7 +18,7 @@ class DenseOperator(EdgeOperator):
     devices = ("cpu", "cuda", "mps", "xpu", "meta")
 
     @classmethod
-    def build(cls, block: EdgeBlock) -> DenseOperator:
+    def build(cls, block: EdgeSet) -> DenseOperator:
         """See :meth:`EdgeOperator.build`."""
         position = block.target * block.num_sources + block.source
         return cls((position,), (block.num_targets, block.num_sources))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 
 from pyg_modules.ops.cost_model import Work, is_measured, measure, predict
-from pyg_modules.ops.edge_block import EdgeBlock
+from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.operator import BACKENDS
 
 _logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def check_available(backend: str, device: torch.device, dtype: torch.dtype) -> N
 
 
 def choose(
-    block: EdgeBlock,
+    block: EdgeSet,
     batch: int,
     device: torch.device,
     dtype: torch.dtype,
@@ -78,7 +78,7 @@ def choose(
     is tried.
 
     Args:
-        block (EdgeBlock): The edges.
+        block (EdgeSet): The edges.
         batch (int): Number of samples.
         device (torch.device): Where the weights are.
         dtype (torch.dtype): Their floating type.
@@ -135,7 +135,7 @@ def is_available(backend: str, device: torch.device, dtype: torch.dtype) -> bool
     return known and operator.missing() is None
 
 
-def _work(backend: str, block: EdgeBlock, batch: int, can_permute: bool) -> Work | None:
+def _work(backend: str, block: EdgeSet, batch: int, can_permute: bool) -> Work | None:
     """What the backend has to do for the edges of ``block``; ``None`` if it cannot."""
     cells = block.num_edges
     if backend == "dense":

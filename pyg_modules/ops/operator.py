@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.ops.activation import Activation
-from pyg_modules.ops.edge_block import EdgeBlock
+from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.piece import Piece
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class EdgeOperator(ABC):
 
     @classmethod
     @abstractmethod
-    def build(cls, block: EdgeBlock) -> EdgeOperator:
+    def build(cls, block: EdgeSet) -> EdgeOperator:
         """The operator over the edges of ``block``, on the CPU."""
 
     def to(self, device: torch.device) -> Self:

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch_geometric.utils import scatter
 
 from pyg_modules.ops.csr import compress
-from pyg_modules.ops.edge_block import EdgeBlock
+from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.operator import EdgeOperator
 from pyg_modules.ops.tracing import is_tracing
 
@@ -25,7 +25,7 @@ class ScatterOperator(EdgeOperator):
     devices = ("cpu", "cuda", "mps", "xpu", "meta")
 
     @classmethod
-    def build(cls, block: EdgeBlock) -> ScatterOperator:
+    def build(cls, block: EdgeSet) -> ScatterOperator:
         """See :meth:`EdgeOperator.build`."""
         offsets = compress(block.target, block.num_targets)
         index = (block.source, block.target, offsets)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.ops.csr import csr_index
-from pyg_modules.ops.edge_block import EdgeBlock
+from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.operator import EdgeOperator
 
 
@@ -16,7 +16,7 @@ class SparseOperator(EdgeOperator):
     name = "sparse"
 
     @classmethod
-    def build(cls, block: EdgeBlock) -> SparseOperator:
+    def build(cls, block: EdgeSet) -> SparseOperator:
         """See :meth:`EdgeOperator.build`."""
         return cls(csr_index(block), (block.num_targets, block.num_sources))
 

@@ -3,6 +3,7 @@
 from pyg_modules.partition.agreement import agreement, stability
 from pyg_modules.partition.balance import balance_loss, cost_balance_loss
 from pyg_modules.partition.labels import check_labels
+from pyg_modules.partition.methods import METHODS, partition_units
 from pyg_modules.partition.metrics import (
     conductance,
     cut_fraction,
@@ -10,7 +11,6 @@ from pyg_modules.partition.metrics import (
     normalized_cut,
 )
 from pyg_modules.partition.ncut import ncut_loss
-from pyg_modules.partition.post_hoc import METHODS, partition_units
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.partition.rounding import balanced_labels
 from pyg_modules.partition.schedule import PartitionSchedule

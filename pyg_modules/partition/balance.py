@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from pyg_modules.ops import bind
+from pyg_modules.ops.edge_sum import bind
 from pyg_modules.partition.edges import PartitionedEdges
-from pyg_modules.partition.sizing import SizeBounds
+from pyg_modules.partition.size_bounds import SizeBounds
 from pyg_modules.partition.validate import check_assignment
 
 

@@ -6,7 +6,10 @@ import torch
 from torch import Tensor
 
 from pyg_modules.graph.validate import check_edge_index
-from pyg_modules.ops import DenseOperator, EdgeBlock, EdgeOperator, SparseOperator
+from pyg_modules.ops.dense import DenseOperator
+from pyg_modules.ops.edge_set import EdgeSet
+from pyg_modules.ops.operator import EdgeOperator
+from pyg_modules.ops.sparse import SparseOperator
 from pyg_modules.partition.validate import check_assignment
 
 # A matrix with fewer cells than this many times the edges is multiplied as a dense one.
@@ -23,7 +26,7 @@ class PartitionedEdges(NamedTuple):
     @classmethod
     def build(cls, edge_index: Tensor, members: Tensor) -> PartitionedEdges:
         """The edges between units of ``members``, a boolean mask ``[N]``, on its device."""
-        block = EdgeBlock.among(edge_index.cpu(), members.cpu())
+        block = EdgeSet.among(edge_index.cpu(), members.cpu())
         device = members.device
         is_dense = block.num_edges * _DENSE >= block.num_targets * block.num_sources
         operator = DenseOperator if is_dense else SparseOperator

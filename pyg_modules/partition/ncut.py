@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pyg_modules.ops import bind
+from pyg_modules.ops.edge_sum import bind
 from pyg_modules.partition.affinity import check_affinity, magnitude_of
 from pyg_modules.partition.edges import PartitionedEdges
 from pyg_modules.partition.validate import check_edge_weight

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from pyg_modules.partition.search import PartitionSearch
-from pyg_modules.partition.sizing import SizeBounds
-from pyg_modules.partition.spectral import spectral_labels
+from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.spectral_clustering import spectral_labels
 
 _NUM_RANDOM_STARTS = 2
 

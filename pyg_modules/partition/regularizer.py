@@ -7,17 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from pyg_modules._checks import as_coefficient
-from pyg_modules.nn import SynchronousGraph, check_layer
+from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.partition.affinity import check_affinity, magnitude_of
 from pyg_modules.partition.balance import balance_loss, cost_balance_of
 from pyg_modules.partition.edges import PartitionedEdges
 from pyg_modules.partition.labels import SHARED, labels_of_members
+from pyg_modules.partition.methods import partition_units
 from pyg_modules.partition.ncut import ncut_of
-from pyg_modules.partition.post_hoc import partition_units
 from pyg_modules.partition.rounding import balanced_labels
 from pyg_modules.partition.scope import check_linked, check_scope, partitioned_units
 from pyg_modules.partition.sharpness import sharpness_loss
-from pyg_modules.partition.sizing import SizeBounds
+from pyg_modules.partition.size_bounds import SizeBounds
 
 #: The terms of the penalty, which are the names of their coefficients.
 TERMS = ("ncut", "balance", "cost_balance", "sharpness")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from pyg_modules.partition.sizing import SizeBounds
+from pyg_modules.partition.size_bounds import SizeBounds
 from pyg_modules.partition.validate import check_assignment
 
 # An assignment of this many units takes about a second.

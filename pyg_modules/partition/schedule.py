@@ -3,7 +3,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from pyg_modules._checks import as_coefficient, as_int
-from pyg_modules.partition.post_hoc import partition_units
+from pyg_modules.partition.methods import partition_units
 from pyg_modules.partition.regularizer import PartitionRegularizer
 
 # At which share of the epochs a phase begins.

@@ -9,7 +9,7 @@ import torch
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from pyg_modules.nn import SynchronousGraph
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.partition.affinity import affinity_matrix
 
 SCOPES = ("hidden", "all")

@@ -6,7 +6,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from pyg_modules.partition.sizing import SizeBounds
+from pyg_modules.partition.size_bounds import SizeBounds
 
 Ints = NDArray[numpy.int64]
 Floats = NDArray[numpy.float64]

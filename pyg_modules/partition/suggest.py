@@ -8,7 +8,7 @@ from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import eigsh
 
 from pyg_modules._checks import as_int
-from pyg_modules.nn import SynchronousGraph, check_layer
+from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.partition.affinity import check_affinity
 from pyg_modules.partition.scope import affinity_of, check_scope, has_links
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pyg_modules.report.plots.adjacency import plot_adjacency
+from pyg_modules.experiment.experiment import ExperimentResult
+from pyg_modules.report.plots.plot_adjacency import plot_adjacency
 from pyg_modules.report.plots.weights import darkest
-from pyg_modules.train import ExperimentResult
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

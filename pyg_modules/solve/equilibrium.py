@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from pyg_modules._checks import as_coefficient, as_int
-from pyg_modules.ops import Activation, EdgeOperator, spectral_norm
+from pyg_modules.ops.activation import Activation
+from pyg_modules.ops.operator import EdgeOperator
+from pyg_modules.ops.spectral_norm import spectral_norm
 from pyg_modules.solve.convergence import Stopping
 from pyg_modules.solve.equilibrium_function import find_equilibrium
 from pyg_modules.solve.recurrence import Recurrence

@@ -8,15 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_modules.ops import (
-    ACTIVATIONS,
-    BACKENDS,
-    Activation,
-    EdgeOperator,
-    is_compiling,
-    refuse_second_derivative,
-    refuse_transformation,
-)
+from pyg_modules.ops.activation import ACTIVATIONS, Activation
+from pyg_modules.ops.edge_sum import refuse_second_derivative, refuse_transformation
+from pyg_modules.ops.operator import BACKENDS, EdgeOperator
+from pyg_modules.ops.tracing import is_compiling
 from pyg_modules.solve.convergence import Stopping, check_convergence
 from pyg_modules.solve.fixed_point import find_fixed_point
 from pyg_modules.solve.recurrence import Recurrence

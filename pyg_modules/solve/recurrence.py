@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyg_modules.ops import Activation, EdgeOperator, bind
+from pyg_modules.ops.activation import Activation
+from pyg_modules.ops.edge_sum import bind
+from pyg_modules.ops.operator import EdgeOperator
 
 
 @dataclass(frozen=True)

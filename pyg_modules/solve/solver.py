@@ -4,7 +4,8 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor
 
-from pyg_modules.ops import Activation, EdgeOperator
+from pyg_modules.ops.activation import Activation
+from pyg_modules.ops.operator import EdgeOperator
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution
 

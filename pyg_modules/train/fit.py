@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pyg_modules._checks import as_coefficient, as_int
-from pyg_modules.partition import PartitionRegularizer, PartitionSchedule
-from pyg_modules.train.history import EpochRecord
+from pyg_modules.partition.regularizer import PartitionRegularizer
+from pyg_modules.partition.schedule import PartitionSchedule
+from pyg_modules.train.epoch_record import EpochRecord
 
 #: Told the epoch, counted from 1, and the mean losses of its batches.
 EpochCallback = Callable[[int, dict[str, float]], None]

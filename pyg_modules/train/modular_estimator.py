@@ -13,12 +13,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
 from pyg_modules._checks import as_coefficient, as_int
-from pyg_modules.graph import UnitGraph
-from pyg_modules.modules import cut, split
-from pyg_modules.nn import SynchronousGraph
-from pyg_modules.partition import PartitionRegularizer, PartitionSchedule
-from pyg_modules.solve import Unrolled
-from pyg_modules.train.config import check_device
+from pyg_modules.experiment.config import check_device
+from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.modules.cut import cut
+from pyg_modules.modules.split import split
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.partition.regularizer import PartitionRegularizer
+from pyg_modules.partition.schedule import PartitionSchedule
+from pyg_modules.solve.unrolled import Unrolled
 from pyg_modules.train.fit import fit
 from pyg_modules.train.seeding import seeded
 

@@ -9,7 +9,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import validate_data
 from torch.nn import functional as F
 
-from pyg_modules.nn import SynchronousGraph
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.train.modular_estimator import ModularEstimator
 
 

@@ -5,14 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyg_modules import (
-    Equilibrium,
-    SynchronousGraph,
-    UnitGraph,
-    Unrolled,
-    cut,
-    prune_cross_edges,
-)
+from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut, prune_cross_edges
 from pyg_modules.modules.cut import stays_independent
 from tests.strategies import backends, generator, layers_with_labels, normal
 

@@ -6,7 +6,7 @@ import torch
 from pyg_modules import SynchronousGraph, UnitGraph, cut
 from pyg_modules.ops import (
     BACKENDS,
-    EdgeBlock,
+    EdgeSet,
     check_available,
     check_backend,
     choose,
@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 def random_block(num_units, density):
     chosen = torch.rand(num_units, num_units, generator=generator(0)) < density
     target, source = chosen.nonzero().T
-    return EdgeBlock.between(torch.stack([source, target]), *2 * [range(num_units)])
+    return EdgeSet.between(torch.stack([source, target]), *2 * [range(num_units)])
 
 
 def test_the_cost_model_knows_every_backend_of_the_cpu():

@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-from pyg_modules.ops import ACTIVATIONS, BACKENDS, EdgeBlock
+from pyg_modules.ops import ACTIVATIONS, BACKENDS, EdgeSet
 from tests.strategies import generator
 
 pytest.importorskip("numba")
@@ -15,7 +15,7 @@ def operator_and_weight():
     chosen[:, 7] = True  # One source of all, one target of all: the rows are of unequal length.
     chosen[9] = True
     target, source = chosen.nonzero().T
-    block = EdgeBlock.between(torch.stack([source, target]), range(300), range(300))
+    block = EdgeSet.between(torch.stack([source, target]), range(300), range(300))
     weight = torch.randn(block.num_edges, generator=generator(1)) / 6
     return BACKENDS["numba"].build(block), weight
 

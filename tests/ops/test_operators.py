@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from pyg_modules.ops import BACKENDS, EdgeBlock, SparseOperator, bind
+from pyg_modules.ops import BACKENDS, EdgeSet, SparseOperator, bind
 from pyg_modules.ops.packing import Packing
 from tests.strategies import backends, generator, normal, seeds, unit_graphs
 
@@ -20,7 +20,7 @@ def dense_reference(block, weight):
 def problem(name, graph, seed):
     """The edges among the hidden units, or into them from all: a square block or not."""
     sources = graph.hidden if name == "block" else range(graph.num_units)
-    block = EdgeBlock.between(graph.edge_index, sources, graph.hidden)
+    block = EdgeSet.between(graph.edge_index, sources, graph.hidden)
     return block, torch.randn(block.num_edges, dtype=torch.float64, generator=generator(seed))
 
 
@@ -55,7 +55,7 @@ def test_an_operator_is_its_index_and_its_sizes(name, graph, seed):
 @pytest.mark.parametrize("name", backends)
 def test_one_binding_serves_many_states_and_collects_all_gradients(name):
     edge_index = torch.tensor([[0, 1, 1], [1, 0, 1]])
-    block = EdgeBlock.between(edge_index, range(2), range(2))
+    block = EdgeSet.between(edge_index, range(2), range(2))
     weight = normal(3).requires_grad_()
     weighted_sum = bind(BACKENDS[name].build(block), weight)
     result = expected = normal(2, 4, seed=1)
@@ -70,11 +70,11 @@ def test_one_binding_serves_many_states_and_collects_all_gradients(name):
 def test_blocks_are_as_many_and_as_wide_as_the_components_need():
     # Units 0-2 form a path, 3 and 4 a pair, 5 is alone: matrices of width 3 hold 3 and 2 + 1.
     edge_index = torch.tensor([[0, 2, 4, 4], [1, 1, 3, 4]])
-    block = EdgeBlock.between(edge_index, range(6), range(6))
+    block = EdgeSet.between(edge_index, range(6), range(6))
     assert Packing.of(block.components).batches == [(2, 3)]
     # Interleaved modules of equal size.
     edge_index = torch.tensor([[0, 1, 2, 3], [2, 3, 0, 1]])
-    block = EdgeBlock.between(edge_index, range(4), range(4))
+    block = EdgeSet.between(edge_index, range(4), range(4))
     operator = BACKENDS["block"].build(block)
     assert Packing.of(block.components).batches == [(2, 2)]
     state = normal(4, 3)
@@ -113,7 +113,7 @@ def test_batches_cost_no_more_than_a_single_one(sizes, seed):
 
 
 def test_blocks_need_sources_and_targets_to_be_the_same_units():
-    block = EdgeBlock.between(torch.tensor([[0], [1]]), range(1), range(1, 3))
+    block = EdgeSet.between(torch.tensor([[0], [1]]), range(1), range(1, 3))
     with pytest.raises(ValueError, match="1 sources and 2 targets"):
         BACKENDS["block"].build(block)
 
@@ -121,7 +121,7 @@ def test_blocks_need_sources_and_targets_to_be_the_same_units():
 @pytest.mark.parametrize("name", backends)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_value_that_is_not_a_number_spreads_to_its_targets_alone(name, dtype):
-    block = EdgeBlock.between(torch.tensor([[0, 1], [1, 0]]), range(3), range(3))
+    block = EdgeSet.between(torch.tensor([[0, 1], [1, 0]]), range(3), range(3))
     operator, weight = BACKENDS[name].build(block), torch.ones(2, dtype=dtype)
     state = torch.zeros(3, 1, dtype=dtype)
     state[1] = torch.nan
@@ -132,7 +132,7 @@ def test_a_value_that_is_not_a_number_spreads_to_its_targets_alone(name, dtype):
 
 
 def test_opcheck_of_the_registered_operator():
-    block = EdgeBlock.between(torch.tensor([[0, 1, 1], [1, 0, 1]]), range(2), range(2))
+    block = EdgeSet.between(torch.tensor([[0, 1, 1], [1, 0, 1]]), range(2), range(2))
     operator = SparseOperator.build(block)
     weight, state = normal(3).requires_grad_(), normal(2, 4).requires_grad_()
     torch.library.opcheck(

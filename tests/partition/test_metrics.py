@@ -4,13 +4,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pyg_modules.partition import (
-    conductance,
-    cut_fraction,
-    modularity,
-    ncut_loss,
-    normalized_cut,
-)
+from pyg_modules.partition import conductance, cut_fraction, modularity, ncut_loss, normalized_cut
 from tests.strategies import generator, seeds, unit_graphs
 
 # Directed: 0 -> 1 with 2, 1 -> 0 with -4, 1 -> 2 with 1, self-loop at 2 with -3, 3 shared.

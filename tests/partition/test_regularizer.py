@@ -6,13 +6,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pyg_modules import (
-    PartitionRegularizer,
-    SynchronousGraph,
-    UnitGraph,
-    cut,
-    prune_cross_edges,
-)
+from pyg_modules import PartitionRegularizer, SynchronousGraph, UnitGraph, cut, prune_cross_edges
 from pyg_modules.partition import (
     balance_loss,
     cost_balance_loss,

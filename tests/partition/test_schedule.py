@@ -9,8 +9,9 @@ from pyg_modules import (
     Unrolled,
     cut,
 )
+from pyg_modules.datasets import planted_problem
 from pyg_modules.partition import agreement, module_sizes, normalized_cut, partition_units
-from pyg_modules.train import fit, planted_problem, seeded
+from pyg_modules.train import fit, seeded
 from tests.strategies import generator
 
 NUM_INPUTS, NUM_HIDDEN = 3, 20

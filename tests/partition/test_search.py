@@ -10,7 +10,7 @@ from pyg_modules.partition import normalized_cut
 from pyg_modules.partition.affinity import affinity_matrix
 from pyg_modules.partition.refine import refine, refine_from_many, repair
 from pyg_modules.partition.search import PartitionSearch
-from pyg_modules.partition.sizing import SizeBounds
+from pyg_modules.partition.size_bounds import SizeBounds
 from tests.strategies import generator, seeds
 
 

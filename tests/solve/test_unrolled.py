@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled
-from pyg_modules.ops import ACTIVATIONS, BACKENDS, EdgeBlock
+from pyg_modules.ops import ACTIVATIONS, BACKENDS, EdgeSet
 from pyg_modules.solve import Recurrence, Solution, Solver, solver_from_config, solver_to_config
 from tests.strategies import backends
 
@@ -12,7 +12,7 @@ from tests.strategies import backends
 @pytest.mark.parametrize("steps", [1, 2, 7, 10])
 def test_it_updates_as_often_as_it_says(backend, steps, checkpoint):
     # h <- 2 h + 1 from 0 is 2^t - 1 after t updates; its derivative in the 1 is the same.
-    block = EdgeBlock.between(torch.tensor([[0], [0]]), range(1), range(1))
+    block = EdgeSet.between(torch.tensor([[0], [0]]), range(1), range(1))
     injected = torch.ones(1, 3, requires_grad=True)
     recurrence = Recurrence(
         BACKENDS[backend].build(block), torch.tensor([2.0]), injected, ACTIVATIONS["identity"], 1
@@ -26,7 +26,7 @@ def test_it_updates_as_often_as_it_says(backend, steps, checkpoint):
 
 @pytest.mark.parametrize("backend", sorted(set(backends) - {"scatter"}))
 def test_checkpointing_keeps_fewer_states(backend):
-    block = EdgeBlock.between(torch.tensor([[0], [0]]), range(1), range(1))
+    block = EdgeSet.between(torch.tensor([[0], [0]]), range(1), range(1))
     operator = BACKENDS[backend].build(block)
     injected, weight = torch.ones(1, 3, requires_grad=True), torch.ones(1)
     recurrence = Recurrence(operator, weight, injected, ACTIVATIONS["tanh"], 1)

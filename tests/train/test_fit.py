@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from pyg_modules import PartitionRegularizer, PartitionSchedule, SynchronousGraph, UnitGraph
-from pyg_modules.train import Dataset, DivergedError, accuracy, fit, seeded
+from pyg_modules.datasets import Dataset
+from pyg_modules.train import DivergedError, accuracy, fit, seeded
 from pyg_modules.train.fit import learning_rates
 
 

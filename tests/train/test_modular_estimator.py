@@ -6,8 +6,9 @@ import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from pyg_modules.experiment import ExperimentConfig
 from pyg_modules.modules import check_independence
-from pyg_modules.train import DivergedError, ExperimentConfig, ModularClassifier, ModularRegressor
+from pyg_modules.train import DivergedError, ModularClassifier, ModularRegressor
 
 SMALL = {
     "num_hidden": 9,

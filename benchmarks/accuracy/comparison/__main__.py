@@ -15,7 +15,7 @@ from benchmarks.accuracy.comparison.problems import PROBLEMS, rows_of
 from benchmarks.accuracy.comparison.search import SEARCHED, search
 from benchmarks.accuracy.comparison.tables import MEANING, RESULTS
 from pyg_modules._files import write_json
-from pyg_modules.train.versions import versions
+from pyg_modules.experiment.versions import versions
 
 #: The tables that are no problem of vectors.
 _OTHERS: dict[str, Callable[..., dict[str, Any]]] = {

@@ -35,9 +35,9 @@ from pyg_modules import (
     Unrolled,
     cut,
 )
+from pyg_modules.datasets.named import DATA_ROOT_VARIABLE
+from pyg_modules.experiment.baselines import num_parameters
 from pyg_modules.train import seeded
-from pyg_modules.train.baselines import num_parameters
-from pyg_modules.train.datasets import DATA_ROOT_VARIABLE
 
 EPOCHS, WIDTH, NUM_HIDDEN, STEPS = 200, 16, 32, 4
 SEEDS, SEARCH_SEEDS = range(30), range(100, 105)

@@ -31,8 +31,8 @@ from pyg_modules import (
     Unrolled,
     cut,
 )
+from pyg_modules.experiment.baselines import num_parameters
 from pyg_modules.train import accuracy, seeded
-from pyg_modules.train.baselines import num_parameters
 
 SEEDS, EPOCHS, BATCH_SIZE, WIDTH, NUM_HIDDEN, STEPS = 5, 40, 50, 16, 16, 4
 #: Both motifs have five nodes; in a graph this dense, chance makes triangles and cycles too.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.accuracy.comparison.networks import size_of_complete
-from pyg_modules.train import Dataset
+from pyg_modules.datasets import Dataset
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from torch import nn
 
 from benchmarks.accuracy.comparison.problem import Problem
 from benchmarks.accuracy.comparison.training import Row
-from pyg_modules.train import Dataset, load_dataset
+from pyg_modules.datasets import Dataset, load_dataset
 
 #: The sizes of the published table, 2306.02157.
 OPTDIGITS_UNITS = (35, 38, 40, 45, 48, 50)

@@ -23,7 +23,7 @@ from benchmarks.accuracy.comparison.training import train
 from benchmarks.accuracy.held_out import held_out
 from benchmarks.accuracy.parallel import run_all
 from pyg_modules._files import write_json
-from pyg_modules.train.versions import versions
+from pyg_modules.experiment.versions import versions
 
 RESULTS = Path(__file__).with_name("search.json")
 #: Which problems are searched; the others take the recipes of the one that is named like them.

@@ -25,8 +25,8 @@ from torch.nn import functional as F
 from benchmarks.accuracy.comparison.networks import layered, size_of_complete
 from benchmarks.accuracy.parallel import run_all
 from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
+from pyg_modules.experiment.baselines import num_parameters
 from pyg_modules.train import DivergedError, fit, seeded
-from pyg_modules.train.baselines import num_parameters
 
 NUM_HIDDEN = (2, 3, 4, 5, 6)
 EPOCHS, BATCH_SIZE, NUM_BITS, NUM_POINTS, TURNS = 250, 250, 10, 1000, 2

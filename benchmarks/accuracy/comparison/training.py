@@ -22,8 +22,9 @@ from pyg_modules import (
     Unrolled,
     cut,
 )
-from pyg_modules.train import Dataset, fit, seeded
-from pyg_modules.train.baselines import num_parameters, random_balanced_labels
+from pyg_modules.datasets import Dataset
+from pyg_modules.experiment.baselines import num_parameters, random_balanced_labels
+from pyg_modules.train import fit, seeded
 
 # The share of the epochs in which an autoencoder learns to reconstruct.
 _PRETRAINING = 0.25

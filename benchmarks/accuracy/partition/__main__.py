@@ -13,7 +13,7 @@ from benchmarks.accuracy.partition import networks, planted, post_hoc, scale
 from benchmarks.accuracy.partition.search import search
 from benchmarks.accuracy.partition.tables import RESULTS
 from pyg_modules._files import write_json
-from pyg_modules.train.versions import versions
+from pyg_modules.experiment.versions import versions
 
 
 def main(arguments: list[str] | None = None) -> None:

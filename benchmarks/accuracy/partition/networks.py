@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from benchmarks.accuracy.parallel import run_all
-from pyg_modules.train import ExperimentConfig, load_dataset, run_experiment
+from pyg_modules.datasets import load_dataset
+from pyg_modules.experiment import ExperimentConfig, run_experiment
 
 _NUM_SEEDS = {"mnist1d": 10, "digits": 10, "optdigits": 10, "mnist10k": 3}
 TOLERANCE = 0.1

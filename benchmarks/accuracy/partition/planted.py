@@ -16,8 +16,9 @@ from pyg_modules import (
     Unrolled,
     cut,
 )
+from pyg_modules.datasets import PlantedProblem, planted_problem
 from pyg_modules.partition import agreement, module_sizes, normalized_cut
-from pyg_modules.train import PlantedProblem, fit, planted_problem, seeded
+from pyg_modules.train import fit, seeded
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,15 @@ from scipy.sparse import csr_array
 from benchmarks.accuracy.parallel import run_all
 from benchmarks.accuracy.partition import networks, planted
 from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
+from pyg_modules.datasets import load_dataset, planted_problem
 from pyg_modules.partition import balanced_labels
 from pyg_modules.partition.affinity import affinity_matrix
 from pyg_modules.partition.metis import metis_labels
 from pyg_modules.partition.refine import refine_from_many, repair
 from pyg_modules.partition.scope import affinity_of
-from pyg_modules.partition.sizing import SizeBounds
-from pyg_modules.partition.spectral import spectral_labels
-from pyg_modules.train import fit, load_dataset, planted_problem, seeded
+from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.spectral_clustering import spectral_labels
+from pyg_modules.train import fit, seeded
 
 TOLERANCE = 0.03
 _GRAPH_UNITS = 1000

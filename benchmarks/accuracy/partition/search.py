@@ -11,10 +11,11 @@ from benchmarks.accuracy.held_out import held_out
 from benchmarks.accuracy.parallel import run_all
 from benchmarks.accuracy.partition.networks import config_of
 from pyg_modules._files import write_json
+from pyg_modules.datasets import load_dataset
+from pyg_modules.experiment.experiment import fit_as, new_scheduled
+from pyg_modules.experiment.versions import versions
 from pyg_modules.modules import cut
-from pyg_modules.train import accuracy, load_dataset
-from pyg_modules.train.experiment import fit_as, new_scheduled
-from pyg_modules.train.versions import versions
+from pyg_modules.train import accuracy
 
 RESULTS = Path(__file__).with_name("search.json")
 SHARES = (0.1, 0.25, 0.5, 0.75)

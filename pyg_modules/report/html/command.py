@@ -4,7 +4,7 @@ import os
 import shlex
 from dataclasses import fields
 
-from pyg_modules.train import ExperimentResult
+from pyg_modules.experiment.experiment import ExperimentResult
 
 
 def train_command(run: ExperimentResult, folder: str | os.PathLike[str]) -> list[str]:

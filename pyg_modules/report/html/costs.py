@@ -2,9 +2,9 @@ from __future__ import annotations
 
 from typing import NamedTuple, cast
 
-from pyg_modules.modules import split
-from pyg_modules.nn import SynchronousGraph
-from pyg_modules.train.baselines import num_parameters
+from pyg_modules.experiment.baselines import num_parameters
+from pyg_modules.modules.split import split
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
 
 
 class Cost(NamedTuple):

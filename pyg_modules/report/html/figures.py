@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from math import ceil
 
+from pyg_modules.experiment.experiment import ExperimentResult
 from pyg_modules.report.html.image import Image, image
 from pyg_modules.report.html.numbers import percent, small
 from pyg_modules.report.plots.weights import darkest
-from pyg_modules.train import ExperimentResult
 
 # In inches: small enough to be read on a narrow screen.
 _WIDE = (6.4, 3.8)
@@ -15,7 +15,7 @@ _WIDE = (6.4, 3.8)
 
 def adjacency(run: ExperimentResult) -> list[Image]:
     """The weights between hidden units by training order and module, before and after the cut."""
-    from pyg_modules.report import plot_adjacency
+    from pyg_modules.report.plots.plot_adjacency import plot_adjacency
 
     vmax = darkest(run.regularized)
     ncut = run.normalized_cut
@@ -48,7 +48,7 @@ def adjacency(run: ExperimentResult) -> list[Image]:
 
 def training(run: ExperimentResult) -> list[Image]:
     """Losses and normalized cut over the training."""
-    from pyg_modules.report import plot_history
+    from pyg_modules.report.plots.plot_history import plot_history
 
     histories = run.histories
     return [
@@ -65,7 +65,7 @@ def training(run: ExperimentResult) -> list[Image]:
 
 def sizes(run: ExperimentResult) -> list[Image]:
     """Units by module."""
-    from pyg_modules.report import plot_module_sizes
+    from pyg_modules.report.plots.plot_module_sizes import plot_module_sizes
 
     return [
         image(
@@ -79,7 +79,7 @@ def sizes(run: ExperimentResult) -> list[Image]:
 
 def lesions(run: ExperimentResult) -> list[Image]:
     """Accuracy without each module, and with each alone."""
-    from pyg_modules.report import plot_lesions
+    from pyg_modules.report.plots.plot_lesions import plot_lesions
 
     return [
         image(
@@ -94,7 +94,7 @@ def lesions(run: ExperimentResult) -> list[Image]:
 
 def attribution(run: ExperimentResult) -> list[Image]:
     """What each module looks at."""
-    from pyg_modules.report import plot_attribution
+    from pyg_modules.report.plots.plot_attribution import plot_attribution
 
     # Images of four modules stand beside each other.
     rows = ceil(len(run.attribution) / 4)
@@ -111,7 +111,8 @@ def attribution(run: ExperimentResult) -> list[Image]:
 
 def dynamics(run: ExperimentResult) -> list[Image]:
     """Convergence of the updates, and the spectrum of the weights between hidden units."""
-    from pyg_modules.report import plot_convergence, plot_spectrum
+    from pyg_modules.report.plots.plot_convergence import plot_convergence
+    from pyg_modules.report.plots.plot_spectrum import plot_spectrum
 
     return [
         image(

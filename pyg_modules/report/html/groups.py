@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyg_modules.graph import UnitGraph
-from pyg_modules.partition import check_labels
+from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.partition.labels import check_labels
 
 
 @dataclass(frozen=True)

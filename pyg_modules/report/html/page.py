@@ -4,12 +4,12 @@ import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from pyg_modules.experiment.experiment import MODELS, ExperimentResult
 from pyg_modules.report.html import costs, figures, numbers, words
 from pyg_modules.report.html.command import train_command
 from pyg_modules.report.html.image import Image
-from pyg_modules.report.html.unit_graph import interactive_graph
+from pyg_modules.report.html.interactive_graph import interactive_graph
 from pyg_modules.report.palette import NEGATIVE, POSITIVE
-from pyg_modules.train import MODELS, ExperimentResult
 
 _TEMPLATE = "page.html"
 

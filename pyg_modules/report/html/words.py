@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pyg_modules.experiment.experiment import ExperimentResult
 from pyg_modules.report.html.numbers import count, duration, percent, points, small
-from pyg_modules.train import ExperimentResult
 
 
 def summary(run: ExperimentResult) -> list[str]:

@@ -4,12 +4,13 @@ import os
 from pathlib import Path
 
 from pyg_modules._files import staged_folder
+from pyg_modules.experiment.experiment import ExperimentResult
+from pyg_modules.experiment.run_folder import load_run, write_run
 from pyg_modules.report.html.libraries import check_report_libraries
 from pyg_modules.report.html.page import render_page
-from pyg_modules.report.run_folder import load_run, write_run
-from pyg_modules.train import ExperimentResult
+from pyg_modules.report.partition_figure import partition_figure
 
-_REPORT = "report.html"
+_REPORT, _PICTURE = "report.html", "partition.png"
 
 
 def write_run_with_report(result: ExperimentResult, folder: str | os.PathLike[str]) -> Path:
@@ -17,7 +18,8 @@ def write_run_with_report(result: ExperimentResult, folder: str | os.PathLike[st
 
     Args:
         result (ExperimentResult): The run.
-        folder (path): Gets the files of :func:`~pyg_modules.report.write_run`, and ``report.html``.
+        folder (path): Gets the files of :func:`~pyg_modules.experiment.write_run`,
+            ``partition.png`` and ``report.html``.
 
     Returns:
         pathlib.Path: The page.
@@ -30,6 +32,7 @@ def write_run_with_report(result: ExperimentResult, folder: str | os.PathLike[st
     folder = Path(folder)
     with staged_folder(folder) as stage:
         write_run(result, stage)
+        partition_figure(result).savefig(stage / _PICTURE, dpi=120)
         page = render_page(load_run(stage), folder)
         (stage / _REPORT).write_text(page, encoding="utf-8")
     return folder / _REPORT
@@ -39,7 +42,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     """Write ``report.html`` into the folder of a run: one page that opens anywhere, offline.
 
     Args:
-        folder (path): The folder, as :func:`~pyg_modules.report.write_run` writes it.
+        folder (path): The folder, as :func:`~pyg_modules.experiment.write_run` writes it.
 
     Returns:
         pathlib.Path: The page. It appears complete, or not at all.

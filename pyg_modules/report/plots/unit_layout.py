@@ -8,7 +8,7 @@ from math import ceil, pi, sin
 import torch
 from torch import Tensor
 
-from pyg_modules.graph import UnitGraph
+from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.report.palette import INPUT, OUTPUT, SHARED_UNIT, module_color
 
 #: The picture is as high as twice this, and names stand around it.

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pyg_modules.nn import SynchronousGraph
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
 
 
 def check_finite(weight: Tensor) -> None:

@@ -14,13 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pyg_modules._checks import as_coefficient
-from pyg_modules.partition import PartitionRegularizer
-from pyg_modules.train.fit import (
-    check_loss,
-    check_regularized,
-    learning_rates,
-    parameters_but_of,
-)
+from pyg_modules.partition.regularizer import PartitionRegularizer
+from pyg_modules.train.fit import check_loss, check_regularized, learning_rates, parameters_but_of
 from pyg_modules.train.lightning.exact_resume import ExactResume
 from pyg_modules.train.lightning.safetensors_io import SafetensorsIO
 

@@ -7,9 +7,10 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from pyg_modules.modules import prune_cross_edges
-from pyg_modules.partition import PartitionSchedule, normalized_cut
+from pyg_modules.modules.prune import prune_cross_edges
 from pyg_modules.partition.labels import SHARED
+from pyg_modules.partition.metrics import normalized_cut
+from pyg_modules.partition.schedule import PartitionSchedule
 
 _PHASES = ("free", "ramp", "full", "cut")
 

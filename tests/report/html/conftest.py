@@ -2,9 +2,9 @@ import shutil
 
 import pytest
 
-from pyg_modules.report import write_run
+from pyg_modules.datasets import Dataset, load_dataset
+from pyg_modules.experiment import ExperimentConfig, run_experiment, write_run
 from pyg_modules.report.html import write_report
-from pyg_modules.train import Dataset, ExperimentConfig, load_dataset, run_experiment
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,8 @@ import shlex
 from dataclasses import fields, replace
 
 from pyg_modules.cli import _parser
+from pyg_modules.experiment import ExperimentConfig
 from pyg_modules.report.html.command import train_command
-from pyg_modules.train import ExperimentConfig
 
 
 def test_the_command_has_the_settings_of_the_run(run):

@@ -4,8 +4,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from pyg_modules.experiment import MODELS
 from pyg_modules.report.html.page import render_page
-from pyg_modules.train import MODELS
 
 SECTIONS = [
     "summary",

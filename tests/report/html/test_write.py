@@ -3,7 +3,7 @@ from unittest.mock import patch
 
 import pytest
 
-from pyg_modules.report import write_run
+from pyg_modules.experiment import write_run
 from pyg_modules.report.html import check_report_libraries, write_report, write_run_with_report
 
 

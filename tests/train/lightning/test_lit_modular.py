@@ -11,7 +11,8 @@ from torch_geometric.loader import DataLoader as GraphLoader
 from torch_geometric.nn import GINConv, global_add_pool
 
 from pyg_modules import PartitionRegularizer, PartitionSchedule, SynchronousGraph, UnitGraph
-from pyg_modules.train import Dataset, fit, seeded
+from pyg_modules.datasets import Dataset
+from pyg_modules.train import fit, seeded
 from pyg_modules.train.lightning import LitModular, PartitionCallback, SafetensorsIO
 from tests.train.lightning.training import (
     CUT,

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules.ops.activation import check_activation
+
+# torch takes no larger ones.
+_NUM_SEEDS = 2**63
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """The settings of one run of :func:`run_experiment`.
+
+    Args:
+        modules (int, optional): Number of modules K, from 2 to ``hidden``. (default: 4)
+        hidden (int, optional): Number of hidden units. (default: 128)
+        steps (int, optional): Synchronous updates. (default: 6)
+        epochs (int, optional): Passes over the data until the cut. (default: 40)
+        finetune_epochs (int, optional): Passes after the cut. (default: 40)
+        ncut (float, optional): Coefficient of the normalized cut. (default: 1.0)
+        balance (float, optional): Coefficient of the balance. (default: 3.0)
+        tolerance (float, optional): By which share of their mean the sizes of modules may differ.
+            (default: 0.0)
+        activation (str, optional): Of the unit graphs, see :class:`SynchronousGraph`. (default:
+            ``"relu"``)
+        learning_rate (float, optional): Largest learning rate of the one-cycle schedule. (default:
+            3e-3)
+        weight_decay (float, optional): Decoupled weight decay. (default: 0.1)
+        batch_size (int, optional): Samples per step. (default: 64)
+        seed (int, optional): Of everything random. (default: 0)
+        device (str, optional): Where to compute, e.g. ``"cpu"`` or ``"cuda"``. (default: ``"cpu"``)
+
+    Raises:
+        TypeError: If a setting has the wrong type.
+        ValueError: If a setting is out of range.
+    """
+
+    modules: int = 4
+    hidden: int = 128
+    steps: int = 6
+    epochs: int = 40
+    finetune_epochs: int = 40
+    ncut: float = 1.0
+    balance: float = 3.0
+    tolerance: float = 0.0
+    activation: str = "relu"
+    learning_rate: float = 3e-3
+    weight_decay: float = 0.1
+    batch_size: int = 64
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        smallest = {
+            "modules": 2,
+            "hidden": 2,
+            "steps": 1,
+            "epochs": 1,
+            "finetune_epochs": 0,
+            "batch_size": 1,
+            "seed": 0,
+        }
+        for name, bound in smallest.items():
+            object.__setattr__(self, name, as_int(name, getattr(self, name), bound))
+        if self.seed >= _NUM_SEEDS:
+            raise ValueError(f"Expected seed < 2**63 (got {self.seed}).")
+        for name in ("ncut", "balance", "tolerance", "learning_rate", "weight_decay"):
+            object.__setattr__(self, name, as_coefficient(name, getattr(self, name)))
+        if self.learning_rate == 0:
+            raise ValueError("Expected learning_rate > 0 (got 0).")
+        if self.modules > self.hidden:
+            raise ValueError(
+                f"Expected modules <= hidden, a unit per module at least (got {self.modules} >"
+                f" {self.hidden}). Lower modules or raise hidden."
+            )
+        check_activation(self.activation)
+
+
+def check_device(device: str) -> None:
+    """Raise a ``ValueError`` unless ``device`` can be computed on."""
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(
+            f"Expected an available device, such as 'cpu' (got {device!r}: {reason})."
+        ) from None

@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pyg_modules.datasets.named import Dataset
+from pyg_modules.experiment.baselines import mlp_of_size, num_parameters, random_balanced_labels
+from pyg_modules.experiment.config import ExperimentConfig, check_device
+from pyg_modules.experiment.progress import NoProgress, Progress
+from pyg_modules.experiment.versions import versions
+from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.modules.attribution import input_attribution
+from pyg_modules.modules.cut import cut
+from pyg_modules.modules.independence import Independence, check_independence
+from pyg_modules.modules.lesion import LesionStudy, lesion_study
+from pyg_modules.modules.split import split
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.partition.methods import partition_units
+from pyg_modules.partition.metrics import cut_fraction, normalized_cut
+from pyg_modules.partition.regularizer import PartitionRegularizer
+from pyg_modules.partition.schedule import PartitionSchedule
+from pyg_modules.partition.sizes import module_sizes
+from pyg_modules.solve.unrolled import Unrolled
+from pyg_modules.train.epoch_record import EpochRecord
+from pyg_modules.train.fit import accuracy, fit
+from pyg_modules.train.seeding import seeded
+
+#: The rows of the result, in the order of the table, and what they mean.
+MODELS = {
+    "mlp": "MLP with one hidden layer and as many parameters",
+    "free": "unit graph, no regularizer",
+    "regularized": "unit graph, organised by the regularizer",
+    "cut": "the same, edges between modules removed",
+    "finetuned": "the same, trained on after the cut",
+    "random_modules": "random balanced modules, trained from scratch",
+}
+
+_INDEPENDENCE_SAMPLES = 4
+_KEPT_SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class ExperimentResult:
+    """What :func:`run_experiment` made and measured.
+
+    Args:
+        dataset (str): Name of the data set.
+        config (ExperimentConfig): The settings.
+        free (SynchronousGraph): The unit graph trained without a regularizer.
+        free_labels (LongTensor): The best balanced modules found in it, ``[N]``.
+        regularized (SynchronousGraph): The unit graph trained with the regularizer.
+        finetuned (SynchronousGraph): The same, cut and trained on.
+        labels (LongTensor): The learned modules, ``[N]``.
+        test_accuracy (dict): Accuracy on the test data by model, see :data:`MODELS`.
+        num_parameters (dict): Number of parameters by model.
+        normalized_cut (dict): Normalized cut of ``free``, ``regularized`` and ``cut``.
+        cut_fraction (float): Share of the weight magnitude of ``regularized`` that is cut.
+        module_sizes (list of int): Units per module.
+        independence (Independence): The proof that the modules of ``finetuned`` are independent.
+        histories (dict): By model, what every epoch of its training came to; ``"finetuned"`` goes
+            on where ``"regularized"`` ends.
+        lesions (LesionStudy): Test accuracy of ``finetuned`` without each module, and with it
+            alone.
+        attribution (Tensor): How strongly each module's outputs depend on each input, ``[K, I]``.
+        samples (Tensor): Some test inputs, ``[S, I]``.
+        image_shape (tuple of int, optional): Height and width, if the inputs are an image's.
+        environment (dict): Number of threads, and versions.
+        seconds (float): Duration of the run.
+    """
+
+    dataset: str
+    config: ExperimentConfig
+    free: SynchronousGraph
+    free_labels: Tensor
+    regularized: SynchronousGraph
+    finetuned: SynchronousGraph
+    labels: Tensor
+    test_accuracy: dict[str, float]
+    num_parameters: dict[str, int]
+    normalized_cut: dict[str, float]
+    cut_fraction: float
+    module_sizes: list[int]
+    independence: Independence
+    histories: dict[str, list[EpochRecord]]
+    lesions: LesionStudy
+    attribution: Tensor
+    samples: Tensor
+    image_shape: tuple[int, int] | None
+    environment: dict[str, Any]
+    seconds: float
+
+    def metrics(self) -> dict[str, Any]:
+        """All figures and what is needed to get them again, ready for JSON."""
+        return {
+            "dataset": self.dataset,
+            "image_shape": self.image_shape,
+            "test_accuracy": self.test_accuracy,
+            "num_parameters": self.num_parameters,
+            "normalized_cut": self.normalized_cut,
+            "cut_fraction": self.cut_fraction,
+            "module_sizes": self.module_sizes,
+            "independence": asdict(self.independence),
+            "config": asdict(self.config),
+            "seed": self.config.seed,
+            **self.environment,
+            "seconds": self.seconds,
+        }
+
+
+def run_experiment(
+    data: Dataset, config: ExperimentConfig, progress: Progress | None = None
+) -> ExperimentResult:
+    """Organise a unit graph into modules, cut it, and compare it with what it must not lose to.
+
+    All networks see the data equally often: ``config.epochs + config.finetune_epochs`` times; the
+    regularized one is cut in between.
+
+    Args:
+        data (Dataset): The task.
+        config (ExperimentConfig): The settings.
+        progress (Progress, optional): Shown the training as it goes. (default: nothing)
+
+    Returns:
+        ExperimentResult: The networks, the modules and the figures.
+
+    Raises:
+        ValueError: If the device is not available.
+        DivergedError: If a loss is NaN or infinite.
+        RuntimeError: If the modules turn out not to be independent.
+    """
+    check_device(config.device)
+    started = time.perf_counter()
+    data = data.to(config.device)
+    bench = _Bench(data, config, progress or NoProgress())
+    all_epochs = config.epochs + config.finetune_epochs
+
+    free = _new_layer(data, config)
+    with seeded(config.seed, config.device):
+        mlp = mlp_of_size(num_parameters(free), data.num_features, data.num_classes)
+        mlp.to(config.device)
+    bench.train("mlp", mlp, all_epochs)
+    bench.train("free", free, all_epochs)
+
+    regularized, schedule = new_scheduled(data, config)
+    bench.train("regularized", regularized, config.epochs, schedule=schedule)
+    labels = schedule.labels().cpu()
+    bench.measure("cut", cut(regularized, labels))
+    finetuned = cut(regularized, labels)
+    bench.train("finetuned", finetuned, config.finetune_epochs, phase="cut")
+
+    with seeded(config.seed, config.device):
+        random_labels = random_balanced_labels(free.graph, config.modules)
+        random_modules = cut(_new_layer(data, config), random_labels)
+        random_modules.reset_parameters()
+    bench.train("random_modules", random_modules, all_epochs, phase="cut")
+
+    free_labels = partition_units(
+        free, config.modules, tolerance=config.tolerance, seed=config.seed
+    ).cpu()
+    parts = split(finetuned)
+    return ExperimentResult(
+        dataset=data.name,
+        config=config,
+        free=free,
+        free_labels=free_labels,
+        regularized=regularized,
+        finetuned=finetuned,
+        labels=labels,
+        test_accuracy=bench.test_accuracy,
+        num_parameters=bench.num_parameters,
+        normalized_cut={
+            "free": normalized_cut(free.graph.edge_index, free.weight, free_labels),
+            "regularized": normalized_cut(regularized.graph.edge_index, regularized.weight, labels),
+            "cut": normalized_cut(finetuned.graph.edge_index, finetuned.weight, labels),
+        },
+        cut_fraction=cut_fraction(regularized.graph.edge_index, regularized.weight, labels),
+        module_sizes=module_sizes(labels),
+        independence=check_independence(
+            finetuned, data.test_x[:_INDEPENDENCE_SAMPLES], steps=config.steps
+        ),
+        histories=bench.histories,
+        lesions=lesion_study(parts, data.test_x, data.test_y),
+        attribution=input_attribution(parts, data.test_x).cpu(),
+        samples=data.test_x[:_KEPT_SAMPLES].cpu(),
+        image_shape=data.image_shape,
+        environment={"num_threads": torch.get_num_threads(), "versions": versions()},
+        seconds=time.perf_counter() - started,
+    )
+
+
+def new_scheduled(
+    data: Dataset, config: ExperimentConfig
+) -> tuple[SynchronousGraph, PartitionSchedule]:
+    """An untrained layer, and the schedule that organises it in the epochs until the cut."""
+    layer = _new_layer(data, config)
+    with seeded(config.seed, config.device):
+        regularizer = PartitionRegularizer(
+            layer, config.modules, ncut=config.ncut, balance=config.balance
+        )
+    schedule = PartitionSchedule(
+        regularizer, config.epochs, tolerance=config.tolerance, seed=config.seed
+    )
+    return layer, schedule
+
+
+def fit_as(
+    config: ExperimentConfig, model: nn.Module, data: Dataset, epochs: int, **kwargs: Any
+) -> list[EpochRecord]:
+    """:func:`fit` with the settings of ``config``."""
+    return fit(
+        model,
+        data,
+        epochs=epochs,
+        seed=config.seed,
+        learning_rate=config.learning_rate,
+        weight_decay=config.weight_decay,
+        batch_size=config.batch_size,
+        **kwargs,
+    )
+
+
+class _Bench:
+    """Trains and measures all models in the same way."""
+
+    def __init__(self, data: Dataset, config: ExperimentConfig, progress: Progress) -> None:
+        self.data = data
+        self.config = config
+        self.progress = progress
+        self.test_accuracy: dict[str, float] = {}
+        self.num_parameters: dict[str, int] = {}
+        self.histories: dict[str, list[EpochRecord]] = {}
+
+    def train(
+        self,
+        name: str,
+        model: nn.Module,
+        epochs: int,
+        *,
+        phase: str | None = None,
+        schedule: PartitionSchedule | None = None,
+    ) -> None:
+        with self.progress.phase(MODELS[name], epochs) as on_epoch:
+            history = fit_as(
+                self.config, model, self.data, epochs, on_epoch=on_epoch, schedule=schedule
+            )
+        self.histories[name] = [record._replace(phase=phase or record.phase) for record in history]
+        self.measure(name, model)
+
+    def measure(self, name: str, model: nn.Module) -> None:
+        self.test_accuracy[name] = accuracy(model, self.data.test_x, self.data.test_y)
+        self.num_parameters[name] = num_parameters(model)
+
+
+def _new_layer(data: Dataset, config: ExperimentConfig) -> SynchronousGraph:
+    """The layer that every unit graph of a run starts from, with the same weights each time."""
+    graph = UnitGraph.complete(data.num_features, config.hidden, data.num_classes)
+    with seeded(config.seed, config.device):
+        return SynchronousGraph(
+            graph, Unrolled(config.steps), config.activation, device=config.device
+        )

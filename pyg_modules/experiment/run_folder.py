@@ -1,0 +1,181 @@
+"""A run as a folder: what :func:`run_experiment` returned, without pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pyg_modules._files import staged_folder, write_json
+from pyg_modules._safetensors import import_safetensors
+from pyg_modules.experiment.config import ExperimentConfig
+from pyg_modules.experiment.experiment import ExperimentResult
+from pyg_modules.modules.independence import Independence
+from pyg_modules.modules.lesion import LesionStudy
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.partition.sizes import module_sizes
+from pyg_modules.train.epoch_record import EpochRecord
+
+_METRICS, _LABELS, _HISTORY = "metrics.json", "labels.json", "history.json"
+_ANALYSIS = "analysis.safetensors"
+_FREE, _REGULARIZED = "free", "regularized"
+_LESIONS = "lesions."
+
+
+def write_run(result: ExperimentResult, folder: str | os.PathLike[str]) -> None:
+    """Write what a run made into ``folder``; files appear complete, or not at all.
+
+    Args:
+        result (ExperimentResult): The run.
+        folder (path): Gets ``metrics.json``, ``labels.json`` (the module of each unit), the cut and
+            fine-tuned layer: ``config.json`` and ``model.safetensors``; and for the report:
+            ``history.json``, ``analysis.safetensors``, and the folders ``free`` and ``regularized``
+            with the layers before the cut.
+
+    Raises:
+        ValueError: If ``folder`` is a file, or cannot be written to.
+    """
+    with staged_folder(folder) as stage:
+        result.finetuned.save(stage)
+        result.free.save(stage / _FREE)
+        result.regularized.save(stage / _REGULARIZED)
+        write_json(stage / _LABELS, result.labels.tolist())
+        write_json(stage / _FREE / _LABELS, result.free_labels.tolist())
+        write_json(stage / _METRICS, result.metrics())
+        write_json(
+            stage / _HISTORY,
+            {
+                name: [record._asdict() for record in history]
+                for name, history in result.histories.items()
+            },
+        )
+        tensors = {"attribution": result.attribution, "samples": result.samples}
+        for field in fields(LesionStudy):
+            tensors[_LESIONS + field.name] = getattr(result.lesions, field.name)
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        (stage / _ANALYSIS).write_bytes(import_safetensors().save(tensors))
+
+
+def load_run(folder: str | os.PathLike[str]) -> ExperimentResult:
+    """What :func:`write_run` wrote into ``folder``, with its layers on the CPU.
+
+    Args:
+        folder (path): The folder of a run.
+
+    Returns:
+        ExperimentResult: The run.
+
+    Raises:
+        ValueError: If ``folder`` does not hold a complete run.
+    """
+    folder = Path(folder)
+    try:
+        is_run = (folder / _METRICS).is_file()
+    except PermissionError as error:
+        raise ValueError(
+            f"Expected a folder that can be read (got {folder}: {error.strerror}). Correct its"
+            f" permissions."
+        ) from error
+    if not is_run:
+        raise ValueError(
+            f"Expected the folder of a run (got {folder}, without {_METRICS}). Name another, or"
+            f" make one by pyg-modules train."
+        )
+    try:
+        run = _load_run(folder)
+        foreign = _files_of_another_run(run)
+    except (
+        AttributeError,
+        KeyError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        import_safetensors().SafetensorError,
+    ) as error:
+        raise _incomplete(folder, f"got {type(error).__name__}: {error}") from error
+    if foreign:
+        raise _incomplete(folder, f"got {', '.join(foreign)} of another run than {_METRICS}")
+    return run
+
+
+def _load_run(folder: Path) -> ExperimentResult:
+    metrics = _read_json(folder / _METRICS)
+    tensors = import_safetensors().load_file(folder / _ANALYSIS)
+    lesions = {field.name: tensors[_LESIONS + field.name] for field in fields(LesionStudy)}
+    image_shape = metrics["image_shape"]
+    return ExperimentResult(
+        dataset=metrics["dataset"],
+        config=ExperimentConfig(**metrics["config"]),
+        free=SynchronousGraph.load(folder / _FREE),
+        free_labels=torch.tensor(_read_json(folder / _FREE / _LABELS)),
+        regularized=SynchronousGraph.load(folder / _REGULARIZED),
+        finetuned=SynchronousGraph.load(folder),
+        labels=torch.tensor(_read_json(folder / _LABELS)),
+        test_accuracy=metrics["test_accuracy"],
+        num_parameters=metrics["num_parameters"],
+        normalized_cut=metrics["normalized_cut"],
+        cut_fraction=metrics["cut_fraction"],
+        module_sizes=metrics["module_sizes"],
+        independence=Independence(**metrics["independence"]),
+        histories={
+            name: [EpochRecord(**record) for record in history]
+            for name, history in _read_json(folder / _HISTORY).items()
+        },
+        lesions=LesionStudy(**lesions),
+        attribution=tensors["attribution"],
+        samples=tensors["samples"],
+        image_shape=image_shape and tuple(image_shape),
+        environment={name: metrics[name] for name in ("num_threads", "versions")},
+        seconds=metrics["seconds"],
+    )
+
+
+def _files_of_another_run(run: ExperimentResult) -> list[str]:
+    """Names of files that do not fit what the others say."""
+    config, graph = run.config, run.finetuned.graph
+    all_epochs = config.epochs + config.finetune_epochs
+    epochs = {
+        "mlp": all_epochs,
+        "free": all_epochs,
+        "regularized": config.epochs,
+        "finetuned": config.finetune_epochs,
+        "random_modules": all_epochs,
+    }
+    fits = {
+        "config.json": graph.num_hidden == config.hidden,
+        _LABELS: run.finetuned.labels is not None
+        and torch.equal(run.finetuned.labels, run.labels)
+        and module_sizes(run.labels) == run.module_sizes,
+        f"{_FREE}/config.json": _is_like(run.free, run.finetuned),
+        f"{_FREE}/{_LABELS}": run.free_labels.shape == run.labels.shape,
+        f"{_REGULARIZED}/config.json": _is_like(run.regularized, run.finetuned),
+        _HISTORY: {name: len(history) for name, history in run.histories.items()} == epochs,
+        _ANALYSIS: run.attribution.shape == (config.modules, graph.num_inputs)
+        and run.lesions.only.shape == (config.modules, graph.num_outputs)
+        and run.samples.shape[1:] == (graph.num_inputs,),
+    }
+    return [name for name, is_right in fits.items() if not is_right]
+
+
+def _is_like(layer: SynchronousGraph, other: SynchronousGraph) -> bool:
+    """Whether both have the same numbers of units."""
+    sizes = [
+        (of.graph.num_inputs, of.graph.num_hidden, of.graph.num_outputs) for of in (layer, other)
+    ]
+    return sizes[0] == sizes[1]
+
+
+def _incomplete(folder: Path, reason: str) -> ValueError:
+    return ValueError(
+        f"Expected all files of one run of this version in {folder} ({reason}). Copy them again, or"
+        f" train into another folder."
+    )
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

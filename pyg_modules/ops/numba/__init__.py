@@ -1,0 +1,1 @@
+"""Loops over edges, compiled by numba; an extra."""

@@ -1,0 +1,207 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pyg_modules.ops.activation import Activation
+from pyg_modules.ops.csr import csr_index
+from pyg_modules.ops.edge_set import EdgeSet
+from pyg_modules.ops.operator import EdgeOperator
+
+# Those whose derivative follows from the state; the order is that of the codes of the kernels.
+_FUSED = ("identity", "relu", "tanh", "sigmoid")
+# Chunks of rows that a thread takes: more would even out better, fewer cost less.
+_CHUNKS_PER_THREAD = 4
+_PRODUCTS_WORTH_THREADS = 2**17
+
+
+class NumbaOperator(EdgeOperator):
+    """CSR loops compiled by numba: O(e) memory, float32 and float64, CPU.
+
+    The activation is computed while a row is in the cache, and one pass over the edges gives the
+    gradients of states and weights. Results do not depend on the number of threads.
+    """
+
+    name = "numba"
+    devices = ("cpu",)
+
+    def __init__(self, index: Sequence[Tensor], sizes: Sequence[int]) -> None:
+        super().__init__(index, sizes)
+        self._chunks: dict[tuple[int, bool], npt.NDArray[np.int64]] = {}
+
+    @classmethod
+    def build(cls, block: EdgeSet) -> NumbaOperator:
+        """See :meth:`EdgeOperator.build`."""
+        return cls(csr_index(block), (block.num_targets, block.num_sources))
+
+    @classmethod
+    def missing(cls) -> str | None:
+        """See :meth:`EdgeOperator.missing`."""
+        return _missing()
+
+    def prepare(self, weight: Tensor) -> Tensor:
+        """See :meth:`EdgeOperator.prepare`."""
+        return weight.contiguous()
+
+    def prepare_transposed(self, weight: Tensor) -> Tensor:
+        """See :meth:`EdgeOperator.prepare_transposed`."""
+        return weight.index_select(0, self.index[4])
+
+    def matmul(self, values: Tensor, state: Tensor, add: Tensor | None, out: Tensor) -> None:
+        """See :meth:`EdgeOperator.matmul`."""
+        self._update(False, values, state, add, None, 0, 0, out)
+
+    def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
+        """See :meth:`EdgeOperator.matmul_transposed`."""
+        self._update(True, values, grad, None, None, 0, 0, out)
+
+    def new_gradient(self, weight: Tensor) -> Tensor:
+        """See :meth:`EdgeOperator.new_gradient`."""
+        return torch.zeros_like(weight)
+
+    def accumulate(self, gradient: Tensor, grad: Tensor, state: Tensor) -> None:
+        """See :meth:`EdgeOperator.accumulate`."""
+        arrays = _arrays(*self.index[2:4], grad, state, gradient)
+        _kernels().sample(*arrays, self._starts(True, state.size(1)))
+
+    def edge_gradient(self, gradient: Tensor) -> Tensor:
+        """See :meth:`EdgeOperator.edge_gradient`."""
+        return gradient.index_select(0, self.index[5])
+
+    def update(
+        self,
+        values: Tensor,
+        state: Tensor,
+        injected: Tensor,
+        activation: Activation,
+        num_activated: int,
+        out: Tensor,
+    ) -> Tensor:
+        """See :meth:`EdgeOperator.update`."""
+        if activation.name not in _FUSED:
+            return super().update(values, state, injected, activation, num_activated, out)
+        code = _FUSED.index(activation.name)
+        self._update(False, values, state, injected, None, code, num_activated, out)
+        return out
+
+    def start(
+        self, injected: Tensor, activation: Activation, num_activated: int, out: Tensor
+    ) -> Tensor:
+        """See :meth:`EdgeOperator.start`."""
+        if activation.name not in _FUSED:
+            return super().start(injected, activation, num_activated, out)
+        code = _FUSED.index(activation.name)
+        _kernels().start(*_arrays(injected), code, num_activated, *_arrays(out))
+        return out
+
+    def adjoint(
+        self,
+        values: Tensor,
+        grad: Tensor,
+        saved: Tensor,
+        activation: Activation,
+        num_activated: int,
+        out: Tensor,
+        *,
+        gradient: Tensor | None = None,
+        total: Tensor | None = None,
+        add: Tensor | None = None,
+    ) -> None:
+        """See :meth:`EdgeOperator.adjoint`."""
+        is_fused = activation.name in _FUSED
+        if is_fused and gradient is None and total is None:
+            code = -_FUSED.index(activation.name)
+            self._update(True, values, grad, add, saved, code, num_activated, out)
+        elif is_fused and gradient is not None and total is not None and add is None:
+            code = -_FUSED.index(activation.name)
+            arrays = _arrays(*self.index[2:4], values, grad, saved)
+            outs = _arrays(gradient, total, out)
+            _kernels().adjoint(*arrays, code, num_activated, *outs, self._starts(True, out.size(1)))
+        else:
+            super().adjoint(
+                values,
+                grad,
+                saved,
+                activation,
+                num_activated,
+                out,
+                gradient=gradient,
+                total=total,
+                add=add,
+            )
+
+    def _update(
+        self,
+        transposed: bool,
+        values: Tensor,
+        state: Tensor,
+        add: Tensor | None,
+        saved: Tensor | None,
+        code: int,
+        num_activated: int,
+        out: Tensor,
+    ) -> None:
+        add = out[:0] if add is None else add
+        saved = out[:0] if saved is None else saved
+        pattern = self.index[2:4] if transposed else self.index[:2]
+        arrays = _arrays(*pattern, values, state, add, saved, out)
+        starts = self._starts(transposed, out.size(1))
+        _kernels().update(*arrays[:-1], code, num_activated, arrays[-1], starts)
+
+    def _starts(self, transposed: bool, batch: int) -> npt.NDArray[np.int64]:
+        """The first row of every chunk, so that all have about as many edges and rows.
+
+        Sets the number of threads of numba to that of torch, or to one where starting them would
+        take longer than the work.
+        """
+        numba = _numba()
+        num_threads = 1
+        if self.index[1].numel() * batch >= _PRODUCTS_WORTH_THREADS:
+            num_threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+        numba.set_num_threads(num_threads)
+        key = (num_threads, transposed)
+        if key not in self._chunks:
+            offsets = self.index[2 if transposed else 0].numpy()
+            work = offsets + np.arange(offsets.size)
+            num_chunks = num_threads * _CHUNKS_PER_THREAD if num_threads > 1 else 1
+            bounds = np.linspace(0, work[-1], num_chunks + 1)
+            self._chunks[key] = np.searchsorted(work, bounds)
+        return self._chunks[key]
+
+
+@cache
+def _missing() -> str | None:
+    try:
+        import numba  # noqa: F401
+    except ImportError:  # Also where it does not fit the installed NumPy.
+        return "numba"
+    return None
+
+
+@cache
+def _numba() -> Any:
+    """The package, its threads started."""
+    import numba
+
+    # They set the number of OpenMP's threads to that of the cores, and torch, which shares OpenMP,
+    # would forget how many it was told to use.
+    num_threads = torch.get_num_threads()
+    numba.get_num_threads()
+    torch.set_num_threads(num_threads)
+    return numba
+
+
+def _kernels() -> Any:
+    from pyg_modules.ops.numba import kernels
+
+    return kernels
+
+
+def _arrays(*tensors: Tensor) -> list[npt.NDArray[Any]]:
+    return [tensor.detach().numpy() for tensor in tensors]

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import copy
+import importlib.util
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from pyg_modules._files import staged_folder, write_json
+from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.solve.unrolled import Unrolled
+
+FORMATS = ("onnx", "pt2")
+FORMAT_VERSION = 1
+_MANIFEST = "manifest.json"
+# Below this share of all edges, a matrix is mostly zeros.
+_SPARSE = 1 / 16
+
+
+def export_parts(
+    parts: Iterable[nn.Module], folder: str | os.PathLike[str], *, file_format: str = "onnx"
+) -> Path:
+    """Write every module into a file of its own, for programs that know nothing of this package.
+
+    The files ``part_0.onnx``, ``part_1.onnx``, ... take inputs ``x`` of ``[B, I]``, for any number
+    of samples, and return outputs of ``[B, O]``. ``manifest.json`` names them, and says that the
+    outputs of the network are the sum of theirs.
+
+    Args:
+        parts (iterable of SynchronousGraph): The modules, e.g. from :func:`split`, on the CPU. They
+            are left as they are.
+        folder (path): Made if it does not exist. Files of the same names are replaced, when all
+            have been written.
+        file_format (str, optional): ``"onnx"``, or ``"pt2"`` for :func:`torch.export.load`.
+            (default: ``"onnx"``)
+
+    Returns:
+        Path: The manifest.
+
+    Raises:
+        ImportError: If a package has to be installed first.
+        TypeError: If a part is not a ``SynchronousGraph``.
+        ValueError: If there are no parts, they do not fit together, are not ``Unrolled`` (the steps
+            of an ``Equilibrium`` depend on the data), or ``file_format`` or ``folder`` is wrong.
+    """
+    listed = list_of_parts(parts)
+    check_fitting(listed)
+    if file_format not in FORMATS:
+        names = ", ".join(repr(name) for name in FORMATS)
+        raise ValueError(f"Expected file_format to be one of {names} (got {file_format!r}).")
+    solver = listed[0].solver
+    if not isinstance(solver, Unrolled):
+        raise ValueError(
+            f"Expected parts with the solver Unrolled (got {solver}, whose number of updates"
+            f" depends on the data). Set part.solver = Unrolled(steps), with enough steps."
+        )
+    if file_format == "onnx":
+        _need_onnx()
+    files = [f"part_{number}.{file_format}" for number in range(len(listed))]
+    with staged_folder(folder) as stage:
+        for part, name in zip(listed, files, strict=True):
+            _write(part, stage / name, file_format)
+        write_json(
+            stage / _MANIFEST,
+            {
+                "format_version": FORMAT_VERSION,
+                "file_format": file_format,
+                "num_inputs": listed[0].graph.num_inputs,
+                "num_outputs": listed[0].graph.num_outputs,
+                "dtype": str(listed[0].weight.dtype).removeprefix("torch."),
+                "parts": files,
+                "outputs": "Give every part the same inputs x [B, num_inputs]; the outputs of the"
+                " network, [B, num_outputs], are the sum of theirs.",
+            },
+        )
+    return Path(folder) / _MANIFEST
+
+
+def _write(part: SynchronousGraph, path: Path, file_format: str) -> None:
+    part = copy.deepcopy(part).eval().requires_grad_(False)
+    # Of operations that every runtime knows.
+    part.backend = "dense" if _density(part) >= _SPARSE else "scatter"
+    x = torch.zeros(2, part.graph.num_inputs, dtype=part.weight.dtype)
+    program = torch.export.export(part, (x,), dynamic_shapes={"x": {0: Dim.DYNAMIC}})
+    if file_format == "pt2":
+        torch.export.save(program, path)
+    else:
+        _write_onnx(program, x, path)
+
+
+def _write_onnx(program: ExportedProgram, x: Tensor, path: Path) -> None:
+    onnx = torch.onnx.export(
+        program, (x,), input_names=["x"], output_names=["outputs"], dynamo=True, verbose=False
+    )
+    assert onnx is not None
+    onnx.save(path)
+
+
+def _density(part: SynchronousGraph) -> float:
+    graph = part.graph
+    return graph.num_edges / max(1, graph.num_units * (graph.num_hidden + graph.num_outputs))
+
+
+def _need_onnx() -> None:
+    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ImportError(
+            f"The file_format 'onnx' needs {' and '.join(missing)}: pip install"
+            f" 'pyg-modules[onnx]'. Or use file_format='pt2'."
+        )

@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
+from pyg_modules.modules.merge import merge
+from pyg_modules.modules.split import split
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.ops.tracing import is_compiling
+from pyg_modules.parallel.batched_parts import BatchedParts
+from pyg_modules.parallel.execution_report import ExecutionReport
+
+EXECUTIONS = ("batched", "loop")
+
+
+class ModularGraph(nn.Module):
+    r"""Independent modules as one module, executed side by side.
+
+    .. math::
+        y = \sum_k \mathrm{part}_k(x)
+
+    Args:
+        parts (iterable of SynchronousGraph): The modules, e.g. from :func:`split`, with the same
+            numbers of inputs and outputs, solver and activation. They are used, not copied.
+        execution (str, optional): ``"batched"`` computes all parts as one graph of many blocks, by
+            batched products of matrices where they are dense; ``"loop"`` one part after the other;
+            ``"auto"`` batched, or a loop where that is not possible. (default: ``"auto"``)
+        devices (sequence of torch.device, optional): The parts are moved to these devices, in turn,
+            and computed there; the outputs are added up on the device of the input. (default: they
+            stay where they are)
+
+    Shapes:
+        - **input:** :math:`(*, I)`
+        - **output:** :math:`(*, O)`
+
+    Attributes:
+        parts: The modules, a :class:`torch.nn.ModuleList`.
+
+    Raises:
+        TypeError: If a part is not a ``SynchronousGraph``.
+        ValueError: If there are no parts, they do not fit together, or ``execution`` is not
+            possible for them.
+
+    Example:
+        >>> import torch
+        >>> from pyg_modules import ModularGraph, SynchronousGraph, UnitGraph, cut, split
+        >>> from pyg_modules import partition_units
+        >>> layer = SynchronousGraph(UnitGraph.complete(4, 12, 2))
+        >>> modular = ModularGraph(split(cut(layer, partition_units(layer, 3))))
+        >>> modular(torch.rand(5, 4)).shape
+        torch.Size([5, 2])
+    """
+
+    def __init__(
+        self,
+        parts: Iterable[nn.Module],
+        *,
+        execution: str = "auto",
+        devices: Sequence[torch.device | str] | None = None,
+    ) -> None:
+        super().__init__()
+        listed = list_of_parts(parts)
+        check_fitting(listed)
+        self.parts = nn.ModuleList(listed)
+        if devices is not None:
+            places = _checked_devices(devices)
+            self._check_execution(execution, {places[k % len(places)] for k in range(len(listed))})
+            for number, part in enumerate(listed):
+                part.to(places[number % len(places)])
+        self.execution = execution
+
+    @property
+    def execution(self) -> str:
+        """How the parts are computed, ``"auto"``, ``"batched"`` or ``"loop"``."""
+        return self._execution
+
+    @execution.setter
+    def execution(self, execution: str) -> None:
+        self._check_execution(execution, self._devices())
+        self._execution = execution
+        self._prepare()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The sum of the outputs of all parts, ``[*, O]``, for the inputs ``x``, ``[*, I]``."""
+        if not is_compiling():
+            self._follow()
+        parts, execution = self._listed(), self._chosen()
+        if execution == "batched":
+            assert self._batched is not None
+            return self._batched(parts, x)
+        # On other devices, all are started before the first is waited for.
+        terms = [part(x.to(part.weight.device)) for part in parts]
+        return torch.stack([term.to(x.device) for term in terms]).sum(dim=0)
+
+    def execution_report(self, batch: int) -> ExecutionReport:
+        """How the parts are computed for ``batch`` samples, and why: print it.
+
+        Args:
+            batch (int): Number of samples, all leading dimensions multiplied.
+        """
+        self._follow()
+        parts, execution = self._listed(), self._chosen()
+        reason = "asked for"
+        if self.execution == "auto":
+            reason = self._obstacle("batched", self._devices()) or "possible for these parts"
+        if execution == "batched":
+            assert self._batched is not None
+            parts = [self._batched.whole]
+        return ExecutionReport(execution, reason, [part.backend_report(batch) for part in parts])
+
+    def only(self, *modules: int) -> ModularGraph:
+        """These modules alone, with the same parameters, not copies; for lesion studies.
+
+        They are computed in a loop, so that nothing has to be built.
+
+        Args:
+            modules (int): Numbers of the modules to keep, from 0, or from the end if negative.
+
+        Raises:
+            IndexError: If there is no such module.
+            TypeError: If a number is not an int.
+            ValueError: If none is named, or one twice.
+        """
+        numbers = [self._number(module) for module in modules]
+        if len(set(numbers)) < len(numbers):
+            raise ValueError(f"Expected every module once at most (got {list(modules)}).")
+        return ModularGraph([self._listed()[number] for number in numbers], execution="loop")
+
+    def drop(self, *modules: int) -> ModularGraph:
+        """All modules but these, with the same parameters, not copies; for lesion studies.
+
+        They are computed in a loop, so that nothing has to be built.
+
+        Args:
+            modules (int): Numbers of the modules to leave out, from 0, or from the end if negative;
+                not all of them.
+
+        Raises:
+            IndexError: If there is no such module.
+            TypeError: If a number is not an int.
+            ValueError: If none would be left.
+        """
+        dropped = {self._number(module) for module in modules}
+        return self.only(*(number for number in range(len(self.parts)) if number not in dropped))
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the modules into ``folder``, merged, as :meth:`SynchronousGraph.save` does.
+
+        Args:
+            folder (path): Made if it does not exist. Each file is replaced as a whole.
+
+        Raises:
+            ImportError: If safetensors has to be installed first.
+            TypeError: If the solver is none of this package.
+            ValueError: If ``folder`` is a file, or the parts disagree about an output that feeds
+                back, see :func:`merge`.
+        """
+        merge(self._listed()).save(folder)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> ModularGraph:
+        """The modules that :meth:`save` wrote, or a cut layer, split, on the CPU.
+
+        Raises:
+            ValueError: If the folder is missing, truncated, of another format version, or holds a
+                layer that was not cut.
+        """
+        return cls(split(SynchronousGraph.load(folder)))
+
+    def extra_repr(self) -> str:
+        """The setting, for ``repr``."""
+        return f"execution={self.execution!r}"
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ModularGraph:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._prepare()
+        return self
+
+    def _prepare(self) -> None:
+        """Build what a compiler that traces a forward pass has to find ready."""
+        parts = self._listed()
+        self._prepared_for = [_wiring_of(part) for part in parts]
+        self._batched = None
+        may_be_batched = self.execution in ("auto", "batched")
+        if may_be_batched and self._obstacle("batched", self._devices()) is None:
+            self._batched = BatchedParts(parts)
+
+    def _follow(self) -> None:
+        """Prepare again if :attr:`parts` was changed by hand."""
+        parts = self._listed()
+        if [_wiring_of(part) for part in parts] != self._prepared_for:
+            check_fitting(parts)
+            self._check_execution(self.execution, self._devices())
+            self._prepare()
+
+    def _listed(self) -> list[SynchronousGraph]:
+        return list(self.parts)  # type: ignore[arg-type]
+
+    def _number(self, module: int) -> int:
+        count = len(self.parts)
+        if isinstance(module, bool) or not isinstance(module, int):
+            raise TypeError(f"Expected modules as ints (got {type(module).__name__}: {module!r}).")
+        if not -count <= module < count:
+            raise IndexError(f"Expected modules from 0 to {count - 1} (got {module}).")
+        return module % count
+
+    def _devices(self) -> set[torch.device]:
+        return {part.weight.device for part in self._listed()}
+
+    def _chosen(self) -> str:
+        if self.execution != "auto":
+            return self.execution
+        return "loop" if self._batched is None else "batched"
+
+    def _check_execution(self, execution: str, devices: set[torch.device]) -> None:
+        if execution not in ("auto", *EXECUTIONS):
+            names = ", ".join(repr(name) for name in ("auto", *EXECUTIONS))
+            raise ValueError(f"Expected execution to be one of {names} (got {execution!r}).")
+        obstacle = self._obstacle(execution, devices)
+        if obstacle is not None:
+            raise ValueError(
+                f"Expected parts that fit execution {execution!r} (got {obstacle}). Use"
+                f" execution='auto'."
+            )
+
+    def _obstacle(self, execution: str, devices: set[torch.device]) -> str | None:
+        """Why the parts cannot be computed in this way on ``devices``; ``None`` if they can."""
+        parts = self._listed()
+        if execution != "batched":
+            return None
+        if any(map(_has_hooks, parts)):
+            return "a part with hooks, as torch.nn.utils.prune adds them"
+        if any(part.graph.has_feedback for part in parts):
+            return "feedback from an output"
+        if len(devices) > 1:
+            return f"parts on {len(devices)} devices"
+        return None
+
+
+def _has_hooks(part: SynchronousGraph) -> bool:
+    """Whether a call of the part does more than to compute its outputs."""
+    return bool(part._forward_pre_hooks or part._forward_hooks)
+
+
+def _wiring_of(part: SynchronousGraph) -> tuple[object, ...]:
+    """What the way to compute depends on; graphs are compared as objects, which is fast."""
+    settings = part.solver, part.activation, part.backend, part.weight.device
+    return id(part.graph), *settings, _has_hooks(part)
+
+
+def _checked_devices(devices: Sequence[torch.device | str]) -> list[torch.device]:
+    if isinstance(devices, str | torch.device):
+        raise TypeError(f"Expected a sequence of devices (got {devices!r}). Use [{devices!r}].")
+    if len(devices) == 0:
+        raise ValueError("Expected at least one device (got none).")
+    places = []
+    for device in devices:
+        try:
+            places.append(torch.empty(0, device=device).device)
+        except (AssertionError, RuntimeError) as error:
+            reason = str(error).split("\n")[0]
+            raise ValueError(
+                f"Expected available devices, such as 'cpu' (got {device!r}: {reason})."
+            ) from None
+    return places

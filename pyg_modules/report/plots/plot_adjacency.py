@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.partition.labels import check_labels
+from pyg_modules.report.palette import CATEGORIES
+from pyg_modules.report.plots.axes import axes_or_current, count_along
+from pyg_modules.report.plots.weights import check_finite, check_hidden, hidden_weights
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+# More modules than these are not all named.
+_MOST_NAMED = 16
+
+
+def plot_adjacency(
+    layer: SynchronousGraph,
+    labels: Tensor | None = None,
+    *,
+    vmax: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the magnitudes of the weights between hidden units as a matrix, as the solver uses them.
+
+    Args:
+        layer (SynchronousGraph): The layer to look at.
+        labels (LongTensor, optional): Module of every unit, ``[N]``. With labels, units are
+            ordered by module, those that all modules share (−1) first, lines part the modules and
+            the axes name them; without, they keep the order of their ids, which the axes name.
+        vmax (float, optional): Magnitude that is drawn darkest. (default: the largest)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
+
+    Returns:
+        matplotlib.axes.Axes: The axes, with rows as targets and columns as sources.
+
+    Raises:
+        TypeError: If ``layer`` is not a ``SynchronousGraph``, or ``labels`` not an integer tensor.
+        ValueError: If the layer has no hidden unit, a weight is not finite, ``labels`` is not one
+            module, or −1, per unit, or ``vmax`` is not positive.
+    """
+    check_layer(layer)
+    check_hidden(layer)
+    check_finite(layer.weight)
+    if labels is not None:
+        check_labels(labels, layer.graph.num_units)
+    if vmax is not None and not vmax > 0:
+        raise ValueError(
+            f"Expected vmax > 0, the magnitude that is drawn darkest (got {vmax:g}). Leave it out"
+            f" for the largest."
+        )
+    ax = axes_or_current(ax)
+    hidden = layer.graph.hidden
+    magnitude = hidden_weights(layer).abs().float()
+    begin = hidden.start - 0.5 if labels is None else -0.5
+    end = begin + len(hidden)
+    if labels is not None:
+        of_hidden = labels.cpu()[hidden.start : hidden.stop]
+        order = torch.argsort(of_hidden, stable=True)
+        magnitude = magnitude[order][:, order]
+    ax.imshow(
+        magnitude.numpy(),
+        cmap="Greys",
+        vmin=0,
+        vmax=vmax,
+        interpolation="nearest",
+        extent=(begin, end, end, begin),
+    )
+    if labels is None:
+        _name_units(ax)
+    else:
+        _name_modules(ax, of_hidden)
+    return ax
+
+
+def _name_units(ax: Axes) -> None:
+    for axis, name in ((ax.xaxis, "source unit"), (ax.yaxis, "target unit")):
+        count_along(axis, most=5)
+        axis.set_label_text(name)
+
+
+def _name_modules(ax: Axes, of_hidden: Tensor) -> None:
+    """Lines between modules, and the number of each in the middle of its units."""
+    # Units that all modules share, −1, come first.
+    modules, sizes = torch.unique(of_hidden + 1, return_counts=True)
+    ends = sizes.cumsum(0)
+    for end in ends[:-1].tolist():
+        ax.axhline(end - 0.5, color=CATEGORIES[0], linewidth=0.6)
+        ax.axvline(end - 0.5, color=CATEGORIES[0], linewidth=0.6)
+    names = ["shared" if module == 0 else str(module - 1) for module in modules.tolist()]
+    centres = (ends - sizes / 2 - 0.5).tolist()
+    step = -(-len(names) // _MOST_NAMED)
+    for axis, name in ((ax.xaxis, "module of source unit"), (ax.yaxis, "module of target unit")):
+        axis.set_ticks(centres[::step], names[::step])
+        axis.set_label_text(name)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from math import isfinite
+from typing import TYPE_CHECKING
+
+from pyg_modules.report.palette import CATEGORIES, GUIDE
+from pyg_modules.report.plots.axes import axes_or_current, count_along
+from pyg_modules.train.epoch_record import EpochRecord
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: What the legend says of a phase, and its shade.
+_PHASES = {
+    "free": ("no regularizer", "1.0"),
+    "ramp": ("regularizer raised", "0.92"),
+    "full": ("regularizer on", "0.84"),
+    "cut": ("cut", "#e8f1fa"),
+}
+_LABELS = {"task": "task loss", "ncut": "soft normalized cut", "balance": "balance"}
+
+
+def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> Axes:
+    """Draw the losses of a training, with its phases shaded.
+
+    Args:
+        history (sequence of EpochRecord): What :func:`~pyg_modules.train.fit` returned; of several
+            trainings that follow each other, their sum.
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
+
+    Returns:
+        matplotlib.axes.Axes: The axes, with a logarithmic scale of losses; a balance that is
+        reached is far below the others, and off it.
+
+    Raises:
+        ValueError: If the history is empty, a phase is none, or a loss is not finite.
+    """
+    if not history:
+        raise ValueError("Expected a record at least (got an empty history). Train an epoch.")
+    for epoch, record in enumerate(history, start=1):
+        if record.phase not in _PHASES:
+            phases = ", ".join(map(repr, _PHASES))
+            raise ValueError(
+                f"Expected a phase of {phases} (got {record.phase!r} in epoch {epoch})."
+            )
+        if not all(map(isfinite, record.losses.values())):
+            raise ValueError(
+                f"Expected finite losses (got {record.losses} in epoch {epoch}): the training"
+                f" diverged. Lower the learning rate."
+            )
+    ax = axes_or_current(ax)
+    begin = 0
+    for phase, records in groupby(history, key=lambda record: record.phase):
+        end = begin + len(list(records))
+        label, shade = _PHASES[phase]
+        ax.axvspan(begin + 0.5, end + 0.5, facecolor=shade, edgecolor=GUIDE, label=label, zorder=0)
+        begin = end
+    names = dict.fromkeys(name for record in history for name in record.losses)
+    for color, name in zip(CATEGORIES, names, strict=False):
+        points = [
+            (epoch, record.losses[name])
+            for epoch, record in enumerate(history, start=1)
+            if name in record.losses
+        ]
+        # A line of one point would not be seen.
+        marker = "o" if len(points) == 1 else ""
+        ax.plot(
+            *zip(*points, strict=True), color=color, marker=marker, label=_LABELS.get(name, name)
+        )
+    ax.set_yscale("log")
+    shown = [
+        loss
+        for record in history
+        for name, loss in record.losses.items()
+        if name != "balance" and loss > 0
+    ]
+    if shown:
+        ax.set_ylim(bottom=max(min(shown) / 2, ax.get_ylim()[0]))
+    ax.set_xlim(0.5, len(history) + 0.5)
+    count_along(ax.xaxis)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("mean over its batches")
+    ax.legend()
+    return ax

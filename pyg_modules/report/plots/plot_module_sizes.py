@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy
+from torch import Tensor
+
+from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.partition.labels import check_labels
+from pyg_modules.partition.sizes import module_costs, module_sizes
+from pyg_modules.report.palette import GUIDE, module_color
+from pyg_modules.report.plots.axes import axes_or_current
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+
+_WIDTH = 0.4
+# More numbers than these would overlap.
+_MOST_HORIZONTAL, _MOST_NUMBERED = 4, 16
+
+
+def plot_module_sizes(layer: SynchronousGraph, labels: Tensor, *, ax: Axes | None = None) -> Axes:
+    """Draw how many units each module has, and how many edges the cut leaves it.
+
+    Bars are shares of all modules, numbers are counts: :func:`~pyg_modules.partition.module_sizes`
+    and :func:`~pyg_modules.partition.module_costs`. A dashed line marks equal shares.
+
+    Args:
+        layer (SynchronousGraph): The layer to look at, before or after the cut.
+        labels (LongTensor): Module of every unit, ``[N]``, −1 for units that all modules share.
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
+
+    Returns:
+        matplotlib.axes.Axes: The axes, with two bars for each module.
+
+    Raises:
+        TypeError: If ``layer`` is not a ``SynchronousGraph``, or ``labels`` not an integer tensor.
+        ValueError: If ``labels`` has the wrong length, a gap or no module.
+    """
+    check_layer(layer)
+    num_modules = check_labels(labels, layer.graph.num_units)
+    if num_modules == 0:
+        raise ValueError("Expected at least one module in labels (got only shared units).")
+    ax = axes_or_current(ax)
+    from matplotlib.patches import Patch
+
+    counts = {
+        "units": module_sizes(labels),
+        "edges kept": module_costs(layer.graph.edge_index, labels),
+    }
+    modules = numpy.arange(num_modules)
+    colors = [module_color(module) for module in range(num_modules)]
+    handles: list[Artist] = []
+    for (name, values), offset, hatch in zip(
+        counts.items(), (-_WIDTH / 2, _WIDTH / 2), ("", "////"), strict=True
+    ):
+        shares = [100 * value / max(1, sum(values)) for value in values]
+        bars = ax.bar(
+            modules + offset,
+            shares,
+            _WIDTH,
+            color=colors,
+            hatch=hatch,
+            edgecolor="white",
+            linewidth=0.5,
+        )
+        label = f"{name} ({sum(values):,})"
+        handles.append(Patch(facecolor=GUIDE, edgecolor="white", hatch=hatch, label=label))
+        if num_modules <= _MOST_NUMBERED:
+            is_vertical = num_modules > _MOST_HORIZONTAL
+            ax.bar_label(
+                bars,
+                [f"{value:,}" for value in values],
+                rotation=90 if is_vertical else 0,
+                padding=2,
+                fontsize=7,
+                # Above the line of equal shares.
+                bbox={"facecolor": "white", "linewidth": 0, "pad": 0.5},
+            )
+    handles.append(
+        ax.axhline(100 / num_modules, color="black", ls="--", lw=0.8, label="equal shares")
+    )
+    # Room for the numbers above the bars, and for the legend above these.
+    ax.margins(y=0.35)
+    ax.set_xticks(modules, [str(module) for module in range(num_modules)])
+    ax.set_xlabel("module")
+    ax.set_ylabel("share of all modules, %")
+    ax.legend(handles=handles, loc="upper center", ncols=2, fontsize=8, frameon=False)
+    return ax

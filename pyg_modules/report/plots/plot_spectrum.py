@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy
+
+from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.report.palette import CATEGORIES, GUIDE, NEGATIVE
+from pyg_modules.report.plots.axes import axes_or_current
+from pyg_modules.report.plots.weights import check_finite, check_hidden, hidden_weights
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_spectrum(layer: SynchronousGraph, *, ax: Axes | None = None) -> Axes:
+    """Draw the eigenvalues of the weights between hidden units in the complex plane.
+
+    The weights are those that the solver uses. The legend has the spectral radius, the largest
+    magnitude of an eigenvalue, and the spectral norm, the largest singular value, which is also the
+    radius of a circle: a norm below 1 makes the update a contraction, if the slope of the
+    activation is at most 1.
+
+    Args:
+        layer (SynchronousGraph): The layer to look at; the matrix is dense, ``[H, H]``.
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
+
+    Returns:
+        matplotlib.axes.Axes: The axes, with the eigenvalues, the unit circle and the norm.
+
+    Raises:
+        TypeError: If ``layer`` is not a ``SynchronousGraph``.
+        ValueError: If the layer has no hidden unit, or a weight is not finite.
+    """
+    check_layer(layer)
+    check_hidden(layer)
+    weight = hidden_weights(layer)
+    check_finite(weight)
+    matrix = weight.double().numpy()
+    eigenvalues = numpy.linalg.eigvals(matrix)
+    radius, norm = float(numpy.abs(eigenvalues).max()), float(numpy.linalg.norm(matrix, 2))
+    ax = axes_or_current(ax)
+    ax.axhline(0, color=GUIDE, linewidth=0.5, zorder=0)
+    ax.axvline(0, color=GUIDE, linewidth=0.5, zorder=0)
+    angle = numpy.linspace(0, 2 * numpy.pi, 181)
+    for size, color, style, label in (
+        (1.0, "black", "-", "unit circle"),
+        (norm, NEGATIVE, "--", f"spectral norm {norm:.3g}"),
+    ):
+        x, y = size * numpy.cos(angle), size * numpy.sin(angle)
+        ax.plot(x, y, color=color, linestyle=style, linewidth=1, label=label)
+    ax.scatter(
+        eigenvalues.real,
+        eigenvalues.imag,
+        s=12,
+        color=CATEGORIES[0],
+        alpha=0.7,
+        linewidths=0,
+        zorder=3,
+        label=f"eigenvalues, spectral radius {radius:.3g}",
+    )
+    reach = 1.1 * max(1.0, norm)
+    ax.set_xlim(-reach, reach)
+    ax.set_ylim(-reach, 1.6 * reach)  # Room for the legend.
+    ax.set_aspect("equal")
+    ax.set_xlabel("real part")
+    ax.set_ylabel("imaginary part")
+    ax.legend(loc="upper center", fontsize=8, framealpha=1)
+    return ax

@@ -1,0 +1,112 @@
+import json
+import re
+import shutil
+from dataclasses import fields
+
+import pytest
+import torch
+
+from pyg_modules.datasets import Dataset, load_dataset
+from pyg_modules.experiment import ExperimentConfig, load_run, run_experiment, write_run
+from pyg_modules.modules import LesionStudy
+
+
+@pytest.fixture(scope="module")
+def result():
+    whole = load_dataset("digits")
+    parts = (whole.train_x[:200], whole.train_y[:200], whole.test_x[:100], whole.test_y[:100])
+    config = ExperimentConfig(modules=2, hidden=8, steps=2, epochs=8, finetune_epochs=1)
+    return run_experiment(Dataset("digits", *parts, image_shape=(8, 8)), config)
+
+
+@pytest.fixture
+def folder(result, tmp_path):
+    write_run(result, tmp_path)
+    return tmp_path
+
+
+def test_a_run_comes_back_as_it_was(result, folder):
+    loaded = load_run(folder)
+    assert loaded.metrics() == result.metrics()
+    assert loaded.config == result.config
+    assert loaded.independence == result.independence
+    assert loaded.image_shape == (8, 8)
+    assert loaded.histories == result.histories
+    x = torch.rand(5, 64)
+    for name in ("free", "regularized", "finetuned"):
+        assert torch.equal(getattr(loaded, name)(x), getattr(result, name)(x))
+    for name in ("labels", "free_labels", "attribution", "samples"):
+        assert torch.equal(getattr(loaded, name), getattr(result, name))
+    for field in fields(LesionStudy):
+        pair = getattr(loaded.lesions, field.name), getattr(result.lesions, field.name)
+        torch.testing.assert_close(*pair, rtol=0, atol=0, equal_nan=True)
+
+
+def test_a_run_of_a_device_that_is_not_here_is_loaded_onto_the_cpu(folder):
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["config"]["device"] = "cuda:7"
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    loaded = load_run(folder)
+    assert loaded.config.device == "cuda:7"
+    assert loaded.finetuned.weight.device.type == "cpu"
+
+
+def test_another_folder_is_refused(tmp_path):
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(ValueError, match=r"folder of a run .* without metrics.json.*make one"):
+            load_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("metrics.json", "{}"),
+        ("metrics.json", "no JSON"),
+        ("history.json", '{"mlp": [{"loss": 1}]}'),
+        ("history.json", "[]"),
+        ("history.json", "{}"),
+        ("labels.json", None),
+        ("labels.json", "null"),
+        ("labels.json", "[]"),
+        ("free/labels.json", "{}"),
+        ("free/labels.json", "[1]"),
+        ("analysis.safetensors", "no tensors"),
+        ("free/model.safetensors", None),
+    ],
+)
+def test_a_damaged_run_is_refused(folder, name, content):
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_text(content)
+    with pytest.raises(ValueError, match=r"all files of one run of this version.*Copy them again"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "metrics.json",
+        "history.json",
+        "analysis.safetensors",
+        "labels.json",
+        "free/labels.json",
+        "free",
+        "regularized",
+    ],
+)
+def test_a_file_of_another_run_is_named(folder, tmp_path_factory, name):
+    other = tmp_path_factory.mktemp("other")
+    data = load_dataset("mnist1d")
+    parts = (data.train_x[:100], data.train_y[:100], data.test_x[:50], data.test_y[:50])
+    config = ExperimentConfig(modules=3, hidden=9, steps=2, epochs=4, finetune_epochs=2)
+    write_run(run_experiment(Dataset("mnist1d", *parts), config), other)
+    path = folder / name
+    if path.is_dir():
+        shutil.rmtree(path)
+        shutil.copytree(other / name, path)
+    else:
+        shutil.copy(other / name, path)
+    expected = {"metrics.json": "config.json", "free": "free/config.json"}.get(name, name)
+    with pytest.raises(ValueError, match=rf"got .*{re.escape(expected)}.* of another run"):
+        load_run(folder)

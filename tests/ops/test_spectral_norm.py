@@ -1,0 +1,32 @@
+import pytest
+import torch
+from hypothesis import given
+
+from pyg_modules.ops import BACKENDS, EdgeSet, spectral_norm
+from tests.strategies import backends, generator, normal, seeds, unit_graphs
+
+
+@pytest.mark.parametrize("name", backends)
+@given(graph=unit_graphs(min_hidden=1, feedback=False), seed=seeds)
+def test_it_is_the_largest_singular_value_with_its_gradient(name, graph, seed):
+    block = EdgeSet.between(graph.edge_index, graph.hidden, graph.hidden)
+    weight = normal(block.num_edges, seed=seed).requires_grad_()
+    matrix = weight.new_zeros(block.num_targets, block.num_sources)
+    matrix = matrix.index_put((block.target, block.source), weight)
+    norm = spectral_norm(BACKENDS[name].build(block), weight)
+    values = torch.linalg.svdvals(matrix)
+    torch.testing.assert_close(norm, values[0], rtol=1e-10, atol=1e-10)
+    if block.num_edges and (len(values) == 1 or values[0] - values[1] > 1e-3):
+        (gradient,) = torch.autograd.grad(norm, weight)
+        (expected,) = torch.autograd.grad(values[0], weight)
+        torch.testing.assert_close(gradient, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_it_is_within_half_a_percent_for_large_random_matrices(seed):
+    # The singular values of a random matrix crowd together at the largest one.
+    block = EdgeSet.between(torch.cartesian_prod(*2 * [torch.arange(300)]).T, *2 * [range(300)])
+    weight = torch.randn(90_000, generator=generator(seed), dtype=torch.float64)
+    exact = torch.linalg.matrix_norm(weight.view(300, 300), 2)
+    norm = spectral_norm(BACKENDS["dense"].build(block), weight)
+    assert 0.995 * exact < norm <= exact * (1 + 1e-12)

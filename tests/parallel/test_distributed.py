@@ -1,0 +1,428 @@
+"""Ranks are processes on this machine; what they find is read from files."""
+
+import copy
+import json
+import os
+from datetime import timedelta
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor.debug import CommDebugMode
+from torch.nn.parallel import DistributedDataParallel
+
+from pyg_modules import ModularGraph, SynchronousGraph, UnitGraph, Unrolled, cut, split
+from pyg_modules.parallel import DistributedModules, distributed_modules, place_modules
+from tests.strategies import generator, normal
+
+SIZES = (5, 3, 4, 2)
+
+
+def cut_layer(seed=0, sizes=SIZES):
+    graph = UnitGraph.complete(3, sum(sizes), 2)
+    layer = SynchronousGraph(graph, Unrolled(4), "tanh", dtype=torch.float64)
+    layer.reset_parameters(generator(seed))
+    labels = torch.full((graph.num_units,), -1)
+    labels[3:-2] = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    return cut(layer, labels)
+
+
+def optimizer_of(model):
+    return torch.optim.AdamW(model.parameters(), lr=0.01)
+
+
+def train(model, optimizer, steps, samples=slice(None)):
+    x, y = normal(16, 3, seed=1)[samples], normal(16, 2, seed=2)[samples]
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss = (model(x) - y).square().mean()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def start(rank, num_ranks, folder, timeout=60):
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/store",
+        rank=rank,
+        world_size=num_ranks,
+        timeout=timedelta(seconds=timeout),
+    )
+
+
+def on_ranks(work, num_ranks, folder, *arguments):
+    """What ``work(*arguments)`` returns on every rank."""
+    folder.mkdir()
+    mp.start_processes(
+        _run, (work, num_ranks, folder, arguments), nprocs=num_ranks, start_method="spawn"
+    )
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(num_ranks)]
+
+
+def _run(rank, work, num_ranks, folder, arguments):
+    start(rank, num_ranks, folder)
+    found = work(*arguments)
+    (folder / f"{rank}.json").write_text(json.dumps(found))
+    dist.destroy_process_group()
+
+
+def alone(steps):
+    """The losses of a single process, and its parameters by module."""
+    model = ModularGraph(split(cut_layer()))
+    losses = train(model, optimizer_of(model), steps)
+    return losses, {str(k): part.weight.tolist() for k, part in enumerate(model.parts)}
+
+
+def train_and_save(checkpoint):
+    model = DistributedModules(split(cut_layer()))
+    optimizer = optimizer_of(model)
+    with CommDebugMode() as communication:
+        losses = train(model, optimizer, 1)
+    counts = {str(name): count for name, count in communication.get_comm_counts().items()}
+    losses += train(model, optimizer, 9)
+    model.save(checkpoint, optimizer=optimizer)
+    losses += train(model, optimizer, 10)
+    x = normal(4, 3, seed=5).requires_grad_()
+    with CommDebugMode() as communication:
+        model(x).square().sum().backward()
+    return {
+        "losses": losses,
+        "counts": counts,
+        "counts_with_x": communication.get_total_counts(),
+        "gradient_of_x": x.grad.tolist(),
+        "modules_of_ranks": model.modules_of_ranks,
+        "weights": {name: part.weight.tolist() for name, part in model.parts.items()},
+        "refusals": refusals(checkpoint, optimizer),
+        "sharded": with_sharded_inputs(),
+    }
+
+
+def layer_with_partitioned_inputs():
+    """Inputs 0, 2 and outputs 0 of module 0, inputs 1, 3 and output 1 of module 1."""
+    layer = SynchronousGraph(UnitGraph.complete(4, 6, 2), Unrolled(4), "tanh", dtype=torch.float64)
+    layer.reset_parameters(generator(0))
+    return cut(layer, torch.arange(12) % 2)
+
+
+def with_sharded_inputs():
+    model = DistributedModules(split(layer_with_partitioned_inputs()), shard_inputs=True)
+    x = normal(5, 4)[:, model.input_ids].requires_grad_()
+    with CommDebugMode() as communication:
+        outputs = model(x)
+        outputs.square().sum().backward()
+    return {
+        "input_ids": model.input_ids.tolist(),
+        "outputs": outputs.tolist(),
+        "gradient": x.grad.tolist(),
+        "counts": communication.get_total_counts(),
+    }
+
+
+def refusals(checkpoint, optimizer):
+    """Messages about bad input; every rank meets the same."""
+    messages = []
+
+    def refuse(error, action):
+        with pytest.raises(error) as caught:
+            action()
+        messages.append(str(caught.value))
+
+    other = DistributedModules(split(cut_layer(sizes=(4, 4, 4, 2))))
+    refuse(ValueError, lambda: other.load(checkpoint))
+    refuse(ValueError, lambda: other.load(checkpoint / "nothing"))
+    other.save(checkpoint.with_name("without"))
+    without = checkpoint.with_name("without")
+    refuse(ValueError, lambda: other.load(without, optimizer=optimizer_of(other)))
+    refuse(ValueError, lambda: DistributedModules(list(split(cut_layer()))[:1]))
+    refuse(
+        ValueError,
+        lambda: DistributedModules(split(cut_layer(sizes=(4, 4, 4, 2 + dist.get_rank())))),
+    )
+    same = DistributedModules(split(cut_layer()))
+    refuse(ValueError, lambda: same.load(checkpoint, optimizer=optimizer))
+    momentum = torch.optim.SGD(same.parameters(), lr=0.1, momentum=0.9)
+    refuse(ValueError, lambda: same.load(checkpoint, optimizer=momentum))
+    refuse(ValueError, lambda: same.save(without, optimizer=optimizer))
+    complete = SynchronousGraph(UnitGraph.complete(3, 14, 2), Unrolled(4), "relu")
+    relu = DistributedModules(split(cut(complete, cut_layer().labels)))
+    refuse(ValueError, lambda: relu.load(checkpoint))
+    (checkpoint.parent / "notes").mkdir(exist_ok=True)
+    (checkpoint.parent / "notes" / "thesis.tex").write_text("x")
+    refuse(ValueError, lambda: same.save(checkpoint.parent / "notes"))
+    refuse(ValueError, lambda: same.save(checkpoint.parent / "notes" / "thesis.tex"))
+    refuse(ValueError, lambda: same.save(checkpoint.parent / "notes" / "thesis.tex" / "deep"))
+    x = normal(4, 3).requires_grad_()
+    outputs = same(x).square().sum()
+    refuse(RuntimeError, lambda: torch.autograd.grad(outputs, x, create_graph=True))
+    return messages
+
+
+def load_and_train(checkpoint):
+    model = DistributedModules(split(cut_layer(seed=7)))
+    optimizer = optimizer_of(model)
+    model.load(checkpoint, optimizer=optimizer)
+    return train(model, optimizer, 10)
+
+
+def train_on_a_mesh():
+    mesh = init_device_mesh(
+        "cpu", (2, dist.get_world_size() // 2), mesh_dim_names=("data", "modules")
+    )
+    model = DistributedModules(split(cut_layer()), group=mesh["modules"].get_group())
+    data = mesh["data"]
+    parallel = DistributedDataParallel(model, process_group=data.get_group())
+    own = slice(data.get_local_rank(), None, 2)
+    train(parallel, optimizer_of(model), 20, samples=own)
+    return {name: part.weight.tolist() for name, part in model.parts.items()}
+
+
+@pytest.fixture(scope="module")
+def two_ranks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ranks")
+    return folder / "checkpoint", on_ranks(train_and_save, 2, folder / "two", folder / "checkpoint")
+
+
+@pytest.fixture(scope="module")
+def expected():
+    return alone(steps=20)
+
+
+def test_two_ranks_train_as_one_process_does(two_ranks, expected):
+    losses, weights = expected
+    found = {}
+    for rank in two_ranks[1]:
+        assert rank["losses"] == pytest.approx(losses, rel=1e-6)
+        found |= rank["weights"]
+    assert found.keys() == weights.keys()
+    for name, weight in weights.items():
+        assert found[name] == pytest.approx(weight, rel=1e-6, abs=1e-9)
+
+
+def test_a_training_step_is_one_all_reduce_and_nothing_else(two_ranks):
+    for rank in two_ranks[1]:
+        assert list(rank["counts"].values()) == [1]
+        assert "allreduce" in next(iter(rank["counts"]))
+
+
+def test_a_gradient_of_the_input_is_a_second_all_reduce(two_ranks):
+    model = ModularGraph(split(cut_layer()))
+    train(model, optimizer_of(model), 20)
+    x = normal(4, 3, seed=5).requires_grad_()
+    model(x).square().sum().backward()
+    for rank in two_ranks[1]:
+        assert rank["counts_with_x"] == 2
+        torch.testing.assert_close(
+            torch.tensor(rank["gradient_of_x"], dtype=torch.float64), x.grad, rtol=1e-6, atol=1e-9
+        )
+
+
+def test_a_rank_can_be_given_the_inputs_of_its_modules_alone(two_ranks):
+    x = normal(5, 4).requires_grad_()
+    outputs = layer_with_partitioned_inputs()(x)
+    outputs.square().sum().backward()
+    found = [rank["sharded"] for rank in two_ranks[1]]
+    assert [rank["input_ids"] for rank in found] == [[0, 2], [1, 3]]
+    for rank in found:
+        assert rank["counts"] == 1
+        for name, expected in (("outputs", outputs), ("gradient", x.grad[:, rank["input_ids"]])):
+            actual = torch.tensor(rank[name], dtype=torch.float64)
+            torch.testing.assert_close(actual, expected.detach(), rtol=1e-6, atol=1e-9)
+
+
+def test_every_rank_has_modules_of_about_equal_cost(two_ranks):
+    # In order of their edges: module 0 (5 units), 2 (4), 1 (3), 3 (2).
+    assert two_ranks[1][0]["modules_of_ranks"] == [[0, 3], [1, 2]]
+    assert [list(rank["weights"]) for rank in two_ranks[1]] == [["0", "3"], ["1", "2"]]
+
+
+def test_a_checkpoint_is_safetensors_and_json(two_ranks):
+    names = sorted(path.suffix for path in two_ranks[0].iterdir())
+    assert names == [".json", ".safetensors", ".safetensors"]
+    assert not list(two_ranks[0].parent.glob(".*"))
+
+
+def test_four_ranks_go_on_where_two_have_stopped(two_ranks, expected, tmp_path):
+    checkpoint, _ = two_ranks
+    for losses in on_ranks(load_and_train, 4, tmp_path / "four", checkpoint):
+        assert losses == pytest.approx(expected[0][10:], rel=1e-6)
+
+
+def test_modules_times_data_train_as_one_process_does(expected, tmp_path):
+    found = {}
+    for weights in on_ranks(train_on_a_mesh, 4, tmp_path / "mesh"):
+        for name, weight in weights.items():
+            # Every module is on two ranks, with the same weights.
+            assert found.setdefault(name, weight) == weight
+    for name, weight in expected[1].items():
+        assert found[name] == pytest.approx(weight, rel=1e-6, abs=1e-9)
+
+
+def test_what_does_not_fit_is_refused_on_every_rank(two_ranks):
+    for rank in two_ranks[1]:
+        partition, nothing, optimizer, ranks, differ, *more = rank["refusals"]
+        assert "checkpoint of these 4 modules (got one of 4 others" in partition
+        assert "Expected a checkpoint in" in nothing
+        assert "with the state of AdamW (got one with that of no optimizer" in optimizer
+        assert "as many ranks as modules, 1 (got 2)" in ranks
+        assert "the same modules on every rank (got others on rank 1" in differ
+        others, momentum, saved, relu, notes, file, below, second = more
+        assert "Expected the optimizer of the model (got one without its parts." in others
+        assert "with the state of SGD (got one with AdamW" in momentum
+        assert "Expected the optimizer of the model" in saved
+        assert "checkpoint of these 4 modules" in relu
+        assert "Expected an earlier checkpoint, an empty folder or none (got something" in notes
+        assert "Expected an earlier checkpoint, an empty folder or none (got something" in file
+        assert "Expected a folder to write to (got" in below
+        assert "a sum over ranks has no second derivatives. Use ModularGraph on one rank" in second
+    assert (two_ranks[0].parent / "notes" / "thesis.tex").read_text() == "x"
+
+
+def _survive(rank, folder):
+    start(rank, 2, folder, timeout=20)
+    model = DistributedModules(split(cut_layer()))
+    optimizer = optimizer_of(model)
+    train(model, optimizer, 10)
+    model.save(folder / "checkpoint", optimizer=optimizer)
+    if rank == 1:
+        os._exit(1)  # As if it was killed: nothing is closed, nobody is told.
+    try:
+        train(model, optimizer, 10)
+    except RuntimeError as error:
+        (folder / "message").write_text(str(error))
+        os._exit(0)
+
+
+def test_the_others_stop_when_a_rank_is_killed_and_the_run_resumes(expected, tmp_path):
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    context = mp.get_context("spawn")
+    processes = [context.Process(target=_survive, args=(rank, folder)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=90)
+    assert [process.exitcode for process in processes] == [0, 1]
+    message = (folder / "message").read_text()
+    assert "all ranks to take part" in message
+    assert "start all ranks again from the last checkpoint" in message
+    for losses in on_ranks(load_and_train, 2, tmp_path / "again", folder / "checkpoint"):
+        assert losses == pytest.approx(expected[0][10:], rel=1e-6)
+
+
+@pytest.fixture
+def single_rank(tmp_path):
+    start(0, 1, tmp_path)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.usefixtures("single_rank")
+def test_one_rank_computes_the_cut_layer():
+    modular = cut_layer()
+    model = DistributedModules(split(modular))
+    x = normal(2, 5, 3)
+    torch.testing.assert_close(model(x), modular(x), rtol=1e-10, atol=1e-12)
+    assert model.float()(x.float()).dtype == torch.float32
+    assert "modules_of_ranks=[[0, 1, 2, 3]]" in repr(model)
+    sharded = DistributedModules(split(modular), shard_inputs=True)
+    with pytest.raises(ValueError, match=r"the 3 inputs of this rank \(got \[5, 4\]\)"):
+        sharded(normal(5, 4))
+    assert list(model.state_dict())[:2] == ["parts.0.weight", "parts.0.bias"]
+
+
+@pytest.mark.usefixtures("single_rank")
+@pytest.mark.parametrize("length", [4, 300, -8])
+def test_a_truncated_checkpoint_is_refused_and_changes_nothing(tmp_path, length):
+    model = DistributedModules(split(cut_layer()))
+    model.save(tmp_path / "checkpoint")
+    (file,) = (tmp_path / "checkpoint").glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:length])
+    other = DistributedModules(split(cut_layer(seed=1)))
+    before = copy.deepcopy(other.state_dict())
+    with pytest.raises(ValueError, match=r"Expected a complete checkpoint in .*checkpoint"):
+        other.load(tmp_path / "checkpoint")
+    assert all(torch.equal(value, before[name]) for name, value in other.state_dict().items())
+
+
+@pytest.mark.usefixtures("single_rank")
+def test_saving_again_replaces_the_checkpoint(tmp_path):
+    first = DistributedModules(split(cut_layer()))
+    second = DistributedModules(split(cut_layer(seed=1)))
+    for model in (first, second):
+        model.save(tmp_path / "checkpoint")
+    first.load(tmp_path / "checkpoint")
+    x = normal(4, 3)
+    torch.testing.assert_close(first(x), second(x))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", "store"]
+
+
+def test_a_world_that_was_not_initialised_is_refused():
+    with pytest.raises(RuntimeError, match=r"init_process_group\(\) first"):
+        DistributedModules(split(cut_layer()))
+
+
+def test_modules_are_placed_so_that_no_rank_has_much_more_than_another():
+    assert place_modules([7, 7, 6, 6, 5, 5, 4, 4, 4], 3) == [[0, 4, 6], [1, 5, 7], [2, 3, 8]]
+    assert place_modules([0, 0, 0], 3) == [[0], [1], [2]]
+    assert place_modules([1, 9, 1], 2) == [[1], [0, 2]]
+    with pytest.raises(ValueError, match=r"as many ranks as modules, 2 \(got 3\)"):
+        place_modules([1, 1], 3)
+    with pytest.raises(ValueError, match=r"Expected num_ranks >= 1 \(got 0\)"):
+        place_modules([1], 0)
+    with pytest.raises(ValueError, match=r"as many ranks as modules, 0 \(got 1\)"):
+        place_modules([], 1)
+    with pytest.raises(ValueError, match=r"Expected costs >= 0 \(got -1\)"):
+        place_modules([1, -1], 1)
+
+
+@pytest.mark.usefixtures("single_rank")
+def test_what_is_added_up_over_ranks_is_contiguous(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        distributed_modules, "all_reduce", lambda total, _: seen.append(total.is_contiguous())
+    )
+    model = DistributedModules(split(cut_layer()))
+    x = normal(5, 3).requires_grad_()
+    (model(x) * normal(2, 5).T).sum().backward()
+    assert seen == [True, True]
+
+
+def save_and_load_in_a_group(folder):
+    group = dist.new_group([0, 1])
+    if dist.get_rank() > 1:
+        return True
+    model = DistributedModules(split(cut_layer()), group=group)
+    optimizer = optimizer_of(model)
+    train(model, optimizer, 2)
+    model.save(folder, optimizer=optimizer)
+    other = DistributedModules(split(cut_layer(seed=1)), group=group)
+    other.load(folder, optimizer=optimizer_of(other))
+    pairs = zip(model.parameters(), other.parameters(), strict=True)
+    return all(torch.equal(saved, loaded) for saved, loaded in pairs)
+
+
+def test_a_group_of_some_ranks_saves_and_loads_alone(tmp_path):
+    found = on_ranks(save_and_load_in_a_group, 3, tmp_path / "ranks", tmp_path / "checkpoint")
+    assert found == [True] * 3
+
+
+@pytest.mark.usefixtures("single_rank")
+def test_counts_of_steps_go_where_the_kernels_of_an_optimizer_read_them(tmp_path):
+    model = DistributedModules(split(cut_layer()))
+    optimizer = optimizer_of(model)
+    train(model, optimizer, 2)
+    model.save(tmp_path / "checkpoint", optimizer=optimizer)
+    model.to("meta")
+    for fused, device in ((False, "cpu"), (True, "meta")):
+        optimizer = torch.optim.AdamW(model.parameters())
+        optimizer.param_groups[0]["fused"] = fused
+        model.load(tmp_path / "checkpoint", optimizer=optimizer)
+        states = optimizer.state.values()
+        assert {state["step"].device.type for state in states} == {device}
+        assert {state["exp_avg"].device.type for state in states} == {"meta"}

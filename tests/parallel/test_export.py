@@ -1,0 +1,81 @@
+import importlib.util
+import json
+
+import numpy
+import pytest
+import torch
+
+from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut, split
+from pyg_modules.parallel import export_parts
+from tests.strategies import generator, normal
+
+
+def cut_layer(solver=None, density=1.0, dtype=torch.float32):
+    graph = UnitGraph.erdos_renyi(3, 12, 2, density, generator=generator(0))
+    layer = SynchronousGraph(graph, solver or Unrolled(4), "tanh", dtype=dtype)
+    layer.reset_parameters(generator(0))
+    labels = torch.full((graph.num_units,), -1)
+    labels[3:-2] = torch.arange(12) % 2
+    return cut(layer, labels)
+
+
+@pytest.mark.filterwarnings("default")  # The exporter warns about itself.
+@pytest.mark.parametrize("density", [1.0, 0.1])
+def test_the_outputs_of_onnx_files_add_up_in_another_runtime(tmp_path, density):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    modular = cut_layer(density=density)
+    manifest = json.loads(export_parts(split(modular), tmp_path / "parts").read_text())
+    assert (manifest["num_inputs"], manifest["num_outputs"]) == (3, 2)
+    for batch in (1, 7):
+        x = normal(batch, 3, seed=batch).float()
+        outputs = numpy.zeros((batch, 2), dtype=manifest["dtype"])
+        for name in manifest["parts"]:
+            session = onnxruntime.InferenceSession(str(tmp_path / "parts" / name))
+            outputs += session.run(["outputs"], {"x": x.numpy()})[0]
+        assert numpy.abs(outputs - modular(x).detach().numpy()).max() <= 1e-5
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == [
+        "manifest.json",
+        "part_0.onnx",
+        "part_1.onnx",
+    ]
+
+
+def test_the_outputs_of_exported_programs_add_up(tmp_path):
+    modular = cut_layer(dtype=torch.float64)
+    parts = split(modular)
+    backends = [part.backend for part in parts]
+    manifest = json.loads(export_parts(parts, tmp_path, file_format="pt2").read_text())
+    programs = [torch.export.load(tmp_path / name) for name in manifest["parts"]]
+    for batch in (1, 7):
+        x = normal(batch, 3, seed=batch)
+        outputs = sum(program.module()(x) for program in programs)
+        torch.testing.assert_close(outputs, modular(x), rtol=0, atol=1e-5)
+    assert [part.backend for part in parts] == backends
+    assert all(part.weight.requires_grad for part in parts)
+
+
+def test_bad_input_is_refused_and_writes_nothing(tmp_path):
+    folder = tmp_path / "parts"
+    with pytest.raises(ValueError, match=r"one of 'onnx', 'pt2' \(got 'torchscript'\)"):
+        export_parts(split(cut_layer()), folder, file_format="torchscript")
+    with pytest.raises(ValueError, match=r"solver Unrolled \(got Equilibrium"):
+        export_parts(split(cut_layer(Equilibrium())), folder)
+    with pytest.raises(ValueError, match=r"at least one part \(got none\)"):
+        export_parts([], folder)
+    with pytest.raises(TypeError, match=r"SynchronousGraph \(got Linear\)"):
+        export_parts([torch.nn.Linear(2, 2)], folder)
+    assert not folder.exists()
+    folder.write_text("a file")
+    with pytest.raises(ValueError, match="Expected a folder"):
+        export_parts(split(cut_layer()), folder, file_format="pt2")
+    assert folder.read_text() == "a file"
+
+
+def test_missing_packages_are_named(tmp_path, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "onnxscript" else find_spec(name)
+    )
+    with pytest.raises(ImportError, match=r"needs onnxscript: pip install 'pyg-modules\[onnx\]'"):
+        export_parts(split(cut_layer()), tmp_path)
