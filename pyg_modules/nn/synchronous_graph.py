@@ -178,6 +178,11 @@ class SynchronousGraph(MessagePassing):
         return self.graph.num_outputs
 
     @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+        return self.weight.device
+
+    @property
     def backend(self) -> str:
         """How the weighted sums are computed, ``"auto"`` or the name of a backend."""
         return self._backend
@@ -275,7 +280,7 @@ class SynchronousGraph(MessagePassing):
         following: Tensor = columns.T.reshape(states.shape)
         return following
 
-    def masked_weight(self) -> Tensor:
+    def edge_weight(self) -> Tensor:
         """The weights, exactly 0 on edges that were pruned, ``[E]``, differentiable."""
         if self.edge_mask is None:
             return self.weight
@@ -284,7 +289,7 @@ class SynchronousGraph(MessagePassing):
     def scaled_weight(self) -> Tensor:
         """The weights as the solver uses them, ``[E]``, differentiable.
 
-        They are :meth:`masked_weight`, but for an :class:`Equilibrium` with ``contraction``.
+        They are :meth:`edge_weight`, but for an :class:`Equilibrium` with ``contraction``.
         """
         operators = self._operators(self.backend, _USUAL_BATCH)
         return self._scaled_weight(operators)[0]
@@ -301,7 +306,7 @@ class SynchronousGraph(MessagePassing):
 
     def _scaled_weight(self, operators: Operators) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The weights as the solver uses them, as a whole and in blocks."""
-        weight = self.masked_weight()
+        weight = self.edge_weight()
         parts = self._wiring().split(weight)
         activation = ACTIVATIONS[self.activation]
         scaled = self.solver.scaled(operators.recurrence, parts[1], activation)

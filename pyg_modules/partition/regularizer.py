@@ -147,7 +147,7 @@ class PartitionRegularizer(nn.Module):
         if not active:
             return {}
         edges, assignment = self._edges(), self.assignment()
-        weight = self.layer.masked_weight()
+        weight = self.layer.edge_weight()
         if self.trains == "weights":
             assignment = assignment.detach()
         elif self.trains == "assignment":

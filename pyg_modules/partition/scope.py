@@ -53,7 +53,7 @@ def affinity_of(layer: SynchronousGraph, scope: str, affinity: str) -> csr_array
     local = members.cumsum(0) - 1
     matrix = affinity_matrix(
         local[edge_index[:, inside]],
-        layer.masked_weight().detach().cpu()[inside],
+        layer.edge_weight().detach().cpu()[inside],
         int(members.sum()),
         affinity,
     )

@@ -158,4 +158,4 @@ class PartitionCallback(L.Callback):
             # Without gaps, where a module has lost all its units.
             labels[regularizer.members] = torch.unique(likely, return_inverse=True)[1]
         layer = regularizer.layer
-        return normalized_cut(layer.graph.edge_index, layer.masked_weight(), labels)
+        return normalized_cut(layer.graph.edge_index, layer.edge_weight(), labels)
