@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from pyg_modules.ops import BACKENDS, EdgeSet, check_available
-from pyg_modules.ops.cost_model import FILE, Work, fit, measure
+from pyg_modules.ops.cost_model import FILE, fit, measure
 
 _UNITS = (32, 128, 512, 2048)
 _DENSITIES = (0.01, 0.05, 0.2, 1.0)
@@ -47,22 +47,21 @@ def _fit(backend: str, device: torch.device, dtype: torch.dtype) -> dict[str, fl
     works, seconds = [], []
     for num_units in _UNITS:
         for density in _DENSITIES:
-            block = _random_block(num_units, density, num_modules=4 if backend == "block" else 1)
-            operator = BACKENDS[backend].build(block).to(device)
-            cells = {"dense": num_units**2, "block": num_units**2 // 4}.get(
-                backend, block.num_edges
-            )
+            num_modules = 4 if BACKENDS[backend].permutes_units else 1
+            edges = _random_edges(num_units, density, num_modules)
+            operator = BACKENDS[backend].build(edges).to(device)
             for batch in _BATCHES:
-                work = Work(cells, num_units, batch)
-                is_slow = backend == "scatter" and cells * batch > _MAX_SECONDS_WORTH // 16
-                if cells * batch > _MAX_SECONDS_WORTH or is_slow:
+                work = BACKENDS[backend].work(edges, batch)
+                if work is None or work.cells * batch > _MAX_SECONDS_WORTH:
+                    continue
+                if BACKENDS[backend].held(work) > max(work.cells, _MAX_SECONDS_WORTH // 16):
                     continue
                 works.append(work)
-                seconds.append(measure(operator, block.num_edges, batch, dtype))
+                seconds.append(measure(operator, edges.num_edges, batch, dtype))
     return fit(works, seconds)
 
 
-def _random_block(num_units: int, density: float, num_modules: int) -> EdgeSet:
+def _random_edges(num_units: int, density: float, num_modules: int) -> EdgeSet:
     generator = torch.Generator().manual_seed(0)
     chosen = torch.rand(num_units, num_units, generator=generator) < density
     module = torch.arange(num_units) * num_modules // num_units

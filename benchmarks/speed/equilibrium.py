@@ -68,9 +68,8 @@ def run(device: torch.device, *, quick: bool) -> dict[str, Any]:
 
 def _scale_to_norm(layer: SynchronousGraph, norm: float) -> None:
     """Scale the recurrent weights to a spectral norm, so that everybody's solver converges."""
-    block = layer._wiring().blocks["recurrence"]
     operator = layer._operators("auto", BATCH).recurrence
-    edges = block.edge_ids.to(layer.weight.device)
+    edges = layer._wiring().recurrent_edges
     with torch.no_grad():
         layer.weight[edges] *= norm / spectral_norm(operator, layer.weight[edges])
 
@@ -92,10 +91,11 @@ class _TorchDEQ(torch.nn.Module):
         )
         self.layer, self.matrix = layer, matrix
         wiring = layer._wiring()
-        self.blocks = {name: wiring.blocks[name] for name in ("injection", "recurrence", "readout")}
-        weights = dict(zip(wiring.blocks, wiring.split(layer.weight.detach()), strict=True))
+        names = ("injection", "recurrence", "readout")
+        self.edge_sets = {name: wiring.edge_sets[name] for name in names}
+        weights = dict(zip(wiring.edge_sets, wiring.split(layer.weight.detach()), strict=True))
         self.weights = torch.nn.ParameterDict(
-            {name: torch.nn.Parameter(weights[name]) for name in self.blocks}
+            {name: torch.nn.Parameter(weights[name]) for name in self.edge_sets}
         )
         self.operator = layer._operators("auto", BATCH).recurrence
         bias = layer.bias.detach()
@@ -105,17 +105,17 @@ class _TorchDEQ(torch.nn.Module):
         update, initial = self.problem(x)
         state = self.deq(update, initial)[0][-1]
         num_hidden = self.layer.graph.num_hidden
-        readout = dense(self.blocks["readout"], self.weights["readout"])
+        readout = dense(self.edge_sets["readout"], self.weights["readout"])
         outputs: Tensor = state @ readout.T + self.bias[num_hidden:]
         return outputs
 
     def problem(self, x: Tensor) -> tuple[Callable[[Tensor], Tensor], Tensor]:
         """The map and its start."""
-        into = dense(self.blocks["injection"], self.weights["injection"])
+        into = dense(self.edge_sets["injection"], self.weights["injection"])
         injected = x @ into.T + self.bias[: self.layer.graph.num_hidden]
         weight = self.weights["recurrence"]
         if self.matrix == "dense":
-            transposed = dense(self.blocks["recurrence"], weight).T
+            transposed = dense(self.edge_sets["recurrence"], weight).T
             return lambda state: torch.tanh(state @ transposed + injected), torch.zeros_like(
                 injected
             )

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.speed.timing import interleaved
 from benchmarks.speed.training_step import BATCH, make_layer
-from pyg_modules.ops import ACTIVATIONS
+from pyg_modules.ops import ACTIVATIONS, RowActivation
 
 
 def run(device: torch.device, *, quick: bool) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def run(device: torch.device, *, quick: bool) -> dict[str, Any]:
     copied = torch.randn(2**18 if quick else 2**26, device=device)
     cached = torch.randn(num_hidden, BATCH, device=device)
     out, cached_out = torch.empty_like(copied), torch.empty_like(cached)
-    tanh = ACTIVATIONS["tanh"]
+    tanh = RowActivation(ACTIVATIONS["tanh"], num_hidden)
     runs: dict[str, Callable[[], object]] = {
         "gemm": lambda: matrix @ matrix,
         "copy": lambda: out.copy_(copied),
@@ -37,14 +37,13 @@ def run(device: torch.device, *, quick: bool) -> dict[str, Any]:
         state, total = torch.rand(2, num_hidden, BATCH, device=device).unbind()
         result, gradient = torch.empty_like(state), operator.new_gradient(weight)
 
-        update = partial(operator.update, values, state, total, tanh, num_hidden, result)
+        update = partial(operator.update, values, state, total, tanh, result)
         adjoint = partial(
             operator.adjoint,
             transposed,
             total,
             state,
             tanh,
-            num_hidden,
             result,
             gradient=gradient,
             total=torch.zeros_like(total),

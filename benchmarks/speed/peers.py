@@ -29,23 +29,23 @@ class Peer(nn.Module):
         assert isinstance(layer.solver, Unrolled)
         assert layer.activation == "tanh"
         graph, device = layer.graph, layer.weight.device
-        blocks = {
+        ends = {
             "injection": (graph.inputs, graph.hidden),
             "recurrence": (graph.hidden, graph.hidden),
             "readout": (graph.hidden, graph.outputs),
         }
-        edges = {name: EdgeSet.between(graph.edge_index, *ends) for name, ends in blocks.items()}
+        sets = {name: EdgeSet.between(graph.edge_index, *pair) for name, pair in ends.items()}
         weights = {
-            name: layer.weight.detach()[block.edge_ids.to(device)] for name, block in edges.items()
+            name: layer.weight.detach()[edges.edge_ids.to(device)] for name, edges in sets.items()
         }
         self.steps = layer.solver.steps
         self.num_hidden = graph.num_hidden
-        self.into = nn.Parameter(dense(edges["injection"], weights["injection"]))
-        self.out_of = nn.Parameter(dense(edges["readout"], weights["readout"]))
+        self.into = nn.Parameter(dense(sets["injection"], weights["injection"]))
+        self.out_of = nn.Parameter(dense(sets["readout"], weights["readout"]))
         bias = layer.bias.detach().unsqueeze(1)
         self.bias = nn.Parameter(bias[: graph.num_hidden].clone())
         self.output_bias = nn.Parameter(bias[graph.num_hidden :].clone())
-        self.prepare(edges["recurrence"], weights["recurrence"])
+        self.prepare(sets["recurrence"], weights["recurrence"])
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs [B, O] for inputs [B, I]."""
@@ -57,7 +57,7 @@ class Peer(nn.Module):
         return (self.out_of @ state + self.output_bias).T
 
     @abstractmethod
-    def prepare(self, block: EdgeSet, weight: Tensor) -> None:
+    def prepare(self, edges: EdgeSet, weight: Tensor) -> None:
         """Keep the recurrent edges with their weights."""
 
     @abstractmethod
@@ -65,21 +65,21 @@ class Peer(nn.Module):
         """The weighted sums of states [H, B]."""
 
 
-def dense(block: EdgeSet, weight: Tensor) -> Tensor:
-    """The weights of a block as a dense matrix."""
-    matrix = weight.new_zeros(block.num_targets, block.num_sources)
+def dense(edges: EdgeSet, weight: Tensor) -> Tensor:
+    """The weights of a set of edges as a dense matrix."""
+    matrix = weight.new_zeros(edges.num_targets, edges.num_sources)
     return matrix.index_put(
-        (block.target.to(weight.device), block.source.to(weight.device)), weight
+        (edges.target.to(weight.device), edges.source.to(weight.device)), weight
     )
 
 
 class ScatterPeer(Peer):
     """PyG's ``MessagePassing`` with weights on the edges."""
 
-    def prepare(self, block: EdgeSet, weight: Tensor) -> None:
+    def prepare(self, edges: EdgeSet, weight: Tensor) -> None:
         """See :meth:`Peer.prepare`."""
         self.weight = nn.Parameter(weight)
-        self.edge_index = torch.stack([block.source, block.target]).to(weight.device)
+        self.edge_index = torch.stack([edges.source, edges.target]).to(weight.device)
         self.convolution = _WeightedSum()
 
     def bind(self) -> Callable[[Tensor], Tensor]:
@@ -102,10 +102,10 @@ class _WeightedSum(MessagePassing):
 class MaskedDensePeer(Peer):
     """A dense matrix times a mask of the edges."""
 
-    def prepare(self, block: EdgeSet, weight: Tensor) -> None:
+    def prepare(self, edges: EdgeSet, weight: Tensor) -> None:
         """See :meth:`Peer.prepare`."""
-        self.weight = nn.Parameter(dense(block, weight))
-        self.register_buffer("mask", dense(block, torch.ones_like(weight)))
+        self.weight = nn.Parameter(dense(edges, weight))
+        self.register_buffer("mask", dense(edges, torch.ones_like(weight)))
 
     def bind(self) -> Callable[[Tensor], Tensor]:
         """See :meth:`Peer.bind`."""
@@ -116,16 +116,16 @@ class MaskedDensePeer(Peer):
 class StepwiseCSRPeer(Peer):
     """A CSR matrix with its own autograd function for every update: this project's first engine."""
 
-    def prepare(self, block: EdgeSet, weight: Tensor) -> None:
+    def prepare(self, edges: EdgeSet, weight: Tensor) -> None:
         """See :meth:`Peer.prepare`."""
         self.weight = nn.Parameter(weight)
         device = weight.device
-        order = torch.argsort(block.source * block.num_targets + block.target)
+        order = torch.argsort(edges.source * edges.num_targets + edges.target)
         size = self.num_hidden
-        self.pattern = _offsets(block.target, size).to(device), block.source.int().to(device)
+        self.pattern = _offsets(edges.target, size).to(device), edges.source.int().to(device)
         self.transposed = (
-            _offsets(block.source[order], size).to(device),
-            block.target[order].int().to(device),
+            _offsets(edges.source[order], size).to(device),
+            edges.target[order].int().to(device),
         )
         self.order = order.to(device)
 
@@ -161,12 +161,12 @@ class _CSRMatmul(torch.autograd.Function):
 class TorchCSRPeer(Peer):
     """``torch.sparse`` CSR with the gradients of torch itself."""
 
-    def prepare(self, block: EdgeSet, weight: Tensor) -> None:
+    def prepare(self, edges: EdgeSet, weight: Tensor) -> None:
         """See :meth:`Peer.prepare`."""
         self.weight = nn.Parameter(weight)
         device = weight.device
-        offsets = _offsets(block.target, self.num_hidden)
-        self.pattern = offsets.to(device), block.source.int().to(device)
+        offsets = _offsets(edges.target, self.num_hidden)
+        self.pattern = offsets.to(device), edges.source.int().to(device)
 
     def bind(self) -> Callable[[Tensor], Tensor]:
         """See :meth:`Peer.bind`."""
@@ -192,11 +192,11 @@ class TorchScatterPeer(Peer):
 
     needs = "torch_scatter"
 
-    def prepare(self, block: EdgeSet, weight: Tensor) -> None:
+    def prepare(self, edges: EdgeSet, weight: Tensor) -> None:
         """See :meth:`Peer.prepare`."""
         self.weight = nn.Parameter(weight)
-        self.source = block.source.to(weight.device)
-        self.offsets = _offsets(block.target, self.num_hidden).long().to(weight.device)
+        self.source = edges.source.to(weight.device)
+        self.offsets = _offsets(edges.target, self.num_hidden).long().to(weight.device)
 
     def bind(self) -> Callable[[Tensor], Tensor]:
         """See :meth:`Peer.bind`."""

@@ -4,27 +4,45 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyg_modules._files import staged_folder, write_json
 from pyg_modules._safetensors import import_safetensors
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.origin import Origin
-from pyg_modules.solve.config import solver_from_config, solver_to_config
-
-if TYPE_CHECKING:
-    from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.solve.solver import Solver, solver_from_config, solver_to_config
 
 FORMAT_VERSION = 1
 _CONFIG = "config.json"
 _TENSORS = "model.safetensors"
 
 
-def save_layer(layer: SynchronousGraph, folder: str | os.PathLike[str]) -> None:
+class StoredLayer(Protocol):
+    """What is kept of a layer."""
+
+    graph: UnitGraph
+    solver: Solver
+    activation: str
+    weight: nn.Parameter
+    bias: nn.Parameter
+    labels: Tensor | None
+    edge_mask: Tensor | None
+    origin: Origin | None
+
+    @property
+    def backend(self) -> str:
+        """How the weighted sums are computed."""
+
+
+Layer = TypeVar("Layer", bound=StoredLayer)
+
+
+def save_layer(layer: StoredLayer, folder: str | os.PathLike[str]) -> None:
     """Write ``layer`` into ``folder``."""
     graph = layer.graph
     config = {
@@ -61,7 +79,7 @@ def save_layer(layer: SynchronousGraph, folder: str | os.PathLike[str]) -> None:
         (stage / _TENSORS).write_bytes(content)
 
 
-def load_layer(cls: type[SynchronousGraph], folder: str | os.PathLike[str]) -> SynchronousGraph:
+def load_layer(cls: Callable[..., Layer], folder: str | os.PathLike[str]) -> Layer:
     """The layer that :func:`save_layer` wrote into ``folder``."""
     folder = Path(folder)
     config = _read_config(folder)
@@ -79,7 +97,7 @@ def load_layer(cls: type[SynchronousGraph], folder: str | os.PathLike[str]) -> S
         if graph.num_edges != config["num_edges"]:
             raise ValueError(f"{graph.num_edges} edges instead of {config['num_edges']}")
         with torch.no_grad():
-            for name, parameter in layer.named_parameters():
+            for name, parameter in (("weight", layer.weight), ("bias", layer.bias)):
                 if parameter.shape != tensors[name].shape:
                     raise ValueError(f"{name} of shape {list(tensors[name].shape)}")
                 parameter.copy_(tensors[name])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from math import prod
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +19,13 @@ from pyg_modules.ops.activation import ACTIVATIONS, check_activation
 from pyg_modules.ops.dispatch import BackendReport, check_backend
 from pyg_modules.ops.edge_sum import bind
 from pyg_modules.ops.tracing import is_compiling, is_transforming
+from pyg_modules.ops.update import Update
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution
 from pyg_modules.solve.solver import Solver
 from pyg_modules.solve.unrolled import Unrolled
+
+T = TypeVar("T")
 
 # What a compiler or an exporter, which does not look at the batch, is told.
 _USUAL_BATCH = 128
@@ -226,7 +229,10 @@ class SynchronousGraph(MessagePassing):
 
     def forward(self, x: Tensor) -> Tensor:
         """The outputs, ``[*, O]``, for the inputs ``x``, ``[*, I]``."""
-        return self._run(x)[1]
+        if self._has_autocast(x):
+            return self._without_autocast(self.forward, x)
+        recurrence, read = self._prepared(x)
+        return read(self.solver.solve(recurrence).states)
 
     def states(self, x: Tensor) -> Tensor:
         """The states of all units when the solver has stopped.
@@ -238,13 +244,20 @@ class SynchronousGraph(MessagePassing):
             Tensor: ``[*, N]``: the inputs, the hidden states, the outputs as :meth:`forward`
             returns them.
         """
-        return self._all_states(x, *self._run(x))
+        if self._has_autocast(x):
+            return self._without_autocast(self.states, x)
+        recurrence, read = self._prepared(x)
+        states = self.solver.solve(recurrence).states
+        return self._all_states(x, states, read(states))
 
-    def solve(self, x: Tensor) -> Solution:
+    def solve(self, x: Tensor, *, observe: Callable[[Tensor], None] | None = None) -> Solution:
         """The states that :meth:`states` returns, and how well the units agree.
 
         Args:
             x (Tensor): Inputs, ``[*, I]``.
+            observe (Callable, optional): Told the relative residuals of all samples, ``[B]`` with B
+                the product of the leading dimensions, after every update. An equilibrium that is
+                not reached is then no error, and no warning. (default: none)
 
         Returns:
             Solution: ``states`` [*, N] and, of shape ``[*]``, the relative ``residual`` that one
@@ -252,8 +265,14 @@ class SynchronousGraph(MessagePassing):
             every sample, whether it ``converged`` and, after a backward pass, ``adjoint``, the same
             for the gradients, with ``states`` of ``[n, B]`` for the n units that are iterated.
         """
-        solution, outputs = self._run(x, with_residual=True)
-        states = self._all_states(x, solution, outputs)
+        if self._has_autocast(x):
+            return self._without_autocast(self.solve, x, observe=observe)
+        recurrence, read = self._prepared(x, observe)
+        solution = self.solver.solve(recurrence)
+        if solution.residual is None:
+            with torch.no_grad():
+                solution.residual = recurrence.residual(solution.states)
+        states = self._all_states(x, solution.states, read(solution.states))
         return solution.reshaped(states, x.shape[:-1])
 
     def step(self, states: Tensor) -> Tensor:
@@ -291,28 +310,26 @@ class SynchronousGraph(MessagePassing):
 
         They are :meth:`edge_weight`, but for an :class:`Equilibrium` with ``contraction``.
         """
-        operators = self._operators(self.backend, _USUAL_BATCH)
-        return self._scaled_weight(operators)[0]
+        return self._scaled_weight(self._update())[0]
 
-    def weights_by_block(self) -> tuple[Tensor, ...]:
-        """:meth:`scaled_weight` in blocks, as they are computed; each by target, then source.
+    def weights_by_edge_set(self) -> tuple[Tensor, ...]:
+        """:meth:`scaled_weight` in the four sets of edges that are computed apart.
 
         Returns:
             tuple: Weights of the edges from inputs to the units that are iterated (the hidden ones,
             and outputs that feed back), among these, from these to outputs, and from inputs to
-            outputs.
+            outputs; each by target, then source.
         """
-        return self._scaled_weight(self._operators(self.backend, _USUAL_BATCH))[1]
+        return self._scaled_weight(self._update())[1]
 
-    def _scaled_weight(self, operators: Operators) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The weights as the solver uses them, as a whole and in blocks."""
+    def _scaled_weight(self, update: Update) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The weights as the solver uses them, as a whole and by edge set."""
         weight = self.edge_weight()
         parts = self._wiring().split(weight)
-        activation = ACTIVATIONS[self.activation]
-        scaled = self.solver.scaled(operators.recurrence, parts[1], activation)
+        scaled = self.solver.scaled(update, parts[1])
         if scaled is not parts[1]:
             weight = weight.index_copy(0, self._wiring().recurrent_edges, scaled)
-            # With feedback, edges into outputs are scaled in two blocks.
+            # With feedback, edges into outputs are scaled in two sets.
             parts = self._wiring().split(weight)
         return weight, parts
 
@@ -324,49 +341,48 @@ class SynchronousGraph(MessagePassing):
         """The next states, ``[N, B]``, from the summed messages ``inputs`` and the states ``x``."""
         num_inputs = self.graph.num_inputs
         sums = inputs[num_inputs:] + self.bias.unsqueeze(-1)
-        activated = ACTIVATIONS[self.activation](sums, self.graph.num_hidden)
-        return torch.cat([x[:num_inputs], activated])
+        return torch.cat([x[:num_inputs], self._update().f(sums)])
 
-    def _run(self, x: Tensor, *, with_residual: bool = False) -> tuple[Solution, Tensor]:
-        """The solution for the iterated units, with states ``[n, B]``, and outputs ``[*, O]``."""
-        device_type = self.weight.device.type
-        has_autocast = torch.amp.is_autocast_available(device_type)
-        if has_autocast and torch.is_autocast_enabled(device_type) and x.is_floating_point():
-            with torch.autocast(device_type, enabled=False):
-                return self._run(x.to(self.weight.dtype), with_residual=with_residual)
+    def _has_autocast(self, x: Tensor) -> bool:
+        kind = self.weight.device.type
+        is_enabled = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+        return is_enabled and x.is_floating_point()
+
+    def _without_autocast(self, method: Callable[..., T], x: Tensor, **kwargs: Any) -> T:
+        """``method`` of ``x`` in the dtype of the layer, as the kernels know no other."""
+        with torch.autocast(self.weight.device.type, enabled=False):
+            return method(x.to(self.weight.dtype), **kwargs)
+
+    def _prepared(
+        self, x: Tensor, observe: Callable[[Tensor], None] | None = None
+    ) -> tuple[Recurrence, Callable[[Tensor], Tensor]]:
+        """What is iterated for ``x`` [*, I], and the map from its last states to outputs."""
         graph, wiring = self.graph, self._wiring()
         _check_tensor("x", x, graph.num_inputs, "inputs", self.weight)
         shape = x.shape[:-1]
         # Torch's own product of sizes would fix the batch of an exported program.
         batch = prod(shape)
         operators = self._operators(self.backend, batch)
-        injection, recurrent, readout, direct = self._scaled_weight(operators)[1]
+        update = self._update(batch)
+        injection, recurrent, readout, direct = self._scaled_weight(update)[1]
         clamped = x.reshape(batch, graph.num_inputs).T.contiguous()
         bias, output_bias = wiring.split_bias(self.bias.unsqueeze(-1))
 
-        # Inputs never change: what they inject is computed once.
-        injected = bind(operators.injection, injection)(clamped)
-        recurrence = Recurrence(
-            operators.recurrence,
-            recurrent,
-            injected + bias,
-            ACTIVATIONS[self.activation],
-            graph.num_hidden,
-        )
-        solution = self.solver.solve(recurrence)
-        if with_residual and solution.residual is None:
-            with torch.no_grad():
-                solution.residual = recurrence.residual(solution.states)
-        outputs = bind(operators.readout, readout)(solution.states)
-        if wiring.blocks["direct"].num_edges:
-            outputs = outputs + bind(operators.direct, direct)(clamped)
-        outputs = outputs + output_bias
-        return solution, outputs.T.reshape(*shape, graph.num_outputs)
+        def read(states: Tensor) -> Tensor:
+            outputs = bind(operators.readout, readout)(states)
+            if wiring.edge_sets["direct"].num_edges:
+                outputs = outputs + bind(operators.direct, direct)(clamped)
+            outputs = outputs + output_bias
+            return outputs.T.reshape(*shape, graph.num_outputs)
 
-    def _all_states(self, x: Tensor, solution: Solution, outputs: Tensor) -> Tensor:
-        """Inputs, hidden states and outputs, ``[*, N]``."""
+        # Inputs never change: what they inject is computed once.
+        injected = bind(operators.injection, injection)(clamped) + bias
+        return Recurrence(update, recurrent, injected, observe), read
+
+    def _all_states(self, x: Tensor, states: Tensor, outputs: Tensor) -> Tensor:
+        """Inputs, hidden states and outputs, ``[*, N]``, from iterated ``states`` [n, B]."""
         num_hidden = self.graph.num_hidden
-        hidden = solution.states[:num_hidden].T.reshape(*x.shape[:-1], num_hidden)
+        hidden = states[:num_hidden].T.reshape(*x.shape[:-1], num_hidden)
         return torch.cat([x, hidden, outputs], dim=-1)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SynchronousGraph:
@@ -381,6 +397,11 @@ class SynchronousGraph(MessagePassing):
         if mask is not None and mask.shape == self.weight.shape:
             self.edge_mask = mask.to(self.weight.device, copy=True)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def _update(self, batch: int = _USUAL_BATCH) -> Update:
+        """The synchronous update for a batch of about this size."""
+        operator = self._operators(self.backend, batch).recurrence
+        return Update(operator, ACTIVATIONS[self.activation], self.graph.num_hidden)
 
     def _operators(self, backend: str, batch: int) -> Operators:
         """The operators for a batch of about this size.

@@ -10,14 +10,14 @@ from pyg_modules.ops.tracing import is_tracing
 
 
 class WeightSplit:
-    """The weights of a graph taken apart into blocks of edges, each in an order of its own.
+    """The weights of a graph taken apart into sets of edges, each in an order of its own.
 
-    Edges that are listed block by block are told apart without moving any; only blocks in another
-    order are sorted then.
+    Edges that are listed set by set are told apart without moving any; only sets in another order
+    are sorted then.
 
     Args:
-        edge_ids (sequence of LongTensor): Positions of the edges of every block, in its order.
-        num_edges (int): Number of edges of the graph. An edge may be in several blocks.
+        edge_ids (sequence of LongTensor): Positions of the edges of every set, in its order.
+        num_edges (int): Number of edges of the graph. An edge may be in several sets.
         device (torch.device): Where the weights are.
     """
 
@@ -25,23 +25,23 @@ class WeightSplit:
         self._sizes = [ids.numel() for ids in edge_ids]
         starts = torch.tensor([0, *self._sizes]).cumsum(0).tolist()
         within = [ids - start for ids, start in zip(edge_ids, starts, strict=False)]
-        is_listed_by_block = starts[-1] == num_edges and all(
+        is_listed_by_set = starts[-1] == num_edges and all(
             bool(((ids >= 0) & (ids < ids.numel())).all()) for ids in within
         )
-        if is_listed_by_block:
+        if is_listed_by_set:
             self._whole = None
-            self._blocks = [_order(ids, ids.numel(), device) for ids in within]
+            self._orders = [_order(ids, ids.numel(), device) for ids in within]
         else:
             self._whole = _order(torch.cat(list(edge_ids)), num_edges, device)
-            self._blocks = [None] * len(edge_ids)
+            self._orders = [None] * len(edge_ids)
 
     def __call__(self, weight: Tensor) -> tuple[Tensor, ...]:
-        """The weights of every block, differentiable in ``weight`` [E]."""
+        """The weights of every set, differentiable in ``weight`` [E]."""
         ordered = weight if self._whole is None else self._whole(weight)
-        blocks = torch.split(ordered, self._sizes)
+        parts = torch.split(ordered, self._sizes)
         return tuple(
-            block if order is None else order(block)
-            for block, order in zip(blocks, self._blocks, strict=True)
+            part if order is None else order(part)
+            for part, order in zip(parts, self._orders, strict=True)
         )
 
 

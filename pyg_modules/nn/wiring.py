@@ -7,13 +7,19 @@ from torch import Tensor
 
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.weight_split import WeightSplit
-from pyg_modules.ops.dispatch import BackendReport, Choice, check_available, choose
+from pyg_modules.ops.dispatch import (
+    BackendReport,
+    Choice,
+    check_available,
+    choose,
+    companion_of,
+)
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.operator import BACKENDS, EdgeOperator
 
 
 class Operators(NamedTuple):
-    """The operators of the four blocks of edges that a forward pass treats differently."""
+    """The operators of the four sets of edges that a forward pass treats differently."""
 
     injection: EdgeOperator
     recurrence: EdgeOperator
@@ -22,10 +28,10 @@ class Operators(NamedTuple):
 
 
 class Wiring:
-    """The edges of a unit graph in blocks, and the operators over them, on one device.
+    """The edges of a unit graph in four sets, and the operators over them, on one device.
 
     The iterated units are the hidden ones, and the outputs too where one of them has an outgoing
-    edge; otherwise outputs are only read at the end. The blocks are ``injection``, from inputs to
+    edge; otherwise outputs are only read at the end. The sets are ``injection``, from inputs to
     iterated units, and ``direct``, from inputs to outputs, computed once per call; ``recurrence``,
     among iterated units, computed at every update; and ``readout``, from iterated units to outputs,
     computed once per call.
@@ -46,13 +52,15 @@ class Wiring:
             "direct": (graph.inputs, outputs),
         }
         self.num_iterated = len(iterated)
-        self.blocks = {name: EdgeSet.between(edge_index, *ends) for name, ends in between.items()}
+        self.edge_sets = {
+            name: EdgeSet.between(edge_index, *ends) for name, ends in between.items()
+        }
         self._num_outputs = graph.num_outputs
         self._device = device
-        self.recurrent_edges = self.blocks["recurrence"].edge_ids.to(device)
-        #: Takes weights ``[E]`` apart into those of every block, in its order.
+        self.recurrent_edges = self.edge_sets["recurrence"].edge_ids.to(device)
+        #: Takes weights ``[E]`` apart into those of every set, in its order.
         self.split = WeightSplit(
-            [block.edge_ids for block in self.blocks.values()], graph.num_edges, device
+            [edges.edge_ids for edges in self.edge_sets.values()], graph.num_edges, device
         )
         self._choices: dict[tuple[Any, ...], dict[str, Choice]] = {}
         self._operators: dict[tuple[str, str], EdgeOperator] = {}
@@ -73,16 +81,16 @@ class Wiring:
         if key not in self._plans:
             choices = self.choices(backend, dtype, batch, composed)
             self._plans[key] = Operators(
-                *(self._operator(name, choices[name].backend) for name in self.blocks)
+                *(self._operator(name, choices[name].backend) for name in self.edge_sets)
             )
         return self._plans[key]
 
     def choices(
         self, backend: str, dtype: torch.dtype, batch: int, composed: bool = False
     ) -> dict[str, Choice]:
-        """The backend of every block, for a batch of about this size.
+        """The backend of every set of edges, for a batch of about this size.
 
-        ``backend`` is that of all blocks, but ``"block"`` that of the recurrence.
+        ``backend`` is that of all of them, or of the recurrence, if that alone allows it.
 
         Raises:
             ImportError: If a package has to be installed first.
@@ -99,7 +107,7 @@ class Wiring:
                     name: recurrence
                     if name == "recurrence"
                     else self._choose(name, *around, beside=recurrence.backend)
-                    for name in self.blocks
+                    for name in self.edge_sets
                 }
         return self._choices[key]
 
@@ -116,23 +124,23 @@ class Wiring:
         composed: bool,
         beside: str | None = None,
     ) -> Choice:
-        block = self.blocks[name]
         is_recurrence = name == "recurrence"
-        if backend == "auto" or (backend == "block" and not is_recurrence):
+        permutes = backend != "auto" and BACKENDS[backend].permutes_units
+        if backend == "auto" or (permutes and not is_recurrence):
             return choose(
-                block,
+                self.edge_sets[name],
                 batch,
                 self._device,
                 dtype,
                 can_permute=is_recurrence and not self.has_feedback,
                 composed=composed,
-                beside="dense" if beside == "block" else beside,
+                beside=None if beside is None else companion_of(beside),
             )
         check_available(backend, self._device, dtype)
-        if backend == "block" and self.has_feedback:
+        if permutes and self.has_feedback:
             raise ValueError(
-                "Expected outputs without outgoing edges for backend 'block' (got feedback from an"
-                " output). Use backend='auto'."
+                f"Expected outputs without outgoing edges for backend {backend!r} (got feedback"
+                f" from an output). Use backend='auto'."
             )
         return Choice(backend, "asked for", {})
 
@@ -140,6 +148,6 @@ class Wiring:
         if (name, backend) not in self._operators:
             # What is built in inference mode could never be trained with.
             with torch.inference_mode(False):
-                operator = BACKENDS[backend].build(self.blocks[name]).to(self._device)
+                operator = BACKENDS[backend].build(self.edge_sets[name]).to(self._device)
             self._operators[name, backend] = operator
         return self._operators[name, backend]

@@ -1,8 +1,19 @@
 """How one synchronous update is computed: backends behind one interface, and their choice."""
 
-from pyg_modules.ops.activation import ACTIVATIONS, Activation, activation_of, check_activation
+from pyg_modules.ops.activation import (
+    ACTIVATIONS,
+    Activation,
+    RowActivation,
+    activation_of,
+    check_activation,
+)
 from pyg_modules.ops.block import BlockOperator
 from pyg_modules.ops.dense import DenseOperator
+from pyg_modules.ops.differentiable import (
+    Differentiable,
+    refuse_second_derivative,
+    refuse_transformation,
+)
 from pyg_modules.ops.dispatch import (
     BackendReport,
     Choice,
@@ -12,14 +23,15 @@ from pyg_modules.ops.dispatch import (
     is_available,
 )
 from pyg_modules.ops.edge_set import EdgeSet
-from pyg_modules.ops.edge_sum import bind, refuse_second_derivative, refuse_transformation
+from pyg_modules.ops.edge_sum import bind
 from pyg_modules.ops.numba.numba_operator import NumbaOperator
-from pyg_modules.ops.operator import BACKENDS, EdgeOperator
-from pyg_modules.ops.piece import Piece
+from pyg_modules.ops.operator import BACKENDS, EdgeOperator, Piece
 from pyg_modules.ops.scatter import ScatterOperator
 from pyg_modules.ops.sparse import SparseOperator
 from pyg_modules.ops.spectral_norm import spectral_norm
 from pyg_modules.ops.tracing import is_compiling, is_tracing, is_transforming
+from pyg_modules.ops.update import Update
+from pyg_modules.ops.work import Work
 
 __all__ = [
     "ACTIVATIONS",
@@ -29,12 +41,16 @@ __all__ = [
     "BlockOperator",
     "Choice",
     "DenseOperator",
+    "Differentiable",
     "EdgeOperator",
     "EdgeSet",
     "NumbaOperator",
     "Piece",
+    "RowActivation",
     "ScatterOperator",
     "SparseOperator",
+    "Update",
+    "Work",
     "activation_of",
     "bind",
     "check_activation",

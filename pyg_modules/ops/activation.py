@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,7 @@ class Activation:
         function_ (callable, optional): f in place. ``None`` if ``backward`` needs the weighted
             sums, so that they must be kept.
         lipschitz (float): The largest magnitude of f'.
+        code (int): What compiled kernels call it, its own number.
     """
 
     name: str
@@ -33,30 +35,45 @@ class Activation:
     backward: Callable[[Tensor, Tensor], object]
     function_: Callable[[Tensor], Tensor] | None = None
     lipschitz: float = 1.0
+    code: int = 0
 
     @property
     def needs_sums(self) -> bool:
         """Whether the derivative is computed from the weighted sums instead of the states."""
         return self.function_ is None
 
-    def __call__(self, sums: Tensor, num_activated: int) -> Tensor:
-        """F on the first ``num_activated`` rows of ``sums``; the rows after them are linear."""
-        if num_activated == sums.size(0):
-            return self.function(sums)
-        return torch.cat([self.function(sums[:num_activated]), sums[num_activated:]])
 
-    def apply_(self, sums: Tensor, num_activated: int) -> Tensor:
+class RowActivation(NamedTuple):
+    """An activation function on the first rows of sums; the rows after them are linear.
+
+    Args:
+        activation (Activation): The function.
+        num_rows (int): On how many rows it acts.
+    """
+
+    activation: Activation
+    num_rows: int
+
+    def __call__(self, sums: Tensor) -> Tensor:
+        """The states, in a tensor of their own."""
+        function, num_rows = self.activation.function, self.num_rows
+        if num_rows == sums.size(0):
+            return function(sums)
+        return torch.cat([function(sums[:num_rows]), sums[num_rows:]])
+
+    def apply_(self, sums: Tensor) -> Tensor:
         """The states; in place, unless the derivative needs the sums."""
-        if self.function_ is None:
-            return self(sums, num_activated)
-        self.function_(sums if num_activated == sums.size(0) else sums[:num_activated])
+        function_, num_rows = self.activation.function_, self.num_rows
+        if function_ is None:
+            return self(sums)
+        function_(sums if num_rows == sums.size(0) else sums[:num_rows])
         return sums
 
-    def backward_(self, grad: Tensor, saved: Tensor, num_activated: int) -> None:
+    def backward_(self, grad: Tensor, saved: Tensor) -> None:
         """Multiply ``grad`` by the derivative at ``saved``, states or sums, in place."""
-        if num_activated != grad.size(0):
-            grad, saved = grad[:num_activated], saved[:num_activated]
-        self.backward(grad, saved)
+        if self.num_rows != grad.size(0):
+            grad, saved = grad[: self.num_rows], saved[: self.num_rows]
+        self.activation.backward(grad, saved)
 
 
 # The kernels that autograd itself calls, writing over the gradient.
@@ -67,6 +84,7 @@ _ACTIVATIONS = (
         torch.relu,
         lambda grad, states: _aten.threshold_backward.grad_input(grad, states, 0, grad_input=grad),
         torch.relu_,
+        code=1,
     ),
     Activation(
         "tanh",
@@ -74,6 +92,7 @@ _ACTIVATIONS = (
         torch.tanh,
         lambda grad, states: _aten.tanh_backward.grad_input(grad, states, grad_input=grad),
         torch.tanh_,
+        code=2,
     ),
     Activation(
         "sigmoid",
@@ -82,6 +101,7 @@ _ACTIVATIONS = (
         lambda grad, states: _aten.sigmoid_backward.grad_input(grad, states, grad_input=grad),
         torch.sigmoid_,
         lipschitz=0.25,
+        code=3,
     ),
     Activation(  # The largest slope of x * cdf(x), rounded up.
         "gelu",
@@ -89,6 +109,7 @@ _ACTIVATIONS = (
         F.gelu,
         lambda grad, sums: _aten.gelu_backward.grad_input(grad, sums, grad_input=grad),
         lipschitz=1.129,
+        code=4,
     ),
     Activation(  # The largest slope of x * sigmoid(x), rounded up.
         "silu",
@@ -96,6 +117,7 @@ _ACTIVATIONS = (
         F.silu,
         lambda grad, sums: _aten.silu_backward.grad_input(grad, sums, grad_input=grad),
         lipschitz=1.0999,
+        code=5,
     ),
     Activation(
         "elu",
@@ -105,12 +127,14 @@ _ACTIVATIONS = (
             grad, 1, 1, 1, True, states, grad_input=grad
         ),
         _aten.elu_,
+        code=6,
     ),
     Activation(
         "softplus",
         nn.Softplus,
         F.softplus,
         lambda grad, sums: _aten.softplus_backward.grad_input(grad, sums, 1, 20, grad_input=grad),
+        code=7,
     ),
     Activation(
         "identity", nn.Identity, torch.clone, lambda grad, _: grad, function_=lambda sums: sums

@@ -6,10 +6,11 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from pyg_modules.ops.activation import RowActivation
+from pyg_modules.ops.dense import DenseOperator
 from pyg_modules.ops.edge_set import EdgeSet
-from pyg_modules.ops.operator import EdgeOperator
-from pyg_modules.ops.piece import Piece
-from pyg_modules.ops.tracing import is_tracing
+from pyg_modules.ops.operator import EdgeOperator, Piece
+from pyg_modules.ops.work import Work
 
 
 class BlockOperator(EdgeOperator):
@@ -21,6 +22,8 @@ class BlockOperator(EdgeOperator):
 
     name = "block"
     dtypes = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+    permutes_units = True
+    companion = DenseOperator
 
     def __init__(self, index: Sequence[Tensor], sizes: Sequence[int]) -> None:
         super().__init__(index, sizes)
@@ -30,26 +33,34 @@ class BlockOperator(EdgeOperator):
         self._num_cells = [count * width**2 for count, width in self._batches]
 
     @classmethod
-    def build(cls, block: EdgeSet) -> BlockOperator:
+    def build(cls, edges: EdgeSet) -> BlockOperator:
         """See :meth:`EdgeOperator.build`.
 
         Raises:
             ValueError: If sources and targets are not the same units.
         """
-        if block.num_sources != block.num_targets:
+        if edges.num_sources != edges.num_targets:
             raise ValueError(
                 f"Expected edges among one set of units for backend 'block' (got"
-                f" {block.num_sources} sources and {block.num_targets} targets)."
+                f" {edges.num_sources} sources and {edges.num_targets} targets)."
             )
-        packing = block.packing
+        packing = edges.packing
         row, first_cell, column = map(torch.from_numpy, packing[:3])
-        position = first_cell[block.target] + column[block.source]
+        position = first_cell[edges.target] + column[edges.source]
         is_ordered = torch.equal(row, torch.arange(packing.num_rows))
         # Blocks that are complete, one after the other, are the matrices.
         is_full = torch.equal(position, torch.arange(packing.num_cells))
         batches = [size for batch in packing.batches for size in batch]
-        sizes = (block.num_targets, block.num_sources, int(is_ordered), int(is_full), *batches)
+        sizes = (edges.num_targets, edges.num_sources, int(is_ordered), int(is_full), *batches)
         return cls((row, position), sizes)
+
+    @classmethod
+    def work(cls, edges: EdgeSet, batch: int) -> Work | None:
+        """See :meth:`EdgeOperator.work`; one matrix alone is another backend's."""
+        packing = edges.packing
+        if packing.num_matrices < 2:
+            return None
+        return Work(packing.num_cells, edges.num_targets, batch)
 
     @property
     def num_rows(self) -> int:
@@ -71,10 +82,10 @@ class BlockOperator(EdgeOperator):
         """See :meth:`EdgeOperator.leave`."""
         return state if self._is_ordered else state.index_select(0, self.index[0])
 
-    def pieces(self, num_activated: int) -> list[Piece]:
+    def pieces(self, f: RowActivation) -> list[Piece]:
         """See :meth:`EdgeOperator.pieces`; one per batch."""
         if len(self._batches) < 2:
-            return super().pieces(num_activated)
+            return super().pieces(f)
         pieces: list[Piece] = []
         first_row = first_cell = 0
         for (count, width), num_rows, num_cells in zip(
@@ -83,7 +94,7 @@ class BlockOperator(EdgeOperator):
             # In their own layout its rows are in order, and its matrices full.
             operator = BlockOperator(self.index, (num_rows, num_rows, 1, 1, count, width))
             ranges = (first_row, num_rows), (first_cell, num_cells)
-            pieces.append(Piece(operator, num_rows, *ranges))
+            pieces.append(Piece(operator, f._replace(num_rows=num_rows), *ranges))
             first_row, first_cell = first_row + num_rows, first_cell + num_cells
         return pieces
 
@@ -102,10 +113,6 @@ class BlockOperator(EdgeOperator):
 
         return weighted_sum
 
-    def is_composed(self) -> bool:
-        """See :meth:`EdgeOperator.is_composed`."""
-        return is_tracing()
-
     def prepare(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.prepare`."""
         if self._is_full:
@@ -116,16 +123,27 @@ class BlockOperator(EdgeOperator):
         """See :meth:`EdgeOperator.prepare_transposed`."""
         return self.prepare(weight)
 
-    def matmul(self, values: Tensor, state: Tensor, add: Tensor | None, out: Tensor) -> None:
+    def matmul(self, values: Tensor, state: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul`."""
-        batches = zip(self._matrices(values), self._states(state), self._states(out), strict=True)
-        if add is None:
-            for matrices, states, outs in batches:
-                torch.matmul(matrices, states, out=outs)
-            return
-        for (matrices, states, outs), adds in zip(batches, self._states(add), strict=True):
+        for matrices, states, outs in zip(
+            self._matrices(values), self._states(state), self._states(out), strict=True
+        ):
+            torch.matmul(matrices, states, out=outs)
+
+    def update(
+        self, values: Tensor, state: Tensor, injected: Tensor, f: RowActivation, out: Tensor
+    ) -> Tensor:
+        """See :meth:`EdgeOperator.update`."""
+        for matrices, states, adds, outs in zip(
+            self._matrices(values),
+            self._states(state),
+            self._states(injected),
+            self._states(out),
+            strict=True,
+        ):
             product = torch.addmm if matrices.dim() == 2 else torch.baddbmm
             product(adds, matrices, states, out=outs)
+        return f.apply_(out)
 
     def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul_transposed`."""

@@ -8,41 +8,18 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.optimize import nnls
 
-from pyg_modules.ops.activation import ACTIVATIONS
+from pyg_modules.ops.activation import ACTIVATIONS, RowActivation
 from pyg_modules.ops.operator import EdgeOperator
+from pyg_modules.ops.work import Work
 
 #: Coefficients by type of device, dtype and backend; written by ``benchmarks/speed --calibrate``.
 FILE = files("pyg_modules.ops") / "cost_model.json"
-
-
-class Work(NamedTuple):
-    """What the time of an update is made of.
-
-    Args:
-        cells (int): Number of products a backend computes per sample: edges, or cells of its
-            matrices.
-        units (int): Number of units updated.
-        batch (int): Number of samples.
-    """
-
-    cells: int
-    units: int
-    batch: int
-
-    def terms(self) -> dict[str, float]:
-        """The terms of the model, by the names of their coefficients."""
-        return {
-            "call": 1.0,
-            "cell": float(self.cells),
-            "cell_sample": float(self.cells * self.batch),
-            "unit_sample": float(self.units * self.batch),
-        }
 
 
 def predict(device: str, dtype: torch.dtype, backend: str, work: Work) -> float | None:
@@ -60,7 +37,8 @@ def is_measured(device: str, dtype: torch.dtype) -> bool:
 
 def measure(operator: EdgeOperator, num_edges: int, batch: int, dtype: torch.dtype) -> float:
     """Seconds of one update, forwards and backwards, the median of five."""
-    tanh = ACTIVATIONS["tanh"]
+    tanh = RowActivation(ACTIVATIONS["tanh"], operator.num_rows)
+    tanh_back = tanh._replace(num_rows=operator.num_columns)
     device = operator.index[0].device
     weight = torch.full((num_edges,), 1e-3, device=device, dtype=dtype)
     values, transposed = operator.prepare(weight), operator.prepare_transposed(weight)
@@ -71,17 +49,8 @@ def measure(operator: EdgeOperator, num_edges: int, batch: int, dtype: torch.dty
 
     def run() -> None:
         out = torch.empty_like(sums)
-        operator.update(values, state, sums, tanh, operator.num_rows, out)
-        operator.adjoint(
-            transposed,
-            out,
-            state,
-            tanh,
-            operator.num_columns,
-            back,
-            gradient=gradient,
-            total=total,
-        )
+        operator.update(values, state, sums, tanh, out)
+        operator.adjoint(transposed, out, state, tanh_back, back, gradient=gradient, total=total)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
 

@@ -15,23 +15,23 @@ def compress(ids: Tensor, size: int) -> Tensor:
     return offsets
 
 
-def csr_index(block: EdgeSet) -> tuple[Tensor, ...]:
-    """The edges of ``block`` by target and, transposed, by source.
+def csr_index(edges: EdgeSet) -> tuple[Tensor, ...]:
+    """The ``edges`` by target and, transposed, by source.
 
     Returns:
         tuple of Tensor: ``offsets [num_targets + 1]`` and ``column [e]``: the sources of the edges,
         target by target; ``offsets [num_sources + 1]`` and ``column [e]`` of the transpose; and
-        ``order [e]``, ``inverse [e]``: from the order of the block to that of the transpose, and
+        ``order [e]``, ``inverse [e]``: from the order of the set to that of the transpose, and
         back.
     """
-    order = torch.argsort(block.source * block.num_targets + block.target)
+    order = torch.argsort(edges.source * edges.num_targets + edges.target)
     # 32-bit indices halve the traffic of the kernels, which convert 64-bit ones at every call.
-    dtype = torch.int32 if block.num_edges < 2**31 else torch.int64
+    dtype = torch.int32 if edges.num_edges < 2**31 else torch.int64
     return (
-        compress(block.target, block.num_targets).to(dtype),
-        block.source.to(dtype),
-        compress(block.source[order], block.num_sources).to(dtype),
-        block.target[order].to(dtype),
+        compress(edges.target, edges.num_targets).to(dtype),
+        edges.source.to(dtype),
+        compress(edges.source[order], edges.num_sources).to(dtype),
+        edges.target[order].to(dtype),
         order,
         torch.argsort(order),
     )

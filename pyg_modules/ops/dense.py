@@ -5,9 +5,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from pyg_modules.ops.activation import RowActivation
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.operator import EdgeOperator
-from pyg_modules.ops.tracing import is_tracing
+from pyg_modules.ops.work import Work
 
 
 class DenseOperator(EdgeOperator):
@@ -18,25 +19,26 @@ class DenseOperator(EdgeOperator):
     devices = ("cpu", "cuda", "mps", "xpu", "meta")
 
     @classmethod
-    def build(cls, block: EdgeSet) -> DenseOperator:
+    def build(cls, edges: EdgeSet) -> DenseOperator:
         """See :meth:`EdgeOperator.build`."""
-        position = block.target * block.num_sources + block.source
-        return cls((position,), (block.num_targets, block.num_sources))
+        position = edges.target * edges.num_sources + edges.source
+        return cls((position,), (edges.num_targets, edges.num_sources))
+
+    @classmethod
+    def work(cls, edges: EdgeSet, batch: int) -> Work:
+        """See :meth:`EdgeOperator.work`."""
+        return Work(edges.num_targets * edges.num_sources, edges.num_targets, batch)
 
     def compose(self, weight: Tensor) -> Callable[[Tensor], Tensor]:
         """See :meth:`EdgeOperator.compose`."""
         matrix = self.prepare(weight)
         return lambda state: matrix @ state
 
-    def is_composed(self) -> bool:
-        """See :meth:`EdgeOperator.is_composed`."""
-        return is_tracing()
-
     def prepare(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.prepare`."""
         num_cells = self.num_targets * self.num_sources
         if weight.numel() != num_cells:
-            # A block is sorted by target and source: with all edges, it is the matrix.
+            # Edges are sorted by target and source: all of them are the matrix.
             weight = weight.new_zeros(num_cells).index_copy(0, self.index[0], weight)
         return weight.view(self.num_targets, self.num_sources)
 
@@ -44,12 +46,15 @@ class DenseOperator(EdgeOperator):
         """See :meth:`EdgeOperator.prepare_transposed`."""
         return self.prepare(weight).t()
 
-    def matmul(self, values: Tensor, state: Tensor, add: Tensor | None, out: Tensor) -> None:
+    def matmul(self, values: Tensor, state: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul`."""
-        if add is None:
-            torch.mm(values, state, out=out)
-        else:
-            torch.addmm(add, values, state, out=out)
+        torch.mm(values, state, out=out)
+
+    def update(
+        self, values: Tensor, state: Tensor, injected: Tensor, f: RowActivation, out: Tensor
+    ) -> Tensor:
+        """See :meth:`EdgeOperator.update`."""
+        return f.apply_(torch.addmm(injected, values, state, out=out))
 
     def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul_transposed`."""

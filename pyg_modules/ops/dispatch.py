@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 import torch
 
-from pyg_modules.ops.cost_model import Work, is_measured, measure, predict
+from pyg_modules.ops.cost_model import is_measured, measure, predict
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.operator import BACKENDS
+from pyg_modules.ops.work import Work
 
 _logger = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ _MAX_CELLS = 2**28
 
 
 class Choice(NamedTuple):
-    """The backend of one block of edges, and why.
+    """The backend of one set of edges, and why.
 
     Args:
         backend (str): Its name.
@@ -36,7 +37,7 @@ class Choice(NamedTuple):
 def check_backend(backend: str) -> None:
     """Raise unless ``backend`` is ``"auto"`` or the name of a backend."""
     if backend != "auto" and backend not in BACKENDS:
-        names = ", ".join(repr(name) for name in ("auto", *BACKENDS))
+        names = ", ".join(repr(name) for name in ("auto", *sorted(BACKENDS)))
         raise ValueError(f"Expected backend to be one of {names} (got {backend!r}).")
 
 
@@ -63,7 +64,7 @@ def check_available(backend: str, device: torch.device, dtype: torch.dtype) -> N
 
 
 def choose(
-    block: EdgeSet,
+    edges: EdgeSet,
     batch: int,
     device: torch.device,
     dtype: torch.dtype,
@@ -72,13 +73,13 @@ def choose(
     composed: bool = False,
     beside: str | None = None,
 ) -> Choice:
-    """The fastest backend for the edges of ``block`` on ``device``.
+    """The fastest backend for ``edges`` on ``device``.
 
     Where the cost model was measured on that type of device it is asked; elsewhere every backend
     is tried.
 
     Args:
-        block (EdgeSet): The edges.
+        edges (EdgeSet): The edges.
         batch (int): Number of samples.
         device (torch.device): Where the weights are.
         dtype (torch.dtype): Their floating type.
@@ -91,25 +92,28 @@ def choose(
             get into each other's threads.
     """
     works: dict[str, Work] = {}
-    for name in BACKENDS:
-        work = _work(name, block, batch, can_permute)
-        if work is not None and not (composed and name in ("sparse", "numba")):
+    for name, backend in BACKENDS.items():
+        fits = (can_permute or not backend.permutes_units) and (
+            backend.is_composable or not composed
+        )
+        work = backend.work(edges, batch) if fits and is_available(name, device, dtype) else None
+        if work is not None:
             works[name] = work
-    usable = [name for name in works if is_available(name, device, dtype)]
-    if len(usable) == 1 or device.type == "meta":
-        only = "scatter" if device.type == "meta" else usable[0]
+    anywhere = next(name for name, backend in BACKENDS.items() if backend.works_everywhere)
+    if len(works) == 1 or device.type == "meta":
+        only = anywhere if device.type == "meta" else next(iter(works))
         return Choice(only, f"the only backend for {dtype} on {device.type}", {})
     if is_measured(device.type, dtype):
-        times = {name: predict(device.type, dtype, name, works[name]) for name in usable}
+        times = {name: predict(device.type, dtype, name, work) for name, work in works.items()}
         seconds = {name: time for name, time in times.items() if time is not None}
         return _fastest(seconds, beside, f"by the cost model for {device.type}")
     seconds = {
-        name: measure(BACKENDS[name].build(block).to(device), block.num_edges, batch, dtype)
-        for name in usable
-        if works[name].cells * (batch if name == "scatter" else 1) <= _MAX_CELLS
+        name: measure(BACKENDS[name].build(edges).to(device), edges.num_edges, batch, dtype)
+        for name, work in works.items()
+        if BACKENDS[name].held(work) <= _MAX_CELLS
     }
     if not seconds:
-        return Choice("scatter", f"too large to be timed on this {device.type} device", {})
+        return Choice(anywhere, f"too large to be timed on this {device.type} device", {})
     choice = _fastest(seconds, beside, f"when timed on this {device.type} device")
     _logger.info("Timed %s on %s for batch %d: %s.", seconds, device, batch, choice.backend)
     return choice
@@ -135,28 +139,25 @@ def is_available(backend: str, device: torch.device, dtype: torch.dtype) -> bool
     return known and operator.missing() is None
 
 
-def _work(backend: str, block: EdgeSet, batch: int, can_permute: bool) -> Work | None:
-    """What the backend has to do for the edges of ``block``; ``None`` if it cannot."""
-    cells = block.num_edges
-    if backend == "dense":
-        cells = block.num_targets * block.num_sources
-    elif backend == "block":
-        if not can_permute:
-            return None
-        packing = block.packing
-        if packing.num_matrices < 2:
-            return None
-        cells = packing.num_cells
-    return Work(cells, block.num_targets, batch)
+def companion_of(backend: str) -> str:
+    """The backend for edges beside those that ``backend`` iterates."""
+    companion = BACKENDS[backend].companion
+    return backend if companion is None else companion.name
+
+
+def joint_backend(backend: str) -> str:
+    """The backend that computes several layers as one as ``backend`` computes each."""
+    joint = (name for name in BACKENDS if name != backend and companion_of(name) == backend)
+    return next(joint, backend)
 
 
 @dataclass(frozen=True)
 class BackendReport:
-    """What computes a layer, block by block, and why; print it.
+    """What computes a layer, one set of edges after the other, and why; print it.
 
     Args:
         batch (int): Number of samples it is about.
-        choices (dict): The choice for every block of edges, by name.
+        choices (dict): The choice for every set of edges, by name.
     """
 
     batch: int
@@ -164,8 +165,8 @@ class BackendReport:
 
     def __str__(self) -> str:
         lines = [f"Backends for a batch of {self.batch}:"]
-        for block, choice in self.choices.items():
-            lines.append(f"  {block:<12}{choice.backend:<9}{choice.reason}")
+        for edges, choice in self.choices.items():
+            lines.append(f"  {edges:<12}{choice.backend:<9}{choice.reason}")
             ranked = sorted(choice.seconds.items(), key=lambda item: item[1])
             times = ", ".join(f"{name} {seconds * 1e3:.3g} ms" for name, seconds in ranked)
             if times:

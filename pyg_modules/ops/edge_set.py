@@ -19,7 +19,7 @@ class EdgeSet:
 
     Its tensors are on the CPU: operators are built there, and then moved.
 
-    The weights of a block, ``[e]``, follow the order of its edges: ``weight[block.edge_ids]``.
+    The weights of a set, ``[e]``, follow the order of its edges: ``weight[edges.edge_ids]``.
 
     Args:
         edge_ids (LongTensor): Positions of the edges in the edge list of the whole graph, ``[e]``.

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
-import torch
 from torch import Tensor
 
-from pyg_modules.ops.operator import BACKENDS, EdgeOperator
-from pyg_modules.ops.tracing import is_compiling, is_transforming
+from pyg_modules.ops.differentiable import Differentiable
+from pyg_modules.ops.operator import EdgeOperator
 
 
 def bind(operator: EdgeOperator, weight: Tensor) -> Callable[[Tensor], Tensor]:
@@ -21,137 +19,33 @@ def bind(operator: EdgeOperator, weight: Tensor) -> Callable[[Tensor], Tensor]:
     composed = operator.compose(weight)
     if composed is not None:
         return composed
-
-    def edge_sum(state: Tensor) -> Tensor:
-        if is_compiling():
-            compiled: Tensor = _edge_sum_op(
-                weight, state, operator.index, operator.sizes, operator.name
-            )
-            return compiled
-        refuse_transformation(f"the backend {operator.name!r}")
-        result: Tensor = _EdgeSum.apply(weight, state, operator)  # type: ignore[no-untyped-call]
-        return result
-
-    return edge_sum
+    edge_sum = _EdgeSum(operator)
+    return lambda state: edge_sum.entry(weight, state)(edge_sum, weight, state)[0]
 
 
-def _forward(operator: EdgeOperator, weight: Tensor, state: Tensor) -> Tensor:
-    out = state.new_empty(operator.num_rows, state.size(1))
-    operator.matmul(operator.prepare(weight), operator.enter(state), None, out)
-    return operator.leave(out)
+class _EdgeSum(Differentiable):
+    name = "edge_sum"
 
+    def forward(self, weight: Tensor, state: Tensor) -> tuple[Tensor]:
+        operator = self.operator
+        out = state.new_empty(operator.num_rows, state.size(1))
+        operator.matmul(operator.prepare(weight), operator.enter(state), out)
+        return (operator.leave(out),)
 
-def _backward(
-    operator: EdgeOperator, grad: Tensor, weight: Tensor, state: Tensor, needs: tuple[bool, bool]
-) -> tuple[Tensor | None, Tensor | None]:
-    grad = operator.enter(grad)
-    grad_weight = grad_state = None
-    if needs[0]:
-        gradient = operator.new_gradient(weight)
-        operator.accumulate(gradient, grad, operator.enter(state))
-        grad_weight = operator.edge_gradient(gradient)
-    if needs[1]:
-        out = grad.new_empty(operator.num_columns, grad.size(1))
-        operator.matmul_transposed(operator.prepare_transposed(weight), grad, out)
-        grad_state = operator.leave(out)
-    return grad_weight, grad_state
+    def backward(
+        self, needs: Sequence[bool], grad: Tensor, weight: Tensor, state: Tensor, *_: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
+        operator, grad_weight, grad_state = self.operator, None, None
+        grad = operator.enter(grad)
+        if needs[0]:
+            gradient = operator.new_gradient(weight)
+            operator.accumulate(gradient, grad, operator.enter(state))
+            grad_weight = operator.edge_gradient(gradient)
+        if needs[1]:
+            out = grad.new_empty(operator.num_columns, grad.size(1))
+            operator.matmul_transposed(operator.prepare_transposed(weight), grad, out)
+            grad_state = operator.leave(out)
+        return grad_weight, grad_state
 
-
-def refuse_second_derivative(
-    what: str, remedy: str = "Use backend='scatter' and an Unrolled solver."
-) -> None:
-    """Raise if the backward pass of ``what`` that calls this is itself to be differentiated."""
-    if torch.is_grad_enabled():  # That is, with create_graph=True.
-        raise RuntimeError(
-            f"Expected a first derivative (got create_graph=True): {what} has no second"
-            f" derivatives. {remedy}"
-        )
-
-
-def refuse_transformation(what: str) -> None:
-    """Raise if ``torch.func`` transforms this call of ``what``."""
-    if is_transforming():
-        raise RuntimeError(
-            f"Expected no transformation of torch.func, such as vmap or jacrev (got one): it cannot"
-            f" look into {what}. Use backend='auto', 'dense' or 'scatter' and an Unrolled solver."
-        )
-
-
-class _EdgeSum(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, weight: Tensor, state: Tensor, operator: EdgeOperator) -> Tensor:
-        ctx.save_for_backward(weight, state)
-        ctx.operator = operator
-        return _forward(operator, weight, state)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        refuse_second_derivative(f"the backend {ctx.operator.name!r}")
-        weight, state = ctx.saved_tensors
-        needs = ctx.needs_input_grad[:2]
-        return (*_backward(ctx.operator, grad, weight, state, needs), None)
-
-
-# The same two functions as operators of torch.library, for torch.compile and torch.export. Called
-# eagerly they would cost some 70 microseconds each, which the autograd function above saves.
-
-
-@torch.library.custom_op("pyg_modules::edge_sum", mutates_args=())
-def _edge_sum_op(
-    weight: Tensor, state: Tensor, index: list[Tensor], sizes: list[int], backend: str
-) -> Tensor:
-    return _forward(BACKENDS[backend](index, sizes), weight, state)
-
-
-@torch.library.custom_op("pyg_modules::edge_sum_backward", mutates_args=())
-def _edge_sum_backward_op(
-    grad: Tensor,
-    weight: Tensor,
-    state: Tensor,
-    index: list[Tensor],
-    sizes: list[int],
-    backend: str,
-) -> tuple[Tensor, Tensor]:
-    operator = BACKENDS[backend](index, sizes)
-    grad_weight, grad_state = _backward(operator, grad, weight, state, (True, True))
-    assert grad_weight is not None
-    assert grad_state is not None
-    return grad_weight, grad_state
-
-
-@_edge_sum_op.register_fake
-def _(
-    weight: Tensor,  # noqa: ARG001
-    state: Tensor,
-    index: list[Tensor],  # noqa: ARG001
-    sizes: list[int],
-    backend: str,  # noqa: ARG001
-) -> Tensor:
-    return state.new_empty(sizes[0], state.size(1))
-
-
-@_edge_sum_backward_op.register_fake
-def _(
-    grad: Tensor,  # noqa: ARG001
-    weight: Tensor,
-    state: Tensor,
-    index: list[Tensor],  # noqa: ARG001
-    sizes: list[int],  # noqa: ARG001
-    backend: str,  # noqa: ARG001
-) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(weight), state.new_empty(state.shape)
-
-
-def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
-    weight, state, index, sizes, backend = inputs
-    ctx.save_for_backward(weight, state, *index)
-    ctx.sizes, ctx.backend = sizes, backend
-
-
-def _backward_op(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
-    weight, state, *index = ctx.saved_tensors
-    gradients = _edge_sum_backward_op(grad, weight, state, index, ctx.sizes, ctx.backend)
-    return (*gradients, [None] * len(index), None, None)
-
-
-_edge_sum_op.register_autograd(_backward_op, setup_context=_setup_context)
+    def empty_outputs(self, weight: Tensor, state: Tensor) -> tuple[Tensor]:  # noqa: ARG002
+        return (state.new_empty(self.operator.num_targets, state.size(1)),)

@@ -2,14 +2,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
-from pyg_modules.ops.activation import Activation
+from pyg_modules.ops.activation import RowActivation
 from pyg_modules.ops.edge_set import EdgeSet
-from pyg_modules.ops.piece import Piece
+from pyg_modules.ops.tracing import is_tracing
+from pyg_modules.ops.work import Work
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -19,13 +21,13 @@ BACKENDS: dict[str, type[EdgeOperator]] = {}
 
 
 class EdgeOperator(ABC):
-    r"""The linear part of a synchronous update over the edges of one block, and its transpose.
+    r"""The synchronous update over a set of edges, forwards and backwards.
 
     .. math::
         y_i = \sum_{j \to i} w_{ij} h_j
 
     This is the one interface a backend implements. States are laid out ``[units, batch]``, so that
-    an edge reads one contiguous row. Weights are those of the block, ``[e]``, in its order.
+    an edge reads one contiguous row. Weights are those of the edge set, ``[e]``, in its order.
 
     :meth:`compose` is differentiable; all other methods compute on tensors without gradients, into
     buffers of the caller, and are what solvers build their own gradients from. An operator holds
@@ -42,6 +44,17 @@ class EdgeOperator(ABC):
     #: Floating types it computes in, and types of devices it computes on.
     dtypes: ClassVar[tuple[torch.dtype, ...]] = (torch.float32, torch.float64)
     devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+    #: Whether it has :meth:`compose`, so that any transformation of torch can look into it.
+    is_composable: ClassVar[bool]
+    #: Whether solvers iterate what :meth:`compose` returns wherever they can, and not the kernels.
+    has_second_derivatives: ClassVar[bool] = False
+    #: Whether it computes for all devices, dtypes and sizes, where others are not to be had.
+    works_everywhere: ClassVar[bool] = False
+    #: Whether it lays out units as it likes, which only edges that a solver iterates without
+    #: feedback from outputs allow.
+    permutes_units: ClassVar[bool] = False
+    #: The backend that goes well with it for edges beside those that are iterated; itself if None.
+    companion: ClassVar[type[EdgeOperator] | None] = None
 
     def __init__(self, index: Sequence[Tensor], sizes: Sequence[int]) -> None:
         self.index = tuple(index)
@@ -49,12 +62,13 @@ class EdgeOperator(ABC):
         self.num_targets, self.num_sources = self.sizes[:2]
 
     def __init_subclass__(cls) -> None:
+        cls.is_composable = cls.compose is not EdgeOperator.compose
         BACKENDS[cls.name] = cls
 
     @classmethod
     @abstractmethod
-    def build(cls, block: EdgeSet) -> EdgeOperator:
-        """The operator over the edges of ``block``, on the CPU."""
+    def build(cls, edges: EdgeSet) -> EdgeOperator:
+        """The operator over ``edges``, on the CPU."""
 
     def to(self, device: torch.device) -> Self:
         """The same operator with its index structures on ``device``."""
@@ -64,6 +78,16 @@ class EdgeOperator(ABC):
     def missing(cls) -> str | None:
         """What has to be installed before this backend can be used; ``None`` if nothing."""
         return None
+
+    @classmethod
+    def work(cls, edges: EdgeSet, batch: int) -> Work | None:
+        """What an update of ``batch`` samples has to do; ``None`` where it makes no sense."""
+        return Work(edges.num_edges, edges.num_targets, batch)
+
+    @classmethod
+    def held(cls, work: Work) -> int:
+        """How many numbers it holds beside states and weights to do ``work``."""
+        return work.cells
 
     def compose(self, weight: Tensor) -> Callable[[Tensor], Tensor] | None:  # noqa: ARG002
         """The map from states ``[num_sources, B]`` to sums, made of torch's own operations alone.
@@ -75,7 +99,7 @@ class EdgeOperator(ABC):
 
     def is_composed(self) -> bool:
         """Whether a solver has to iterate what :meth:`compose` returns instead of the kernels."""
-        return False
+        return self.has_second_derivatives or (self.is_composable and is_tracing())
 
     # Layout of states in a solver ############################################################
 
@@ -89,12 +113,12 @@ class EdgeOperator(ABC):
         """Number of rows of the states in the layout of the kernels."""
         return self.num_sources
 
-    def num_activated_rows(self, num_activated: int) -> int:
-        """How many of these rows are activated, if the first ``num_activated`` units are.
+    def on_rows(self, f: RowActivation) -> RowActivation:
+        """The activation ``f`` of the first units, on rows in the layout of the kernels.
 
         Where the layout pads and permutes, all units are activated, and all rows.
         """
-        return self.num_rows if num_activated == self.num_targets else num_activated
+        return f._replace(num_rows=self.num_rows) if f.num_rows == self.num_targets else f
 
     def enter(self, state: Tensor) -> Tensor:
         """States or sums in the layout of the kernels."""
@@ -104,13 +128,13 @@ class EdgeOperator(ABC):
         """The inverse of :meth:`enter`."""
         return state
 
-    def pieces(self, num_activated: int) -> list[Piece]:
+    def pieces(self, f: RowActivation) -> list[Piece]:
         """Parts without edges between them, in the layout of the kernels; here the whole.
 
         Args:
-            num_activated (int): From :meth:`num_activated_rows`.
+            f (RowActivation): From :meth:`on_rows`.
         """
-        return [Piece(self, num_activated)]
+        return [Piece(self, f)]
 
     # Kernels #################################################################################
 
@@ -123,8 +147,8 @@ class EdgeOperator(ABC):
         """``weight`` as :meth:`matmul_transposed` and :meth:`adjoint` read it."""
 
     @abstractmethod
-    def matmul(self, values: Tensor, state: Tensor, add: Tensor | None, out: Tensor) -> None:
-        """``out <- W state + add``."""
+    def matmul(self, values: Tensor, state: Tensor, out: Tensor) -> None:
+        """``out <- W state``."""
 
     @abstractmethod
     def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
@@ -142,37 +166,27 @@ class EdgeOperator(ABC):
     def edge_gradient(self, gradient: Tensor) -> Tensor:
         """The accumulated gradient as one number per edge, ``[e]``."""
 
+    @abstractmethod
     def update(
-        self,
-        values: Tensor,
-        state: Tensor,
-        injected: Tensor,
-        activation: Activation,
-        num_activated: int,
-        out: Tensor,
+        self, values: Tensor, state: Tensor, injected: Tensor, f: RowActivation, out: Tensor
     ) -> Tensor:
         """One synchronous update, ``f(W state + injected)``.
 
         Returns:
-            Tensor: The states. ``out`` holds what the derivative of the activation needs: the
-            states themselves, or the sums if ``activation.needs_sums``.
+            Tensor: The states. ``out`` holds what the derivative of f needs: the states themselves,
+            or the sums if ``f.activation.needs_sums``.
         """
-        self.matmul(values, state, injected, out)
-        return activation.apply_(out, num_activated)
 
-    def start(
-        self, injected: Tensor, activation: Activation, num_activated: int, out: Tensor
-    ) -> Tensor:
+    def start(self, injected: Tensor, f: RowActivation, out: Tensor) -> Tensor:
         """The update of states 0, which needs no edges; see :meth:`update`."""
-        return activation.apply_(out.copy_(injected), num_activated)
+        return f.apply_(out.copy_(injected))
 
     def adjoint(
         self,
         values: Tensor,
         grad: Tensor,
         saved: Tensor,
-        activation: Activation,
-        num_activated: int,
+        f: RowActivation,
         out: Tensor,
         *,
         gradient: Tensor | None = None,
@@ -185,19 +199,42 @@ class EdgeOperator(ABC):
             values (Tensor): From :meth:`prepare_transposed`.
             grad (Tensor): Gradient of the sums of the update after.
             saved (Tensor): What :meth:`update` left in ``out`` for the update before.
-            activation (Activation): f.
-            num_activated (int): Number of rows it acts on.
+            f (RowActivation): The activation of the rows.
             out (Tensor): Gradient of the sums of the update before.
             gradient (Tensor, optional): Accumulates the gradient of the weights.
             total (Tensor, optional): Accumulates ``out``.
             add (Tensor, optional): Another gradient of the states of the update before.
         """
         if gradient is not None:
-            state = activation(saved, num_activated) if activation.needs_sums else saved
-            self.accumulate(gradient, grad, state)
+            self.accumulate(gradient, grad, f(saved) if f.activation.needs_sums else saved)
         self.matmul_transposed(values, grad, out)
         if add is not None:
             out += add
-        activation.backward_(out, saved, num_activated)
+        f.backward_(out, saved)
         if total is not None:
             total += out
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Some of the rows of an operator that are updated without the others.
+
+    Args:
+        operator (EdgeOperator): The operator of these rows.
+        f (RowActivation): Their activation.
+        row_range (tuple of int, optional): The first of them and their number. (default: all)
+        cell_range (tuple of int, optional): The same for the prepared weights. (default: all)
+    """
+
+    operator: EdgeOperator
+    f: RowActivation
+    row_range: tuple[int, int] | None = None
+    cell_range: tuple[int, int] | None = None
+
+    def rows(self, states: Tensor, dim: int = 0) -> Tensor:
+        """Those of the piece among states or sums of all."""
+        return states if self.row_range is None else states.narrow(dim, *self.row_range)
+
+    def cells(self, values: Tensor) -> Tensor:
+        """Those of the piece among prepared weights of all, or their gradients."""
+        return values if self.cell_range is None else values.narrow(0, *self.cell_range)

@@ -8,10 +8,12 @@ import torch_geometric.typing
 from torch import Tensor
 from torch_geometric.utils import scatter
 
+from pyg_modules.ops.activation import RowActivation
 from pyg_modules.ops.csr import compress
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.operator import EdgeOperator
 from pyg_modules.ops.tracing import is_tracing
+from pyg_modules.ops.work import Work
 
 
 class ScatterOperator(EdgeOperator):
@@ -23,22 +25,25 @@ class ScatterOperator(EdgeOperator):
     name = "scatter"
     dtypes = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
     devices = ("cpu", "cuda", "mps", "xpu", "meta")
+    has_second_derivatives = True
+    works_everywhere = True
 
     @classmethod
-    def build(cls, block: EdgeSet) -> ScatterOperator:
+    def build(cls, edges: EdgeSet) -> ScatterOperator:
         """See :meth:`EdgeOperator.build`."""
-        offsets = compress(block.target, block.num_targets)
-        index = (block.source, block.target, offsets)
-        return cls(index, (block.num_targets, block.num_sources))
+        offsets = compress(edges.target, edges.num_targets)
+        index = (edges.source, edges.target, offsets)
+        return cls(index, (edges.num_targets, edges.num_sources))
+
+    @classmethod
+    def held(cls, work: Work) -> int:
+        """See :meth:`EdgeOperator.held`: a message per edge and sample."""
+        return work.cells * work.batch
 
     def compose(self, weight: Tensor) -> Callable[[Tensor], Tensor]:
         """See :meth:`EdgeOperator.compose`."""
         source, column = self.index[0], weight.unsqueeze(-1)
         return lambda state: self._sum(column * state.index_select(0, source))
-
-    def is_composed(self) -> bool:
-        """See :meth:`EdgeOperator.is_composed`."""
-        return True
 
     def prepare(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.prepare`."""
@@ -48,10 +53,16 @@ class ScatterOperator(EdgeOperator):
         """See :meth:`EdgeOperator.prepare_transposed`."""
         return weight.unsqueeze(-1)
 
-    def matmul(self, values: Tensor, state: Tensor, add: Tensor | None, out: Tensor) -> None:
+    def matmul(self, values: Tensor, state: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul`."""
-        sums = self._sum(values * state.index_select(0, self.index[0]))
-        out.copy_(sums if add is None else sums.add_(add))
+        out.copy_(self._sum(values * state.index_select(0, self.index[0])))
+
+    def update(
+        self, values: Tensor, state: Tensor, injected: Tensor, f: RowActivation, out: Tensor
+    ) -> Tensor:
+        """See :meth:`EdgeOperator.update`."""
+        self.matmul(values, state, out)
+        return f.apply_(out.add_(injected))
 
     def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul_transposed`."""

@@ -5,6 +5,7 @@ import warnings
 import torch
 from torch import Tensor
 
+from pyg_modules.ops.activation import RowActivation
 from pyg_modules.ops.csr import csr_index
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.operator import EdgeOperator
@@ -16,9 +17,9 @@ class SparseOperator(EdgeOperator):
     name = "sparse"
 
     @classmethod
-    def build(cls, block: EdgeSet) -> SparseOperator:
+    def build(cls, edges: EdgeSet) -> SparseOperator:
         """See :meth:`EdgeOperator.build`."""
-        return cls(csr_index(block), (block.num_targets, block.num_sources))
+        return cls(csr_index(edges), (edges.num_targets, edges.num_sources))
 
     def prepare(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.prepare`."""
@@ -31,12 +32,15 @@ class SparseOperator(EdgeOperator):
         values = weight.index_select(0, order)
         return _csr(offsets, column, values, self.num_sources, self.num_targets)
 
-    def matmul(self, values: Tensor, state: Tensor, add: Tensor | None, out: Tensor) -> None:
+    def matmul(self, values: Tensor, state: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul`."""
-        if add is None:
-            torch.mm(values, state, out=out)
-        else:
-            torch.addmm(add, values, state, out=out)
+        torch.mm(values, state, out=out)
+
+    def update(
+        self, values: Tensor, state: Tensor, injected: Tensor, f: RowActivation, out: Tensor
+    ) -> Tensor:
+        """See :meth:`EdgeOperator.update`."""
+        return f.apply_(torch.addmm(injected, values, state, out=out))
 
     def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul_transposed`."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from pyg_modules.ops.edge_sum import bind, refuse_transformation
-from pyg_modules.ops.operator import BACKENDS, EdgeOperator
-from pyg_modules.ops.tracing import is_compiling
+from pyg_modules.ops.differentiable import Differentiable
+from pyg_modules.ops.operator import EdgeOperator
 
 # From a random start, a Krylov space of this dimension misses 5 % of the largest singular value of
 # a matrix with 10,000 rows with a probability below 1e-3, however close the others are (Kuczynski
@@ -24,63 +25,66 @@ def spectral_norm(operator: EdgeOperator, weight: Tensor) -> Tensor:
     Returns:
         Tensor: A scalar; 0 for a matrix without rows.
     """
-    if is_compiling():
-        left, right = _singular_pair_op(
-            weight.detach(), operator.index, operator.sizes, operator.name
-        )
-    else:
-        refuse_transformation("the contraction of an Equilibrium")
-        left, right = _singular_pair(operator, weight.detach())
-    # With u and v constant this is the derivative of sigma, since both are stationary.
-    norm: Tensor = (left * bind(operator, weight)(right)).sum()
-    return norm
+    norm, no_state = _SpectralNorm(operator), weight.new_empty(operator.num_sources, 0)
+    return norm.entry(weight, no_state)(norm, weight, no_state)[0]
 
 
-@torch.no_grad()
-def _singular_pair(operator: EdgeOperator, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Left and right singular vectors, ``[num_targets, 1]`` and ``[num_sources, 1]``."""
-    values, transposed = operator.prepare(weight), operator.prepare_transposed(weight)
-    generator = torch.Generator().manual_seed(0)
-    start = torch.randn(operator.num_sources, 1, generator=generator, dtype=torch.float64)
-    direction = operator.enter(start.to(weight))
-    tiny = torch.finfo(weight.dtype).tiny
-    basis = direction / direction.norm().clamp(min=tiny)
-    images = basis[:, :0]
-    for _ in range(min(KRYLOV_DIMENSION, max(1, operator.num_sources))):
-        image = direction.new_empty(operator.num_rows, 1)
-        operator.matmul(values, basis[:, -1:].contiguous(), None, image)
-        images = torch.cat([images, image], dim=1)
-        direction = direction.new_empty(operator.num_columns, 1)
-        operator.matmul_transposed(transposed, image, direction)
-        scale = direction.norm()
-        for _ in range(2):  # Twice is enough for orthogonality to rounding.
-            direction = direction - basis @ (basis.T @ direction)
-        length = direction.norm()
-        if not length > 10 * torch.finfo(weight.dtype).eps * scale:
-            break  # The space is exhausted.
-        basis = torch.cat([basis, direction / length], dim=1)
-    gram = images.T @ images
-    # LAPACK knows no half precision.
-    wide = torch.promote_types(gram.dtype, torch.float32)
-    coordinates = torch.linalg.eigh(gram.to(wide))[1][:, -1:].to(gram.dtype)
-    left, right = images @ coordinates, basis[:, : images.size(1)] @ coordinates
-    left = left / left.norm().clamp(min=tiny)
-    return operator.leave(left), operator.leave(right)
+class _SpectralNorm(Differentiable):
+    """The norm, and left and right singular vectors, ``[num_targets, 1]``, ``[num_sources, 1]``."""
 
+    name = "spectral_norm"
+    num_outputs = 3
+    saved = slice(1, 3)
 
-@torch.library.custom_op("pyg_modules::singular_pair", mutates_args=())
-def _singular_pair_op(
-    weight: Tensor, index: list[Tensor], sizes: list[int], backend: str
-) -> tuple[Tensor, Tensor]:
-    left, right = _singular_pair(BACKENDS[backend](index, sizes), weight)
-    return left.clone(), right.clone()
+    @property
+    def subject(self) -> str:
+        return "the contraction of an Equilibrium"
 
+    def forward(self, weight: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
+        operator = self.operator
+        values, transposed = operator.prepare(weight), operator.prepare_transposed(weight)
+        generator = torch.Generator().manual_seed(0)
+        start = torch.randn(operator.num_sources, 1, generator=generator, dtype=torch.float64)
+        direction = operator.enter(start.to(weight))
+        tiny = torch.finfo(weight.dtype).tiny
+        basis = direction / direction.norm().clamp(min=tiny)
+        images = basis[:, :0]
+        for _ in range(min(KRYLOV_DIMENSION, max(1, operator.num_sources))):
+            image = direction.new_empty(operator.num_rows, 1)
+            operator.matmul(values, basis[:, -1:].contiguous(), image)
+            images = torch.cat([images, image], dim=1)
+            direction = direction.new_empty(operator.num_columns, 1)
+            operator.matmul_transposed(transposed, image, direction)
+            scale = direction.norm()
+            for _ in range(2):  # Twice is enough for orthogonality to rounding.
+                direction = direction - basis @ (basis.T @ direction)
+            length = direction.norm()
+            if not length > 10 * torch.finfo(weight.dtype).eps * scale:
+                break  # The space is exhausted.
+            basis = torch.cat([basis, direction / length], dim=1)
+        gram = images.T @ images
+        # LAPACK knows no half precision.
+        wide = torch.promote_types(gram.dtype, torch.float32)
+        coordinates = torch.linalg.eigh(gram.to(wide))[1][:, -1:].to(gram.dtype)
+        image, right = images @ coordinates, basis[:, : images.size(1)] @ coordinates
+        left = image / image.norm().clamp(min=tiny)
+        # Where the layout is the same, leaving it copies nothing.
+        return (left * image).sum(), operator.leave(left).clone(), operator.leave(right).clone()
 
-@_singular_pair_op.register_fake
-def _(
-    weight: Tensor,
-    index: list[Tensor],  # noqa: ARG001
-    sizes: list[int],
-    backend: str,  # noqa: ARG001
-) -> tuple[Tensor, Tensor]:
-    return weight.new_empty(sizes[0], 1), weight.new_empty(sizes[1], 1)
+    def backward(
+        self,
+        needs: Sequence[bool],  # noqa: ARG002
+        grad: Tensor,
+        weight: Tensor,
+        state: Tensor,  # noqa: ARG002
+        *saved: Tensor,
+    ) -> tuple[Tensor, None]:
+        # With u and v constant this is the derivative of sigma, since both are stationary.
+        operator, (left, right) = self.operator, saved
+        gradient = operator.new_gradient(weight)
+        operator.accumulate(gradient, operator.enter(left), operator.enter(right))
+        return grad * operator.edge_gradient(gradient), None
+
+    def empty_outputs(self, weight: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        targets, sources = self.operator.num_targets, self.operator.num_sources
+        return weight.new_empty(()), state.new_empty(targets, 1), state.new_empty(sources, 1)

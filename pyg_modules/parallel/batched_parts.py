@@ -8,14 +8,14 @@ from torch.func import functional_call
 
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
-from pyg_modules.ops.dispatch import is_available
+from pyg_modules.ops.dispatch import is_available, joint_backend
 from pyg_modules.ops.edge_set import EdgeSet
 
 
 class BatchedParts:
     """Several layers computed as one, whose outputs are the sum of theirs.
 
-    The hidden units stand in a line, part by part, the largest first, and the edges block by block.
+    The hidden units stand in a line, part by part, the largest first, and the edges set by set.
     So the parameters of the whole are those of the parts, one after the other, and the weights
     among the hidden units of complete parts are batches of matrices, without moving any.
 
@@ -29,7 +29,7 @@ class BatchedParts:
         self._order = sorted(range(len(parts)), key=lambda number: -sizes[number])
         parts = [parts[number] for number in self._order]
         first = parts[0]
-        edges, adds_to = _edges_by_block([part.graph for part in parts])
+        edges, adds_to = _edges_by_set([part.graph for part in parts])
         graph = first.graph
         num_units = graph.num_inputs + sum(part.graph.num_hidden for part in parts)
         self.whole = SynchronousGraph(
@@ -55,7 +55,7 @@ class BatchedParts:
 
     def _weight(self, parts: Sequence[SynchronousGraph]) -> Tensor:
         injection, recurrence, readout, direct = zip(
-            *(part.weights_by_block() for part in parts), strict=True
+            *(part.weights_by_edge_set() for part in parts), strict=True
         )
         if self._adds_to is None:
             return torch.cat([*injection, *recurrence, *readout, *direct])
@@ -75,8 +75,8 @@ class BatchedParts:
         return torch.cat([*hidden, torch.stack(outputs).sum(dim=0)])
 
 
-def _edges_by_block(graphs: Sequence[UnitGraph]) -> tuple[Tensor, Tensor | None]:
-    """All edges, block by block and in a block part by part, as parts list their own weights.
+def _edges_by_set(graphs: Sequence[UnitGraph]) -> tuple[Tensor, Tensor | None]:
+    """All edges, set by set and in a set part by part, as parts list their own weights.
 
     Returns:
         tuple: The edges, ``[2, E]``; and, where parts have the same edges from inputs to outputs,
@@ -84,7 +84,7 @@ def _edges_by_block(graphs: Sequence[UnitGraph]) -> tuple[Tensor, Tensor | None]
     """
     num_inputs = graphs[0].num_inputs
     outputs = num_inputs + sum(graph.num_hidden for graph in graphs)
-    blocks: list[list[Tensor]] = [[], [], [], []]
+    sets: list[list[Tensor]] = [[], [], [], []]
     begin = num_inputs
     for graph in graphs:
         ends = (
@@ -93,22 +93,21 @@ def _edges_by_block(graphs: Sequence[UnitGraph]) -> tuple[Tensor, Tensor | None]
             (graph.hidden, graph.outputs, begin, outputs),
             (graph.inputs, graph.outputs, 0, outputs),
         )
-        for listed, (sources, targets, first_source, first_target) in zip(
-            blocks, ends, strict=True
-        ):
-            block = EdgeSet.between(graph.edge_index, sources, targets)
-            listed.append(torch.stack([block.source + first_source, block.target + first_target]))
+        for listed, (sources, targets, first_source, first_target) in zip(sets, ends, strict=True):
+            edges = EdgeSet.between(graph.edge_index, sources, targets)
+            listed.append(torch.stack([edges.source + first_source, edges.target + first_target]))
         begin += graph.num_hidden
-    direct, adds_to = torch.unique(torch.cat(blocks[3], dim=1), dim=1, return_inverse=True)
+    direct, adds_to = torch.unique(torch.cat(sets[3], dim=1), dim=1, return_inverse=True)
     if direct.size(1) == adds_to.numel():
-        return torch.cat([*blocks[0], *blocks[1], *blocks[2], *blocks[3]], dim=1), None
-    return torch.cat([*blocks[0], *blocks[1], *blocks[2], direct], dim=1), adds_to
+        return torch.cat([*sets[0], *sets[1], *sets[2], *sets[3]], dim=1), None
+    return torch.cat([*sets[0], *sets[1], *sets[2], direct], dim=1), adds_to
 
 
 def _joint_backend(parts: Sequence[SynchronousGraph]) -> str:
-    """That of the parts, if it is the same; a batch of dense matrices is called block."""
+    """That of the parts, if it is the same, or the one that computes several as it does each."""
     backends = {part.backend for part in parts}
-    backend = backends.pop() if len(backends) == 1 else "auto"
-    weight = parts[0].weight
-    has_block = is_available("block", weight.device, weight.dtype)
-    return "block" if backend == "dense" and has_block else backend
+    if len(backends) > 1 or "auto" in backends:
+        return "auto"
+    backend, weight = backends.pop(), parts[0].weight
+    joint = joint_backend(backend)
+    return joint if is_available(joint, weight.device, weight.dtype) else backend

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
-from pyg_modules.ops.edge_sum import refuse_second_derivative
+from pyg_modules.ops.differentiable import refuse_second_derivative
 from pyg_modules.parallel.checkpoint import load_checkpoint, save_checkpoint
 from pyg_modules.parallel.modular_graph import ModularGraph
 from pyg_modules.parallel.placement import place_modules

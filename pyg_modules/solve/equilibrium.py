@@ -1,22 +1,26 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+import torch
 from torch import Tensor
 
 from pyg_modules._checks import as_coefficient, as_int
-from pyg_modules.ops.activation import Activation
+from pyg_modules.ops.activation import ACTIVATIONS
+from pyg_modules.ops.differentiable import Differentiable
 from pyg_modules.ops.operator import EdgeOperator
 from pyg_modules.ops.spectral_norm import spectral_norm
-from pyg_modules.solve.convergence import Stopping
-from pyg_modules.solve.equilibrium_function import find_equilibrium
+from pyg_modules.ops.update import Update
+from pyg_modules.solve.convergence import Stopping, check_convergence
+from pyg_modules.solve.fixed_point import FixedPoint, find_fixed_point
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution
 from pyg_modules.solve.solver import Solver
 
 
 @dataclass(frozen=True)
-class Equilibrium(Solver):
+class Equilibrium(Solver, name="equilibrium"):
     r"""Updates until the units agree: the fixed point :math:`h^* = F(h^*)`, with exact gradients.
 
     The updates of a sample stop when :math:`\lVert F(h) - h \rVert \le \text{tol} \lVert h \rVert`.
@@ -75,12 +79,12 @@ class Equilibrium(Solver):
                 )
             object.__setattr__(self, "contraction", contraction)
 
-    def scaled(self, operator: EdgeOperator, weight: Tensor, activation: Activation) -> Tensor:
+    def scaled(self, update: Update, weight: Tensor) -> Tensor:
         """See :meth:`Solver.scaled`."""
         if self.contraction is None:
             return weight
-        limit = self.contraction / activation.lipschitz
-        return weight * (limit / spectral_norm(operator, weight).clamp(min=limit))
+        limit = self.contraction / update.activation.lipschitz
+        return weight * (limit / spectral_norm(update.operator, weight).clamp(min=limit))
 
     def without_scaling(self) -> Equilibrium:
         """See :meth:`Solver.without_scaling`."""
@@ -90,4 +94,138 @@ class Equilibrium(Solver):
         """See :meth:`Solver.solve`. The weights are those that :meth:`scaled` returned."""
         shrinks_by = 1.0 if self.contraction is None else self.contraction
         stopping = Stopping(self.tol, self.max_steps, self.memory, shrinks_by, self.throw)
-        return find_equilibrium(recurrence, stopping)
+        problem = _Problem(recurrence.update, stopping, recurrence.observe)
+        weight, injected = recurrence.weight, recurrence.injected
+        states, steps, residual = problem.entry(weight, injected)(problem, weight, injected)
+        return Solution(states, steps, residual, residual <= self.tol, problem.adjoints)
+
+
+class _Problem(Differentiable):
+    """The fixed point as one function; its gradient is the solution of a linear system."""
+
+    name = "equilibrium"
+    num_outputs = 3
+    saved = slice(0, 1)
+
+    def __init__(
+        self,
+        update: Update,
+        stopping: Stopping,
+        observe: Callable[[Tensor], None] | None = None,
+    ) -> None:
+        super().__init__(update.operator)
+        self.f = update.f_on_rows
+        #: What the last backward pass found; see :attr:`Solution.adjoint`.
+        self.adjoints: list[Solution] = []
+        self._update, self._stopping, self._observe = update, stopping, observe
+
+    @property
+    def subject(self) -> str:
+        return "an Equilibrium"
+
+    def settings(self) -> tuple[str, list[float]]:
+        numbers = self._update.num_activated, *self._stopping
+        return self._update.activation.name, list(map(float, numbers))
+
+    @classmethod
+    def restored(cls, operator: EdgeOperator, name: str, numbers: Sequence[float]) -> _Problem:
+        num_activated, tol, max_steps, memory, contraction, throw = numbers
+        update = Update(operator, ACTIVATIONS[name], int(num_activated))
+        return cls(update, Stopping(tol, int(max_steps), int(memory), contraction, bool(throw)))
+
+    def forward(self, weight: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The states with ``h = F(h)``, [n, B], and steps and residuals; ``state`` is injected."""
+        operator = self.operator
+        values, injected = operator.prepare(weight), operator.enter(state)
+        initial = operator.start(injected, self.f, torch.empty_like(injected))
+        function = _Forward(self, values, injected)
+        result = self._find(function, operator.leave(initial), self._observe)
+        # Who observes sees it.
+        if self._observe is None:
+            check_convergence("The states", result.residual, self._stopping)
+        return result.state, result.steps, result.residual
+
+    def backward(
+        self,
+        needs: Sequence[bool],  # noqa: ARG002
+        grad: Tensor,
+        weight: Tensor,
+        state: Tensor,
+        *saved: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Gradients of weights and of what is injected.
+
+        With D the derivative of the activation at the fixed point, the gradient of the weighted
+        sums is the fixed point of ``v <- D (W^T v + grad)``.
+        """
+        operator = self.operator
+        grad, states, injected = map(operator.enter, (grad, saved[0], state))
+        values = operator.prepare(weight)
+        sums = torch.empty_like(states)
+        operator.update(values, states, injected, self.f, sums)
+        initial = grad.clone()
+        self.f.backward_(initial, sums)
+        function = _Backward(self, operator.prepare_transposed(weight), sums, grad)
+        result = self._find(function, operator.leave(initial))
+        check_convergence("The gradients", result.residual, self._stopping)
+        converged = result.residual <= self._stopping.tol
+        self.adjoints[:] = [Solution(result.state, result.steps, result.residual, converged)]
+        gradient = operator.new_gradient(weight)
+        operator.accumulate(gradient, operator.enter(result.state), states)
+        return operator.edge_gradient(gradient), result.state
+
+    def empty_outputs(self, weight: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
+        batch = state.size(1)
+        steps = state.new_empty(batch, dtype=torch.long)
+        return state.new_empty(state.shape), steps, state.new_empty(batch)
+
+    def _find(
+        self,
+        function: _Forward | _Backward,
+        initial: Tensor,
+        observe: Callable[[Tensor], None] | None = None,
+    ) -> FixedPoint:
+        tol, max_steps, memory, contraction, _ = self._stopping
+        return find_fixed_point(
+            function,
+            initial,
+            tol=tol,
+            max_steps=max_steps,
+            memory=memory,
+            contraction=contraction,
+            observe=observe,
+        )
+
+
+class _Forward:
+    """``h -> f(W h + injected)``."""
+
+    def __init__(self, problem: _Problem, values: Tensor, injected: Tensor) -> None:
+        self._problem, self._values, self._injected = problem, values, injected
+
+    def __call__(self, state: Tensor) -> Tensor:
+        operator, f, injected = self._problem.operator, self._problem.f, self._injected
+        out = torch.empty_like(injected)
+        return operator.leave(
+            operator.update(self._values, operator.enter(state), injected, f, out)
+        )
+
+    def select(self, columns: Tensor) -> _Forward:
+        return _Forward(self._problem, self._values, self._injected.index_select(1, columns))
+
+
+class _Backward:
+    """``v -> D (W^T v + grad)``, D from what the last update saved."""
+
+    def __init__(self, problem: _Problem, values: Tensor, saved: Tensor, grad: Tensor) -> None:
+        self._problem, self._values, self._saved, self._grad = problem, values, saved, grad
+
+    def __call__(self, state: Tensor) -> Tensor:
+        operator, f, grad = self._problem.operator, self._problem.f, self._grad
+        out = torch.empty_like(grad)
+        operator.adjoint(self._values, operator.enter(state), self._saved, f, out, add=grad)
+        return operator.leave(out)
+
+    def select(self, columns: Tensor) -> _Backward:
+        saved, grad = (part.index_select(1, columns) for part in (self._saved, self._grad))
+        return _Backward(self._problem, self._values, saved, grad)

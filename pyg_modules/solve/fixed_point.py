@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
 from pyg_modules.solve.iteration import ColumnMap, Iteration
-from pyg_modules.solve.stopped_columns import FixedPoint, StoppedColumns
 
 
 def find_fixed_point(
@@ -17,6 +19,7 @@ def find_fixed_point(
     max_steps: int,
     memory: int,
     contraction: float = 1.0,
+    observe: Callable[[Tensor], None] | None = None,
 ) -> FixedPoint:
     """Iterate ``h <- F(h)`` until the relative residual of a column is within ``tol``.
 
@@ -24,13 +27,16 @@ def find_fixed_point(
     ``contraction`` times the one before is replaced by a plain iterate, so that for a contraction
     by that factor two evaluations always shrink the residual as much as one plain step.
 
-    Columns that have converged are frozen, and left out once they are half of all.
+    Columns that have converged are frozen, and left out once they are half of all. ``observe`` is
+    told the residuals of all columns at every step.
     """
     iteration = Iteration(function, initial, memory, contraction)
     stopped = StoppedColumns(initial)
     for step in range(1, max_steps + 1):
         residual = iteration.evaluate()
         stops = residual <= tol if step < max_steps else torch.ones_like(stopped.is_open)
+        if observe is not None:
+            observe(stopped.residuals(residual))
         num_open = stopped.stop(stops, step, iteration.state, residual)
         if num_open == 0:
             break
@@ -38,3 +44,82 @@ def find_fixed_point(
             iteration.select(stopped.compact())
         iteration.advance()
     return stopped.all_columns()
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """Where the iteration of every column stopped.
+
+    Args:
+        state (Tensor): ``[n, B]``.
+        steps (Tensor): Number of evaluations of F, ``[B]``.
+        residual (Tensor): ||F(h) - h|| / ||h|| at ``state``, ``[B]``.
+    """
+
+    state: Tensor
+    steps: Tensor
+    residual: Tensor
+
+
+class StoppedColumns:
+    """Where columns stopped; those that are still open, and some that are not, go on."""
+
+    def __init__(self, initial: Tensor) -> None:
+        num_columns, device = initial.size(1), initial.device
+        self._whole: FixedPoint | None = None
+        self._columns = torch.arange(num_columns, device=device)
+        self._part = FixedPoint(
+            initial,
+            torch.zeros(num_columns, dtype=torch.long, device=device),
+            torch.zeros(num_columns, dtype=initial.dtype, device=device),
+        )
+        self.is_open = torch.ones(num_columns, dtype=torch.bool, device=device)
+        self._num_open = num_columns
+
+    def stop(self, stops: Tensor, step: int, state: Tensor, residual: Tensor) -> int:
+        """Freeze the open columns of ``stops``; returns how many stay open."""
+        stops = stops & self.is_open
+        self.is_open = self.is_open & ~stops
+        num_open = int(self.is_open.sum())
+        if num_open < self._num_open:
+            part = self._part
+            self._part = FixedPoint(
+                torch.where(stops, state, part.state),
+                torch.where(stops, step, part.steps),
+                torch.where(stops, residual, part.residual),
+            )
+        self._num_open = num_open
+        return num_open
+
+    def residuals(self, residual: Tensor) -> Tensor:
+        """Of all columns: ``residual`` of those that are open, and where the others stopped."""
+        part = torch.where(self.is_open, residual, self._part.residual)
+        if self._whole is None:
+            return part
+        return self._whole.residual.index_copy(0, self._columns, part)
+
+    def compact(self) -> Tensor:
+        """Leave the columns out that have stopped; returns the positions of those that go on."""
+        part, kept = self._part, self.is_open.nonzero().view(-1)
+        self._write()
+        self._columns = self._columns[kept]
+        self.is_open = self.is_open[kept]
+        self._part = FixedPoint(
+            part.state.index_select(1, kept), part.steps[kept], part.residual[kept]
+        )
+        return kept
+
+    def all_columns(self) -> FixedPoint:
+        """The result, when no column is open."""
+        if self._whole is None:
+            return self._part
+        self._write()
+        return self._whole
+
+    def _write(self) -> None:
+        if self._whole is None:  # The first time, these are all columns.
+            self._whole = self._part
+            return
+        self._whole.state.index_copy_(1, self._columns, self._part.state)
+        self._whole.steps.index_copy_(0, self._columns, self._part.steps)
+        self._whole.residual.index_copy_(0, self._columns, self._part.residual)

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyg_modules.ops.activation import Activation
-from pyg_modules.ops.edge_sum import bind
-from pyg_modules.ops.operator import EdgeOperator
+from pyg_modules.ops.update import Update
 
 
 @dataclass(frozen=True)
@@ -16,34 +14,49 @@ class Recurrence:
     r"""What a solver iterates: :math:`F(h) = f(W h + c)` for the units that are updated.
 
     Args:
-        operator (EdgeOperator): The edges of :math:`W`.
-        weight (Tensor): Their weights, ``[e]``.
+        update (Update): The edges of :math:`W`, and :math:`f`.
+        weight (Tensor): The weights of the edges, ``[e]``.
         injected (Tensor): :math:`c`, what clamped inputs and biases contribute, ``[n, B]``.
-        activation (Activation): :math:`f`.
-        num_activated (int): Number of units it acts on; those after them are linear.
+        observe (Callable, optional): Told the relative residuals ``[B]`` of the states after every
+            update; see :meth:`SynchronousGraph.solve`. (default: none)
     """
 
-    operator: EdgeOperator
+    update: Update
     weight: Tensor
     injected: Tensor
-    activation: Activation
-    num_activated: int
+    observe: Callable[[Tensor], None] | None = None
 
     def bind(self) -> Callable[[Tensor], Tensor]:
         """One synchronous update of states ``[n, B]``, differentiable."""
-        weighted_sum = bind(self.operator, self.weight)
-        return lambda state: self.activation(
-            self.injected + weighted_sum(state), self.num_activated
-        )
+        update, observe = self.update.bind(self.weight, self.injected), self.observe
+        if observe is None:
+            return update
+        is_first = True
+
+        def observed(state: Tensor) -> Tensor:
+            nonlocal is_first
+            following = update(state)
+            # States of 0, where updates begin, have no residual relative to them.
+            if not (is_first and not bool(state.any())):
+                observe(relative_residual(following - state, state))
+            is_first = False
+            return following
+
+        return observed
 
     @property
     def is_composed(self) -> bool:
         """Whether to iterate :meth:`bind` instead of the kernels of the operator."""
-        return self.operator.is_composed()
+        return self.observe is not None or self.update.operator.is_composed()
 
     def residual(self, state: Tensor) -> Tensor:
         r""":math:`\lVert F(h) - h \rVert / \lVert h \rVert` of every sample, ``[B]``."""
-        return relative_to(column_norm(self.bind()(state) - state), state)
+        return relative_residual(self.bind()(state) - state, state)
+
+
+def relative_residual(difference: Tensor, state: Tensor) -> Tensor:
+    """The norm of ``difference`` [n, B] over that of ``state``, by sample; 0 where both are 0."""
+    return relative_to(column_norm(difference), state)
 
 
 def relative_to(norm: Tensor, state: Tensor) -> Tensor:

@@ -1,20 +1,25 @@
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isqrt
 
 import torch
+from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from pyg_modules._checks import as_int
+from pyg_modules.ops.activation import ACTIVATIONS
+from pyg_modules.ops.differentiable import Differentiable, needs_gradient
+from pyg_modules.ops.operator import EdgeOperator, Piece
+from pyg_modules.ops.update import Update
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution
 from pyg_modules.solve.solver import Solver
-from pyg_modules.solve.unrolled_function import unroll
 
 
 @dataclass(frozen=True)
-class Unrolled(Solver):
+class Unrolled(Solver, name="unrolled"):
     r"""A fixed number of synchronous updates; gradients by backpropagation through all of them.
 
     On a layered graph with L hidden levels, ``steps=L`` computes the MLP.
@@ -43,20 +48,146 @@ class Unrolled(Solver):
     def solve(self, recurrence: Recurrence) -> Solution:
         """See :meth:`Solver.solve`."""
         stride = isqrt(self.steps - 1) + 1 if self.checkpoint else 1
-        if not recurrence.is_composed:
-            return Solution(unroll(recurrence, self.steps, stride), self.steps)
+        if recurrence.is_composed:
+            return Solution(self._composed(recurrence, stride), self.steps)
+        weight, injected = recurrence.weight, recurrence.injected
+        stride = stride if needs_gradient(weight, injected) else 0
+        updates = _Updates(recurrence.update, self.steps, stride)
+        states = updates.entry(weight, injected)(updates, weight, injected)[0]
+        return Solution(states, self.steps)
+
+    def _composed(self, recurrence: Recurrence, stride: int) -> Tensor:
+        """The last states by torch's own operations."""
         update = recurrence.bind()
 
-        def advance(state: torch.Tensor, num_steps: int) -> torch.Tensor:
+        def advance(state: Tensor, num_steps: int) -> Tensor:
             for _ in range(num_steps):
                 state = update(state)
             return state
 
+        injected = recurrence.injected
+        if recurrence.observe is not None:
+            return advance(torch.zeros_like(injected), self.steps)
         # The first update, of states 0, needs no edges.
-        state = recurrence.activation(recurrence.injected, recurrence.num_activated)
+        state = recurrence.update.f(injected)
         if not self.checkpoint:
-            return Solution(advance(state, self.steps - 1), self.steps)
+            return advance(state, self.steps - 1)
         for done in range(0, self.steps - 1, stride):
             num_steps = min(stride, self.steps - 1 - done)
             state = checkpoint(advance, state, num_steps, use_reentrant=False)
-        return Solution(state, self.steps)
+        return state
+
+
+class _Updates(Differentiable):
+    """All updates as one function: the last states, and what the backward pass needs.
+
+    Times count from 0. What the derivative of an update needs is kept for every ``stride``-th time
+    and computed again for those between; for none where ``stride`` is 0. The pieces of the operator
+    go through all updates one after the other, so that their matrices stay in the caches.
+    """
+
+    name = "unroll"
+    num_outputs = 2
+    saved = slice(1, 2)
+
+    def __init__(self, update: Update, steps: int, stride: int) -> None:
+        super().__init__(update.operator)
+        self._update = update
+        self._pieces = update.operator.pieces(update.f_on_rows)
+        self._steps, self._stride = steps, stride
+        self._num_kept = -(-steps // stride) if stride else 0
+
+    def settings(self) -> tuple[str, list[float]]:
+        numbers = self._update.num_activated, self._steps, self._stride
+        return self._update.activation.name, list(map(float, numbers))
+
+    @classmethod
+    def restored(cls, operator: EdgeOperator, name: str, numbers: Sequence[float]) -> _Updates:
+        num_activated, steps, stride = map(int, numbers)
+        return cls(Update(operator, ACTIVATIONS[name], num_activated), steps, stride)
+
+    def forward(self, weight: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """The last states [n, B], and what is kept; ``state`` is what is injected."""
+        operator = self.operator
+        values, injected = operator.prepare(weight), operator.enter(state)
+        kept = injected.new_empty(self._num_kept, *injected.shape)
+        last = []
+        for piece in self._pieces:
+            update, f = piece.operator.update, piece.f
+            cells, rows = piece.cells(values), piece.rows(injected)
+            outs = self._outs(piece, rows, kept)
+            state = piece.operator.start(rows, f, outs[0])
+            for out in outs[1:]:
+                state = update(cells, state, rows, f, out)
+            last.append(state)
+        # The last states may be among those that are kept.
+        state = torch.cat(last) if len(last) > 1 or self._num_kept else last[0]
+        return operator.leave(state), kept
+
+    def backward(
+        self,
+        needs: Sequence[bool],  # noqa: ARG002
+        grad: Tensor,
+        weight: Tensor,
+        state: Tensor,
+        *saved: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        operator = self.operator
+        transposed = operator.prepare_transposed(weight)
+        gradient = operator.new_gradient(weight)
+        values, injected = transposed, state
+        if self._stride > 1:
+            values, injected = operator.prepare(weight), operator.enter(state)
+        total = operator.enter(grad).clone()
+        for piece in self._pieces:
+            states = self._backwards(
+                piece, piece.cells(values), piece.rows(injected), piece.rows(saved[0], dim=1)
+            )
+            self._backward_of(
+                piece, states, piece.cells(transposed), piece.cells(gradient), piece.rows(total)
+            )
+        return operator.edge_gradient(gradient), operator.leave(total)
+
+    def empty_outputs(self, weight: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
+        kept = state.new_empty(self._num_kept, self.operator.num_rows, state.size(1))
+        return state.new_empty(state.shape), kept
+
+    def _outs(self, piece: Piece, injected: Tensor, kept: Tensor) -> list[Tensor]:
+        """Where every update of the piece writes: those that are kept, or two in turn."""
+        # Taken apart at once: a view of its own for every update takes longer.
+        outs = list(piece.rows(kept, dim=1).unbind())
+        num_kept, stride = len(outs), self._stride
+        if num_kept == self._steps:
+            return outs
+        spare = [torch.empty_like(injected) for _ in range(min(2, self._steps - num_kept))]
+        return [
+            outs[time // stride] if stride and time % stride == 0 else spare[time % len(spare)]
+            for time in range(self._steps)
+        ]
+
+    def _backwards(
+        self, piece: Piece, values: Tensor, injected: Tensor, kept: Tensor
+    ) -> Iterator[Tensor]:
+        """What the derivatives of the updates of a piece need, the last one first."""
+        needs_sums = piece.f.activation.needs_sums
+        for position, first in reversed(list(enumerate(kept.unbind()))):
+            segment = [first]
+            num_later = min(self._stride, self._steps - position * self._stride) - 1
+            for _ in range(num_later):
+                state = piece.f(segment[-1]) if needs_sums else segment[-1]
+                segment.append(torch.empty_like(state))
+                piece.operator.update(values, state, injected, piece.f, segment[-1])
+            yield from reversed(segment)
+
+    @staticmethod
+    def _backward_of(
+        piece: Piece, saved: Iterator[Tensor], transposed: Tensor, gradient: Tensor, total: Tensor
+    ) -> None:
+        """Accumulates ``gradient``; ``total``, that of the last states, becomes that of sums."""
+        piece.f.backward_(total, next(saved))
+        grad, out = total.clone(), torch.empty_like(total)
+        for state in saved:
+            piece.operator.adjoint(
+                transposed, grad, state, piece.f, out, gradient=gradient, total=total
+            )
+            grad, out = out, grad

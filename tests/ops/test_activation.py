@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pyg_modules.ops import ACTIVATIONS, activation_of
+from pyg_modules.ops import ACTIVATIONS, RowActivation, activation_of
 from tests.references import ACTIVATIONS as REFERENCES
 from tests.strategies import normal
 
@@ -13,13 +13,14 @@ def test_values_derivatives_and_slopes(name):
     grad = normal(200, 3, seed=1)
     expected = torch.cat([REFERENCES[name](sums[:150]), sums[150:]])
     (derivative,) = torch.autograd.grad(expected, sums, grad)
-    torch.testing.assert_close(activation(sums, 150), expected)
+    f = RowActivation(activation, 150)
+    torch.testing.assert_close(f(sums), expected)
     in_place = sums.detach().clone()
-    torch.testing.assert_close(activation.apply_(in_place, 150), expected)
+    torch.testing.assert_close(f.apply_(in_place), expected)
     if activation.needs_sums:
         assert torch.equal(in_place, sums)
     result = grad.clone()
-    activation.backward_(result, in_place, 150)
+    f.backward_(result, in_place)
     torch.testing.assert_close(result, derivative)
     (slope,) = torch.autograd.grad(activation.function(sums).sum(), sums)
     assert 0.9 * activation.lipschitz < slope.abs().max() <= activation.lipschitz
@@ -28,3 +29,9 @@ def test_values_derivatives_and_slopes(name):
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_modules_have_the_names_of_what_they_compute(name):
     assert activation_of(ACTIVATIONS[name].module()) == name
+
+
+def test_every_activation_has_a_code_of_its_own():
+    codes = [activation.code for activation in ACTIVATIONS.values()]
+    assert sorted(codes) == list(range(len(ACTIVATIONS)))
+    assert ACTIVATIONS["identity"].code == 0

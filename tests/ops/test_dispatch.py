@@ -7,13 +7,14 @@ from pyg_modules import SynchronousGraph, UnitGraph, cut
 from pyg_modules.ops import (
     BACKENDS,
     EdgeSet,
+    Work,
     check_available,
     check_backend,
     choose,
     cost_model,
     dispatch,
 )
-from pyg_modules.ops.cost_model import Work, fit, is_measured, predict
+from pyg_modules.ops.cost_model import fit, is_measured, predict
 from tests.strategies import backends, generator
 
 CPU = torch.device("cpu")

@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-from pyg_modules.ops import ACTIVATIONS, BACKENDS, EdgeSet
+from pyg_modules.ops import ACTIVATIONS, BACKENDS, EdgeSet, RowActivation
 from tests.strategies import generator
 
 pytest.importorskip("numba")
@@ -26,9 +26,10 @@ def test_fused_activations_are_those_of_torch(name):
     state, add = torch.randn(2, 300, 33, generator=generator(2)).unbind()
     values, out = operator.prepare(weight), torch.empty(300, 33)
     sums = torch.empty(300, 33)
-    operator.matmul(values, state, add, sums)
-    operator.update(values, state, add, ACTIVATIONS[name], 290, out)
-    torch.testing.assert_close(out, ACTIVATIONS[name](sums, 290), rtol=1e-6, atol=1e-6)
+    operator.matmul(values, state, sums)
+    f = RowActivation(ACTIVATIONS[name], 290)
+    operator.update(values, state, add, f, out)
+    torch.testing.assert_close(out, f(sums + add), rtol=1e-6, atol=1e-6)
 
 
 def test_the_rational_tanh_is_accurate_and_keeps_what_is_not_a_number():
@@ -36,9 +37,9 @@ def test_the_rational_tanh_is_accurate_and_keeps_what_is_not_a_number():
     sums = torch.linspace(-20, 20, 300 * 999).view(300, 999)
     sums[0, :3] = torch.tensor([torch.nan, torch.inf, -torch.inf])
     out = torch.empty_like(sums)
-    operator.start(sums, ACTIVATIONS["tanh"], 300, out)
+    operator.start(sums, RowActivation(ACTIVATIONS["tanh"], 300), out)
     torch.testing.assert_close(out, sums.tanh(), rtol=1e-6, atol=0, equal_nan=True)
-    operator.start(sums, ACTIVATIONS["relu"], 300, out)
+    operator.start(sums, RowActivation(ACTIVATIONS["relu"], 300), out)
     assert out[0, 0].isnan()
 
 
@@ -55,8 +56,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
                 operator.prepare_transposed(weight),
                 state,
                 state,
-                ACTIVATIONS["tanh"],
-                300,
+                RowActivation(ACTIVATIONS["tanh"], 300),
                 out,
                 gradient=gradient,
                 total=total,

@@ -300,7 +300,7 @@ def test_opcheck_of_the_registered_operators(op):
     settings = {"unroll": (5, 2), "equilibrium": (1e-10, 100, 2, 0.9, True)}[op]
     torch.library.opcheck(
         getattr(torch.ops.pyg_modules, op).default,
-        (weight, injected, index, sizes, "sparse", "tanh", 4, *settings),
+        (weight, injected, index, sizes, "sparse", "tanh", [4.0, *map(float, settings)]),
     )
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled
-from pyg_modules.ops import ACTIVATIONS, BACKENDS, EdgeSet
+from pyg_modules.ops import ACTIVATIONS, BACKENDS, EdgeSet, Update
 from pyg_modules.solve import Recurrence, Solution, Solver, solver_from_config, solver_to_config
 from tests.strategies import backends
 
@@ -14,9 +14,8 @@ def test_it_updates_as_often_as_it_says(backend, steps, checkpoint):
     # h <- 2 h + 1 from 0 is 2^t - 1 after t updates; its derivative in the 1 is the same.
     block = EdgeSet.between(torch.tensor([[0], [0]]), range(1), range(1))
     injected = torch.ones(1, 3, requires_grad=True)
-    recurrence = Recurrence(
-        BACKENDS[backend].build(block), torch.tensor([2.0]), injected, ACTIVATIONS["identity"], 1
-    )
+    update = Update(BACKENDS[backend].build(block), ACTIVATIONS["identity"], 1)
+    recurrence = Recurrence(update, torch.tensor([2.0]), injected)
     solution = Unrolled(steps, checkpoint=checkpoint).solve(recurrence)
     assert solution.states.tolist() == [[2.0**steps - 1] * 3]
     assert solution.steps == steps
@@ -29,7 +28,7 @@ def test_checkpointing_keeps_fewer_states(backend):
     block = EdgeSet.between(torch.tensor([[0], [0]]), range(1), range(1))
     operator = BACKENDS[backend].build(block)
     injected, weight = torch.ones(1, 3, requires_grad=True), torch.ones(1)
-    recurrence = Recurrence(operator, weight, injected, ACTIVATIONS["tanh"], 1)
+    recurrence = Recurrence(Update(operator, ACTIVATIONS["tanh"], 1), weight, injected)
     for checkpoint, num_kept in ((False, 16), (True, 4)):
         states = Unrolled(16, checkpoint=checkpoint).solve(recurrence).states
         assert states.grad_fn.saved_tensors[2].shape == (num_kept, 1, 3)
@@ -76,7 +75,7 @@ def test_solvers_of_ones_own_compute_but_have_no_config():
     expected.load_state_dict(layer.state_dict())
     x = torch.rand(5, 3)
     torch.testing.assert_close(layer(x), expected(x))
-    with pytest.raises(TypeError, match=r"unrolled, equilibrium \(got Mine\).*state_dict"):
+    with pytest.raises(TypeError, match=r"equilibrium, unrolled \(got Mine\).*state_dict"):
         solver_to_config(Mine())
-    with pytest.raises(ValueError, match=r"equilibrium \(got 'magic'\)"):
+    with pytest.raises(ValueError, match=r"equilibrium or unrolled \(got 'magic'\)"):
         solver_from_config({"name": "magic"})

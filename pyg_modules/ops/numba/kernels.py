@@ -17,9 +17,12 @@ import numpy as np
 from numba import njit, prange
 from numba.extending import overload
 
-#: Codes of the activations that the kernels apply themselves. Their negatives stand for the
-#: multiplication by the derivative.
-LINEAR, RELU, TANH, SIGMOID = range(4)
+from pyg_modules.ops.activation import ACTIVATIONS
+
+#: Codes of the activations that the kernels apply themselves, beside the identity, 0. Their
+#: negatives stand for the multiplication by the derivative.
+RELU, TANH, SIGMOID = (ACTIVATIONS[name].code for name in ("relu", "tanh", "sigmoid"))
+CODES = (0, RELU, TANH, SIGMOID)
 
 # Sums may be reordered, which vector instructions need; NaN and infinity keep their meaning.
 _options: dict[str, Any] = {

@@ -9,13 +9,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pyg_modules.ops.activation import Activation
+from pyg_modules.ops.activation import RowActivation
 from pyg_modules.ops.csr import csr_index
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.operator import EdgeOperator
 
-# Those whose derivative follows from the state; the order is that of the codes of the kernels.
-_FUSED = ("identity", "relu", "tanh", "sigmoid")
 # Chunks of rows that a thread takes: more would even out better, fewer cost less.
 _CHUNKS_PER_THREAD = 4
 _PRODUCTS_WORTH_THREADS = 2**17
@@ -36,9 +34,9 @@ class NumbaOperator(EdgeOperator):
         self._chunks: dict[tuple[int, bool], npt.NDArray[np.int64]] = {}
 
     @classmethod
-    def build(cls, block: EdgeSet) -> NumbaOperator:
+    def build(cls, edges: EdgeSet) -> NumbaOperator:
         """See :meth:`EdgeOperator.build`."""
-        return cls(csr_index(block), (block.num_targets, block.num_sources))
+        return cls(csr_index(edges), (edges.num_targets, edges.num_sources))
 
     @classmethod
     def missing(cls) -> str | None:
@@ -53,13 +51,13 @@ class NumbaOperator(EdgeOperator):
         """See :meth:`EdgeOperator.prepare_transposed`."""
         return weight.index_select(0, self.index[4])
 
-    def matmul(self, values: Tensor, state: Tensor, add: Tensor | None, out: Tensor) -> None:
+    def matmul(self, values: Tensor, state: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul`."""
-        self._update(False, values, state, add, None, 0, 0, out)
+        self._sum(False, values, state, out)
 
     def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul_transposed`."""
-        self._update(True, values, grad, None, None, 0, 0, out)
+        self._sum(True, values, grad, out)
 
     def new_gradient(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.new_gradient`."""
@@ -75,29 +73,22 @@ class NumbaOperator(EdgeOperator):
         return gradient.index_select(0, self.index[5])
 
     def update(
-        self,
-        values: Tensor,
-        state: Tensor,
-        injected: Tensor,
-        activation: Activation,
-        num_activated: int,
-        out: Tensor,
+        self, values: Tensor, state: Tensor, injected: Tensor, f: RowActivation, out: Tensor
     ) -> Tensor:
         """See :meth:`EdgeOperator.update`."""
-        if activation.name not in _FUSED:
-            return super().update(values, state, injected, activation, num_activated, out)
-        code = _FUSED.index(activation.name)
-        self._update(False, values, state, injected, None, code, num_activated, out)
-        return out
+        kernels, code = _kernels(), f.activation.code
+        is_fused = code in kernels.CODES
+        arrays = _arrays(*self.index[:2], values, state, injected, out[:0], out)
+        starts = self._starts(False, out.size(1))
+        kernels.update(*arrays[:-1], code if is_fused else 0, f.num_rows, arrays[-1], starts)
+        return out if is_fused else f.apply_(out)
 
-    def start(
-        self, injected: Tensor, activation: Activation, num_activated: int, out: Tensor
-    ) -> Tensor:
+    def start(self, injected: Tensor, f: RowActivation, out: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.start`."""
-        if activation.name not in _FUSED:
-            return super().start(injected, activation, num_activated, out)
-        code = _FUSED.index(activation.name)
-        _kernels().start(*_arrays(injected), code, num_activated, *_arrays(out))
+        kernels, code = _kernels(), f.activation.code
+        if code not in kernels.CODES:
+            return super().start(injected, f, out)
+        kernels.start(*_arrays(injected), code, f.num_rows, *_arrays(out))
         return out
 
     def adjoint(
@@ -105,8 +96,7 @@ class NumbaOperator(EdgeOperator):
         values: Tensor,
         grad: Tensor,
         saved: Tensor,
-        activation: Activation,
-        num_activated: int,
+        f: RowActivation,
         out: Tensor,
         *,
         gradient: Tensor | None = None,
@@ -114,45 +104,22 @@ class NumbaOperator(EdgeOperator):
         add: Tensor | None = None,
     ) -> None:
         """See :meth:`EdgeOperator.adjoint`."""
-        is_fused = activation.name in _FUSED
-        if is_fused and gradient is None and total is None:
-            code = -_FUSED.index(activation.name)
-            self._update(True, values, grad, add, saved, code, num_activated, out)
-        elif is_fused and gradient is not None and total is not None and add is None:
-            code = -_FUSED.index(activation.name)
-            arrays = _arrays(*self.index[2:4], values, grad, saved)
+        kernels, code = _kernels(), f.activation.code
+        starts = self._starts(True, out.size(1))
+        arrays = _arrays(*self.index[2:4], values, grad)
+        if code in kernels.CODES and gradient is None and total is None:
+            around = _arrays(out[:0] if add is None else add, saved)
+            kernels.update(*arrays, *around, -code, f.num_rows, *_arrays(out), starts)
+        elif code in kernels.CODES and gradient is not None and total is not None and add is None:
             outs = _arrays(gradient, total, out)
-            _kernels().adjoint(*arrays, code, num_activated, *outs, self._starts(True, out.size(1)))
+            kernels.adjoint(*arrays, *_arrays(saved), -code, f.num_rows, *outs, starts)
         else:
-            super().adjoint(
-                values,
-                grad,
-                saved,
-                activation,
-                num_activated,
-                out,
-                gradient=gradient,
-                total=total,
-                add=add,
-            )
+            super().adjoint(values, grad, saved, f, out, gradient=gradient, total=total, add=add)
 
-    def _update(
-        self,
-        transposed: bool,
-        values: Tensor,
-        state: Tensor,
-        add: Tensor | None,
-        saved: Tensor | None,
-        code: int,
-        num_activated: int,
-        out: Tensor,
-    ) -> None:
-        add = out[:0] if add is None else add
-        saved = out[:0] if saved is None else saved
+    def _sum(self, transposed: bool, values: Tensor, state: Tensor, out: Tensor) -> None:
         pattern = self.index[2:4] if transposed else self.index[:2]
-        arrays = _arrays(*pattern, values, state, add, saved, out)
-        starts = self._starts(transposed, out.size(1))
-        _kernels().update(*arrays[:-1], code, num_activated, arrays[-1], starts)
+        arrays = _arrays(*pattern, values, state, out[:0], out[:0], out)
+        _kernels().update(*arrays[:-1], 0, 0, arrays[-1], self._starts(transposed, out.size(1)))
 
     def _starts(self, transposed: bool, batch: int) -> npt.NDArray[np.int64]:
         """The first row of every chunk, so that all have about as many edges and rows.
@@ -197,6 +164,7 @@ def _numba() -> Any:
     return numba
 
 
+@cache
 def _kernels() -> Any:
     from pyg_modules.ops.numba import kernels
 

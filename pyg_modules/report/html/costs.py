@@ -29,7 +29,7 @@ def cost(layer: SynchronousGraph, steps: int) -> Cost:
     Inputs never change, so what they inject is computed once; the first update, of states 0, needs
     no edge between hidden units; outputs are read once.
     """
-    injection, recurrent, readout, direct = map(len, layer.weights_by_block())
+    injection, recurrent, readout, direct = map(len, layer.weights_by_edge_set())
     return Cost(
         num_hidden=layer.graph.num_hidden,
         num_edges=layer.graph.num_edges,

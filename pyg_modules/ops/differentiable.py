@@ -1,0 +1,206 @@
+"""One forward and one backward pass, as autograd and as compilers want them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from pyg_modules.ops.operator import BACKENDS, EdgeOperator
+from pyg_modules.ops.tracing import is_compiling, is_transforming
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Tensors = tuple[Tensor, ...]
+
+
+def needs_gradient(*tensors: Tensor) -> bool:
+    """Whether autograd follows what is computed from ``tensors``."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
+def refuse_second_derivative(
+    what: str, remedy: str = "Use backend='scatter' and an Unrolled solver."
+) -> None:
+    """Raise if the backward pass of ``what`` that calls this is itself to be differentiated."""
+    if torch.is_grad_enabled():  # That is, with create_graph=True.
+        raise RuntimeError(
+            f"Expected a first derivative (got create_graph=True): {what} has no second"
+            f" derivatives. {remedy}"
+        )
+
+
+def refuse_transformation(what: str) -> None:
+    """Raise if ``torch.func`` transforms this call of ``what``."""
+    if is_transforming():
+        raise RuntimeError(
+            f"Expected no transformation of torch.func, such as vmap or jacrev (got one): it cannot"
+            f" look into {what}. Use backend='auto', 'dense' or 'scatter' and an Unrolled solver."
+        )
+
+
+class Differentiable(ABC):
+    """A function of weights ``[e]`` and states ``[n, B]``, with its derivative.
+
+    A subclass computes on plain tensors. Of its two passes a :class:`torch.autograd.Function` is
+    made for eager calls, and an operator of ``torch.library``, ``pyg_modules::<name>``, for
+    ``torch.compile`` and ``torch.export``; called eagerly, that would cost some 70 microseconds.
+    A compiler keeps an instance as tensors, strings and numbers: the operator, :meth:`settings`,
+    and what :meth:`restored` makes of them.
+
+    Args:
+        operator (EdgeOperator): The edges.
+    """
+
+    #: Name of the operator of ``torch.library``.
+    name: ClassVar[str]
+    #: Number of tensors that :meth:`forward` returns; the first is differentiable.
+    num_outputs: ClassVar[int] = 1
+    #: The outputs that :meth:`backward` reads.
+    saved: ClassVar[slice] = slice(0)
+    _compiled: ClassVar[Callable[..., Any]]
+
+    def __init__(self, operator: EdgeOperator) -> None:
+        self.operator = operator
+
+    def __init_subclass__(cls) -> None:
+        cls._compiled = _library_operator(cls)
+
+    @property
+    def subject(self) -> str:
+        """What errors call it."""
+        return f"the backend {self.operator.name!r}"
+
+    def settings(self) -> tuple[str, list[float]]:
+        """A name and numbers, at least one, that say what it is beside its operator."""
+        return "", [0.0]
+
+    @classmethod
+    def restored(cls, operator: EdgeOperator, name: str, numbers: Sequence[float]) -> Self:  # noqa: ARG003
+        """The instance with these :meth:`settings`."""
+        return cls(operator)
+
+    @abstractmethod
+    def forward(self, weight: Tensor, state: Tensor) -> Tensors:
+        """All outputs, in memory of their own."""
+
+    @abstractmethod
+    def backward(
+        self, needs: Sequence[bool], grad: Tensor, weight: Tensor, state: Tensor, *saved: Tensor
+    ) -> tuple[Tensor | None, Tensor | None]:
+        """Gradients of weights and states; ``None`` may be left for what is not needed."""
+
+    @abstractmethod
+    def empty_outputs(self, weight: Tensor, state: Tensor) -> Tensors:
+        """Tensors like those of :meth:`forward`, for compilers."""
+
+    def entry(self, weight: Tensor, state: Tensor) -> Callable[[Self, Tensor, Tensor], Tensors]:
+        """What to call with this, ``weight`` and ``state``, as autograd or a compiler looks on.
+
+        It is returned, and not called here, to keep the way to the kernels short.
+
+        Raises:
+            RuntimeError: If a transformation of ``torch.func`` looks on.
+        """
+        if is_compiling():
+            return _call_compiled
+        refuse_transformation(self.subject)
+        return _Eager.apply if needs_gradient(weight, state) else type(self).forward
+
+
+class _Eager(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, function: Differentiable, weight: Tensor, state: Tensor) -> Tensors:
+        outputs = function.forward(weight, state)
+        ctx.function = function
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(*outputs[1:])
+        ctx.save_for_backward(weight, state, *outputs[function.saved])
+        return outputs
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
+        refuse_second_derivative(ctx.function.subject)
+        if grad is None:
+            return None, None, None
+        return None, *ctx.function.backward(ctx.needs_input_grad[1:], grad, *ctx.saved_tensors)
+
+
+_KEPT = "Tensor[] index, SymInt[] sizes, str backend, str name, float[] numbers"
+
+
+def _call_compiled(function: Differentiable, weight: Tensor, state: Tensor) -> Tensors:
+    operator = function.operator
+    kept = list(operator.index), list(operator.sizes), operator.name, *function.settings()
+    outputs = function._compiled(weight, state, *kept)
+    return (outputs,) if function.num_outputs == 1 else outputs
+
+
+def _library_operator(cls: type[Differentiable]) -> Callable[..., Any]:
+    """The two passes of ``cls`` as operators of ``torch.library``."""
+
+    def restored(
+        index: list[Tensor], sizes: list[int], backend: str, name: str, numbers: list[float]
+    ) -> Differentiable:
+        return cls.restored(BACKENDS[backend](index, sizes), name, numbers)
+
+    def bare(outputs: Tensors) -> Tensor | Tensors:
+        return outputs[0] if cls.num_outputs == 1 else outputs
+
+    def forward(weight: Tensor, state: Tensor, *kept: Any) -> Tensor | Tensors:
+        return bare(restored(*kept).forward(weight, state))
+
+    def empty_outputs(weight: Tensor, state: Tensor, *kept: Any) -> Tensor | Tensors:
+        return bare(restored(*kept).empty_outputs(weight, state))
+
+    def backward(
+        grad: Tensor, weight: Tensor, state: Tensor, saved: list[Tensor], *kept: Any
+    ) -> Tensors:
+        found = restored(*kept).backward((True, True), grad, weight, state, *saved)
+        pairs = zip(found, (weight, state), strict=True)
+        return tuple(torch.zeros_like(of) if value is None else value for value, of in pairs)
+
+    def empty_gradients(
+        grad: Tensor,  # noqa: ARG001
+        weight: Tensor,
+        state: Tensor,
+        *kept: Any,  # noqa: ARG001
+    ) -> Tensors:
+        return torch.empty_like(weight), state.new_empty(state.shape)
+
+    returned = "Tensor" if cls.num_outputs == 1 else f"({', '.join(['Tensor'] * cls.num_outputs)})"
+    operator = torch.library.custom_op(
+        f"pyg_modules::{cls.name}",
+        forward,
+        mutates_args=(),
+        schema=f"(Tensor weight, Tensor state, {_KEPT}) -> {returned}",
+    )
+    operator.register_fake(empty_outputs)
+    gradients = torch.library.custom_op(
+        f"pyg_modules::{cls.name}_backward",
+        backward,
+        mutates_args=(),
+        schema=f"(Tensor grad, Tensor weight, Tensor state, Tensor[] saved, {_KEPT})"
+        " -> (Tensor, Tensor)",
+    )
+    gradients.register_fake(empty_gradients)
+
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        weight, state, index, *ctx.kept = inputs
+        outputs = (output,) if cls.num_outputs == 1 else output
+        ctx.mark_non_differentiable(*outputs[1:])
+        ctx.save_for_backward(weight, state, *index, *outputs[cls.saved])
+        ctx.num_index = len(index)
+
+    def autograd(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
+        weight, state, *rest = ctx.saved_tensors
+        index, saved = rest[: ctx.num_index], rest[ctx.num_index :]
+        both = gradients(grad, weight, state, saved, index, *ctx.kept)
+        return (*both, [None] * len(index), *(None for _ in ctx.kept))
+
+    operator.register_autograd(autograd, setup_context=setup_context)
+    return operator
