@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pyg_modules import UnitGraph
-from pyg_modules.report.html.groups import unit_groups
+from pyg_modules.report.unit_groups import unit_groups
 
 
 def test_inputs_modules_shared_units_and_outputs_in_this_order():
