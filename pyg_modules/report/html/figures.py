@@ -7,16 +7,21 @@ from math import ceil
 from pyg_modules.experiment.experiment import ExperimentResult
 from pyg_modules.report.html.image import Image, image
 from pyg_modules.report.html.numbers import percent, small
+from pyg_modules.report.plots.plot_adjacency import plot_adjacency
+from pyg_modules.report.plots.plot_attribution import plot_attribution
+from pyg_modules.report.plots.plot_convergence import plot_convergence
+from pyg_modules.report.plots.plot_history import plot_history
+from pyg_modules.report.plots.plot_lesions import plot_lesions
+from pyg_modules.report.plots.plot_module_sizes import plot_module_sizes
+from pyg_modules.report.plots.plot_spectrum import plot_spectrum
 from pyg_modules.report.plots.weights import darkest
 
 # In inches: small enough to be read on a narrow screen.
 _WIDE = (6.4, 3.8)
 
 
-def adjacency(run: ExperimentResult) -> list[Image]:
+def adjacency_images(run: ExperimentResult) -> list[Image]:
     """The weights between hidden units by training order and module, before and after the cut."""
-    from pyg_modules.report.plots.plot_adjacency import plot_adjacency
-
     vmax = darkest(run.regularized)
     ncut = run.normalized_cut
     after = "Cut and trained on" if run.config.finetune_epochs else "Cut"
@@ -46,10 +51,8 @@ def adjacency(run: ExperimentResult) -> list[Image]:
     ]
 
 
-def training(run: ExperimentResult) -> list[Image]:
+def training_images(run: ExperimentResult) -> list[Image]:
     """Losses and normalized cut over the training."""
-    from pyg_modules.report.plots.plot_history import plot_history
-
     histories = run.histories
     return [
         image(
@@ -63,10 +66,8 @@ def training(run: ExperimentResult) -> list[Image]:
     ]
 
 
-def sizes(run: ExperimentResult) -> list[Image]:
+def sizes_images(run: ExperimentResult) -> list[Image]:
     """Units by module."""
-    from pyg_modules.report.plots.plot_module_sizes import plot_module_sizes
-
     return [
         image(
             lambda ax: plot_module_sizes(run.finetuned, run.labels, ax=ax),
@@ -77,10 +78,8 @@ def sizes(run: ExperimentResult) -> list[Image]:
     ]
 
 
-def lesions(run: ExperimentResult) -> list[Image]:
+def lesions_images(run: ExperimentResult) -> list[Image]:
     """Accuracy without each module, and with each alone."""
-    from pyg_modules.report.plots.plot_lesions import plot_lesions
-
     return [
         image(
             lambda ax: plot_lesions(run.lesions, ax=ax),
@@ -92,10 +91,8 @@ def lesions(run: ExperimentResult) -> list[Image]:
     ]
 
 
-def attribution(run: ExperimentResult) -> list[Image]:
+def attribution_images(run: ExperimentResult) -> list[Image]:
     """What each module looks at."""
-    from pyg_modules.report.plots.plot_attribution import plot_attribution
-
     # Images of four modules stand beside each other.
     rows = ceil(len(run.attribution) / 4)
     size = _WIDE if run.image_shape is None else (_WIDE[0], 2.2 * rows)
@@ -109,11 +106,8 @@ def attribution(run: ExperimentResult) -> list[Image]:
     ]
 
 
-def dynamics(run: ExperimentResult) -> list[Image]:
+def dynamics_images(run: ExperimentResult) -> list[Image]:
     """Convergence of the updates, and the spectrum of the weights between hidden units."""
-    from pyg_modules.report.plots.plot_convergence import plot_convergence
-    from pyg_modules.report.plots.plot_spectrum import plot_spectrum
-
     return [
         image(
             lambda ax: plot_convergence(run.finetuned, run.samples, ax=ax),
