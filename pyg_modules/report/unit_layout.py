@@ -96,6 +96,7 @@ def edge_curves(start: Tensor, end: Tensor, radius: Tensor) -> Tensor:
     along = end - start
     to_the_right = _BEND * torch.stack([along[:, 1], -along[:, 0]], dim=1)
     controls = torch.stack([start + along / 3 + to_the_right, end - along / 3 + to_the_right])
+    # Most of the loop of a small circle is seen, of that of a large one a bow below it.
     loop = 1.7 * (radius[:, None] + 0.45) * torch.tensor([[[-1.0, -1.0]], [[1.0, -1.0]]])
     is_loop = (along == 0).all(dim=1, keepdim=True)
     controls = torch.where(is_loop, start + loop, controls)
