@@ -1,4 +1,4 @@
-"""Figures and files of a run, for people to look at."""
+"""Figures of layers and of runs, for people to look at."""
 
 from pyg_modules.report.partition_figure import partition_figure
 from pyg_modules.report.plots.plot_adjacency import plot_adjacency

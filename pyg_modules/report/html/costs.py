@@ -38,6 +38,6 @@ def cost(layer: SynchronousGraph, steps: int) -> Cost:
     )
 
 
-def module_costs(layer: SynchronousGraph, steps: int) -> list[Cost]:
-    """What each module of a cut layer takes, see :func:`cost`."""
+def part_costs(layer: SynchronousGraph, steps: int) -> list[Cost]:
+    """What each module of a cut layer takes as a layer by itself, see :func:`cost`."""
     return [cost(cast(SynchronousGraph, part), steps) for part in split(layer)]

@@ -53,8 +53,7 @@ def plot_attribution(
         _check_image_shape(image_shape, flat.size(1))
     ax = axes_or_current(ax)
     image = _draw_matrix(ax, flat) if image_shape is None else _draw_images(ax, flat, image_shape)
-    label = r"mean of $\Sigma_o\, |\partial y_o / \partial x_i|$"
-    add_colorbar(image, label)
+    add_colorbar(image, r"mean of $\Sigma_o\, |\partial y_o / \partial x_i|$")
     return ax
 
 
