@@ -1,10 +1,12 @@
 """What the order of the rooms (the contracts in pyproject.toml) does not say about imports."""
 
 import ast
+import re
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from importlinter.api import read_configuration
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "pyg_modules").rglob("*.py"))
@@ -63,3 +65,12 @@ def test_imports_from_faces_are_found(source, found):
 def test_no_two_files_have_the_same_name():
     names = Counter(file.name for file in FILES if file.name != "__init__.py")
     assert [name for name, count in names.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_pages_list_the_rooms_in_their_order(page):
+    contracts = read_configuration(str(ROOT / "pyproject.toml"))["contracts_options"]
+    names = re.findall(r"\w+", " ".join(reversed(contracts[0]["layers"])))
+    rooms = [name for name in names if (ROOT / "pyg_modules" / name).is_dir()]
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert re.findall(r"^\| `pyg_modules/(\w+)/`", text, re.MULTILINE) == rooms
