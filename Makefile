@@ -21,16 +21,17 @@ help: ## List the targets
 demo: $(VENV)/.demo ## Train, organise and cut a network of digits; look at runs/demo/report.html
 	$(RUN) -m pyg_modules train --dataset digits --modules 4 --out runs/demo
 
-test: $(VENV)/.test ## Format check, lint, types, docstrings, tests and documentation
+test: $(VENV)/.test ## Format check, lint, order of imports, types, docstrings, tests and documentation
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
+	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) -m mypy
 	$(RUN) -m interrogate --quiet pyg_modules
 	$(RUN) -m pytest
 	$(MAKE) docs
 
 docs: $(VENV)/.docs ## Build the documentation; look at build/docs/index.html
-	$(RUN) -m sphinx -q -E -a -W --keep-going -n docs build/docs
+	$(RUN) -m sphinx -q -E -a -W --keep-going -n -c docs . build
 
 test-scatter: $(VENV)/.test ## The tests of the backends again, with torch-scatter (built once, 5 minutes)
 	$(PIP) install --quiet setuptools wheel

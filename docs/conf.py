@@ -1,4 +1,4 @@
-"""Settings of Sphinx; `make docs` builds the pages into build/docs."""
+"""Settings of Sphinx, whose source is the repository: `make docs` builds pages into build/."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
+EXECUTED = ROOT / "build" / ".notebooks"
 sys.path[:0] = [str(ROOT), str(DOCS)]
 
 import pyg_modules  # noqa: E402
@@ -25,7 +26,10 @@ copyright = author  # noqa: A001, the name that Sphinx reads
 release = version = pyg_modules.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "_mathml"]
-root_doc = "index"
+root_doc = "docs/index"
+include_patterns = ["docs/**", "notebooks/**"]
+# Not entered at all: environments, checkpoints of notebooks, and what is built.
+exclude_patterns = [".*", "**/.*", "build"]
 
 # Markdown #########################################################################################
 
@@ -44,7 +48,7 @@ def _digest_of_package() -> str:
 # Notebooks ########################################################################################
 
 nb_execution_mode = "cache"
-nb_execution_cache_path = str(ROOT / "build" / "notebooks" / _digest_of_package())
+nb_execution_cache_path = str(EXECUTED / _digest_of_package())
 nb_execution_raise_on_error = True
 nb_execution_timeout = 240
 nb_merge_streams = True
@@ -132,7 +136,13 @@ def _skip(
     return skip
 
 
+def _keep_outputs(app: Sphinx) -> None:
+    """Put what executed notebooks show below ``build/``; myst-nb puts it beside the pages."""
+    app.env.mystnb_config = app.env.mystnb_config.copy(output_folder=str(EXECUTED / "outputs"))
+
+
 def setup(app: Sphinx) -> None:
     """Connect what is above."""
+    app.connect("builder-inited", _keep_outputs)
     app.connect("missing-reference", _resolve)
     app.connect("autodoc-skip-member", _skip)

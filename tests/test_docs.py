@@ -13,7 +13,10 @@ from benchmarks.tables import PAGES as PAGES_WITH_TABLES
 from benchmarks.tables import ROOT
 
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "notebooks/README.md")),
+    *sorted(DOCS.rglob("*.md")),
+]
 PACKAGE = ROOT / "pyg_modules"
 ROOMS = sorted(
     ".".join(path.parent.relative_to(PACKAGE).parts)

@@ -2,13 +2,14 @@
 
 import ast
 import importlib
+import re
 from itertools import groupby
 from pathlib import Path
 
 import nbformat
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "docs" / "notebooks"
+FOLDER = Path(__file__).parents[1] / "notebooks"
 NAMES = ("01_digits", "02_cora", "03_vision", "04_analyse")
 
 
@@ -33,8 +34,20 @@ def sections(cells):
     return [list(section) for number, section in groupby(cells[1:], section_of) if number > 0]
 
 
-def test_these_are_all_notebooks():
-    assert sorted(path.name for path in FOLDER.rglob("*.ipynb")) == [f"{n}.ipynb" for n in NAMES]
+def test_these_are_all_notebooks_and_on_their_page():
+    files = [f"{n}.ipynb" for n in NAMES]
+    assert sorted(path.name for path in FOLDER.rglob("*.ipynb")) == files
+    page = (FOLDER / "README.md").read_text(encoding="utf-8")
+    titles = [notebook(name).cells[0].source.splitlines()[0].removeprefix("# ") for name in NAMES]
+    assert re.findall(r"\[(.*)\]\((.*ipynb)\)", page) == list(zip(titles, files, strict=True))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_link_to_a_file_leads_there(name):
+    for cell in notebook(name).cells:
+        if cell.cell_type == "markdown":
+            for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", cell.source):
+                assert (FOLDER / target).exists(), target
 
 
 @pytest.mark.parametrize("name", NAMES)

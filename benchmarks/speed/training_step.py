@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+import pyg_modules
 from benchmarks.speed.peers import PEERS, is_installed
 from benchmarks.speed.timing import interleaved, ratio
-from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
+from pyg_modules import SynchronousGraph
 
 STEPS, BATCH, NUM_ENDS = 8, 128, 16
 
@@ -51,11 +52,14 @@ def run(device: torch.device, *, quick: bool) -> list[dict[str, Any]]:
     return [row for setting in (QUICK if quick else SETTINGS) for row in _compare(setting, device)]
 
 
-def make_layer(num_hidden: int, density: float, device: torch.device) -> SynchronousGraph:
+def make_layer(
+    num_hidden: int, density: float, device: torch.device, package: Any = pyg_modules
+) -> SynchronousGraph:
     """A layer with few inputs and outputs, so that the recurrent part is what is measured."""
     generator = torch.Generator().manual_seed(0)
-    graph = UnitGraph.erdos_renyi(NUM_ENDS, num_hidden, NUM_ENDS, density, generator=generator)
-    layer = SynchronousGraph(graph, Unrolled(STEPS), "tanh")
+    ends = (NUM_ENDS, num_hidden, NUM_ENDS)
+    graph = package.UnitGraph.erdos_renyi(*ends, density, generator=generator)
+    layer = package.SynchronousGraph(graph, package.Unrolled(STEPS), "tanh")
     layer.reset_parameters(generator)
     moved: SynchronousGraph = layer.to(device)
     return moved

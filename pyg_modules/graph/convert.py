@@ -12,19 +12,13 @@ from torch_geometric.data import Data
 if TYPE_CHECKING:
     import networkx
 
-    from pyg_modules.graph.unit_graph import UnitGraph
-
 ROLES = ("input", "hidden", "output")
 
 
-def graph_to_data(graph: UnitGraph) -> Data:
-    """A PyG ``Data`` that holds the graph."""
-    return Data(
-        edge_index=graph.edge_index.clone(),
-        num_nodes=graph.num_units,
-        num_inputs=graph.num_inputs,
-        num_outputs=graph.num_outputs,
-    )
+def parts_to_data(edge_index: Tensor, num_units: int, num_inputs: int, num_outputs: int) -> Data:
+    """A PyG ``Data`` that holds the graph of these arguments of ``UnitGraph``."""
+    counts = {"num_nodes": num_units, "num_inputs": num_inputs, "num_outputs": num_outputs}
+    return Data(edge_index=edge_index.clone(), **counts)
 
 
 def data_to_parts(data: Data) -> tuple[Tensor, int, int, int]:
@@ -39,15 +33,17 @@ def data_to_parts(data: Data) -> tuple[Tensor, int, int, int]:
     return data["edge_index"], num_nodes, data["num_inputs"], data["num_outputs"]
 
 
-def graph_to_nx(graph: UnitGraph) -> networkx.DiGraph:
-    """A :class:`networkx.DiGraph` that holds the graph."""
+def parts_to_nx(
+    edge_index: Tensor, num_units: int, num_inputs: int, num_outputs: int
+) -> networkx.DiGraph:
+    """A :class:`networkx.DiGraph` that holds the graph of these arguments of ``UnitGraph``."""
     import networkx
 
     result = networkx.DiGraph()
-    sizes = (graph.num_inputs, graph.num_hidden, graph.num_outputs)
+    sizes = (num_inputs, num_units - num_inputs - num_outputs, num_outputs)
     roles = [role for role, size in zip(ROLES, sizes, strict=True) for _ in range(size)]
     result.add_nodes_from((unit, {"role": role}) for unit, role in enumerate(roles))
-    result.add_edges_from(graph.edge_index.T.tolist())
+    result.add_edges_from(edge_index.T.tolist())
     return result
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
-from pyg_modules.graph.convert import data_to_parts, graph_to_data, graph_to_nx, nx_to_parts
+from pyg_modules.graph.convert import data_to_parts, nx_to_parts, parts_to_data, parts_to_nx
 from pyg_modules.graph.edges import complete_edges, layered_edges, yoked_edges
 from pyg_modules.graph.validate import as_sizes, check_edge_index
 
@@ -196,7 +196,7 @@ class UnitGraph:
 
     def to_data(self) -> Data:
         """A PyG ``Data`` with ``edge_index``, ``num_nodes``, ``num_inputs`` and ``num_outputs``."""
-        return graph_to_data(self)
+        return parts_to_data(*self._parts())
 
     @classmethod
     def from_networkx(cls, graph: networkx.DiGraph) -> UnitGraph:
@@ -210,7 +210,7 @@ class UnitGraph:
 
     def to_networkx(self) -> networkx.DiGraph:
         """A :class:`networkx.DiGraph` with nodes ``0..N-1`` and their ``role``."""
-        return graph_to_nx(self)
+        return parts_to_nx(*self._parts())
 
     # Immutability ############################################################################
 
@@ -240,7 +240,7 @@ class UnitGraph:
         return self
 
     def __reduce__(self) -> tuple[type[UnitGraph], tuple[Tensor, int, int, int]]:
-        return type(self), (self.edge_index, self.num_units, self.num_inputs, self.num_outputs)
+        return type(self), self._parts()
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, UnitGraph):
@@ -249,6 +249,9 @@ class UnitGraph:
 
     def __hash__(self) -> int:
         return hash(self._counts())
+
+    def _parts(self) -> tuple[Tensor, int, int, int]:
+        return self.edge_index, self.num_units, self.num_inputs, self.num_outputs
 
     def _counts(self) -> tuple[int, int, int, int]:
         return self.num_units, self.num_inputs, self.num_outputs, self.num_edges
