@@ -15,8 +15,6 @@ from pyg_modules.ops.tracing import is_compiling, is_transforming
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-Tensors = tuple[Tensor, ...]
-
 
 def needs_gradient(*tensors: Tensor) -> bool:
     """Whether autograd follows what is computed from ``tensors``."""
@@ -85,8 +83,8 @@ class Differentiable(ABC):
         return cls(operator)
 
     @abstractmethod
-    def forward(self, weight: Tensor, state: Tensor) -> Tensors:
-        """All outputs, in memory of their own."""
+    def forward(self, weight: Tensor, state: Tensor) -> Any:
+        """The output, or a tuple of several, in memory of their own."""
 
     @abstractmethod
     def backward(
@@ -95,13 +93,16 @@ class Differentiable(ABC):
         """Gradients of weights and states; ``None`` may be left for what is not needed."""
 
     @abstractmethod
-    def empty_outputs(self, weight: Tensor, state: Tensor) -> Tensors:
+    def empty_outputs(self, weight: Tensor, state: Tensor) -> Any:
         """Tensors like those of :meth:`forward`, for compilers."""
 
-    def entry(self, weight: Tensor, state: Tensor) -> Callable[[Self, Tensor, Tensor], Tensors]:
-        """What to call with this, ``weight`` and ``state``, as autograd or a compiler looks on.
+    def entry(self, *, with_gradient: bool = True) -> Callable[[Self, Tensor, Tensor], Any]:
+        """:meth:`forward` as autograd or a compiler wants it called: with this, weights and states.
 
         It is returned, and not called here, to keep the way to the kernels short.
+
+        Args:
+            with_gradient (bool, optional): Whether autograd has to look on. (default: ``True``)
 
         Raises:
             RuntimeError: If a transformation of ``torch.func`` looks on.
@@ -109,17 +110,16 @@ class Differentiable(ABC):
         if is_compiling():
             return _call_compiled
         refuse_transformation(self.subject)
-        return _Eager.apply if needs_gradient(weight, state) else type(self).forward
+        return _Eager.apply if with_gradient else type(self).forward
 
 
 class _Eager(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, function: Differentiable, weight: Tensor, state: Tensor) -> Tensors:
+    def forward(ctx: Any, function: Differentiable, weight: Tensor, state: Tensor) -> Any:
         outputs = function.forward(weight, state)
         ctx.function = function
         ctx.set_materialize_grads(False)
-        ctx.mark_non_differentiable(*outputs[1:])
-        ctx.save_for_backward(weight, state, *outputs[function.saved])
+        _keep(ctx, function, outputs, weight, state)
         return outputs
 
     @staticmethod
@@ -130,14 +130,24 @@ class _Eager(torch.autograd.Function):
         return None, *ctx.function.backward(ctx.needs_input_grad[1:], grad, *ctx.saved_tensors)
 
 
+def _keep(
+    ctx: Any, function: Differentiable | type[Differentiable], outputs: Any, *inputs: Tensor
+) -> None:
+    """Keep for the backward pass what it reads."""
+    if function.num_outputs == 1:
+        ctx.save_for_backward(*inputs)
+    else:
+        ctx.mark_non_differentiable(*outputs[1:])
+        ctx.save_for_backward(*inputs, *outputs[function.saved])
+
+
 _KEPT = "Tensor[] index, SymInt[] sizes, str backend, str name, float[] numbers"
 
 
-def _call_compiled(function: Differentiable, weight: Tensor, state: Tensor) -> Tensors:
+def _call_compiled(function: Differentiable, weight: Tensor, state: Tensor) -> Any:
     operator = function.operator
     kept = list(operator.index), list(operator.sizes), operator.name, *function.settings()
-    outputs = function._compiled(weight, state, *kept)
-    return (outputs,) if function.num_outputs == 1 else outputs
+    return function._compiled(weight, state, *kept)
 
 
 def _library_operator(cls: type[Differentiable]) -> Callable[..., Any]:
@@ -148,18 +158,15 @@ def _library_operator(cls: type[Differentiable]) -> Callable[..., Any]:
     ) -> Differentiable:
         return cls.restored(BACKENDS[backend](index, sizes), name, numbers)
 
-    def bare(outputs: Tensors) -> Tensor | Tensors:
-        return outputs[0] if cls.num_outputs == 1 else outputs
+    def forward(weight: Tensor, state: Tensor, *kept: Any) -> Any:
+        return restored(*kept).forward(weight, state)
 
-    def forward(weight: Tensor, state: Tensor, *kept: Any) -> Tensor | Tensors:
-        return bare(restored(*kept).forward(weight, state))
-
-    def empty_outputs(weight: Tensor, state: Tensor, *kept: Any) -> Tensor | Tensors:
-        return bare(restored(*kept).empty_outputs(weight, state))
+    def empty_outputs(weight: Tensor, state: Tensor, *kept: Any) -> Any:
+        return restored(*kept).empty_outputs(weight, state)
 
     def backward(
         grad: Tensor, weight: Tensor, state: Tensor, saved: list[Tensor], *kept: Any
-    ) -> Tensors:
+    ) -> tuple[Tensor, ...]:
         found = restored(*kept).backward((True, True), grad, weight, state, *saved)
         pairs = zip(found, (weight, state), strict=True)
         return tuple(torch.zeros_like(of) if value is None else value for value, of in pairs)
@@ -169,32 +176,13 @@ def _library_operator(cls: type[Differentiable]) -> Callable[..., Any]:
         weight: Tensor,
         state: Tensor,
         *kept: Any,  # noqa: ARG001
-    ) -> Tensors:
+    ) -> tuple[Tensor, Tensor]:
         return torch.empty_like(weight), state.new_empty(state.shape)
-
-    returned = "Tensor" if cls.num_outputs == 1 else f"({', '.join(['Tensor'] * cls.num_outputs)})"
-    operator = torch.library.custom_op(
-        f"pyg_modules::{cls.name}",
-        forward,
-        mutates_args=(),
-        schema=f"(Tensor weight, Tensor state, {_KEPT}) -> {returned}",
-    )
-    operator.register_fake(empty_outputs)
-    gradients = torch.library.custom_op(
-        f"pyg_modules::{cls.name}_backward",
-        backward,
-        mutates_args=(),
-        schema=f"(Tensor grad, Tensor weight, Tensor state, Tensor[] saved, {_KEPT})"
-        " -> (Tensor, Tensor)",
-    )
-    gradients.register_fake(empty_gradients)
 
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         weight, state, index, *ctx.kept = inputs
-        outputs = (output,) if cls.num_outputs == 1 else output
-        ctx.mark_non_differentiable(*outputs[1:])
-        ctx.save_for_backward(weight, state, *index, *outputs[cls.saved])
         ctx.num_index = len(index)
+        _keep(ctx, cls, output, weight, state, *index)
 
     def autograd(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
         weight, state, *rest = ctx.saved_tensors
@@ -202,5 +190,22 @@ def _library_operator(cls: type[Differentiable]) -> Callable[..., Any]:
         both = gradients(grad, weight, state, saved, index, *ctx.kept)
         return (*both, [None] * len(index), *(None for _ in ctx.kept))
 
+    returned = ", ".join(["Tensor"] * cls.num_outputs)
+    name = f"pyg_modules::{cls.name}"
+    operator = torch.library.custom_op(
+        name,
+        forward,
+        mutates_args=(),
+        schema=f"(Tensor weight, Tensor state, {_KEPT}) -> ({returned})",
+    )
+    gradients = torch.library.custom_op(
+        f"{name}_backward",
+        backward,
+        mutates_args=(),
+        schema=f"(Tensor grad, Tensor weight, Tensor state, Tensor[] saved, {_KEPT})"
+        " -> (Tensor, Tensor)",
+    )
+    operator.register_fake(empty_outputs)
+    gradients.register_fake(empty_gradients)
     operator.register_autograd(autograd, setup_context=setup_context)
     return operator

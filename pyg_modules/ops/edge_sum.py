@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import Tensor
 
@@ -20,17 +21,17 @@ def bind(operator: EdgeOperator, weight: Tensor) -> Callable[[Tensor], Tensor]:
     if composed is not None:
         return composed
     edge_sum = _EdgeSum(operator)
-    return lambda state: edge_sum.entry(weight, state)(edge_sum, weight, state)[0]
+    return partial(edge_sum.entry(), edge_sum, weight)
 
 
 class _EdgeSum(Differentiable):
     name = "edge_sum"
 
-    def forward(self, weight: Tensor, state: Tensor) -> tuple[Tensor]:
+    def forward(self, weight: Tensor, state: Tensor) -> Tensor:
         operator = self.operator
         out = state.new_empty(operator.num_rows, state.size(1))
         operator.matmul(operator.prepare(weight), operator.enter(state), out)
-        return (operator.leave(out),)
+        return operator.leave(out)
 
     def backward(
         self, needs: Sequence[bool], grad: Tensor, weight: Tensor, state: Tensor, *_: Tensor
@@ -47,5 +48,5 @@ class _EdgeSum(Differentiable):
             grad_state = operator.leave(out)
         return grad_weight, grad_state
 
-    def empty_outputs(self, weight: Tensor, state: Tensor) -> tuple[Tensor]:  # noqa: ARG002
-        return (state.new_empty(self.operator.num_targets, state.size(1)),)
+    def empty_outputs(self, weight: Tensor, state: Tensor) -> Tensor:  # noqa: ARG002
+        return state.new_empty(self.operator.num_targets, state.size(1))

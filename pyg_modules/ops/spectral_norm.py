@@ -26,7 +26,8 @@ def spectral_norm(operator: EdgeOperator, weight: Tensor) -> Tensor:
         Tensor: A scalar; 0 for a matrix without rows.
     """
     norm, no_state = _SpectralNorm(operator), weight.new_empty(operator.num_sources, 0)
-    return norm.entry(weight, no_state)(norm, weight, no_state)[0]
+    sigma: Tensor = norm.entry()(norm, weight, no_state)[0]
+    return sigma
 
 
 class _SpectralNorm(Differentiable):

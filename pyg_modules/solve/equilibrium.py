@@ -96,7 +96,7 @@ class Equilibrium(Solver, name="equilibrium"):
         stopping = Stopping(self.tol, self.max_steps, self.memory, shrinks_by, self.throw)
         problem = _Problem(recurrence.update, stopping, recurrence.observe)
         weight, injected = recurrence.weight, recurrence.injected
-        states, steps, residual = problem.entry(weight, injected)(problem, weight, injected)
+        states, steps, residual = problem.entry()(problem, weight, injected)
         return Solution(states, steps, residual, residual <= self.tol, problem.adjoints)
 
 

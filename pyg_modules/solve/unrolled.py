@@ -51,9 +51,9 @@ class Unrolled(Solver, name="unrolled"):
         if recurrence.is_composed:
             return Solution(self._composed(recurrence, stride), self.steps)
         weight, injected = recurrence.weight, recurrence.injected
-        stride = stride if needs_gradient(weight, injected) else 0
-        updates = _Updates(recurrence.update, self.steps, stride)
-        states = updates.entry(weight, injected)(updates, weight, injected)[0]
+        with_gradient = needs_gradient(weight, injected)
+        updates = _Updates(recurrence.update, self.steps, stride if with_gradient else 0)
+        states = updates.entry(with_gradient=with_gradient)(updates, weight, injected)[0]
         return Solution(states, self.steps)
 
     def _composed(self, recurrence: Recurrence, stride: int) -> Tensor:

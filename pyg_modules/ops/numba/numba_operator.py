@@ -53,11 +53,15 @@ class NumbaOperator(EdgeOperator):
 
     def matmul(self, values: Tensor, state: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul`."""
-        self._sum(False, values, state, out)
+        arrays = _arrays(*self.index[:2], values, state, out[:0], out[:0])
+        starts = self._starts(False, out.size(1))
+        _kernels().update(*arrays, 0, 0, out.detach().numpy(), starts)
 
     def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul_transposed`."""
-        self._sum(True, values, grad, out)
+        arrays = _arrays(*self.index[2:4], values, grad, out[:0], out[:0])
+        starts = self._starts(True, out.size(1))
+        _kernels().update(*arrays, 0, 0, out.detach().numpy(), starts)
 
     def new_gradient(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.new_gradient`."""
@@ -115,11 +119,6 @@ class NumbaOperator(EdgeOperator):
             kernels.adjoint(*arrays, *_arrays(saved), -code, f.num_rows, *outs, starts)
         else:
             super().adjoint(values, grad, saved, f, out, gradient=gradient, total=total, add=add)
-
-    def _sum(self, transposed: bool, values: Tensor, state: Tensor, out: Tensor) -> None:
-        pattern = self.index[2:4] if transposed else self.index[:2]
-        arrays = _arrays(*pattern, values, state, out[:0], out[:0], out)
-        _kernels().update(*arrays[:-1], 0, 0, arrays[-1], self._starts(transposed, out.size(1)))
 
     def _starts(self, transposed: bool, batch: int) -> npt.NDArray[np.int64]:
         """The first row of every chunk, so that all have about as many edges and rows.
