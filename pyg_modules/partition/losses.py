@@ -140,18 +140,18 @@ def ncut_of(units: Units, assignment: Tensor, *, fixed_volume: bool = False) -> 
         fixed_volume (bool, optional): Whether the gradient in the weights takes the volumes in the
             denominators as constants. The value is the same. (default: ``False``)
     """
-    magnitude = units.magnitudes()
+    edges, magnitude = units.edges, units.magnitudes()
     assignment = assignment.to(magnitude.dtype)
     # With W the magnitudes, A = (W + W^T) / 2: S_k^T A S_k = S_k^T W S_k, and
     # S_k^T A 1 = (S_k^T W 1 + 1^T W S_k) / 2, so that one product W [S, 1] gives both.
     ones = assignment.new_ones(assignment.size(0), 1)
-    sums = bind(units.edges.operator, magnitude)(torch.cat([assignment, ones], dim=1))
+    sums = bind(edges.operator, magnitude)(torch.cat([assignment, ones], dim=1))
     of_modules, of_all = sums[:, :-1], sums[:, -1]
     association = (assignment * of_modules).sum(dim=0)
     volume = (assignment.T @ of_all + of_modules.sum(dim=0)) / 2
     scale = volume
     if fixed_volume:
-        leaving = torch.zeros_like(ones[:, 0]).index_add(0, units.edges.source, magnitude.detach())
+        leaving = torch.zeros_like(ones[:, 0]).index_add(0, edges.source, magnitude.detach())
         scale = assignment.T @ (of_all.detach() + leaving) / 2
     has_volume = scale != 0  # NaN has, and spreads.
     # Dividing by 1 where there is no volume keeps the gradient finite as well.
@@ -164,8 +164,9 @@ def cost_balance_of(units: Units, assignment: Tensor) -> Tensor:
     # Sparse products know no half precision.
     assignment = assignment.to(torch.promote_types(assignment.dtype, torch.float32))
     num_modules = assignment.size(1)
-    ones = assignment.new_ones(units.edges.source.numel())
-    cost = (assignment * bind(units.edges.operator, ones)(assignment)).sum(dim=0)
+    edges = units.edges
+    ones = assignment.new_ones(edges.source.numel())
+    cost = (assignment * bind(edges.operator, ones)(assignment)).sum(dim=0)
     total = cost.sum()
     # Where nothing costs anything, all shares are equal; dividing by 1 keeps the gradient finite.
     share = torch.where(total > 0, cost / torch.where(total > 0, total, 1.0), 1 / num_modules)

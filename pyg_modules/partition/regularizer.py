@@ -68,6 +68,12 @@ class PartitionRegularizer(nn.Module):
         ['balance', 'ncut']
     """
 
+    # Told to type checkers; they are set for every entry of LOSSES.
+    ncut: float
+    balance: float
+    cost_balance: float
+    sharpness: float
+
     def __init__(
         self,
         layer: Partitionable,
@@ -101,13 +107,12 @@ class PartitionRegularizer(nn.Module):
         self.units.check_linked()
         self.num_modules = int(num_modules)
         self.trains = train
-        for name in coefficients:
-            if name not in LOSSES:
-                names = ", ".join(repr(loss) for loss in LOSSES)
-                raise TypeError(
-                    f"Expected coefficients of {names} (got an unexpected keyword argument"
-                    f" {name!r})."
-                )
+        if unknown := set(coefficients) - set(LOSSES):
+            names = ", ".join(repr(name) for name in LOSSES)
+            raise TypeError(
+                f"Expected coefficients of {names} (got an unexpected keyword argument"
+                f" {min(unknown)!r})."
+            )
         #: Names of the losses, which are attributes with their coefficients.
         self.terms = tuple(LOSSES)
         for name, loss in LOSSES.items():
@@ -183,12 +188,9 @@ class PartitionRegularizer(nn.Module):
         rounded = balanced_labels(
             self.assignment(), capacities=self.units.capacities, tolerance=tolerance
         )
+        start = self.units.labels_of_all(rounded)
         return find_labels(
-            self.units,
-            self.num_modules,
-            tolerance=tolerance,
-            initial=self.units.labels_of_all(rounded),
-            seed=seed,
+            self.units, self.num_modules, tolerance=tolerance, initial=start, seed=seed
         )
 
     def set_labels(self, labels: Tensor, confidence: float = 0.99) -> None:

@@ -19,8 +19,6 @@ def spectral_labels(
 ) -> NDArray[numpy.int64]:
     """Labels by spectral clustering; sizes are as they come, a larger cluster in a larger module.
 
-    From `Normalized Cuts and Image Segmentation <https://doi.org/10.1109/34.868688>`_.
-
     Args:
         affinity (scipy.sparse.csr_array): Symmetric, not negative, ``[n, n]``.
         bounds (SizeBounds): Sizes of the modules.
@@ -53,10 +51,7 @@ def spectral_labels(
 
 
 def _numbered_by_size(labels: NDArray[numpy.int64], bounds: SizeBounds) -> NDArray[numpy.int64]:
-    """The same clusters, numbered so that a larger one gets a larger module.
-
-    Some of the K clusters may be empty.
-    """
+    """The same clusters, of which some may be empty, a larger one with a larger module's number."""
     if (bounds.largest == bounds.largest[0]).all():
         return labels
     sizes = numpy.bincount(labels, minlength=len(bounds.largest))

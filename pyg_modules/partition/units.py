@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -27,8 +28,7 @@ _DENSE = 4
 class Partitionable(Protocol):
     """What can be partitioned: a :class:`SynchronousGraph`, or a model of yours with these names.
 
-    Nothing is to be inherited. The names may be attributes, properties or, in a
-    :class:`torch.nn.Module`, buffers.
+    Nothing is to be inherited; attributes, properties and buffers will do.
     """
 
     @property
@@ -72,7 +72,7 @@ class EdgeList:
         return self.weight
 
 
-class EdgesAmong(NamedTuple):
+class PartitionedEdges(NamedTuple):
     """The edges among the units that are partitioned, by target and source.
 
     Attributes:
@@ -95,8 +95,7 @@ class Units:
         a_{ij} = \tfrac{1}{2} (|w_{ij}| + |w_{ji}|)
 
     Args:
-        layer (Partitionable): A layer, or anything with its graph, labels, device and edge weights.
-            It is referred to: weights are read when they are needed.
+        layer (Partitionable): Its weights are read when they are needed.
         scope (str, optional): Which units are partitioned, the ``"hidden"`` ones or ``"all"``,
             inputs and outputs too. (default: ``"hidden"``)
         affinity (str, optional): ``"abs"`` as above, or ``"square"`` with :math:`w^2` in the place
@@ -136,7 +135,7 @@ class Units:
         self.layer = layer
         self.scope = scope
         self.affinity = affinity
-        self.capacities = capacities
+        self.capacities = copy(capacities)
         self.train_weights = train_weights
 
     @property
@@ -152,7 +151,7 @@ class Units:
         return graph.num_units if self.scope == "all" else graph.num_hidden
 
     @property
-    def edges(self) -> EdgesAmong:
+    def edges(self) -> PartitionedEdges:
         """The edges among them, on the device of the layer."""
         device = self.layer.device
         return self.layer.graph.cached(("partition", self.scope, device), self._new_edges)
@@ -176,13 +175,12 @@ class Units:
         """
         self.check_linked()
         weight = self._weight().detach().cpu().double()
-        half = self._magnitudes_of(weight).numpy() / 2
+        half_magnitudes = self._magnitudes_of(weight).numpy() / 2
         # scikit-learn and METIS want 32-bit indices.
         edges = self.edges
         source, target = (ids.cpu().int().numpy() for ids in (edges.source, edges.target))
-        ends = numpy.concatenate([source, target]), numpy.concatenate([target, source])
-        values = numpy.concatenate([half, half])
-        matrix = coo_array((values, ends), shape=(len(self), len(self))).tocsr()
+        half = coo_array((half_magnitudes, (source, target)), shape=(len(self), len(self))).tocsr()
+        matrix = half + half.T
         matrix.eliminate_zeros()
         if not numpy.isfinite(matrix.data).all():
             raise ValueError(
@@ -214,8 +212,7 @@ class Units:
 
         Raises:
             TypeError: If ``labels`` is not an integer tensor.
-            ValueError: If ``labels`` has the wrong length, other modules than ``num_modules``, or
-                shares one of these units.
+            ValueError: If ``labels`` has the wrong length or other modules, or shares one of these.
         """
         found = check_labels(labels, self.layer.graph.num_units)
         inside = labels.to(self.layer.device).long()[self.members]
@@ -244,19 +241,12 @@ class Units:
         check_edge_weight(self.layer.graph.edge_index, weight)
         return weight.index_select(0, self.edges.edge_ids)
 
-    def _new_edges(self) -> EdgesAmong:
-        edges, device = (
-            EdgeSet.among(self.layer.graph.edge_index, self.members.cpu()),
-            self.layer.device,
-        )
+    def _new_edges(self) -> PartitionedEdges:
+        edges = EdgeSet.among(self.layer.graph.edge_index, self.members.cpu())
         is_dense = edges.num_edges * _DENSE >= edges.num_targets * edges.num_sources
         operator = (DenseOperator if is_dense else SparseOperator).build(edges)
-        return EdgesAmong(
-            edges.edge_ids.to(device),
-            edges.source.to(device),
-            edges.target.to(device),
-            operator.to(device),
-        )
+        parts = edges.edge_ids, edges.source, edges.target, operator
+        return PartitionedEdges._make(part.to(self.layer.device) for part in parts)
 
 
 def has_links(affinity: csr_array[Any]) -> NDArray[numpy.bool_]:
