@@ -176,10 +176,10 @@ def cost_balance_of(units: Units, assignment: Tensor) -> Tensor:
 class Loss(NamedTuple):
     """A term of the penalty of a :class:`PartitionRegularizer`.
 
-    Attributes:
-        of: The scalar loss of ``(units, assignment)``: :class:`Units`, n of them, and their soft
-            assignment to modules, ``[n, K]``, rows sum to 1.
-        coefficient: What it is multiplied by where the regularizer is not told otherwise.
+    Args:
+        of (callable): The scalar loss of ``(units, assignment)``: :class:`Units`, n of them, and
+            their soft assignment to modules, ``[n, K]``, rows sum to 1.
+        coefficient (float, optional): That of regularizers by default. (default: 0.0)
     """
 
     of: Callable[[Units, Tensor], Tensor]

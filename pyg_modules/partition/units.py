@@ -204,7 +204,7 @@ class Units:
             )
 
     def bounds(self, num_modules: int, tolerance: float = 0.0) -> SizeBounds:
-        """How many of them a module may have; see :meth:`SizeBounds.of`."""
+        """How many of them a module may have; see ``SizeBounds.of``."""
         return SizeBounds.of(len(self), num_modules, self.capacities, tolerance)
 
     def labels_of_members(self, labels: Tensor, num_modules: int) -> Tensor:
