@@ -20,10 +20,9 @@ from pyg_modules.modules.lesion import LesionStudy, lesion_study
 from pyg_modules.modules.split import split
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.partition.methods import partition_units
-from pyg_modules.partition.metrics import cut_fraction, normalized_cut
+from pyg_modules.partition.metrics import cut_fraction, module_sizes, normalized_cut
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.partition.schedule import PartitionSchedule
-from pyg_modules.partition.sizes import module_sizes
 from pyg_modules.solve.unrolled import Unrolled
 from pyg_modules.train.epoch_record import EpochRecord
 from pyg_modules.train.fit import accuracy, fit

@@ -17,7 +17,7 @@ from pyg_modules.experiment.experiment import ExperimentResult
 from pyg_modules.modules.independence import Independence
 from pyg_modules.modules.lesion import LesionStudy
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
-from pyg_modules.partition.sizes import module_sizes
+from pyg_modules.partition.metrics import module_sizes
 from pyg_modules.train.epoch_record import EpochRecord
 
 _METRICS, _LABELS, _HISTORY = "metrics.json", "labels.json", "history.json"

@@ -1,33 +1,41 @@
 """Units to modules: soft assignment, losses, rounding to balanced labels, metrics."""
 
 from pyg_modules.partition.agreement import agreement, stability
-from pyg_modules.partition.balance import balance_loss, cost_balance_loss
 from pyg_modules.partition.labels import check_labels
+from pyg_modules.partition.losses import (
+    LOSSES,
+    Loss,
+    balance_loss,
+    cost_balance_loss,
+    ncut_loss,
+    sharpness_loss,
+)
 from pyg_modules.partition.methods import METHODS, partition_units
 from pyg_modules.partition.metrics import (
     conductance,
+    cost_balance,
     cut_fraction,
     modularity,
+    module_costs,
+    module_sizes,
     normalized_cut,
+    size_balance,
 )
-from pyg_modules.partition.ncut import ncut_loss
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.partition.rounding import balanced_labels
 from pyg_modules.partition.schedule import PartitionSchedule
-from pyg_modules.partition.sharpness import sharpness_loss
-from pyg_modules.partition.sizes import (
-    cost_balance,
-    module_costs,
-    module_sizes,
-    size_balance,
-)
 from pyg_modules.partition.suggest import ModuleSuggestion, suggest_num_modules
+from pyg_modules.partition.units import Partitionable, Units
 
 __all__ = [
+    "LOSSES",
     "METHODS",
+    "Loss",
     "ModuleSuggestion",
     "PartitionRegularizer",
     "PartitionSchedule",
+    "Partitionable",
+    "Units",
     "agreement",
     "balance_loss",
     "balanced_labels",

@@ -1,10 +1,11 @@
-"""Hard labels: one module per unit, −1 for units that all modules share."""
+"""Hard labels and soft assignments, and what they must look like."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
 
+#: The label of units that all modules share.
 SHARED = -1
 
 
@@ -44,21 +45,12 @@ def check_labels(labels: Tensor, num_units: int) -> int:
     return num_modules
 
 
-def labels_of_members(labels: Tensor, members: Tensor, num_modules: int) -> Tensor:
-    """The labels of the units of ``members``, a boolean mask ``[N]``, on its device.
-
-    Raises:
-        TypeError: If ``labels`` is not an integer tensor.
-        ValueError: If ``labels`` has the wrong length, other modules than ``num_modules``, or
-            shares one of these units.
-    """
-    found = check_labels(labels, len(members))
-    inside = labels.to(members.device).long()[members]
-    num_shared = int((inside == SHARED).sum())
-    if found != num_modules or num_shared:
+def check_assignment(assignment: Tensor) -> None:
+    """Raise unless ``assignment`` is a floating ``[N, K]`` tensor of at least one unit."""
+    if not isinstance(assignment, Tensor):
+        raise TypeError(f"Expected assignment to be a Tensor (got {type(assignment).__name__}).")
+    if assignment.dim() != 2 or not assignment.is_floating_point() or not len(assignment):
         raise ValueError(
-            f"Expected labels with {num_modules} modules, one for each of the {len(inside)} units"
-            f" that are partitioned (got {found} modules, and {num_shared} of these units without"
-            f" one)."
+            f"Expected a soft assignment of shape [num_units, num_modules], e.g. from softmax (got"
+            f" {assignment.dtype}, {list(assignment.shape)})."
         )
-    return inside

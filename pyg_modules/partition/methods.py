@@ -1,25 +1,33 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
+import numpy
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pyg_modules._checks import as_int
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
-from pyg_modules.partition.affinity import check_affinity
-from pyg_modules.partition.labels import SHARED, labels_of_members
 from pyg_modules.partition.metis import metis_labels
-from pyg_modules.partition.refine import numbered_by_size, refine, refine_from_many, repair
-from pyg_modules.partition.scope import affinity_of, check_scope, partitioned_units
-from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.refine import refine, refined_labels, repair
 from pyg_modules.partition.spectral_clustering import spectral_labels
+from pyg_modules.partition.units import Partitionable, Units
 
-METHODS = ("refine", "spectral", "metis")
+Method: TypeAlias = Callable[..., NDArray[numpy.int64]]
+
+#: By name, functions of ``(affinity, bounds, *, seed)``: the affinities of n units, a symmetric
+#: ``scipy.sparse.csr_array`` ``[n, n]``, and the bounds of the sizes of K modules; each returns the
+#: module of every unit, ``[n]``. Sizes need not be within the bounds: they are repaired.
+METHODS: dict[str, Method] = {
+    "refine": refined_labels,
+    "spectral": spectral_labels,
+    "metis": metis_labels,
+}
 
 
 def partition_units(
-    layer: SynchronousGraph,
+    layer: Partitionable,
     num_modules: int,
     *,
     method: str = "refine",
@@ -43,7 +51,7 @@ def partition_units(
       <https://doi.org/10.1137/S1064827595287997>`_, by pymetis, the extra ``metis``.
 
     Args:
-        layer (SynchronousGraph): A layer, usually a trained one. It is left as it is.
+        layer (Partitionable): A layer, usually a trained one. It is left as it is.
         num_modules (int): Number of modules :math:`K`, from 2 to the number of partitioned units.
         method (str, optional): See above. (default: ``"refine"``)
         scope (str, optional): ``"hidden"`` partitions the hidden units, ``"all"`` inputs and
@@ -74,9 +82,22 @@ def partition_units(
         >>> module_sizes(partition_units(layer, 4))
         [8, 8, 8, 8]
     """
-    check_layer(layer)
-    check_scope(scope)
-    check_affinity(affinity)
+    units = Units(layer, scope=scope, affinity=affinity, capacities=capacities)
+    return find_labels(
+        units, num_modules, method=method, tolerance=tolerance, initial=initial, seed=seed
+    )
+
+
+def find_labels(
+    units: Units,
+    num_modules: int,
+    *,
+    method: str = "refine",
+    tolerance: float = 0.0,
+    initial: Tensor | None = None,
+    seed: int = 0,
+) -> Tensor:
+    """Labels ``[N]``, −1 for other units, as :func:`partition_units` finds them in ``units``."""
     if method not in METHODS:
         names = ", ".join(repr(name) for name in METHODS)
         raise ValueError(f"Expected method to be one of {names} (got {method!r}).")
@@ -84,20 +105,12 @@ def partition_units(
         raise ValueError(
             f"Expected method 'refine' for initial labels (got {method!r}, which has none)."
         )
-    members = partitioned_units(layer, scope)
-    bounds = SizeBounds.of(int(members.sum()), num_modules, capacities, tolerance)
-    matrix = affinity_of(layer, scope, affinity)
+    bounds = units.bounds(num_modules, tolerance)
+    affinity = units.affinity_matrix()
     seed = as_int("seed", seed, smallest=0)
-    if initial is not None:
-        start = labels_of_members(initial, members, num_modules).cpu().numpy()
-        search = refine(matrix, start, bounds, seed=seed)
-    elif method == "refine":
-        search = refine_from_many(matrix, bounds, seed=seed)
-    elif method == "spectral":
-        clusters = spectral_labels(matrix, num_modules, seed=seed)
-        search = repair(matrix, numbered_by_size(clusters, bounds), bounds)
+    if initial is None:
+        found = METHODS[method](affinity, bounds, seed=seed)
     else:
-        search = repair(matrix, metis_labels(matrix, bounds, seed=seed), bounds)
-    labels = torch.full_like(members, SHARED, dtype=torch.long)
-    labels[members] = torch.from_numpy(search.labels).to(labels.device)
-    return labels
+        start = units.labels_of_members(initial, num_modules).cpu().numpy()
+        found = refine(affinity, start, bounds, seed=seed).labels
+    return units.labels_of_all(torch.from_numpy(repair(affinity, found, bounds).labels))

@@ -15,22 +15,6 @@ from pyg_modules.partition.spectral_clustering import spectral_labels
 _NUM_RANDOM_STARTS = 2
 
 
-def numbered_by_size(labels: NDArray[numpy.int64], bounds: SizeBounds) -> NDArray[numpy.int64]:
-    """The same clusters, numbered so that a larger one gets a larger module.
-
-    Args:
-        labels (numpy.ndarray): Cluster of every unit, ``[n]``, of K clusters; some may be empty.
-        bounds (SizeBounds): Sizes of the modules.
-    """
-    if (bounds.largest == bounds.largest[0]).all():
-        return labels
-    sizes = numpy.bincount(labels, minlength=len(bounds.largest))
-    number = numpy.empty_like(sizes)
-    number[numpy.argsort(sizes, kind="stable")] = numpy.argsort(bounds.largest, kind="stable")
-    renumbered: NDArray[numpy.int64] = number[labels]
-    return renumbered
-
-
 def repair(
     affinity: csr_array[Any], labels: NDArray[numpy.int64], bounds: SizeBounds
 ) -> PartitionSearch:
@@ -69,18 +53,20 @@ def refine(
     return search
 
 
-def refine_from_many(affinity: csr_array[Any], bounds: SizeBounds, *, seed: int) -> PartitionSearch:
-    """The best of the partitions refined from spectral and from random ones.
+def refined_labels(
+    affinity: csr_array[Any], bounds: SizeBounds, *, seed: int
+) -> NDArray[numpy.int64]:
+    """Labels of the best of the partitions refined from spectral and from random ones.
 
     Args:
         affinity (scipy.sparse.csr_array): Symmetric, not negative, ``[n, n]``.
         bounds (SizeBounds): Sizes of the modules.
         seed (int): Of everything random.
     """
-    num_units, num_modules = affinity.shape[0], len(bounds.smallest)
+    num_units = affinity.shape[0]
     generator = numpy.random.default_rng(seed)
     starts = [
-        numbered_by_size(spectral_labels(affinity, num_modules, seed=seed, assign=assign), bounds)
+        spectral_labels(affinity, bounds, seed=seed, assign=assign)
         for assign in ("cluster_qr", "kmeans")
     ]
     # Sizes in proportion to those that are wanted.
@@ -88,4 +74,4 @@ def refine_from_many(affinity: csr_array[Any], bounds: SizeBounds, *, seed: int)
     filled = numpy.searchsorted(share, (numpy.arange(num_units) + 0.5) / num_units)
     starts += [generator.permutation(filled) for _ in range(_NUM_RANDOM_STARTS)]
     searches = [refine(affinity, start, bounds, seed=seed + 1) for start in starts]
-    return min(searches, key=lambda search: search.normalized_cut)
+    return min(searches, key=lambda search: search.normalized_cut).labels

@@ -2,25 +2,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import log
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pyg_modules._checks import as_coefficient
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
-from pyg_modules.partition.affinity import check_affinity, magnitude_of
-from pyg_modules.partition.balance import balance_loss, cost_balance_of
-from pyg_modules.partition.edges import PartitionedEdges
-from pyg_modules.partition.labels import SHARED, labels_of_members
-from pyg_modules.partition.methods import partition_units
-from pyg_modules.partition.ncut import ncut_of
+from pyg_modules.partition.losses import LOSSES
+from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.rounding import balanced_labels
-from pyg_modules.partition.scope import check_linked, check_scope, partitioned_units
-from pyg_modules.partition.sharpness import sharpness_loss
-from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.units import Partitionable, Units
 
-#: The terms of the penalty, which are the names of their coefficients.
-TERMS = ("ncut", "balance", "cost_balance", "sharpness")
 _TRAINED = ("both", "assignment", "weights")
 _USUAL = {"affinity": "abs", "capacities": None, "train": "both"}
 
@@ -42,13 +34,14 @@ class PartitionRegularizer(nn.Module):
     :class:`PartitionSchedule` tells when to switch the terms on and finds the modules.
 
     Args:
-        layer (SynchronousGraph): The layer to organise, not cut yet. It is referred to, not owned:
+        layer (Partitionable): The layer to organise, not cut yet. It is referred to, not owned:
             its parameters are not among ``regularizer.parameters()``.
         num_modules (int): Number of modules :math:`K`, from 2 to the number of partitioned units.
         ncut (float, optional): Coefficient of :func:`ncut_loss`. (default: 1.0)
         balance (float, optional): Coefficient of :func:`balance_loss`. (default: 3.0)
         cost_balance (float, optional): Coefficient of :func:`cost_balance_loss`. (default: 0.0)
         sharpness (float, optional): Coefficient of :func:`sharpness_loss`. (default: 0.0)
+        **coefficients (float): The four above, and those of other losses in ``LOSSES``.
         scope (str, optional): ``"hidden"`` partitions the hidden units; every module sees all
             inputs and adds to all outputs. ``"all"`` partitions inputs and outputs too.
             (default: ``"hidden"``)
@@ -62,7 +55,8 @@ class PartitionRegularizer(nn.Module):
             of torch by default.
 
     Raises:
-        TypeError: If ``layer`` is not a ``SynchronousGraph`` or ``num_modules`` not an integer.
+        TypeError: If ``layer`` is not ``Partitionable``, ``num_modules`` not an integer, or a loss
+            unknown.
         ValueError: If an argument is out of range, the capacities do not add up, no edge joins two
             partitioned units, or the layer is cut already.
 
@@ -74,25 +68,33 @@ class PartitionRegularizer(nn.Module):
         ['balance', 'ncut']
     """
 
+    # Told to type checkers; they are set for every entry of LOSSES.
+    ncut: float
+    balance: float
+    cost_balance: float
+    sharpness: float
+
     def __init__(
         self,
-        layer: SynchronousGraph,
+        layer: Partitionable,
         num_modules: int,
         *,
-        ncut: float = 1.0,
-        balance: float = 3.0,
-        cost_balance: float = 0.0,
-        sharpness: float = 0.0,
         scope: str = "hidden",
         affinity: str = "abs",
         capacities: Sequence[int] | None = None,
         train: str = "both",
         generator: torch.Generator | None = None,
+        **coefficients: float,
     ) -> None:
         super().__init__()
-        check_layer(layer)
-        check_scope(scope)
-        check_affinity(affinity)
+        #: The units that are partitioned.
+        self.units = Units(
+            layer,
+            scope=scope,
+            affinity=affinity,
+            capacities=capacities,
+            train_weights=train != "assignment",
+        )
         if train not in _TRAINED:
             names = ", ".join(repr(name) for name in _TRAINED)
             raise ValueError(f"Expected train to be one of {names} (got {train!r}).")
@@ -101,24 +103,24 @@ class PartitionRegularizer(nn.Module):
                 "Expected a layer that is not cut yet (got one made by cut). Its modules are in"
                 " layer.labels; regularize the layer before the cut."
             )
-        members = partitioned_units(layer, scope)
-        SizeBounds.of(int(members.sum()), num_modules, capacities)
-        check_linked(layer, scope)
-        self._layer = (layer,)  # In a tuple, so that it is not registered as a submodule.
+        self.units.bounds(num_modules)
+        self.units.check_linked()
         self.num_modules = int(num_modules)
-        self.ncut = as_coefficient("ncut", ncut)
-        self.balance = as_coefficient("balance", balance)
-        self.cost_balance = as_coefficient("cost_balance", cost_balance)
-        self.sharpness = as_coefficient("sharpness", sharpness)
-        self.scope = scope
-        self.affinity = affinity
-        self.capacities = None if capacities is None else tuple(map(int, capacities))
         self.trains = train
+        if unknown := set(coefficients) - set(LOSSES):
+            names = ", ".join(repr(name) for name in LOSSES)
+            raise TypeError(
+                f"Expected coefficients of {names} (got an unexpected keyword argument"
+                f" {min(unknown)!r})."
+            )
+        #: Names of the losses, which are attributes with their coefficients.
+        self.terms = tuple(LOSSES)
+        for name, loss in LOSSES.items():
+            setattr(self, name, as_coefficient(name, coefficients.get(name, loss.coefficient)))
         #: What all coefficients are multiplied by, from 0 to 1; :class:`PartitionSchedule` sets it.
         self.strength = 1.0
-        self.register_buffer("members", members, persistent=False)
-        self.members: Tensor
-        self.logits = nn.Parameter(layer.weight.new_empty(int(members.sum()), self.num_modules))
+        weight = layer.edge_weight().detach()
+        self.logits = nn.Parameter(weight.new_empty(len(self.units), self.num_modules))
         self.reset_parameters(generator)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -141,33 +143,28 @@ class PartitionRegularizer(nn.Module):
         Those of coefficient 0 are left out and cost nothing; so are all at strength 0.
 
         Returns:
-            dict: Of ``"ncut"``, ``"balance"``, ``"cost_balance"`` and ``"sharpness"``, scalars.
+            dict: By name, scalars.
         """
-        active = [name for name in TERMS if self.strength * getattr(self, name) > 0]
+        active = [name for name in self.terms if self.coefficient(name) > 0]
         if not active:
             return {}
-        edges, assignment = self._edges(), self.assignment()
-        weight = self.layer.edge_weight()
+        self._check_match()
+        assignment = self.assignment()
         if self.trains == "weights":
             assignment = assignment.detach()
-        elif self.trains == "assignment":
-            weight = weight.detach()
-        terms = {
-            "ncut": lambda: ncut_of(
-                edges, magnitude_of(weight, self.affinity), assignment, fixed_volume=True
-            ),
-            "balance": lambda: balance_loss(assignment, capacities=self.capacities),
-            "cost_balance": lambda: cost_balance_of(edges, assignment),
-            "sharpness": lambda: sharpness_loss(assignment),
-        }
-        return {name: terms[name]() for name in active}
+        return {name: LOSSES[name].of(self.units, assignment) for name in active}
+
+    def coefficient(self, name: str) -> float:
+        """What a loss is multiplied by now: its coefficient times the strength."""
+        coefficient: float = getattr(self, name)
+        return self.strength * coefficient
 
     def weighted(self, losses: dict[str, Tensor]) -> Tensor:
         """What :meth:`losses` returned, each times its coefficient and the strength, summed."""
         # A sum of no terms can be differentiated too.
         total: Tensor = self.logits.new_zeros(()).requires_grad_(torch.is_grad_enabled())
         for name, loss in losses.items():
-            total = total + self.strength * getattr(self, name) * loss
+            total = total + self.coefficient(name) * loss
         return total
 
     def assignment(self) -> Tensor:
@@ -188,19 +185,12 @@ class PartitionRegularizer(nn.Module):
         Raises:
             ValueError: If the logits or the weights are not finite, or all weights are 0.
         """
-        rounded = torch.full_like(self.members, SHARED, dtype=torch.long)
-        rounded[self.members] = balanced_labels(
-            self.assignment(), capacities=self.capacities, tolerance=tolerance
+        rounded = balanced_labels(
+            self.assignment(), capacities=self.units.capacities, tolerance=tolerance
         )
-        return partition_units(
-            self.layer,
-            self.num_modules,
-            scope=self.scope,
-            affinity=self.affinity,
-            capacities=self.capacities,
-            tolerance=tolerance,
-            initial=rounded,
-            seed=seed,
+        start = self.units.labels_of_all(rounded)
+        return find_labels(
+            self.units, self.num_modules, tolerance=tolerance, initial=start, seed=seed
         )
 
     def set_labels(self, labels: Tensor, confidence: float = 0.99) -> None:
@@ -216,43 +206,59 @@ class PartitionRegularizer(nn.Module):
             ValueError: If ``labels`` has the wrong length, other modules than K, or leaves out a
                 unit that is partitioned; or if ``confidence`` is out of range.
         """
-        of_members = labels_of_members(labels, self.members, self.num_modules)
+        own = self.units.labels_of_members(labels, self.num_modules).to(self.logits.device)
         confidence = as_coefficient("confidence", confidence)
         if not 1 / self.num_modules < confidence < 1:
             raise ValueError(
                 f"Expected confidence between 1 / {self.num_modules} and 1 (got {confidence})."
             )
-        own = log(confidence * (self.num_modules - 1) / (1 - confidence))
+        logit = log(confidence * (self.num_modules - 1) / (1 - confidence))
         with torch.no_grad():
             self.logits.zero_()
-            self.logits.scatter_(1, of_members.unsqueeze(1), own)
+            self.logits.scatter_(1, own.unsqueeze(1), logit)
 
     @property
-    def layer(self) -> SynchronousGraph:
-        """The layer that is organised."""
-        return self._layer[0]
+    def layer(self) -> Any:
+        """The layer that is organised, as it was given."""
+        return self.units.layer
 
-    def _edges(self) -> PartitionedEdges:
-        device, weight = self.logits.device, self.layer.weight
-        if device != weight.device:
+    @property
+    def members(self) -> Tensor:
+        """The units that are partitioned, a boolean mask ``[N]``."""
+        return self.units.members
+
+    @property
+    def scope(self) -> str:
+        """Which units are partitioned, ``"hidden"`` or ``"all"``."""
+        return self.units.scope
+
+    @property
+    def affinity(self) -> str:
+        """What a weight counts in the cut, ``"abs"`` or ``"square"``."""
+        return self.units.affinity
+
+    @property
+    def capacities(self) -> tuple[int, ...] | None:
+        """Number of units of every module, where they were given."""
+        capacities = self.units.capacities
+        return None if capacities is None else tuple(map(int, capacities))
+
+    def _check_match(self) -> None:
+        device, dtype = self.layer.device, self.layer.edge_weight().dtype
+        if self.logits.device != device:
             raise ValueError(
-                f"Expected the regularizer on device {weight.device}, that of its layer (got"
-                f" {device}). Use regularizer.to({str(weight.device)!r})."
+                f"Expected the regularizer on device {device}, that of its layer (got"
+                f" {self.logits.device}). Use regularizer.to({str(device)!r})."
             )
-        if self.logits.dtype != weight.dtype:
+        if self.logits.dtype != dtype:
             raise TypeError(
-                f"Expected the regularizer in {weight.dtype}, that of its layer (got"
-                f" {self.logits.dtype}). Use regularizer.to({weight.dtype})."
+                f"Expected the regularizer in {dtype}, that of its layer (got"
+                f" {self.logits.dtype}). Use regularizer.to({dtype})."
             )
-        graph = self.layer.graph
-        return graph.cached(
-            ("partition", self.scope, device),
-            lambda: PartitionedEdges.build(graph.edge_index, self.members),
-        )
 
     def extra_repr(self) -> str:
         """The settings, for ``repr``."""
-        settings = {name: getattr(self, name) for name in TERMS}
+        settings = {name: getattr(self, name) for name in self.terms}
         shown = [f"{name}={value}" for name, value in settings.items() if value]
         options = {"affinity": self.affinity, "capacities": self.capacities, "train": self.trains}
         shown += [f"{name}={value!r}" for name, value in options.items() if value != _USUAL[name]]

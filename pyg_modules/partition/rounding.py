@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from pyg_modules.partition.labels import check_assignment
 from pyg_modules.partition.size_bounds import SizeBounds
-from pyg_modules.partition.validate import check_assignment
 
 # An assignment of this many units takes about a second.
 _MAX_EXACT_UNITS = 1000

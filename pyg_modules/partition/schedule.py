@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyg_modules._checks import as_coefficient, as_int
-from pyg_modules.partition.methods import partition_units
+from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.regularizer import PartitionRegularizer
 
 # At which share of the epochs a phase begins.
@@ -123,6 +123,19 @@ class PartitionSchedule:
         """
         return self._labels(self.tolerance)
 
+    def penalties(self) -> dict[str, tuple[float, Tensor]]:
+        """The terms of the penalty as they are now; none in the free phase.
+
+        Returns:
+            dict: By name, the coefficient times the strength, and the loss without it, a scalar.
+        """
+        losses = self.regularizer.losses()
+        return {name: (self.regularizer.coefficient(name), loss) for name, loss in losses.items()}
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What is to be trained beside the parameters of the model, without weight decay."""
+        return list(self.regularizer.parameters())
+
     def state_dict(self) -> dict[str, int | None]:
         """What has to be kept, beside the regularizer's ``state_dict``, to go on in an epoch."""
         return {"repaired_at": self._repaired_at}
@@ -135,14 +148,8 @@ class PartitionSchedule:
         regularizer = self.regularizer
         if self._repaired_at is not None:
             return regularizer.labels(tolerance=tolerance, seed=self.seed)
-        return partition_units(
-            regularizer.layer,
-            regularizer.num_modules,
-            scope=regularizer.scope,
-            affinity=regularizer.affinity,
-            capacities=regularizer.capacities,
-            tolerance=tolerance,
-            seed=self.seed,
+        return find_labels(
+            regularizer.units, regularizer.num_modules, tolerance=tolerance, seed=self.seed
         )
 
     def _is_due(self, epoch: int) -> bool:

@@ -8,9 +8,7 @@ from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import eigsh
 
 from pyg_modules._checks import as_int
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
-from pyg_modules.partition.affinity import check_affinity
-from pyg_modules.partition.scope import affinity_of, check_scope, has_links
+from pyg_modules.partition.units import Partitionable, Units, has_links
 
 _MAX_MODULES = 16
 # Up to here all eigenvalues of a dense matrix are faster than a few of a sparse one.
@@ -45,7 +43,7 @@ class ModuleSuggestion:
 
 
 def suggest_num_modules(
-    layer: SynchronousGraph,
+    layer: Partitionable,
     *,
     max_modules: int | None = None,
     scope: str = "hidden",
@@ -66,7 +64,7 @@ def suggest_num_modules(
     From `A tutorial on spectral clustering <https://doi.org/10.1007/s11222-007-9033-z>`_.
 
     Args:
-        layer (SynchronousGraph): A layer, usually a trained one. It is left as it is.
+        layer (Partitionable): A layer, usually a trained one. It is left as it is.
         max_modules (int, optional): Largest number of modules :math:`K_{\max}` to consider, from 2
             to the number of units that are not isolated less one. (default: 16, or that number
             where it is less)
@@ -79,7 +77,7 @@ def suggest_num_modules(
         ModuleSuggestion: The number of modules, the eigenvalues and the gaps.
 
     Raises:
-        TypeError: If ``layer`` is not a ``SynchronousGraph`` or ``max_modules`` not an integer.
+        TypeError: If ``layer`` is not ``Partitionable`` or ``max_modules`` not an integer.
         ValueError: If ``max_modules``, ``scope`` or ``affinity`` is out of range, there is no
             finite weight other than 0 among the units, or they fall into more parts than
             ``max_modules``.
@@ -91,12 +89,10 @@ def suggest_num_modules(
         >>> sorted(suggest_num_modules(layer, max_modules=4).gaps)
         [2, 3, 4]
     """
-    check_layer(layer)
-    check_scope(scope)
-    check_affinity(affinity)
+    units = Units(layer, scope=scope, affinity=affinity)
     if max_modules is not None:
         max_modules = as_int("max_modules", max_modules, smallest=2)
-    matrix = affinity_of(layer, scope, affinity)
+    matrix = units.affinity_matrix()
     linked = has_links(matrix)
     matrix = matrix[linked][:, linked]
     max_modules = _checked(max_modules, matrix.shape[0])

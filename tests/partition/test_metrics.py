@@ -4,7 +4,18 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pyg_modules.partition import conductance, cut_fraction, modularity, ncut_loss, normalized_cut
+from pyg_modules import SynchronousGraph, cut
+from pyg_modules.partition import (
+    conductance,
+    cost_balance,
+    cut_fraction,
+    modularity,
+    module_costs,
+    module_sizes,
+    ncut_loss,
+    normalized_cut,
+    size_balance,
+)
 from tests.strategies import generator, seeds, unit_graphs
 
 # Directed: 0 -> 1 with 2, 1 -> 0 with -4, 1 -> 2 with 1, self-loop at 2 with -3, 3 shared.
@@ -143,3 +154,70 @@ def test_weights_that_are_not_finite_are_refused(metric, bad):
 def test_labels_of_another_length_are_named_before_their_content():
     with pytest.raises(ValueError, match=r"unit ids in \[0, 1\) in edge_index \(got 0 to 3\)"):
         normalized_cut(EDGES, WEIGHT, LABELS[3:])
+
+
+# 0 is a shared input, 1 and 2 one module, 3 another, 4 a shared output with feedback.
+#   input into a module: 0 -> 1, 0 -> 3     within: 1 -> 2, 2 -> 1, 3 -> 3     between: 2 -> 3
+#   into the output: 2 -> 4                 feedback: 4 -> 1                   shared: 0 -> 4
+WIRES = torch.tensor([[0, 0, 1, 2, 3, 2, 2, 4, 0], [1, 3, 2, 1, 3, 3, 4, 1, 4]])
+MODULES = torch.tensor([-1, 0, 0, 1, -1])
+
+
+def test_sizes_and_costs_by_hand():
+    assert module_sizes(MODULES) == [2, 1]
+    assert size_balance(MODULES) == pytest.approx(2 / 1.5)
+    # 0 -> 1, 1 -> 2, 2 -> 1, 2 -> 4 and 0 -> 3, 3 -> 3.
+    assert module_costs(WIRES, MODULES) == [4, 2]
+    assert cost_balance(WIRES, MODULES) == pytest.approx(4 / 3)
+
+
+def test_balanced_modules():
+    labels = torch.tensor([0, 1, 1, 0, -1])
+    edges = torch.tensor([[0, 3, 1, 1], [3, 3, 2, 1]])
+    assert size_balance(labels) == 1
+    assert cost_balance(edges, labels) == 1
+    assert cost_balance(edges[:, :1], labels) == 2
+
+
+def test_modules_without_edges_are_balanced():
+    edges = torch.tensor([[0, 1], [1, 0]])
+    assert module_costs(edges, torch.tensor([0, 1])) == [0, 0]
+    assert cost_balance(edges, torch.tensor([0, 1])) == 1
+    assert cost_balance(edges[:, :0], torch.tensor([0, 1])) == 1
+
+
+@given(unit_graphs(min_hidden=4), st.integers(1, 4), st.sampled_from(["hidden", "all"]), seeds)
+def test_costs_are_the_edges_of_the_cut_layer(graph, num_modules, scope, seed):
+    labels = torch.randint(num_modules, (graph.num_units,), generator=generator(seed))
+    if scope == "hidden":
+        labels[[*graph.inputs, *graph.outputs]] = -1
+    assume(labels[labels >= 0].unique().tolist() == list(range(num_modules)))
+    source, target = graph.edge_index.tolist()
+    # An output that receives nothing cannot be told from an input.
+    assume(all(unit in target or unit not in source for unit in graph.outputs))
+    modular = cut(SynchronousGraph(graph), labels)
+    ends = labels[modular.graph.edge_index].T.tolist()
+    expected = [sum(module in pair for pair in ends) for module in range(num_modules)]
+    assert module_costs(graph.edge_index, labels) == expected
+
+
+def test_bad_arguments_of_sizes_and_costs_are_refused():
+    shared = torch.full((5,), -1)
+    with pytest.raises(ValueError, match="got only shared units"):
+        size_balance(shared)
+    with pytest.raises(ValueError, match="got only shared units"):
+        cost_balance(WIRES, shared)
+    for measure in (module_sizes, size_balance):
+        with pytest.raises(TypeError, match="LongTensor"):
+            measure(torch.zeros(3))
+    for measure in (module_costs, cost_balance):
+        with pytest.raises(ValueError, match=r"modules \[0, 2\]"):
+            measure(WIRES, torch.tensor([0, 2, 2, 0, 0]))
+        with pytest.raises(ValueError, match=r"ids in \[0, 3\).*got 0 to 4"):
+            measure(WIRES, MODULES[:3])
+        with pytest.raises(ValueError, match=r"\[2, num_edges\].*got \[9\]"):
+            measure(WIRES[0], MODULES)
+        with pytest.raises(TypeError, match=r"edge_index to be a LongTensor.*got list"):
+            measure(WIRES.tolist(), MODULES)
+        with pytest.raises(ValueError, match=r"every edge once \(got 0 -> 1 more than once\)"):
+            measure(WIRES[:, [0, 0]], MODULES)

@@ -316,3 +316,29 @@ def test_phases_of_epochs_that_are_none_are_refused():
     schedule = PartitionSchedule(regularizer_of(planted()[0]), epochs=4)
     with pytest.raises(ValueError, match=r"epoch >= 0 \(got -1\)"):
         schedule.phase(-1)
+
+
+def test_penalties_are_the_losses_with_what_they_are_multiplied_by():
+    regularizer = regularizer_of(planted()[0], ncut=2.0, balance=4.0)
+    schedule = PartitionSchedule(regularizer, epochs=8)
+    schedule.step(0)
+    assert schedule.penalties() == {}
+    schedule.step(3)
+    penalties = schedule.penalties()
+    assert {name: coefficient for name, (coefficient, _) in penalties.items()} == {
+        "ncut": 1.0,
+        "balance": 2.0,
+    }
+    torch.testing.assert_close(
+        {name: loss for name, (_, loss) in penalties.items()}, regularizer.losses()
+    )
+    total = sum(coefficient * loss for coefficient, loss in penalties.values())
+    torch.testing.assert_close(total, regularizer())
+    total.backward()
+    assert regularizer.logits.grad.any()
+
+
+def test_what_is_trained_beside_the_model_are_the_logits():
+    schedule = PartitionSchedule(regularizer_of(planted()[0]), epochs=8)
+    (parameter,) = schedule.parameters()
+    assert parameter is schedule.regularizer.logits

@@ -6,11 +6,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_modules.partition import normalized_cut
-from pyg_modules.partition.affinity import affinity_matrix
-from pyg_modules.partition.refine import refine, refine_from_many, repair
+from pyg_modules.partition import Units, normalized_cut
+from pyg_modules.partition.refine import refine, refined_labels, repair
 from pyg_modules.partition.search import PartitionSearch
 from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.units import EdgeList
 from tests.strategies import generator, seeds
 
 
@@ -21,6 +21,10 @@ def random_graph(num_units, seed, density=0.5):
     edges[-1] = edges[:, -1] = False
     edge_index = edges.nonzero().T
     return edge_index, torch.randn(edge_index.size(1), dtype=torch.float64, generator=rand)
+
+
+def affinity_matrix(edge_index, weight, num_units):
+    return Units(EdgeList.of(edge_index, weight, num_units)).affinity_matrix()
 
 
 def random_labels(num_units, num_modules, seed):
@@ -123,7 +127,8 @@ def found_and_least_cut(num_units, num_modules, seed, capacities=None):
         if is_within(labels, bounds)
     )
     affinity = affinity_matrix(edge_index, weight, num_units)
-    return refine_from_many(affinity, bounds, seed=0).normalized_cut, least
+    found = refined_labels(affinity, bounds, seed=0)
+    return repair(affinity, found, bounds).normalized_cut, least
 
 
 @pytest.mark.parametrize(("num_units", "num_modules"), [(8, 2), (7, 2), (6, 3)])
@@ -147,7 +152,7 @@ def test_the_same_seed_gives_the_same_labels():
     bounds, start = SizeBounds.of(60, 4), random_labels(60, 4, seed=2)
     first, second = (refine(affinity, start, bounds, seed=3).labels for _ in range(2))
     assert numpy.array_equal(first, second)
-    first, second = (refine_from_many(affinity, bounds, seed=3).labels for _ in range(2))
+    first, second = (refined_labels(affinity, bounds, seed=3) for _ in range(2))
     assert numpy.array_equal(first, second)
 
 

@@ -14,13 +14,12 @@ from benchmarks.accuracy.parallel import run_all
 from benchmarks.accuracy.partition import networks, planted
 from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
 from pyg_modules.datasets import load_dataset, planted_problem
-from pyg_modules.partition import balanced_labels
-from pyg_modules.partition.affinity import affinity_matrix
+from pyg_modules.partition import Units, balanced_labels
 from pyg_modules.partition.metis import metis_labels
-from pyg_modules.partition.refine import refine_from_many, repair
-from pyg_modules.partition.scope import affinity_of
+from pyg_modules.partition.refine import refined_labels, repair
 from pyg_modules.partition.size_bounds import SizeBounds
 from pyg_modules.partition.spectral_clustering import spectral_labels
+from pyg_modules.partition.units import EdgeList
 from pyg_modules.train import fit, seeded
 
 TOLERANCE = 0.03
@@ -60,7 +59,7 @@ def compare(kind: str, name: str, data_root: str | None, quick: bool) -> dict[st
     bounds = SizeBounds.of(affinity.shape[0], num_modules, tolerance=TOLERANCE)
     starts: dict[str, list[NDArray[numpy.int64]]] = {
         "scikit-learn spectral": [
-            spectral_labels(affinity, num_modules, seed=seed, assign=assign)
+            spectral_labels(affinity, bounds, seed=seed, assign=assign)
             for assign in ("kmeans", "cluster_qr")
             for seed in range(3)
         ],
@@ -75,7 +74,7 @@ def compare(kind: str, name: str, data_root: str | None, quick: bool) -> dict[st
         method: min(repair(affinity, labels, bounds).normalized_cut for labels in of_method)
         for method, of_method in starts.items()
     }
-    ours = refine_from_many(affinity, bounds, seed=0).normalized_cut
+    ours = repair(affinity, refined_labels(affinity, bounds, seed=0), bounds).normalized_cut
     best = min(cuts, key=cuts.__getitem__)
     return {
         "kind": kind,
@@ -105,7 +104,7 @@ def _network(name: str, data_root: str | None, epochs: int | None) -> csr_array[
             weight_decay=setting.weight_decay,
             batch_size=setting.batch_size,
         )
-        return affinity_of(layer, "all", "abs")
+        return Units(layer, scope="all").affinity_matrix()
     data = load_dataset(name, data_root)
     settings = networks.SETTINGS[name]
     graph = UnitGraph.complete(data.num_features, settings.get("hidden", 128), data.num_classes)
@@ -124,7 +123,7 @@ def _network(name: str, data_root: str | None, epochs: int | None) -> csr_array[
             if key in settings
         },
     )
-    return affinity_of(layer, "hidden", "abs")
+    return Units(layer).affinity_matrix()
 
 
 def _graph(
@@ -138,7 +137,7 @@ def _graph(
     edge_index = edges.nonzero().T
     magnitude = torch.empty(edge_index.size(1)).exponential_(generator=generator)
     sign = torch.randint(2, magnitude.shape, generator=generator) * 2 - 1
-    return affinity_matrix(edge_index, magnitude * sign, num_units)
+    return Units(EdgeList.of(edge_index, magnitude * sign, num_units)).affinity_matrix()
 
 
 def _mincut(

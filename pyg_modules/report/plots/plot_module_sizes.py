@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import check_labels
-from pyg_modules.partition.sizes import module_costs, module_sizes
+from pyg_modules.partition.metrics import module_costs, module_sizes
 from pyg_modules.report.palette import GUIDE, module_color
 from pyg_modules.report.plots.axes import axes_or_current
 

@@ -1,0 +1,195 @@
+"""How good a soft assignment of units to modules is; 0 is best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import log
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.ops.edge_sum import bind
+from pyg_modules.partition.labels import check_assignment
+from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.units import EdgeList, Units
+
+
+def ncut_loss(
+    edge_index: Tensor, edge_weight: Tensor, assignment: Tensor, *, affinity: str = "abs"
+) -> Tensor:
+    r"""Soft normalized cut of a directed, signed graph.
+
+    .. math::
+        \mathrm{ncut}(S) = \frac{1}{K} \sum_k \Big[ 1 - \frac{S_k^\top A S_k}{S_k^\top A 1} \Big],
+        \qquad a_{ij} = \tfrac{1}{2} (|w_{ij}| + |w_{ji}|)
+
+    The term of a module without volume (:math:`S_k^\top A 1 = 0`) is 1. Time is :math:`O(E K)`,
+    memory :math:`O(N K + E)`. Differentiable once in weights and assignment.
+
+    From `Normalized Cuts and Image Segmentation <https://doi.org/10.1109/34.868688>`_.
+
+    Args:
+        edge_index (LongTensor): Sources and targets, ``[2, E]``.
+        edge_weight (Tensor): Signed weights, ``[E]``.
+        assignment (Tensor): Soft assignment :math:`S` of units to modules, ``[N, K]``, rows sum to
+            1.
+        affinity (str, optional): ``"abs"`` as above, or ``"square"`` with :math:`w^2` in the place
+            of :math:`|w|`. (default: ``"abs"``)
+
+    Returns:
+        Tensor: A scalar in [0, 1].
+
+    Raises:
+        TypeError: If an argument is not a tensor.
+        ValueError: If the shapes or the unit ids do not fit together, or ``affinity`` is unknown.
+    """
+    check_assignment(assignment)
+    edges = EdgeList.of(edge_index, edge_weight, len(assignment))
+    return ncut_of(Units(edges, affinity=affinity), assignment)
+
+
+def balance_loss(assignment: Tensor, *, capacities: Sequence[int] | None = None) -> Tensor:
+    r"""How unequal the modules are in units; 0 when balanced.
+
+    .. math::
+        \mathrm{balance}(S) = K \sum_k \Big( \frac{1}{N} \sum_i S_{ik} - \frac{c_k}{N} \Big)^2
+
+    Args:
+        assignment (Tensor): Soft assignment :math:`S` of units to modules, ``[N, K]``, rows sum to
+            1.
+        capacities (sequence of int, optional): Number of units :math:`c_k` that every module is to
+            have; they add up to N. (default: :math:`N / K`)
+
+    Returns:
+        Tensor: A scalar, 0 or more; at most K - 1 without ``capacities``.
+
+    Raises:
+        TypeError: If ``assignment`` is not a tensor or a capacity not an integer.
+        ValueError: If ``assignment`` is not ``[N, K]``, or the capacities do not add up.
+    """
+    check_assignment(assignment)
+    num_units, num_modules = assignment.shape
+    share = assignment.mean(dim=0)
+    if capacities is None:
+        return num_modules * (share - 1 / num_modules).square().sum()
+    sizes = SizeBounds.of(num_units, num_modules, capacities).largest
+    target = torch.from_numpy(sizes / num_units).to(share)
+    return num_modules * (share - target).square().sum()
+
+
+def cost_balance_loss(edge_index: Tensor, assignment: Tensor) -> Tensor:
+    r"""How unequal the modules are in edges, which is what their computation costs.
+
+    .. math::
+        K \sum_k \Big( \frac{c_k}{\sum_l c_l} - \frac{1}{K} \Big)^2, \qquad
+        c_k = \sum_{j \to i} S_{ik} S_{jk}
+
+    Args:
+        edge_index (LongTensor): Sources and targets, ``[2, E]``.
+        assignment (Tensor): Soft assignment :math:`S`, ``[N, K]``, rows sum to 1.
+
+    Returns:
+        Tensor: A scalar in [0, K - 1]; 0 where no module has an edge.
+
+    Raises:
+        TypeError: If ``assignment`` is not a tensor.
+        ValueError: If the shapes or the unit ids do not fit together.
+    """
+    check_assignment(assignment)
+    graph = UnitGraph(edge_index, len(assignment), num_inputs=0, num_outputs=0)
+    # Edges cost the same, whatever their weights.
+    edges = EdgeList(graph, assignment.new_ones(graph.num_edges))
+    return cost_balance_of(Units(edges), assignment)
+
+
+def sharpness_loss(assignment: Tensor) -> Tensor:
+    r"""How undecided the units are: the mean entropy of their assignment; 0 when all are sure.
+
+    .. math::
+        - \frac{1}{N \log K} \sum_{ik} S_{ik} \log S_{ik}
+
+    Args:
+        assignment (Tensor): Soft assignment :math:`S`, ``[N, K]``, rows sum to 1.
+
+    Returns:
+        Tensor: A scalar in [0, 1].
+
+    Raises:
+        TypeError: If ``assignment`` is not a tensor.
+        ValueError: If it is not ``[N, K]`` with at least two modules.
+    """
+    check_assignment(assignment)
+    num_modules = assignment.size(1)
+    if num_modules < 2:
+        raise ValueError(f"Expected at least two modules (got {num_modules}).")
+    # The derivative of the entropy is infinite at 0, where a softmax ends when it is rounded.
+    positive = assignment.clamp(min=torch.finfo(assignment.dtype).tiny)
+    entropy: Tensor = torch.special.entr(positive).sum(dim=1)
+    return entropy.mean() / log(num_modules)
+
+
+def ncut_of(units: Units, assignment: Tensor, *, fixed_volume: bool = False) -> Tensor:
+    """The loss of :func:`ncut_loss` on ``units``.
+
+    Args:
+        units (Units): The units that are partitioned.
+        assignment (Tensor): Soft assignment, ``[n, K]``.
+        fixed_volume (bool, optional): Whether the gradient in the weights takes the volumes in the
+            denominators as constants. The value is the same. (default: ``False``)
+    """
+    edges, magnitude = units.edges, units.magnitudes()
+    assignment = assignment.to(magnitude.dtype)
+    # With W the magnitudes, A = (W + W^T) / 2: S_k^T A S_k = S_k^T W S_k, and
+    # S_k^T A 1 = (S_k^T W 1 + 1^T W S_k) / 2, so that one product W [S, 1] gives both.
+    ones = assignment.new_ones(assignment.size(0), 1)
+    sums = bind(edges.operator, magnitude)(torch.cat([assignment, ones], dim=1))
+    of_modules, of_all = sums[:, :-1], sums[:, -1]
+    association = (assignment * of_modules).sum(dim=0)
+    volume = (assignment.T @ of_all + of_modules.sum(dim=0)) / 2
+    scale = volume
+    if fixed_volume:
+        leaving = torch.zeros_like(ones[:, 0]).index_add(0, edges.source, magnitude.detach())
+        scale = assignment.T @ (of_all.detach() + leaving) / 2
+    has_volume = scale != 0  # NaN has, and spreads.
+    # Dividing by 1 where there is no volume keeps the gradient finite as well.
+    crossing = (volume - association) / torch.where(has_volume, scale, 1.0)
+    return torch.where(has_volume, crossing, 1.0).mean()
+
+
+def cost_balance_of(units: Units, assignment: Tensor) -> Tensor:
+    """The loss of :func:`cost_balance_loss` on ``units``."""
+    # Sparse products know no half precision.
+    assignment = assignment.to(torch.promote_types(assignment.dtype, torch.float32))
+    num_modules = assignment.size(1)
+    edges = units.edges
+    ones = assignment.new_ones(edges.source.numel())
+    cost = (assignment * bind(edges.operator, ones)(assignment)).sum(dim=0)
+    total = cost.sum()
+    # Where nothing costs anything, all shares are equal; dividing by 1 keeps the gradient finite.
+    share = torch.where(total > 0, cost / torch.where(total > 0, total, 1.0), 1 / num_modules)
+    return num_modules * (share - 1 / num_modules).square().sum()
+
+
+class Loss(NamedTuple):
+    """A term of the penalty of a :class:`PartitionRegularizer`.
+
+    Args:
+        of (callable): The scalar loss of ``(units, assignment)``: :class:`Units`, n of them, and
+            their soft assignment to modules, ``[n, K]``, rows sum to 1.
+        coefficient (float, optional): That of regularizers by default. (default: 0.0)
+    """
+
+    of: Callable[[Units, Tensor], Tensor]
+    coefficient: float = 0.0
+
+
+#: By name, which is that of its coefficient too, every term of the penalty.
+LOSSES = {
+    "ncut": Loss(partial(ncut_of, fixed_volume=True), 1.0),
+    "balance": Loss(lambda units, s: balance_loss(s, capacities=units.capacities), 3.0),
+    "cost_balance": Loss(cost_balance_of),
+    "sharpness": Loss(lambda _, s: sharpness_loss(s)),
+}

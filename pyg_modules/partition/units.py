@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import coo_array, csr_array
+from torch import Tensor
+
+from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.ops.dense import DenseOperator
+from pyg_modules.ops.edge_set import EdgeSet
+from pyg_modules.ops.operator import EdgeOperator
+from pyg_modules.ops.sparse import SparseOperator
+from pyg_modules.partition.labels import SHARED, check_labels
+from pyg_modules.partition.size_bounds import SizeBounds
+
+_SCOPES = ("hidden", "all")
+_AFFINITIES = ("abs", "square")
+# A matrix with fewer cells than this many times the edges is multiplied as a dense one.
+_DENSE = 4
+
+
+class Partitionable(Protocol):
+    """What can be partitioned: a :class:`SynchronousGraph`, or a model of yours with these names.
+
+    Nothing is to be inherited; attributes, properties and buffers will do.
+    """
+
+    @property
+    def graph(self) -> UnitGraph:
+        """The units, and the edges between them."""
+
+    @property
+    def labels(self) -> Tensor | None:
+        """Module of every unit, ``[N]``, if the modules are cut apart already; else ``None``."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+
+    def edge_weight(self) -> Tensor:
+        """One signed weight per edge of the graph, ``[E]``, differentiable; 0 where pruned."""
+
+
+@dataclass(frozen=True)
+class EdgeList:
+    """A weighted edge list as something to partition; ``weight`` is ``[E]``."""
+
+    graph: UnitGraph
+    weight: Tensor
+    labels: Tensor | None = None
+
+    @classmethod
+    def of(cls, edge_index: Tensor, weight: Tensor, num_units: int) -> EdgeList:
+        """The edges ``[2, E]`` between ``num_units`` units, all of them hidden."""
+        graph = UnitGraph(edge_index, num_units, num_inputs=0, num_outputs=0)
+        check_edge_weight(graph.edge_index, weight)
+        return cls(graph, weight)
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the weights."""
+        return self.weight.device
+
+    def edge_weight(self) -> Tensor:
+        """The weights."""
+        return self.weight
+
+
+class PartitionedEdges(NamedTuple):
+    """The edges among the units that are partitioned, by target and source.
+
+    Attributes:
+        edge_ids: Their positions in ``graph.edge_index``, ``[e]``.
+        source: Numbers of their sources among the units that are partitioned, ``[e]``.
+        target: Those of their targets, ``[e]``.
+        operator: Sums over them, for :func:`pyg_modules.ops.edge_sum.bind`.
+    """
+
+    edge_ids: Tensor
+    source: Tensor
+    target: Tensor
+    operator: EdgeOperator
+
+
+class Units:
+    r"""The units of a layer that are partitioned, and how strongly they belong together.
+
+    .. math::
+        a_{ij} = \tfrac{1}{2} (|w_{ij}| + |w_{ji}|)
+
+    Args:
+        layer (Partitionable): Its weights are read when they are needed.
+        scope (str, optional): Which units are partitioned, the ``"hidden"`` ones or ``"all"``,
+            inputs and outputs too. (default: ``"hidden"``)
+        affinity (str, optional): ``"abs"`` as above, or ``"square"`` with :math:`w^2` in the place
+            of :math:`|w|`. (default: ``"abs"``)
+        capacities (sequence of int, optional): Number of units of every module; they add up to the
+            number of these units. (default: equal)
+        train_weights (bool, optional): Whether losses have a gradient in the weights.
+            (default: ``True``)
+
+    Raises:
+        TypeError: If ``layer`` is not ``Partitionable``.
+        ValueError: If ``scope`` or ``affinity`` is unknown.
+    """
+
+    def __init__(
+        self,
+        layer: Partitionable,
+        *,
+        scope: str = "hidden",
+        affinity: str = "abs",
+        capacities: Sequence[int] | None = None,
+        train_weights: bool = True,
+    ) -> None:
+        # Not by isinstance, which from Python 3.12 on does not find buffers.
+        is_one = isinstance(getattr(layer, "graph", None), UnitGraph) and all(
+            hasattr(layer, name) for name in ("labels", "device", "edge_weight")
+        )
+        if not is_one:
+            raise TypeError(
+                f"Expected a Partitionable, such as a SynchronousGraph (got"
+                f" {type(layer).__name__}). Pass the layer itself, not the model around it."
+            )
+        if scope not in _SCOPES:
+            raise ValueError(f"Expected scope 'hidden' or 'all' (got {scope!r}).")
+        if affinity not in _AFFINITIES:
+            raise ValueError(f"Expected affinity 'abs' or 'square' (got {affinity!r}).")
+        self.layer = layer
+        self.scope = scope
+        self.affinity = affinity
+        self.capacities = copy(capacities)
+        self.train_weights = train_weights
+
+    @property
+    def members(self) -> Tensor:
+        """Which units of the graph they are, a boolean mask ``[N]`` on the device of the layer."""
+        graph = self.layer.graph
+        members = torch.full((graph.num_units,), self.scope == "all", device=self.layer.device)
+        members[graph.hidden.start : graph.hidden.stop] = True
+        return members
+
+    def __len__(self) -> int:
+        graph = self.layer.graph
+        return graph.num_units if self.scope == "all" else graph.num_hidden
+
+    @property
+    def edges(self) -> PartitionedEdges:
+        """The edges among them, on the device of the layer."""
+        device = self.layer.device
+        return self.layer.graph.cached(("partition", self.scope, device), self._new_edges)
+
+    def magnitudes(self) -> Tensor:
+        """What the weights of :attr:`edges` count, ``[e]``, differentiable, single or double."""
+        weight = self._weight()
+        magnitudes = self._magnitudes_of(weight if self.train_weights else weight.detach())
+        # Sparse products know no half precision.
+        return magnitudes.to(torch.promote_types(weight.dtype, torch.float32))
+
+    def affinity_matrix(self) -> csr_array[Any]:
+        """The affinities :math:`a_{ij}` as they are now, in double precision.
+
+        Returns:
+            scipy.sparse.csr_array: ``[n, n]``, symmetric, self-loops on the diagonal, nothing
+            stored that is 0.
+
+        Raises:
+            ValueError: If no edge joins two of the units, or no weight that is finite and not 0.
+        """
+        self.check_linked()
+        weight = self._weight().detach().cpu().double()
+        half_magnitudes = self._magnitudes_of(weight).numpy() / 2
+        # scikit-learn and METIS want 32-bit indices.
+        edges = self.edges
+        source, target = (ids.cpu().int().numpy() for ids in (edges.source, edges.target))
+        half = coo_array((half_magnitudes, (source, target)), shape=(len(self), len(self))).tocsr()
+        matrix = half + half.T
+        matrix.eliminate_zeros()
+        if not numpy.isfinite(matrix.data).all():
+            raise ValueError(
+                "Expected finite weights (got NaN or infinity). The training diverged; lower the"
+                " learning rate."
+            )
+        if not has_links(matrix).any():
+            raise ValueError(
+                f"Expected weights between the units that scope={self.scope!r} partitions (got only"
+                f" zeros). Train the layer first, or prune it less."
+            )
+        return matrix
+
+    def check_linked(self) -> None:
+        """Raise unless an edge joins two of the units."""
+        if not bool((self.edges.source != self.edges.target).any()):
+            has_others = self.scope == "hidden" and self.layer.graph.num_edges
+            raise ValueError(
+                f"Expected edges between the units that scope={self.scope!r} partitions (got none)."
+                + (' Use scope="all".' if has_others else "")
+            )
+
+    def bounds(self, num_modules: int, tolerance: float = 0.0) -> SizeBounds:
+        """How many of them a module may have; see ``SizeBounds.of``."""
+        return SizeBounds.of(len(self), num_modules, self.capacities, tolerance)
+
+    def labels_of_members(self, labels: Tensor, num_modules: int) -> Tensor:
+        """Theirs, ``[n]``, on the device of the layer, of the labels of all units, ``[N]``.
+
+        Raises:
+            TypeError: If ``labels`` is not an integer tensor.
+            ValueError: If ``labels`` has the wrong length or other modules, or shares one of these.
+        """
+        found = check_labels(labels, self.layer.graph.num_units)
+        inside = labels.to(self.layer.device).long()[self.members]
+        num_shared = int((inside == SHARED).sum())
+        if found != num_modules or num_shared:
+            raise ValueError(
+                f"Expected labels with {num_modules} modules, one for each of the {len(inside)}"
+                f" units that are partitioned (got {found} modules, and {num_shared} of these units"
+                f" without one)."
+            )
+        return inside
+
+    def labels_of_all(self, labels: Tensor) -> Tensor:
+        """Labels of all units, ``[N]``, −1 for the others, from those of these, ``[n]``."""
+        members = self.members
+        spread = torch.full_like(members, SHARED, dtype=torch.long)
+        spread[members] = labels.to(members.device)
+        return spread
+
+    def _magnitudes_of(self, weight: Tensor) -> Tensor:
+        return weight.abs() if self.affinity == "abs" else weight.square()
+
+    def _weight(self) -> Tensor:
+        """The weights of :attr:`edges`, ``[e]``."""
+        weight = self.layer.edge_weight()
+        check_edge_weight(self.layer.graph.edge_index, weight)
+        return weight.index_select(0, self.edges.edge_ids)
+
+    def _new_edges(self) -> PartitionedEdges:
+        edges = EdgeSet.among(self.layer.graph.edge_index, self.members.cpu())
+        is_dense = edges.num_edges * _DENSE >= edges.num_targets * edges.num_sources
+        operator = (DenseOperator if is_dense else SparseOperator).build(edges)
+        parts = edges.edge_ids, edges.source, edges.target, operator
+        return PartitionedEdges._make(part.to(self.layer.device) for part in parts)
+
+
+def has_links(affinity: csr_array[Any]) -> NDArray[numpy.bool_]:
+    """Which units have an affinity to another unit, ``[n]``."""
+    others = numpy.diff(affinity.indptr) - (affinity.diagonal() != 0)
+    linked: NDArray[numpy.bool_] = others > 0
+    return linked
+
+
+def check_edge_weight(edge_index: Tensor, edge_weight: Tensor) -> None:
+    """Raise unless every edge has a weight."""
+    if not isinstance(edge_weight, Tensor):
+        raise TypeError(f"Expected edge_weight to be a Tensor (got {type(edge_weight).__name__}).")
+    if edge_weight.shape != edge_index.shape[1:]:
+        raise ValueError(
+            f"Expected one weight per edge, [{edge_index.size(1)}] (got {list(edge_weight.shape)})."
+        )
