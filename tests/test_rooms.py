@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from importlinter.api import read_configuration
 
+from pyg_modules.ops import ACTIVATIONS, BACKENDS
+from pyg_modules.solve import SOLVERS
+
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "pyg_modules").rglob("*.py"))
 
@@ -60,6 +63,28 @@ def test_a_file_imports_from_the_file_that_has_the_name(file):
 )
 def test_imports_from_faces_are_found(source, found):
     assert names_from_faces(source) == found
+
+
+def compared_strings(source):
+    """The strings that a file compares something with."""
+    compares = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Compare)]
+    return {
+        node.value
+        for compare in compares
+        for node in ast.walk(compare)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def test_comparisons_are_found():
+    source = 'a == "x" or b in ("y", f("z")) or g("w")'
+    assert compared_strings(source) == {"x", "y", "z"}
+
+
+@pytest.mark.parametrize("table", [ACTIVATIONS, BACKENDS, SOLVERS], ids=lambda t: min(t))
+def test_what_is_chosen_by_name_is_never_compared_by_name(table):
+    texts = [file.read_text(encoding="utf-8") for file in FILES]
+    assert set().union(*map(compared_strings, texts)) & set(table) == set()
 
 
 def test_no_two_files_have_the_same_name():
