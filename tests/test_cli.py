@@ -29,9 +29,9 @@ FILES = [
     "report.html",
 ]
 SMALL = [
-    "--hidden",
+    "--num-hidden",
     "8",
-    "--modules",
+    "--num-modules",
     "2",
     "--steps",
     "2",
@@ -199,8 +199,8 @@ def test_version_and_help(arguments, expected, capsys):
     ("arguments", "message"),
     [
         (["--dataset", "imagenet"], "Expected a dataset among digits"),
-        (["--modules", "1"], "Expected modules >= 2 (got 1)"),
-        (["--modules", "9"], "Expected modules <= hidden"),
+        (["--num-modules", "1"], "Expected num_modules >= 2 (got 1)"),
+        (["--modules", "9"], "Expected num_modules <= num_hidden"),
         (["--steps", "0"], "Expected steps >= 1 (got 0)"),
         (["--ncut", "-1"], "Expected a finite ncut >= 0"),
         (["--device", "quantum"], "Expected an available device"),

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyg_modules._checks import as_coefficient, as_int
 from pyg_modules.partition.methods import partition_units
@@ -108,6 +108,18 @@ class PartitionSchedule:
             tolerance = ramp * self.tolerance + (1 - ramp) * first
             self.regularizer.set_labels(self._labels(tolerance), _CONFIDENCE)
             self._repaired_at = epoch
+
+    def penalties(self) -> dict[str, tuple[float, Tensor]]:
+        """The terms that are on: strength times coefficient, and the loss without them, by name."""
+        regularizer = self.regularizer
+        return {
+            name: (regularizer.strength * getattr(regularizer, name), loss)
+            for name, loss in regularizer.losses().items()
+        }
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What is trained beside the layer: the assignment."""
+        return list(self.regularizer.parameters())
 
     def phase(self, epoch: int) -> str:
         """The phase of an epoch, ``"free"``, ``"ramp"`` or ``"full"``."""

@@ -9,7 +9,7 @@ class EpochRecord(NamedTuple):
     Args:
         phase (str): ``"free"``, ``"ramp"`` or ``"full"``, see :class:`PartitionSchedule`, or
             ``"cut"`` after the cut.
-        losses (dict): Means over its batches: ``"task"``, and the terms of the regularizer that
+        losses (dict): Means over its batches: ``"task"``, and the terms of the schedule that
             were on, such as ``"ncut"``.
     """
 

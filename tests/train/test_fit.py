@@ -8,7 +8,7 @@ from torch import nn
 from pyg_modules import PartitionRegularizer, PartitionSchedule, SynchronousGraph, UnitGraph
 from pyg_modules.datasets import Dataset
 from pyg_modules.train import DivergedError, accuracy, fit, seeded
-from pyg_modules.train.fit import learning_rates
+from pyg_modules.train.optimization import learning_rates
 
 
 @pytest.fixture
