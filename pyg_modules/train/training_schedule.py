@@ -41,7 +41,7 @@ def schedules_of(
     """
     if schedule is None:
         return []
-    schedules = list(schedule) if isinstance(schedule, list | tuple) else [schedule]
+    schedules = list(schedule) if isinstance(schedule, Sequence) else [schedule]
     for one in schedules:
         if isinstance(one, PartitionRegularizer):
             raise TypeError(
@@ -55,10 +55,9 @@ def schedules_of(
             )
         if isinstance(one, PartitionSchedule):
             check_regularized(model, one.regularizer)
-        if getattr(one, "epochs", epochs) != epochs:
-            raise ValueError(
-                f"Expected epochs={one.epochs}, those of the schedule (got {epochs})."  # type: ignore[attr-defined]
-            )
+        own = getattr(one, "epochs", epochs)
+        if own != epochs:
+            raise ValueError(f"Expected epochs={own}, those of the schedule (got {epochs}).")
     return schedules
 
 
