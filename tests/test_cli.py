@@ -195,6 +195,18 @@ def test_version_and_help(arguments, expected, capsys):
     assert expected in capsys.readouterr().out
 
 
+def test_modules_and_hidden_are_second_names_of_options(tmp_path, capsys):
+    small = [{"--num-hidden": "--hidden", "--num-modules": "--modules"}.get(s, s) for s in SMALL]
+    assert main(["train", *small, "--out", str(tmp_path), "--quiet"]) == 0
+    config = json.loads((tmp_path / "metrics.json").read_text())["config"]
+    assert (config["num_modules"], config["num_hidden"]) == (2, 8)
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    printed = capsys.readouterr().out
+    assert "--num-modules K, --modules K" in printed
+    assert "--num-hidden N, --hidden N" in printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
