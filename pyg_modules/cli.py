@@ -105,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_train_options(train: argparse.ArgumentParser) -> None:
-    from pyg_modules.experiment.config import ExperimentConfig
+    from pyg_modules.experiment.experiment_config import ExperimentConfig
 
     default = {field.name: field.default for field in fields(ExperimentConfig)}
 
@@ -167,8 +167,8 @@ def _datasets() -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from pyg_modules.datasets.named import load_dataset
-    from pyg_modules.experiment.config import ExperimentConfig
     from pyg_modules.experiment.experiment import run_experiment
+    from pyg_modules.experiment.experiment_config import ExperimentConfig
     from pyg_modules.train.fit import DivergedError
 
     try:

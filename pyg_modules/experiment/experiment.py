@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pyg_modules._checks import check_device
 from pyg_modules.datasets.named import Dataset
 from pyg_modules.experiment.baselines import mlp_of_size, num_parameters, random_balanced_labels
-from pyg_modules.experiment.config import ExperimentConfig
+from pyg_modules.experiment.experiment_config import ExperimentConfig
 from pyg_modules.experiment.progress import NoProgress, Progress
 from pyg_modules.experiment.versions import versions
 from pyg_modules.graph.unit_graph import UnitGraph

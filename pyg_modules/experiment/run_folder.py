@@ -12,8 +12,8 @@ import torch
 
 from pyg_modules._files import staged_folder, write_json
 from pyg_modules._safetensors import import_safetensors
-from pyg_modules.experiment.config import ExperimentConfig
 from pyg_modules.experiment.experiment import ExperimentResult
+from pyg_modules.experiment.experiment_config import ExperimentConfig
 from pyg_modules.modules.independence import Independence
 from pyg_modules.modules.lesion import LesionStudy
 from pyg_modules.nn.synchronous_graph import SynchronousGraph

@@ -1,38 +1,45 @@
-"""Batches of every kind of data, on the device of the model."""
+"""The batches of an epoch, of every kind of data."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from copy import copy
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from torch_geometric.data import Data
 
 #: From a model and a batch to outputs and targets.
 Forward = Callable[[nn.Module, Any], tuple[Tensor, Tensor]]
 
 
-class Batches(ABC):
-    """The batches of an epoch, and how one becomes outputs and targets.
+class Source(Protocol):
+    """Batches that can be iterated once per epoch, such as a list of them."""
 
-    Args:
-        forward (Callable): From the model and a batch to outputs and targets.
-    """
-
-    def __init__(self, forward: Forward) -> None:
-        self._forward = forward
-
-    @abstractmethod
     def __len__(self) -> int:
         """Number of batches."""
 
-    @abstractmethod
     def __iter__(self) -> Iterator[Any]:
         """The batches of one epoch."""
+
+
+class Batches:
+    """Batches, and how one becomes outputs and targets.
+
+    Args:
+        source (Source): The batches.
+        forward (Callable): From the model and a batch to outputs and targets.
+        device (torch.device): That of the model, to which batches are moved.
+    """
+
+    def __init__(self, source: Source, forward: Forward, device: torch.device) -> None:
+        self._source, self._forward, self._device = source, forward, device
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._source)
 
     def run(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
         """Outputs and targets.
@@ -40,72 +47,46 @@ class Batches(ABC):
         Raises:
             TypeError: If ``forward`` returns something else.
         """
-        result = self._forward(model, batch)
-        if not isinstance(result, tuple | list) or [
-            isinstance(part, Tensor) for part in result
-        ] != [True, True]:
-            raise TypeError(
-                f"Expected forward to return a pair of tensors, outputs and targets (got"
-                f" {described(result)}). E.g. lambda model, batch: (model(batch.x), batch.y)."
-            )
-        outputs, targets = result
-        return outputs, targets
+        return _outputs_and_targets(self._forward(model, _on_device(batch, self._device)))
 
 
-class TensorBatches(Batches):
-    """Rows of inputs and targets, ``(x, y)``.
+class Rows:
+    """Batches of rows of inputs and targets.
 
     Args:
         x (Tensor): Inputs, ``[num_samples, ...]``.
         y (Tensor): Targets, ``[num_samples, ...]``.
         batch_size (int): Rows of a batch; the last one may have fewer.
         generator (torch.Generator, optional): Of the order; without, it is that of the rows.
-        device (torch.device): Of the model.
-        forward (Callable): See :class:`Batches`.
     """
 
     def __init__(
-        self,
-        x: Tensor,
-        y: Tensor,
-        *,
-        batch_size: int,
-        generator: torch.Generator | None,
-        device: torch.device,
-        forward: Forward,
+        self, x: Tensor, y: Tensor, batch_size: int, generator: torch.Generator | None
     ) -> None:
-        super().__init__(forward)
         self._x, self._y = x, y
-        self._batch_size = batch_size
-        self._generator = generator
-        self._device = device
+        self._batch_size, self._generator = batch_size, generator
 
     def __len__(self) -> int:
         return -(-len(self._x) // self._batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        num_samples = len(self._x)
-        order = torch.arange(num_samples)
+        order = torch.arange(len(self._x))
         if self._generator is not None:
-            order = torch.randperm(num_samples, generator=self._generator)
+            order = torch.randperm(len(self._x), generator=self._generator)
         for index in torch.split(order.to(self._x.device), self._batch_size):
-            yield self._x[index].to(self._device), self._y[index].to(self._device)
+            yield self._x[index], self._y[index]
 
 
-class LoaderBatches(Batches):
-    """The batches of a loader.
+class Loaded:
+    """The batches of a loader, as many in every epoch.
 
     Args:
         loader (DataLoader): Of torch, or of PyG. If it does not know its length, it is iterated
             once to count.
-        device (torch.device): Of the model.
-        forward (Callable): See :class:`Batches`.
     """
 
-    def __init__(self, loader: DataLoader[Any], *, device: torch.device, forward: Forward) -> None:
-        super().__init__(forward)
+    def __init__(self, loader: DataLoader[Any]) -> None:
         self._loader = loader
-        self._device = device
         try:
             self._length = len(loader)
         except TypeError:  # As of an iterable dataset.
@@ -119,7 +100,7 @@ class LoaderBatches(Batches):
         for number, batch in enumerate(self._loader, start=1):
             if number > self._length:
                 break
-            yield _on_device(batch, self._device)
+            yield batch
         if number != self._length:
             raise ValueError(
                 f"Expected {self._length} batches in every epoch (got"
@@ -128,51 +109,37 @@ class LoaderBatches(Batches):
             )
 
 
-class GraphBatch(Batches):
-    """One graph as the only batch; of its nodes, those of a mask count.
+def at_mask(forward: Forward, mask: Tensor) -> Forward:
+    """From the outputs and targets of all nodes to those of a mask, bool, ``[num_nodes]``."""
 
-    Args:
-        data (Data): The graph.
-        mask (Tensor): Which nodes, bool, ``[num_nodes]``.
-        device (torch.device): Of the model.
-        forward (Callable): To outputs and targets of all nodes.
-    """
-
-    def __init__(self, data: Data, mask: Tensor, *, device: torch.device, forward: Forward) -> None:
-        super().__init__(forward)
-        # A copy, for Data.to works in place.
-        self._data = copy(data).to(device)
-        self._mask = mask.to(device)
-
-    def __len__(self) -> int:
-        return int(self._mask.any())
-
-    def __iter__(self) -> Iterator[Data]:
-        yield self._data
-
-    def run(self, model: nn.Module, batch: Data) -> tuple[Tensor, Tensor]:
-        """Outputs and targets of the nodes of the mask.
-
-        Raises:
-            TypeError: If ``forward`` returns something else than two tensors.
-            ValueError: If they are not those of all nodes.
-        """
-        outputs, targets = super().run(model, batch)
-        num_nodes = len(self._mask)
-        if not len(outputs) == len(targets) == num_nodes:
+    def forward_at_mask(model: nn.Module, data: Any) -> tuple[Tensor, Tensor]:
+        outputs, targets = _outputs_and_targets(forward(model, data))
+        if not len(outputs) == len(targets) == len(mask):
             raise ValueError(
-                f"Expected outputs and targets of all {num_nodes} nodes (got {len(outputs)} and"
+                f"Expected outputs and targets of all {len(mask)} nodes (got {len(outputs)} and"
                 f" {len(targets)}). The mask is applied to what forward returns."
             )
-        return outputs[self._mask], targets[self._mask]
+        return outputs[mask], targets[mask]
+
+    return forward_at_mask
 
 
 def described(value: object) -> str:
     """The type of ``value``, and those of its parts, for messages."""
-    if isinstance(value, tuple | list) and len(value) <= 3:
-        parts = ", ".join(type(part).__name__ for part in value)
-        return f"{type(value).__name__} of {parts}" if parts else f"an empty {type(value).__name__}"
+    if isinstance(value, tuple | list) and 0 < len(value) <= 3:
+        return f"{type(value).__name__} of {', '.join(type(part).__name__ for part in value)}"
     return type(value).__name__
+
+
+def _outputs_and_targets(result: Any) -> tuple[Tensor, Tensor]:
+    is_pair = isinstance(result, tuple | list) and len(result) == 2
+    if not is_pair or not all(isinstance(part, Tensor) for part in result):
+        raise TypeError(
+            f"Expected forward to return a pair of tensors, outputs and targets (got"
+            f" {described(result)}). E.g. lambda model, batch: (model(batch.x), batch.y)."
+        )
+    outputs, targets = result
+    return outputs, targets
 
 
 def _on_device(batch: Any, device: torch.device) -> Any:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import copy
 from typing import Any
 
 import numpy
@@ -9,14 +10,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, default_colla
 from torch_geometric.data import Batch, Data
 from torch_geometric.data.data import BaseData
 
-from pyg_modules.train.batches import (
-    Batches,
-    Forward,
-    GraphBatch,
-    LoaderBatches,
-    TensorBatches,
-    described,
-)
+from pyg_modules.train.batches import Batches, Forward, Loaded, Rows, Source, at_mask, described
 
 _BATCH_SIZE = 64
 
@@ -46,13 +40,18 @@ def batches_of(
     """
     parameter = next(model.parameters())
     device = parameter.device
+    batch_size = batch_size or _BATCH_SIZE
     generator = None if seed is None else torch.Generator().manual_seed(seed)
-    batches: Batches
+    if isinstance(data, Dataset) or _is_list_of_graphs(data):
+        data = _loader(data, batch_size, generator)
+    source: Source
     if isinstance(data, Data):
         mask = _mask_of(data, "train_mask" if part == "training" else "val_mask")
-        batches = GraphBatch(data, mask, device=device, forward=forward or _forward_graph)
+        # A copy, for Data.to works in place.
+        source = [copy(data).to(device)] if bool(mask.any()) else []
+        forward = at_mask(forward or _forward_graph, mask.to(device))
     elif isinstance(data, DataLoader):
-        batches = LoaderBatches(data, device=device, forward=forward or _forward_pair)
+        source = Loaded(data)
     elif pair := _pair_of(data, part):
         x, y = (_as_tensor(value, parameter.dtype) for value in pair)
         if x.dim() == 0 or y.dim() == 0 or len(x) != len(y):
@@ -60,26 +59,16 @@ def batches_of(
                 f"Expected as many targets as inputs (got {list(y.shape)} and {list(x.shape)}),"
                 f" one row per sample in both."
             )
-        batches = TensorBatches(
-            x,
-            y,
-            batch_size=batch_size or _BATCH_SIZE,
-            generator=generator,
-            device=device,
-            forward=forward or _forward_pair,
-        )
-    elif isinstance(data, Dataset) or _is_list_of_graphs(data):
-        loader = _loader(data, batch_size or _BATCH_SIZE, generator)
-        batches = LoaderBatches(loader, device=device, forward=forward or _forward_pair)
+        source = Rows(x, y, batch_size, generator)
     else:
         raise TypeError(
             f"Expected {part} data that is a pair (x, y) of tensors or arrays, a Dataset or a"
             f" DataLoader, a PyG Data with masks, or a list of graphs (got {described(data)})."
             f" Make a pair of it, or a DataLoader and forward=..."
         )
-    if len(batches) == 0:
+    if len(source) == 0:
         raise ValueError(f"Expected at least one {part} sample (got none).")
-    return batches
+    return Batches(source, forward or _forward_pair, device)
 
 
 def makes_its_batches(data: object) -> bool:
@@ -106,9 +95,13 @@ def _pair_of(data: Any, part: str) -> tuple[Any, Any] | None:
 def _as_tensor(value: Tensor | numpy.ndarray[Any, Any], dtype: torch.dtype) -> Tensor:
     if isinstance(value, Tensor):
         return value
+    if value.dtype.kind not in "biuf":
+        raise TypeError(
+            f"Expected arrays of numbers (got {value.dtype}). Number classes from 0, e.g. by"
+            f" numpy.unique(y, return_inverse=True)."
+        )
     # Arrays are float64 if nobody says otherwise.
-    is_floating = numpy.issubdtype(value.dtype, numpy.floating)
-    return torch.tensor(value, dtype=dtype if is_floating else None)
+    return torch.tensor(value, dtype=dtype if value.dtype.kind == "f" else None)
 
 
 def _is_list_of_graphs(data: Any) -> bool:

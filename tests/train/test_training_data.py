@@ -318,6 +318,12 @@ def test_graphs_without_forward_are_refused_with_the_remedy():
         assert torch.equal(model.conv.lin.weight, Pooled().conv.lin.weight)
 
 
+@pytest.mark.parametrize("y", [numpy.array(["no", "yes"]), numpy.array([0, None])])
+def test_arrays_that_are_no_numbers_are_refused(y):
+    with pytest.raises(TypeError, match=r"arrays of numbers \(got (<U3|object)\).*numpy.unique"):
+        fit(linear(), (numpy.zeros((2, 2)), y), epochs=1, seed=0)
+
+
 @pytest.mark.parametrize("rows", [79, 81])
 def test_arrays_of_unequal_length_are_refused(pair, rows):
     y = torch.zeros(rows, dtype=torch.long)
