@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-from torch import Tensor, nn, uint8
-from torch import int64 as long
+import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 #: From outputs and targets to a scalar.
@@ -65,15 +66,12 @@ def check_targets(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
         TypeError: If the targets are of a type that the loss does not take.
         ValueError: If a class is out of range, or outputs ``[N, 1]`` meet targets ``[N]``.
     """
-    settings = (
-        loss.keywords
-        if isinstance(loss, partial)
-        else vars(loss)
-        if isinstance(loss, nn.Module)
-        else {}
-    )
-    function = loss.func if isinstance(loss, partial) else loss
-    kind = type(function) if isinstance(function, nn.Module) else function
+    kind: object = loss
+    settings: dict[str, Any] = {}
+    if isinstance(loss, partial):
+        kind, settings = loss.func, loss.keywords
+    elif isinstance(loss, nn.Module):
+        kind, settings = type(loss), vars(loss)
     if kind in _OF_CLASSES:
         # Of the shape of the outputs, targets are probabilities.
         if targets.shape != outputs.shape:
@@ -94,14 +92,19 @@ def check_targets(loss: Loss, outputs: Tensor, targets: Tensor) -> None:
 
 
 def _check_classes(outputs: Tensor, targets: Tensor, ignored: int) -> None:
-    if targets.dtype not in (long, uint8):
+    if targets.dtype not in (torch.int64, torch.uint8):
         raise TypeError(
-            f"Expected classes that are {long} for the cross-entropy (got {targets.dtype}). Use"
-            f" y.long(); if they are no classes, name the loss, e.g."
+            f"Expected classes that are torch.int64 for the cross-entropy (got {targets.dtype})."
+            f" Use y.long(); if they are no classes, name the loss, e.g."
             f" loss=torch.nn.functional.mse_loss."
         )
+    *rows, num_classes = outputs.movedim(min(1, outputs.dim() - 1), -1).shape
+    if list(targets.shape) != rows:
+        raise ValueError(
+            f"Expected classes {rows} for outputs {list(outputs.shape)} (got"
+            f" {list(targets.shape)}). Give one class per sample, not a row of them: y.flatten()."
+        )
     classes = targets[targets != ignored]
-    num_classes = outputs.size(1 if outputs.dim() > 1 else 0)
     is_wrong = (classes < 0) | (classes >= num_classes)
     if bool(is_wrong.any()):
         raise ValueError(

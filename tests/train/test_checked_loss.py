@@ -50,6 +50,11 @@ def test_classes_out_of_range_are_refused(loss, wrong):
         fit_linear(torch.tensor([0, wrong, 1, 0]), loss)
 
 
+def test_a_column_of_classes_is_refused():
+    with pytest.raises(ValueError, match=r"classes \[4\] for outputs \[4, 3\] \(got \[4, 1\]\)"):
+        fit_linear(CLASSES[:, None], F.cross_entropy)
+
+
 def test_a_class_out_of_range_in_a_later_batch_is_named_where_it_fails():
     x, y = torch.zeros(4, 2), torch.tensor([0, 1, 2, 3])
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), 1)
