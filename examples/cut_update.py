@@ -2,21 +2,15 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv
 from torch_geometric.utils import stochastic_blockmodel_graph
 
-from pyg_modules import (
-    PartitionRegularizer,
-    PartitionSchedule,
-    SynchronousGraph,
-    UnitGraph,
-    cut,
-    split,
-)
+from pyg_modules import SynchronousGraph, UnitGraph, split
 from pyg_modules.modules import check_independence
+from pyg_modules.train import organise
 
-NUM_CLASSES, PER_CLASS, EPOCHS = 4, 100, 120
+NUM_CLASSES, PER_CLASS = 4, 100
 
 
 class Model(nn.Module):
@@ -41,28 +35,23 @@ def main() -> tuple[float, float, int]:
     edge_index = stochastic_blockmodel_graph([PER_CLASS] * NUM_CLASSES, edge_probs)
     x = torch.randn(NUM_CLASSES, 8)[y] + 2 * torch.randn(len(y), 8)
     train = torch.rand(len(y)) < 0.5
+    data = Data(x, edge_index, y=y, train_mask=train, val_mask=~train)
 
     model = Model()
-    regularizer = PartitionRegularizer(model.update, num_modules=4)
-    schedule = PartitionSchedule(regularizer, EPOCHS)
-    optimizer = torch.optim.Adam([*model.parameters(), *regularizer.parameters()], lr=0.01)
-    for epoch in range(EPOCHS):
-        schedule.step(epoch)
-        loss = F.cross_entropy(model(x, edge_index)[train], y[train]) + regularizer()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-
-    @torch.no_grad()
-    def accuracy() -> float:
-        return float((model(x, edge_index).argmax(dim=1) == y)[~train].float().mean())
-
-    before = accuracy()
-    print(f"accuracy {before:.3f}, {model.update.graph}")
-    model.update = cut(model.update, schedule.labels())
-    after = accuracy()
+    print(model.update.graph)
+    organised = organise(
+        model,
+        data,
+        num_modules=4,
+        epochs=120,
+        finetune_epochs=20,
+        learning_rate=0.01,
+        validation_data=data,
+    )
+    before, after = organised.accuracy["uncut"], organised.accuracy["finetuned"]
     paths = check_independence(model.update, torch.rand(4, 16)).paths
-    print(f"accuracy {after:.3f}, {model.update.graph}, paths between modules: {paths}")
+    print(f"accuracy {before:.3f} before the cut, {after:.3f} after it and a short training")
+    print(f"{model.update.graph}, paths between modules: {paths}")
     for number, part in enumerate(split(model.update)):
         print(f"module {number}: {part.graph}")
     return before, after, paths

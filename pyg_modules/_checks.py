@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from numbers import Integral, Real
 
+import torch
+
 
 def as_int(name: str, value: object, smallest: int) -> int:
     """``value`` as an int, from any integer type, e.g. NumPy's.
@@ -32,3 +34,23 @@ def as_coefficient(name: str, value: object) -> float:
     if not 0 <= number < float("inf"):
         raise ValueError(f"Expected a finite {name} >= 0 (got {value}).")
     return number
+
+
+def check_num_modules(num_modules: int, num_hidden: int) -> None:
+    """Raise a ``ValueError`` if there are more modules than hidden units."""
+    if num_modules > num_hidden:
+        raise ValueError(
+            f"Expected num_modules <= num_hidden, a unit per module at least (got {num_modules} >"
+            f" {num_hidden}). Lower num_modules or raise num_hidden."
+        )
+
+
+def check_device(device: str) -> None:
+    """Raise a ``ValueError`` unless ``device`` can be computed on."""
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (AssertionError, RuntimeError) as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(
+            f"Expected an available device, such as 'cpu' (got {device!r}: {reason})."
+        ) from None

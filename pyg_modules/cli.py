@@ -1,4 +1,4 @@
-"""The command line: a thin face over ``train`` and ``report``."""
+"""The command line: a thin face over ``experiment`` and ``report``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pyg_modules import __version__
+from pyg_modules._checks import check_device
 from pyg_modules._files import make_folder
 from pyg_modules._safetensors import import_safetensors
 
@@ -47,7 +48,7 @@ that opens in any browser, without a network.
 _EXAMPLES = """\
 examples:
   pyg-modules train --out runs/digits
-  pyg-modules train --dataset mnist1d --modules 8 --seed 1 --out runs/mnist1d
+  pyg-modules train --dataset mnist1d --num-modules 8 --seed 1 --out runs/mnist1d
 """
 
 _INTERRUPTED = 130
@@ -104,14 +105,19 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_train_options(train: argparse.ArgumentParser) -> None:
-    from pyg_modules.experiment.config import ExperimentConfig
+    from pyg_modules.experiment.experiment_config import ExperimentConfig
 
     default = {field.name: field.default for field in fields(ExperimentConfig)}
 
-    def add(option: str, kind: type, metavar: str, text: str) -> None:
+    def add(option: str, kind: type, metavar: str, text: str, *others: str) -> None:
         value = default[option.strip("-").replace("-", "_")]
         train.add_argument(
-            option, type=kind, metavar=metavar, default=value, help=f"{text} (default: {value})"
+            option,
+            *others,
+            type=kind,
+            metavar=metavar,
+            default=value,
+            help=f"{text} (default: {value})",
         )
 
     train.add_argument(
@@ -123,8 +129,8 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
         default="digits",
         help="see `pyg-modules datasets` (default: digits)",
     )
-    add("--modules", int, "K", "number of modules")
-    add("--hidden", int, "N", "number of hidden units")
+    add("--num-modules", int, "K", "number of modules", "--modules")
+    add("--num-hidden", int, "N", "number of hidden units", "--hidden")
     add("--steps", int, "T", "synchronous updates per input")
     add("--epochs", int, "N", "passes over the data until the cut")
     add("--finetune-epochs", int, "N", "passes over the data after the cut")
@@ -161,8 +167,8 @@ def _datasets() -> int:
 
 def _train(options: argparse.Namespace) -> int:
     from pyg_modules.datasets.named import load_dataset
-    from pyg_modules.experiment.config import ExperimentConfig, check_device
     from pyg_modules.experiment.experiment import run_experiment
+    from pyg_modules.experiment.experiment_config import ExperimentConfig
     from pyg_modules.train.fit import DivergedError
 
     try:

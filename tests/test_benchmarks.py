@@ -35,7 +35,7 @@ def test_the_quick_partition_benchmark_measures_everything(tmp_path):
     for name in ("planted_4", "planted_8", "planted_unequal"):
         result = results[name]
         assert sum(result["runs"][0]["module_sizes"]) > result["setting"]["num_hidden"]
-    assert [run["config"]["modules"] for run in results["networks"]] == [4, 8]
+    assert [run["config"]["num_modules"] for run in results["networks"]] == [4, 8]
     assert [row["kind"] for row in results["post_hoc"]] == ["network", "planted graph"]
     methods = {"scikit-learn spectral", "METIS", "PyG MinCut", "ours"}
     assert all(set(row["normalized_cut"]) == methods for row in results["post_hoc"])

@@ -29,9 +29,9 @@ FILES = [
     "report.html",
 ]
 SMALL = [
-    "--hidden",
+    "--num-hidden",
     "8",
-    "--modules",
+    "--num-modules",
     "2",
     "--steps",
     "2",
@@ -195,12 +195,24 @@ def test_version_and_help(arguments, expected, capsys):
     assert expected in capsys.readouterr().out
 
 
+def test_modules_and_hidden_are_second_names_of_options(tmp_path, capsys):
+    small = [{"--num-hidden": "--hidden", "--num-modules": "--modules"}.get(s, s) for s in SMALL]
+    assert main(["train", *small, "--out", str(tmp_path), "--quiet"]) == 0
+    config = json.loads((tmp_path / "metrics.json").read_text())["config"]
+    assert (config["num_modules"], config["num_hidden"]) == (2, 8)
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    printed = capsys.readouterr().out
+    assert "--num-modules K, --modules K" in printed
+    assert "--num-hidden N, --hidden N" in printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--dataset", "imagenet"], "Expected a dataset among digits"),
-        (["--modules", "1"], "Expected modules >= 2 (got 1)"),
-        (["--modules", "9"], "Expected modules <= hidden"),
+        (["--num-modules", "1"], "Expected num_modules >= 2 (got 1)"),
+        (["--modules", "9"], "Expected num_modules <= num_hidden"),
         (["--steps", "0"], "Expected steps >= 1 (got 0)"),
         (["--ncut", "-1"], "Expected a finite ncut >= 0"),
         (["--device", "quantum"], "Expected an available device"),

@@ -25,7 +25,7 @@ def large_run(num_hidden: int, num_edges: int, num_modules: int) -> ExperimentRe
     """
     data = _data()
     small = ExperimentConfig(
-        modules=num_modules, hidden=4 * num_modules, steps=2, epochs=40, finetune_epochs=40
+        num_modules=num_modules, num_hidden=4 * num_modules, steps=2, epochs=40, finetune_epochs=40
     )
     run = run_experiment(data, small)
     complete = UnitGraph.complete(NUM_INPUTS, num_hidden, NUM_OUTPUTS)
@@ -45,7 +45,7 @@ def large_run(num_hidden: int, num_edges: int, num_modules: int) -> ExperimentRe
     }
     return replace(
         run,
-        config=replace(small, hidden=num_hidden, steps=6),
+        config=replace(small, num_hidden=num_hidden, steps=6),
         free=layer,
         free_labels=labels,
         regularized=layer,

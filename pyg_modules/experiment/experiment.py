@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pyg_modules._checks import check_device
 from pyg_modules.datasets.named import Dataset
 from pyg_modules.experiment.baselines import mlp_of_size, num_parameters, random_balanced_labels
-from pyg_modules.experiment.config import ExperimentConfig, check_device
+from pyg_modules.experiment.experiment_config import ExperimentConfig
 from pyg_modules.experiment.progress import NoProgress, Progress
 from pyg_modules.experiment.versions import versions
 from pyg_modules.graph.unit_graph import UnitGraph
@@ -20,12 +22,12 @@ from pyg_modules.modules.lesion import LesionStudy, lesion_study
 from pyg_modules.modules.split import split
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.partition.methods import partition_units
-from pyg_modules.partition.metrics import cut_fraction, module_sizes, normalized_cut
-from pyg_modules.partition.regularizer import PartitionRegularizer
-from pyg_modules.partition.schedule import PartitionSchedule
+from pyg_modules.partition.metrics import normalized_cut
 from pyg_modules.solve.unrolled import Unrolled
 from pyg_modules.train.epoch_record import EpochRecord
-from pyg_modules.train.fit import accuracy, fit
+from pyg_modules.train.evaluation import accuracy
+from pyg_modules.train.fit import EpochCallback, FitOptions, fit
+from pyg_modules.train.organise import Organised, organise
 from pyg_modules.train.seeding import seeded
 
 #: The rows of the result, in the order of the table, and what they mean.
@@ -144,21 +146,17 @@ def run_experiment(
     bench.train("mlp", mlp, all_epochs)
     bench.train("free", free, all_epochs)
 
-    regularized, schedule = new_scheduled(data, config)
-    bench.train("regularized", regularized, config.epochs, schedule=schedule)
-    labels = schedule.labels().cpu()
-    bench.measure("cut", cut(regularized, labels))
-    finetuned = cut(regularized, labels)
-    bench.train("finetuned", finetuned, config.finetune_epochs, phase="cut")
+    organised = bench.organise()
+    regularized, finetuned, labels = organised.uncut, organised.layer, organised.labels.cpu()
 
     with seeded(config.seed, config.device):
-        random_labels = random_balanced_labels(free.graph, config.modules)
+        random_labels = random_balanced_labels(free.graph, config.num_modules)
         random_modules = cut(_new_layer(data, config), random_labels)
         random_modules.reset_parameters()
     bench.train("random_modules", random_modules, all_epochs, phase="cut")
 
     free_labels = partition_units(
-        free, config.modules, tolerance=config.tolerance, seed=config.seed
+        free, config.num_modules, tolerance=config.tolerance, seed=config.seed
     ).cpu()
     parts = split(finetuned)
     return ExperimentResult(
@@ -173,11 +171,11 @@ def run_experiment(
         num_parameters=bench.num_parameters,
         normalized_cut={
             "free": normalized_cut(free.graph.edge_index, free.weight, free_labels),
-            "regularized": normalized_cut(regularized.graph.edge_index, regularized.weight, labels),
+            "regularized": organised.normalized_cut,
             "cut": normalized_cut(finetuned.graph.edge_index, finetuned.weight, labels),
         },
-        cut_fraction=cut_fraction(regularized.graph.edge_index, regularized.weight, labels),
-        module_sizes=module_sizes(labels),
+        cut_fraction=organised.cut_fraction,
+        module_sizes=organised.module_sizes,
         independence=check_independence(
             finetuned, data.test_x[:_INDEPENDENCE_SAMPLES], steps=config.steps
         ),
@@ -191,34 +189,22 @@ def run_experiment(
     )
 
 
-def new_scheduled(
-    data: Dataset, config: ExperimentConfig
-) -> tuple[SynchronousGraph, PartitionSchedule]:
-    """An untrained layer, and the schedule that organises it in the epochs until the cut."""
-    layer = _new_layer(data, config)
-    with seeded(config.seed, config.device):
-        regularizer = PartitionRegularizer(
-            layer, config.modules, ncut=config.ncut, balance=config.balance
-        )
-    schedule = PartitionSchedule(
-        regularizer, config.epochs, tolerance=config.tolerance, seed=config.seed
-    )
-    return layer, schedule
-
-
-def fit_as(
-    config: ExperimentConfig, model: nn.Module, data: Dataset, epochs: int, **kwargs: Any
-) -> list[EpochRecord]:
-    """:func:`fit` with the settings of ``config``."""
-    return fit(
-        model,
+def organise_as(
+    config: ExperimentConfig, data: Dataset, on_epoch: EpochCallback | None = None
+) -> Organised:
+    """:func:`organise` with the settings of ``config``, of a new layer."""
+    return organise(
+        _new_layer(data, config),
         data,
-        epochs=epochs,
+        config.num_modules,
+        epochs=config.epochs,
+        finetune_epochs=config.finetune_epochs,
         seed=config.seed,
-        learning_rate=config.learning_rate,
-        weight_decay=config.weight_decay,
-        batch_size=config.batch_size,
-        **kwargs,
+        tolerance=config.tolerance,
+        ncut=config.ncut,
+        balance=config.balance,
+        on_epoch=on_epoch,
+        **_options(config),
     )
 
 
@@ -233,30 +219,60 @@ class _Bench:
         self.num_parameters: dict[str, int] = {}
         self.histories: dict[str, list[EpochRecord]] = {}
 
-    def train(
-        self,
-        name: str,
-        model: nn.Module,
-        epochs: int,
-        *,
-        phase: str | None = None,
-        schedule: PartitionSchedule | None = None,
-    ) -> None:
+    def train(self, name: str, model: nn.Module, epochs: int, *, phase: str = "free") -> None:
         with self.progress.phase(MODELS[name], epochs) as on_epoch:
-            history = fit_as(
-                self.config, model, self.data, epochs, on_epoch=on_epoch, schedule=schedule
+            history = fit(
+                model,
+                self.data,
+                epochs=epochs,
+                seed=self.config.seed,
+                on_epoch=on_epoch,
+                **_options(self.config),
             )
-        self.histories[name] = [record._replace(phase=phase or record.phase) for record in history]
+        self.histories[name] = [record._replace(phase=phase) for record in history]
         self.measure(name, model)
+
+    def organise(self) -> Organised:
+        """:func:`organise_as`, shown as two trainings, before the cut and after it."""
+        epochs = self.config.epochs
+        with ExitStack() as shown:
+
+            def show(name: str, epochs: int) -> EpochCallback:
+                shown.close()
+                return shown.enter_context(self.progress.phase(MODELS[name], epochs))
+
+            show_epoch = show("regularized", epochs)
+
+            def on_epoch(epoch: int, losses: dict[str, float]) -> None:
+                nonlocal show_epoch
+                show_epoch(epoch if epoch <= epochs else epoch - epochs, losses)
+                if epoch == epochs:
+                    show_epoch = show("finetuned", self.config.finetune_epochs)
+
+            organised = organise_as(self.config, self.data, on_epoch)
+        self.histories["regularized"] = organised.history[:epochs]
+        self.histories["finetuned"] = organised.history[epochs:]
+        self.measure("regularized", organised.uncut)
+        self.measure("cut", cut(organised.uncut, organised.labels))
+        self.measure("finetuned", organised.layer)
+        return organised
 
     def measure(self, name: str, model: nn.Module) -> None:
         self.test_accuracy[name] = accuracy(model, self.data.test_x, self.data.test_y)
         self.num_parameters[name] = num_parameters(model)
 
 
+def _options(config: ExperimentConfig) -> FitOptions:
+    return {
+        "learning_rate": config.learning_rate,
+        "weight_decay": config.weight_decay,
+        "batch_size": config.batch_size,
+    }
+
+
 def _new_layer(data: Dataset, config: ExperimentConfig) -> SynchronousGraph:
     """The layer that every unit graph of a run starts from, with the same weights each time."""
-    graph = UnitGraph.complete(data.num_features, config.hidden, data.num_classes)
+    graph = UnitGraph.complete(data.num_features, config.num_hidden, data.num_classes)
     with seeded(config.seed, config.device):
         return SynchronousGraph(
             graph, Unrolled(config.steps), config.activation, device=config.device

@@ -12,8 +12,8 @@ import torch
 
 from pyg_modules._files import staged_folder, write_json
 from pyg_modules._safetensors import import_safetensors
-from pyg_modules.experiment.config import ExperimentConfig
 from pyg_modules.experiment.experiment import ExperimentResult
+from pyg_modules.experiment.experiment_config import ExperimentConfig
 from pyg_modules.modules.independence import Independence
 from pyg_modules.modules.lesion import LesionStudy
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
@@ -147,7 +147,7 @@ def _files_of_another_run(run: ExperimentResult) -> list[str]:
         "random_modules": all_epochs,
     }
     fits = {
-        "config.json": graph.num_hidden == config.hidden,
+        "config.json": graph.num_hidden == config.num_hidden,
         _LABELS: run.finetuned.labels is not None
         and torch.equal(run.finetuned.labels, run.labels)
         and module_sizes(run.labels) == run.module_sizes,
@@ -155,8 +155,8 @@ def _files_of_another_run(run: ExperimentResult) -> list[str]:
         f"{_FREE}/{_LABELS}": run.free_labels.shape == run.labels.shape,
         f"{_REGULARIZED}/config.json": _is_like(run.regularized, run.finetuned),
         _HISTORY: {name: len(history) for name, history in run.histories.items()} == epochs,
-        _ANALYSIS: run.attribution.shape == (config.modules, graph.num_inputs)
-        and run.lesions.only.shape == (config.modules, graph.num_outputs)
+        _ANALYSIS: run.attribution.shape == (config.num_modules, graph.num_inputs)
+        and run.lesions.only.shape == (config.num_modules, graph.num_outputs)
         and run.samples.shape[1:] == (graph.num_inputs,),
     }
     return [name for name, is_right in fits.items() if not is_right]

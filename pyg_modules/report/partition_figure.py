@@ -38,7 +38,8 @@ def partition_figure(result: ExperimentResult) -> Figure:
                 ax.tick_params(labelleft=False)
     accuracy, ncut = result.test_accuracy, result.normalized_cut
     figure.suptitle(
-        f"|weight| between the hidden units, {result.dataset}, {result.config.modules} modules\n"
+        f"|weight| between the hidden units, {result.dataset},"
+        f" {result.config.num_modules} modules\n"
         f"normalized cut {ncut['free']:.2g} free, {ncut['regularized']:.2g} regularized\n"
         f"accuracy {accuracy['free']:.1%} free, {accuracy['finetuned']:.1%} cut and fine-tuned",
         fontsize=10,

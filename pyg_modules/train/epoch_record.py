@@ -9,8 +9,8 @@ class EpochRecord(NamedTuple):
     Args:
         phase (str): ``"free"``, ``"ramp"`` or ``"full"``, see :class:`PartitionSchedule`, or
             ``"cut"`` after the cut.
-        losses (dict): Means over its batches: ``"task"``, and the terms of the regularizer that
-            were on, such as ``"ncut"``.
+        losses (dict): Means over its batches: ``"task"``, and the terms of the schedule that were
+            on, such as ``"ncut"``; and ``"validation"``, that of the validation data after it.
     """
 
     phase: str

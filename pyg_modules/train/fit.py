@@ -1,70 +1,95 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from math import isfinite
-from typing import Any, Protocol
+from typing import Any, TypedDict
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pyg_modules._checks import as_coefficient, as_int
-from pyg_modules.partition.regularizer import PartitionRegularizer
-from pyg_modules.partition.schedule import PartitionSchedule
+from pyg_modules.train.batches import Batches, Forward
+from pyg_modules.train.checked_loss import CheckedLoss, Loss
+from pyg_modules.train.early_stopping import EarlyStopping
 from pyg_modules.train.epoch_record import EpochRecord
+from pyg_modules.train.evaluation import evaluate
+from pyg_modules.train.optimization import Optimization
+from pyg_modules.train.training_data import batches_of, makes_its_batches
+from pyg_modules.train.training_schedule import Schedule, schedules_of
 
 #: Told the epoch, counted from 1, and the mean losses of its batches.
 EpochCallback = Callable[[int, dict[str, float]], None]
-
-# The share of the training in which a constant learning rate falls to 0.
-_FALL = 0.2
 
 
 class DivergedError(RuntimeError):
     """A loss became NaN or infinite."""
 
 
-class TrainingData(Protocol):
-    """What :func:`fit` needs of a data set."""
+class FitOptions(TypedDict, total=False):
+    """Options of :func:`fit` that :func:`organise` passes on."""
 
-    @property
-    def train_x(self) -> Tensor:
-        """Training inputs, ``[num_train, num_features]``."""
-
-    @property
-    def train_y(self) -> Tensor:
-        """Their targets, ``[num_train, ...]``."""
+    loss: Loss
+    forward: Forward | None
+    learning_rate: float
+    one_cycle: bool
+    weight_decay: float
+    batch_size: int | None
 
 
 def fit(
     model: nn.Module,
-    data: TrainingData,
+    data: Any,
     *,
     epochs: int,
     seed: int,
-    loss: Callable[[Tensor, Tensor], Tensor] = F.cross_entropy,
+    loss: Loss = F.cross_entropy,
+    forward: Forward | None = None,
+    validation_data: Any = None,
+    patience: int | None = None,
+    restore_best_weights: bool = False,
     learning_rate: float = 3e-3,
     one_cycle: bool = True,
     weight_decay: float = 0.1,
-    batch_size: int = 64,
-    schedule: PartitionSchedule | None = None,
+    batch_size: int | None = None,
+    schedule: Schedule | Sequence[Schedule] | None = None,
     on_epoch: EpochCallback | None = None,
 ) -> list[EpochRecord]:
     """Train a model in place: AdamW, gradient norm clipped at 1.
 
+    ``data`` is any of these; batches are moved to the device of the model:
+
+    * a pair ``(x, y)`` of tensors or NumPy arrays, one row per sample. Floating arrays get the
+      dtype of the model; tensors are left as they are;
+    * an object with such a pair as ``train_x`` and ``train_y``, e.g. of :func:`load_dataset`;
+    * a :class:`torch.utils.data.Dataset` of pairs, or a :class:`~torch.utils.data.DataLoader`,
+      which is iterated as it is;
+    * a :class:`~torch_geometric.data.Data` with ``train_mask``, as one batch: the outputs
+      ``model(data.x, data.edge_index)`` and ``data.y`` at the mask. As ``validation_data``, its
+      ``val_mask`` counts;
+    * with ``forward``: a list or a data set of graphs, or any loader of PyG.
+
     Args:
-        model (torch.nn.Module): From ``[B, num_features]`` to outputs, e.g. logits ``[B, C]``.
-        data (TrainingData): Its training part is used, on the device of the model.
+        model (torch.nn.Module): From inputs to outputs, e.g. logits ``[B, C]``.
+        data (object): See above.
         epochs (int): Passes over the training data; 0 leaves the model as it is.
         seed (int): Of the order of the samples.
-        loss (Callable, optional): From outputs and targets to a scalar. (default: cross-entropy)
+        loss (Callable, optional): From outputs and targets to a scalar, a mean over the samples.
+            (default: cross-entropy)
+        forward (Callable, optional): From the model and a batch to outputs and targets, of all
+            nodes where there are masks. (default: a batch is a pair, see above)
+        validation_data (object, optional): Any of the above but the second. Its loss after every
+            epoch is in the history as ``"validation"``. (default: none)
+        patience (int, optional): Number of epochs without a lower validation loss after which the
+            training ends. (default: it does not end early)
+        restore_best_weights (bool, optional): Whether the model gets the weights of the epoch with
+            the lowest validation loss in the end. (default: ``False``)
         learning_rate (float, optional): Largest learning rate. (default: 3e-3)
         one_cycle (bool, optional): Whether the learning rate rises and falls in one cycle; else it
             is constant, and falls to 0 in the last fifth. (default: ``True``)
         weight_decay (float, optional): Decoupled weight decay of the model. (default: 0.1)
-        batch_size (int, optional): Samples per step. (default: 64)
-        schedule (PartitionSchedule, optional): Its regularizer is added to the loss, and its
-            assignment is trained, without weight decay or clipping.
+        batch_size (int, optional): Samples per step, where ``data`` does not say. (default: 64)
+        schedule (Schedule or sequence, optional): What it says is added to the loss and trained
+            beside the model, such as the assignment of a :class:`PartitionSchedule`.
         on_epoch (Callable, optional): Called after every epoch with its number and mean losses.
 
     Returns:
@@ -72,129 +97,89 @@ def fit(
 
     Raises:
         DivergedError: If a loss is NaN or infinite; the model is left as it is then.
-        TypeError: If a number is none, or the loss cannot be called.
-        ValueError: If a number is negative, ``batch_size`` 0, the training data empty, or
-            ``schedule`` made for another number of epochs or for a layer outside of the model.
+        TypeError: If data or a setting is of the wrong type, or targets are not what the loss
+            takes.
+        ValueError: If data is empty or does not fit together, a setting is out of range or has no
+            effect, or a schedule is made for another number of epochs or another layer.
     """
     epochs = as_int("epochs", epochs, smallest=0)
-    batch_size = as_int("batch_size", batch_size, smallest=1)
     learning_rate = as_coefficient("learning_rate", learning_rate)
     weight_decay = as_coefficient("weight_decay", weight_decay)
-    check_loss(loss)
-    if len(data.train_x) == 0:
-        raise ValueError("Expected at least one training sample (got none).")
-    if schedule is not None:
-        check_regularized(model, schedule.regularizer)
-        if schedule.epochs != epochs:
+    if batch_size is not None:
+        batch_size = as_int("batch_size", batch_size, smallest=1)
+        if makes_its_batches(data):
             raise ValueError(
-                f"Expected epochs={schedule.epochs}, those of the schedule (got {epochs})."
+                f"Expected no batch_size with a {type(data).__name__}, which says what a batch is"
+                f" (got {batch_size}). Leave it out."
             )
+    schedules = schedules_of(schedule, model, epochs)
+    stopping = EarlyStopping(patience, restore_best_weights)
+    stopping.check_possible(is_validated=validation_data is not None, is_scheduled=bool(schedules))
+    training_loss, validation_loss = CheckedLoss(loss), CheckedLoss(loss)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError("Expected a model with parameters to train (got none).")
+    settings: Any = {"forward": forward, "batch_size": batch_size}
+    batches = batches_of(data, model, part="training", seed=seed, **settings)
+    validation = None
+    if validation_data is not None:
+        validation = batches_of(validation_data, model, part="validation", seed=None, **settings)
     history: list[EpochRecord] = []
     if epochs == 0:
         return history
-    regularizer = None if schedule is None else schedule.regularizer
-    parameters = parameters_but_of(model, regularizer)
-    groups: list[dict[str, Any]] = [
-        {"params": parameters, "lr": learning_rate, "weight_decay": weight_decay}
-    ]
-    if regularizer is not None:
-        logits = list(regularizer.parameters())
-        groups.append({"params": logits, "lr": learning_rate, "weight_decay": 0.0})
-    optimizer = torch.optim.AdamW(groups)
-    num_batches = -(-len(data.train_x) // batch_size)
-    total_steps = epochs * num_batches
-    scheduler = learning_rates(optimizer, total_steps, one_cycle)
-    batches = _shuffled_batches(data, batch_size, seed)
-    model.train()
+    optimization = Optimization(
+        model,
+        [parameter for one in schedules for parameter in one.parameters()],
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        one_cycle=one_cycle,
+        total_steps=epochs * len(batches),
+    )
     for epoch in range(epochs):
-        if schedule is not None:
-            schedule.step(epoch)
-        sums: dict[str, Tensor] = {}
-        for _ in range(num_batches):
-            x, y = next(batches)
-            total = loss(model(x), y)
-            terms = {"task": total.detach()}
-            if regularizer is not None:
-                penalties = regularizer.losses()
-                total = total + regularizer.weighted(penalties)
-                terms |= {name: penalty.detach() for name, penalty in penalties.items()}
-            optimizer.zero_grad()
-            total.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            scheduler.step()
-            for name, term in terms.items():
-                sums[name] = sums[name] + term if name in sums else term
-        means = {name: float(value) / num_batches for name, value in sums.items()}
+        model.train()
+        for one in schedules:
+            one.step(epoch)
+        means = _train_epoch(model, batches, training_loss, schedules, optimization)
+        if validation is not None:
+            means["validation"] = evaluate(model, validation, validation_loss)["loss"]
         if not all(map(isfinite, means.values())):
             raise DivergedError(
                 f"Expected finite losses (got {means} in epoch {epoch + 1}): the training diverged."
                 f" Lower learning_rate ({learning_rate:g})."
             )
-        phase = "free" if schedule is None else schedule.phase(epoch)
-        history.append(EpochRecord(phase, means))
+        history.append(EpochRecord(_phase(schedules, epoch), means))
         if on_epoch is not None:
             on_epoch(epoch + 1, means)
+        if validation is not None and stopping.is_over(means["validation"], model):
+            break
+    stopping.restore(model)
     model.eval()
     return history
 
 
-def parameters_but_of(
-    model: nn.Module, regularizer: PartitionRegularizer | None
-) -> list[nn.Parameter]:
-    """The parameters of a model, without those of a regularizer that may be a part of it."""
-    left_out = set() if regularizer is None else set(regularizer.parameters())
-    return [parameter for parameter in model.parameters() if parameter not in left_out]
+def _train_epoch(
+    model: nn.Module,
+    batches: Batches,
+    loss: CheckedLoss,
+    schedules: list[Schedule],
+    optimization: Optimization,
+) -> dict[str, float]:
+    """The mean losses of the batches; those of one name are added up."""
+    sums: dict[str, Tensor] = {}
+    for batch in batches:
+        total = loss(*batches.run(model, batch))
+        terms = {"task": total.detach()}
+        for schedule in schedules:
+            penalties = schedule.penalties()
+            total = total + sum(coefficient * term for coefficient, term in penalties.values())
+            for name, (_, term) in penalties.items():
+                terms[name] = terms[name] + term.detach() if name in terms else term.detach()
+        optimization.step(total)
+        for name, term in terms.items():
+            sums[name] = sums[name] + term if name in sums else term
+    return {name: float(value) / len(batches) for name, value in sums.items()}
 
 
-def check_loss(loss: object) -> None:
-    """Raise unless ``loss`` is something to call, and not the class of it."""
-    if isinstance(loss, type) or not callable(loss):
-        raise TypeError(
-            f"Expected a loss that can be called (got {loss!r}). Give a function, such as"
-            f" torch.nn.functional.mse_loss, or an object, such as torch.nn.MSELoss()."
-        )
-
-
-def check_regularized(model: nn.Module, regularizer: PartitionRegularizer) -> None:
-    """Raise unless ``regularizer`` is one, and the layer that it organises is in ``model``."""
-    if not isinstance(regularizer, PartitionRegularizer):
-        raise TypeError(
-            f"Expected a PartitionRegularizer (got {type(regularizer).__name__}). Make one:"
-            f" PartitionRegularizer(layer, num_modules); that of a schedule is"
-            f" schedule.regularizer."
-        )
-    if regularizer.layer not in set(model.modules()):
-        raise ValueError(
-            "Expected a regularizer of a layer of the model (got one of another layer). Make it"
-            " of the layer inside: PartitionRegularizer(layer, num_modules)."
-        )
-
-
-@torch.no_grad()
-def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Share of the inputs ``x`` [B, num_features] whose largest logit is at the class ``y`` [B]."""
-    return float((model(x).argmax(dim=-1) == y).double().mean())
-
-
-def learning_rates(
-    optimizer: torch.optim.Optimizer, total_steps: int, one_cycle: bool
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """One cycle of the learning rate over all steps, or a constant one that falls to 0 at last."""
-    if one_cycle:
-        largest = [group["lr"] for group in optimizer.param_groups]
-        return torch.optim.lr_scheduler.OneCycleLR(optimizer, largest, total_steps=total_steps)
-    return torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min(1.0, (total_steps - step) / (_FALL * total_steps))
-    )
-
-
-def _shuffled_batches(
-    data: TrainingData, batch_size: int, seed: int
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of one random order after the other, for ever."""
-    generator = torch.Generator().manual_seed(seed)
-    while True:
-        order = torch.randperm(len(data.train_x), generator=generator).to(data.train_x.device)
-        for index in torch.split(order, batch_size):
-            yield data.train_x[index], data.train_y[index]
+def _phase(schedules: list[Schedule], epoch: int) -> str:
+    """What the first schedule that has phases says."""
+    phases = [one.phase(epoch) for one in schedules if hasattr(one, "phase")]
+    return phases[0] if phases else "free"

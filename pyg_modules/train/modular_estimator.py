@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy
 import torch
@@ -12,16 +11,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from pyg_modules._checks import as_coefficient, as_int
-from pyg_modules.experiment.config import check_device
+from pyg_modules._checks import as_coefficient, as_int, check_device, check_num_modules
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.modules.cut import cut
 from pyg_modules.modules.split import split
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
-from pyg_modules.partition.regularizer import PartitionRegularizer
-from pyg_modules.partition.schedule import PartitionSchedule
 from pyg_modules.solve.unrolled import Unrolled
-from pyg_modules.train.fit import fit
+from pyg_modules.train.organise import organise
 from pyg_modules.train.seeding import seeded
 
 Estimator = TypeVar("Estimator", bound="ModularEstimator")
@@ -113,41 +109,34 @@ class ModularEstimator(BaseEstimator):
         loss: Callable[[Tensor, Tensor], Tensor],
     ) -> None:
         """Set :attr:`network_` and :attr:`labels_`."""
-        samples = _Samples(
-            torch.tensor(inputs, device=self.device), torch.tensor(targets, device=self.device)
-        )
+        x = torch.tensor(inputs, device=self.device)
+        y = torch.tensor(targets, device=self.device)
         generator = check_random_state(self.random_state)
         seed = int(generator.randint(numpy.iinfo(numpy.int32).max))
-        train = partial(
-            fit,
-            data=samples,
-            seed=seed,
-            loss=loss,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            batch_size=self.batch_size,
-        )
         with seeded(seed, self.device):
-            network = SynchronousGraph(
-                UnitGraph.complete(samples.train_x.size(1), self.num_hidden, num_outputs),
-                Unrolled(self.steps),
-                self.activation,
-                device=self.device,
-                dtype=samples.train_x.dtype,
+            organised = organise(
+                SynchronousGraph(
+                    UnitGraph.complete(x.size(1), self.num_hidden, num_outputs),
+                    Unrolled(self.steps),
+                    self.activation,
+                    device=self.device,
+                    dtype=x.dtype,
+                ),
+                (x, y),
+                self.num_modules,
+                epochs=self.epochs,
+                finetune_epochs=self.finetune_epochs,
+                seed=seed,
+                tolerance=self.tolerance,
+                ncut=self.ncut,
+                balance=self.balance,
+                loss=loss,
+                learning_rate=self.learning_rate,
+                weight_decay=self.weight_decay,
+                batch_size=self.batch_size,
             )
-            regularizer = PartitionRegularizer(
-                network, self.num_modules, ncut=self.ncut, balance=self.balance
-            )
-            schedule = PartitionSchedule(
-                regularizer, self.epochs, tolerance=self.tolerance, seed=seed
-            )
-            train(network, epochs=self.epochs, schedule=schedule)
-            labels = schedule.labels()
-            if self.finetune_epochs is not None:
-                network = cut(network, labels)
-                train(network, epochs=self.finetune_epochs)
-        self.network_ = network
-        self.labels_ = labels.cpu().numpy()
+        self.network_ = organised.layer
+        self.labels_ = organised.labels.cpu().numpy()
 
     def _outputs(self, inputs: ArrayLike) -> Tensor:
         """What the network makes of ``inputs``, ``[B, O]``."""
@@ -161,13 +150,10 @@ class ModularEstimator(BaseEstimator):
 
     def _check_parameters(self) -> None:
         """Raise for parameters that nothing else looks at, or not by their names here."""
-        num_modules = as_int("num_modules", self.num_modules, smallest=2)
-        num_hidden = as_int("num_hidden", self.num_hidden, smallest=2)
-        if num_modules > num_hidden:
-            raise ValueError(
-                f"Expected num_modules <= num_hidden, a unit per module at least (got {num_modules}"
-                f" > {num_hidden}). Lower num_modules or raise num_hidden."
-            )
+        check_num_modules(
+            as_int("num_modules", self.num_modules, smallest=2),
+            as_int("num_hidden", self.num_hidden, smallest=2),
+        )
         if self.finetune_epochs is not None:
             as_int("finetune_epochs", self.finetune_epochs, smallest=0)
         if as_coefficient("learning_rate", self.learning_rate) == 0:
@@ -175,8 +161,3 @@ class ModularEstimator(BaseEstimator):
         as_coefficient("weight_decay", self.weight_decay)
         as_int("batch_size", self.batch_size, smallest=1)
         check_device(self.device)
-
-
-class _Samples(NamedTuple):
-    train_x: Tensor
-    train_y: Tensor

@@ -10,7 +10,7 @@ from pyg_modules.modules import check_independence, input_attribution
 from pyg_modules.partition import normalized_cut
 from pyg_modules.train import accuracy
 
-CONFIG = ExperimentConfig(modules=2, hidden=12, steps=3, epochs=40, finetune_epochs=2)
+CONFIG = ExperimentConfig(num_modules=2, num_hidden=12, steps=3, epochs=40, finetune_epochs=2)
 
 
 @pytest.fixture(scope="module")

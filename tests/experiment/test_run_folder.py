@@ -15,7 +15,7 @@ from pyg_modules.modules import LesionStudy
 def result():
     whole = load_dataset("digits")
     parts = (whole.train_x[:200], whole.train_y[:200], whole.test_x[:100], whole.test_y[:100])
-    config = ExperimentConfig(modules=2, hidden=8, steps=2, epochs=8, finetune_epochs=1)
+    config = ExperimentConfig(num_modules=2, num_hidden=8, steps=2, epochs=8, finetune_epochs=1)
     return run_experiment(Dataset("digits", *parts, image_shape=(8, 8)), config)
 
 
@@ -99,7 +99,7 @@ def test_a_file_of_another_run_is_named(folder, tmp_path_factory, name):
     other = tmp_path_factory.mktemp("other")
     data = load_dataset("mnist1d")
     parts = (data.train_x[:100], data.train_y[:100], data.test_x[:50], data.test_y[:50])
-    config = ExperimentConfig(modules=3, hidden=9, steps=2, epochs=4, finetune_epochs=2)
+    config = ExperimentConfig(num_modules=3, num_hidden=9, steps=2, epochs=4, finetune_epochs=2)
     write_run(run_experiment(Dataset("mnist1d", *parts), config), other)
     path = folder / name
     if path.is_dir():

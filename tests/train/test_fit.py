@@ -8,7 +8,6 @@ from torch import nn
 from pyg_modules import PartitionRegularizer, PartitionSchedule, SynchronousGraph, UnitGraph
 from pyg_modules.datasets import Dataset
 from pyg_modules.train import DivergedError, accuracy, fit, seeded
-from pyg_modules.train.fit import learning_rates
 
 
 @pytest.fixture
@@ -101,28 +100,10 @@ def test_another_loss_is_minimised(data):
     torch.testing.assert_close(model.weight, torch.tensor([[2.0, -1.0]]), rtol=0, atol=0.01)
 
 
-def test_a_constant_learning_rate_falls_to_0_in_the_last_fifth():
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
-    scheduler = learning_rates(optimizer, total_steps=10, one_cycle=False)
-    rates = []
-    for _ in range(10):
-        rates.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-    assert rates == [2.0] * 9 + [1.0]
-    assert optimizer.param_groups[0]["lr"] == 0.0
-
-
 def test_no_epochs_leave_the_model_as_it_is(data):
     model = linear()
     assert fit(model, data, epochs=0, seed=0) == []
     assert torch.equal(model.weight, linear().weight)
-
-
-def test_accuracy_counts_the_largest_logits():
-    model = nn.Identity()
-    logits = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 1.0], [0.0, 3.0]])
-    assert accuracy(model, logits, torch.tensor([0, 1, 1, 1])) == 0.75
 
 
 def test_seeded_leaves_the_global_generator_where_it_was():
@@ -148,6 +129,13 @@ def test_seeded_leaves_the_global_generator_where_it_was():
 def test_bad_settings_are_refused(data, settings, error, match):
     with pytest.raises(error, match=match):
         fit(linear(), data, **{"epochs": 1, "seed": 0, **settings})
+
+
+def test_a_model_without_parameters_is_refused(data):
+    frozen = linear().requires_grad_(False)
+    for model in (nn.Identity(), frozen):
+        with pytest.raises(ValueError, match=r"a model with parameters to train \(got none\)"):
+            fit(model, data, epochs=1, seed=0)
 
 
 def test_data_without_a_sample_are_refused(data):

@@ -52,10 +52,7 @@ def test_scikit_learn_accepts_it(estimator, check):
 def test_the_defaults_are_those_of_the_experiment(estimator_class):
     parameters, config = estimator_class().get_params(), ExperimentConfig()
     assert parameters.pop("random_state") is None
-    assert parameters == {
-        name: getattr(config, {"num_modules": "modules", "num_hidden": "hidden"}.get(name, name))
-        for name in parameters
-    }
+    assert parameters == {name: getattr(config, name) for name in parameters}
 
 
 @BOTH

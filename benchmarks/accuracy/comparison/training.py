@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -14,17 +13,10 @@ from benchmarks.accuracy.comparison.inference import microseconds
 from benchmarks.accuracy.comparison.networks import Noise
 from benchmarks.accuracy.comparison.problem import Problem, on_model
 from benchmarks.accuracy.comparison.recipe import Recipe
-from pyg_modules import (
-    PartitionRegularizer,
-    PartitionSchedule,
-    SynchronousGraph,
-    UnitGraph,
-    Unrolled,
-    cut,
-)
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut
 from pyg_modules.datasets import Dataset
 from pyg_modules.experiment.baselines import num_parameters, random_balanced_labels
-from pyg_modules.train import fit, seeded
+from pyg_modules.train import Schedule, fit, organise, seeded
 
 # The share of the epochs in which an autoencoder learns to reconstruct.
 _PRETRAINING = 0.25
@@ -65,16 +57,11 @@ def train(problem: Problem, data: Dataset, row: Row, recipe: Recipe, seed: int) 
             model[-1] = modular
             run.fit(model, run.all_epochs)
         elif row.num_modules:
-            regularizer = PartitionRegularizer(network, row.num_modules)
-            schedule = PartitionSchedule(regularizer, run.epochs(recipe.share), seed=seed)
-            run.fit(model, schedule.epochs, schedule=schedule)
-            model[-1] = cut(network, schedule.labels())
-            run.fit(model, run.all_epochs - schedule.epochs)
+            run.organise(model, row.num_modules)
+        elif recipe.penalty:
+            run.fit(model, run.all_epochs, schedule=_Penalty(row.kind, network, recipe.penalty))
         else:
-            penalty = None
-            if recipe.penalty:
-                penalty = _penalty(row.kind, network, recipe.penalty)
-            run.fit(model, run.all_epochs, penalty=penalty)
+            run.fit(model, run.all_epochs)
     seconds = time.process_time() - start
     outputs = on_model(model, data.test_x)
     return {
@@ -93,46 +80,47 @@ class _Run:
     ) -> None:
         self.problem, self.data, self.recipe, self.seed = problem, data, recipe, seed
         self.all_epochs = epochs
+        self.options: Any = {
+            "learning_rate": recipe.learning_rate,
+            "weight_decay": recipe.weight_decay,
+            "batch_size": problem.batch_size,
+        }
 
     def epochs(self, share: float) -> int:
         return max(1, round(share * self.all_epochs))
 
-    def fit(
-        self,
-        model: nn.Module,
-        epochs: int,
-        *,
-        penalty: Callable[[], Tensor] | None = None,
-        schedule: PartitionSchedule | None = None,
-    ) -> None:
-        def loss(outputs: Tensor, targets: Tensor) -> Tensor:
-            value = self.problem.loss(outputs, targets)
-            return value if penalty is None else value + penalty()
-
-        self._fit(model, self.data, epochs, loss, schedule)
-
-    def reconstruct(self, model: nn.Module, inputs: Tensor, epochs: int) -> None:
-        data = Dataset(self.data.name, inputs, inputs, inputs, inputs)
-        self._fit(model, data, epochs, F.mse_loss, None)
-
-    def _fit(
-        self,
-        model: nn.Module,
-        data: Dataset,
-        epochs: int,
-        loss: Callable[[Tensor, Tensor], Tensor],
-        schedule: PartitionSchedule | None,
-    ) -> None:
+    def fit(self, model: nn.Module, epochs: int, schedule: Schedule | None = None) -> None:
         fit(
             model,
-            data,
+            self.data,
             epochs=epochs,
             seed=self.seed,
-            loss=loss,
-            learning_rate=self.recipe.learning_rate,
-            weight_decay=self.recipe.weight_decay,
-            batch_size=self.problem.batch_size,
             schedule=schedule,
+            loss=self.problem.loss,
+            **self.options,
+        )
+
+    def organise(self, model: nn.Module, num_modules: int) -> None:
+        until = self.epochs(self.recipe.share)
+        organise(
+            model,
+            self.data,
+            num_modules,
+            epochs=until,
+            finetune_epochs=self.all_epochs - until,
+            seed=self.seed,
+            loss=self.problem.loss,
+            **self.options,
+        )
+
+    def reconstruct(self, model: nn.Module, inputs: Tensor, epochs: int) -> None:
+        fit(
+            model,
+            (inputs, inputs),
+            epochs=epochs,
+            seed=self.seed,
+            loss=F.mse_loss,
+            **self.options,
         )
 
 
@@ -166,7 +154,18 @@ def _pretrain(run: _Run, network: nn.Sequential) -> None:
         states = on_model(encoder, states)
 
 
-def _penalty(kind: str, layer: SynchronousGraph, coefficient: float) -> Callable[[], Tensor]:
-    if kind == "yoked_l1":
-        return lambda: coefficient * networks.within_level(layer).abs().sum()
-    return lambda: coefficient * networks.within_level(layer).square().sum()
+class _Penalty:
+    """The size of the weights within a level; a schedule that is always on."""
+
+    def __init__(self, kind: str, layer: SynchronousGraph, coefficient: float) -> None:
+        self.kind, self.layer, self.coefficient = kind, layer, coefficient
+
+    def step(self, epoch: int) -> None: ...
+
+    def penalties(self) -> dict[str, tuple[float, Tensor]]:
+        weight = networks.within_level(self.layer)
+        size = weight.abs() if self.kind == "yoked_l1" else weight.square()
+        return {self.kind: (self.coefficient, size.sum())}
+
+    def parameters(self) -> list[nn.Parameter]:
+        return []

@@ -15,7 +15,7 @@ TOLERANCE = 0.1
 #: the epochs before the cut, with four modules; those of MNIST-10k are the default.
 SETTINGS: dict[str, dict[str, Any]] = {
     "mnist1d": {
-        "hidden": 100,
+        "num_hidden": 100,
         "steps": 8,
         "activation": "tanh",
         "learning_rate": 1e-2,
@@ -54,4 +54,4 @@ def train(name: str, modules: int, seed: int, data_root: str | None, quick: bool
 
 def config_of(name: str, modules: int, seed: int) -> ExperimentConfig:
     """The settings for a data set."""
-    return ExperimentConfig(modules=modules, tolerance=TOLERANCE, seed=seed, **SETTINGS[name])
+    return ExperimentConfig(num_modules=modules, tolerance=TOLERANCE, seed=seed, **SETTINGS[name])

@@ -8,17 +8,10 @@ from typing import Any
 import torch
 
 from benchmarks.accuracy.parallel import run_all
-from pyg_modules import (
-    PartitionRegularizer,
-    PartitionSchedule,
-    SynchronousGraph,
-    UnitGraph,
-    Unrolled,
-    cut,
-)
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
 from pyg_modules.datasets import PlantedProblem, planted_problem
-from pyg_modules.partition import agreement, module_sizes, normalized_cut
-from pyg_modules.train import fit, seeded
+from pyg_modules.partition import agreement
+from pyg_modules.train import organise, seeded
 
 
 @dataclass(frozen=True)
@@ -69,35 +62,32 @@ def train(name: str, seed: int, epochs: int | None) -> dict[str, Any]:
         setting.num_tasks, sizes=setting.sizes, num_train=setting.num_train, seed=seed
     )
     layer = new_layer(problem, setting, seed)
-    with seeded(seed):
-        regularizer = PartitionRegularizer(
-            layer, setting.num_tasks, scope="all", capacities=_capacities(problem, setting)
-        )
-    schedule = PartitionSchedule(regularizer, epochs or setting.epochs, seed=seed)
-    fit(
+    organised = organise(
         layer,
         problem,
+        setting.num_tasks,
         epochs=epochs or setting.epochs,
+        finetune_epochs=0,
         seed=seed,
+        scope="all",
+        capacities=_capacities(problem, setting),
         loss=problem.loss,
         one_cycle=False,
         learning_rate=setting.learning_rate,
         weight_decay=setting.weight_decay,
         batch_size=setting.batch_size,
-        schedule=schedule,
     )
-    labels = schedule.labels()
     owners = problem.owners(setting.num_hidden)
     with torch.no_grad():
         uncut = problem.score(layer(problem.test_x), problem.test_y)
-        after = problem.score(cut(layer, labels)(problem.test_x), problem.test_y)
+        after = problem.score(organised.layer(problem.test_x), problem.test_y)
     return {
         "seed": seed,
-        "ari": agreement(labels, owners)["ari"],
+        "ari": agreement(organised.labels, owners)["ari"],
         "uncut": uncut,
         "cut": after,
-        "normalized_cut": normalized_cut(layer.graph.edge_index, layer.weight, labels),
-        "module_sizes": module_sizes(labels),
+        "normalized_cut": organised.normalized_cut,
+        "module_sizes": organised.module_sizes,
     }
 
 

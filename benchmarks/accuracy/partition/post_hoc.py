@@ -107,7 +107,7 @@ def _network(name: str, data_root: str | None, epochs: int | None) -> csr_array[
         return Units(layer, scope="all").affinity_matrix()
     data = load_dataset(name, data_root)
     settings = networks.SETTINGS[name]
-    graph = UnitGraph.complete(data.num_features, settings.get("hidden", 128), data.num_classes)
+    graph = UnitGraph.complete(data.num_features, settings.get("num_hidden", 128), data.num_classes)
     with seeded(0):
         layer = SynchronousGraph(
             graph, Unrolled(settings.get("steps", 6)), settings.get("activation", "relu")

@@ -12,9 +12,8 @@ from benchmarks.accuracy.parallel import run_all
 from benchmarks.accuracy.partition.networks import config_of
 from pyg_modules._files import write_json
 from pyg_modules.datasets import load_dataset
-from pyg_modules.experiment.experiment import fit_as, new_scheduled
+from pyg_modules.experiment.experiment import organise_as
 from pyg_modules.experiment.versions import versions
-from pyg_modules.modules import cut
 from pyg_modules.train import accuracy
 
 RESULTS = Path(__file__).with_name("search.json")
@@ -52,10 +51,7 @@ def _validate(name: str, share: float, seed: int, data_root: str | None) -> dict
     epochs = round(share * total)
     config = replace(config, epochs=epochs, finetune_epochs=total - epochs)
     data = held_out(load_dataset(name, data_root))
-    layer, schedule = new_scheduled(data, config)
-    fit_as(config, layer, data, epochs, schedule=schedule)
-    modular = cut(layer, schedule.labels())
-    fit_as(config, modular, data, total - epochs)
+    modular = organise_as(config, data).network
     return {
         "epochs": epochs,
         "finetune_epochs": total - epochs,

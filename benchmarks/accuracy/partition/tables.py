@@ -51,7 +51,7 @@ def networks() -> str:
     """Test accuracies, mean and standard deviation over the seeds."""
     groups: dict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
     for run in _results()["networks"]:
-        groups[run["dataset"], run["config"]["modules"]].append(run)
+        groups[run["dataset"], run["config"]["num_modules"]].append(run)
     rows = []
     for (dataset, modules), runs in groups.items():
         accuracy = {model: [100 * run["test_accuracy"][model] for run in runs] for model in _MODELS}

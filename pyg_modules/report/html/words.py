@@ -13,16 +13,16 @@ def summary(run: ExperimentResult) -> list[str]:
     left = run.num_parameters["finetuned"]
     all_parameters = run.num_parameters["regularized"]
     return [
-        f"{_units(config.hidden)}, each connected to each, were trained on the data set"
-        f" {run.dataset} with a regularizer that organises them, and divided into {config.modules}"
-        f" modules of {_sizes(run.module_sizes)}.",
+        f"{_units(config.num_hidden)}, each connected to each, were trained on the data set"
+        f" {run.dataset} with a regularizer that organises them, and divided into"
+        f" {config.num_modules} modules of {_sizes(run.module_sizes)}.",
         f"Test accuracy was {percent(accuracy['regularized'])} before the cut,"
         f" {percent(accuracy['cut'])} right after every edge between modules was removed"
         f" ({_change(accuracy['cut'] - accuracy['regularized'])})"
         f"{trained_on if config.finetune_epochs else ''}.",
         f"The cut left {count(left)} of {count(all_parameters)} parameters"
-        f" ({percent(left / all_parameters, 0)}), in {config.modules} networks that share nothing"
-        f" but their inputs and can run in parallel; their outputs add up.",
+        f" ({percent(left / all_parameters, 0)}), in {config.num_modules} networks that share"
+        f" nothing but their inputs and can run in parallel; their outputs add up.",
         f"For comparison, on the same budget: {percent(accuracy['mlp'])} by an MLP with as many"
         f" parameters as before the cut, {percent(accuracy['free'])} by the same unit graph without"
         f" a regularizer, {percent(accuracy['random_modules'])} by modules drawn at random.",
@@ -34,7 +34,7 @@ def independence(run: ExperimentResult) -> list[str]:
     """The proof that the modules are independent."""
     proof, config = run.independence, run.config
     rounding = " of the largest output, which is rounding"
-    pairs = config.modules * (config.modules - 1)
+    pairs = config.num_modules * (config.num_modules - 1)
     return [
         f"Paths: a search of the graph, from all units of each module, found a way into another"
         f" module in {count(proof.paths)} of {count(pairs)} ordered pairs of modules. Paths through"

@@ -19,7 +19,12 @@ _PHASES = {
     "full": ("regularizer on", "0.84"),
     "cut": ("cut", "#e8f1fa"),
 }
-_LABELS = {"task": "task loss", "ncut": "soft normalized cut", "balance": "balance"}
+_LABELS = {
+    "task": "task loss",
+    "ncut": "soft normalized cut",
+    "balance": "balance",
+    "validation": "validation loss",
+}
 
 
 def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> Axes:

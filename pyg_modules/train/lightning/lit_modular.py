@@ -15,9 +15,11 @@ from torch.nn import functional as F
 
 from pyg_modules._checks import as_coefficient
 from pyg_modules.partition.regularizer import PartitionRegularizer
-from pyg_modules.train.fit import check_loss, check_regularized, learning_rates, parameters_but_of
+from pyg_modules.train.checked_loss import check_loss
 from pyg_modules.train.lightning.exact_resume import ExactResume
 from pyg_modules.train.lightning.safetensors_io import SafetensorsIO
+from pyg_modules.train.optimization import learning_rates, parameters_but
+from pyg_modules.train.training_schedule import check_regularized
 
 
 class LitModular(L.LightningModule):
@@ -196,14 +198,12 @@ class LitModular(L.LightningModule):
         Raises:
             ValueError: If the trainer has no last step.
         """
+        logits = [] if self.regularizer is None else list(self.regularizer.parameters())
         groups: list[dict[str, Any]] = [
-            {
-                "params": parameters_but_of(self.model, self.regularizer),
-                "weight_decay": self.weight_decay,
-            }
+            {"params": parameters_but(logits, self.model), "weight_decay": self.weight_decay}
         ]
-        if self.regularizer is not None:
-            groups.append({"params": list(self.regularizer.parameters()), "weight_decay": 0.0})
+        if logits:
+            groups.append({"params": logits, "weight_decay": 0.0})
         for group in groups:
             group["lr"] = self.learning_rate
         optimizer = torch.optim.AdamW(groups)

@@ -12,7 +12,7 @@ def run():
     """A small run on some of the digits."""
     whole = load_dataset("digits")
     parts = (whole.train_x[:200], whole.train_y[:200], whole.test_x[:100], whole.test_y[:100])
-    config = ExperimentConfig(modules=3, hidden=13, steps=3, epochs=8, finetune_epochs=2)
+    config = ExperimentConfig(num_modules=3, num_hidden=13, steps=3, epochs=8, finetune_epochs=2)
     return run_experiment(Dataset("digits", *parts, image_shape=(8, 8)), config)
 
 

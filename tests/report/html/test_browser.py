@@ -143,7 +143,7 @@ def test_what_a_unit_tells_is_within_the_page(opened, group):
 def test_a_click_selects_the_whole_command(opened):
     opened.locator("#command").click()
     selected = opened.evaluate("() => getSelection().toString()")
-    assert selected.strip().startswith("pyg-modules train --dataset digits --modules 3 ")
+    assert selected.strip().startswith("pyg-modules train --dataset digits --num-modules 3 ")
     assert "\n" not in selected.strip()
 
 

@@ -84,7 +84,7 @@ def test_it_says_how_many_edges_are_shown(page, run):
 def test_settings_and_versions_are_listed(page, run):
     rows = [tuple(row) for row in page.rows]
     assert ("learning_rate", "0.003") in rows
-    assert ("hidden", "13") in rows
+    assert ("num_hidden", "13") in rows
     assert ("torch", run.environment["versions"]["torch"]) in rows
 
 

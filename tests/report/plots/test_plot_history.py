@@ -32,6 +32,13 @@ def test_a_loss_has_a_line_where_it_was_measured(ax):
     assert len({line.get_color() for line in ax.lines}) == 3
 
 
+def test_the_loss_of_validation_data_has_a_line(ax):
+    losses = ({"task": 2.0, "validation": 3.0}, {"task": 1.0, "validation": 1.5})
+    plot_history([EpochRecord("free", each) for each in losses], ax=ax)
+    lines = {line.get_label(): line.get_xydata() for line in ax.lines}
+    numpy.testing.assert_array_equal(lines["validation loss"], [[1, 3.0], [2, 1.5]])
+
+
 def test_phases_are_shaded_from_their_first_to_their_last_epoch(ax):
     plot_history(HISTORY, ax=ax)
     spans = {

@@ -6,15 +6,19 @@ from pyg_modules.experiment import ExperimentConfig
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        ({"modules": 1}, ValueError, r"modules >= 2 \(got 1\)"),
-        ({"modules": 9, "hidden": 8}, ValueError, r"modules <= hidden.*got 9 > 8.*raise hidden"),
+        ({"num_modules": 1}, ValueError, r"num_modules >= 2 \(got 1\)"),
+        (
+            {"num_modules": 9, "num_hidden": 8},
+            ValueError,
+            r"num_modules <= num_hidden.*got 9 > 8.*raise num_hidden",
+        ),
         ({"steps": 0}, ValueError, r"steps >= 1 \(got 0\)"),
         ({"epochs": 0}, ValueError, r"epochs >= 1"),
         ({"finetune_epochs": -1}, ValueError, r"finetune_epochs >= 0"),
         ({"learning_rate": 0}, ValueError, r"learning_rate > 0 \(got 0\)"),
         ({"seed": 2**63}, ValueError, r"seed < 2\*\*63 \(got 9223372036854775808\)"),
         ({"seed": -1}, ValueError, r"seed >= 0"),
-        ({"hidden": 8.0}, TypeError, r"hidden to be an int \(got float: 8.0\)"),
+        ({"num_hidden": 8.0}, TypeError, r"num_hidden to be an int \(got float: 8.0\)"),
         ({"ncut": float("nan")}, ValueError, r"finite ncut >= 0 \(got nan\)"),
         ({"tolerance": -0.1}, ValueError, r"finite tolerance >= 0 \(got -0.1\)"),
         ({"batch_size": 0}, ValueError, r"batch_size >= 1 \(got 0\)"),

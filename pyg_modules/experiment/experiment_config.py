@@ -2,9 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
-from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules._checks import as_coefficient, as_int, check_num_modules
 from pyg_modules.ops.activation import check_activation
 
 # torch takes no larger ones.
@@ -16,8 +14,8 @@ class ExperimentConfig:
     """The settings of one run of :func:`run_experiment`.
 
     Args:
-        modules (int, optional): Number of modules K, from 2 to ``hidden``. (default: 4)
-        hidden (int, optional): Number of hidden units. (default: 128)
+        num_modules (int, optional): Number of modules K, from 2 to ``num_hidden``. (default: 4)
+        num_hidden (int, optional): Number of hidden units. (default: 128)
         steps (int, optional): Synchronous updates. (default: 6)
         epochs (int, optional): Passes over the data until the cut. (default: 40)
         finetune_epochs (int, optional): Passes after the cut. (default: 40)
@@ -39,8 +37,8 @@ class ExperimentConfig:
         ValueError: If a setting is out of range.
     """
 
-    modules: int = 4
-    hidden: int = 128
+    num_modules: int = 4
+    num_hidden: int = 128
     steps: int = 6
     epochs: int = 40
     finetune_epochs: int = 40
@@ -56,8 +54,8 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         smallest = {
-            "modules": 2,
-            "hidden": 2,
+            "num_modules": 2,
+            "num_hidden": 2,
             "steps": 1,
             "epochs": 1,
             "finetune_epochs": 0,
@@ -72,20 +70,5 @@ class ExperimentConfig:
             object.__setattr__(self, name, as_coefficient(name, getattr(self, name)))
         if self.learning_rate == 0:
             raise ValueError("Expected learning_rate > 0 (got 0).")
-        if self.modules > self.hidden:
-            raise ValueError(
-                f"Expected modules <= hidden, a unit per module at least (got {self.modules} >"
-                f" {self.hidden}). Lower modules or raise hidden."
-            )
+        check_num_modules(self.num_modules, self.num_hidden)
         check_activation(self.activation)
-
-
-def check_device(device: str) -> None:
-    """Raise a ``ValueError`` unless ``device`` can be computed on."""
-    try:
-        torch.zeros(1, device=device).cpu()
-    except (AssertionError, RuntimeError) as error:
-        reason = str(error).split("\n")[0]
-        raise ValueError(
-            f"Expected an available device, such as 'cpu' (got {device!r}: {reason})."
-        ) from None

@@ -1,0 +1,151 @@
+"""The batches of an epoch, of every kind of data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+#: From a model and a batch to outputs and targets.
+Forward = Callable[[nn.Module, Any], tuple[Tensor, Tensor]]
+
+
+class Source(Protocol):
+    """Batches that can be iterated once per epoch, such as a list of them."""
+
+    def __len__(self) -> int:
+        """Number of batches."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """The batches of one epoch."""
+
+
+class Batches:
+    """Batches, and how one becomes outputs and targets.
+
+    Args:
+        source (Source): The batches.
+        forward (Callable): From the model and a batch to outputs and targets.
+        device (torch.device): That of the model, to which batches are moved.
+    """
+
+    def __init__(self, source: Source, forward: Forward, device: torch.device) -> None:
+        self._source, self._forward, self._device = source, forward, device
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._source)
+
+    def run(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+        """Outputs and targets.
+
+        Raises:
+            TypeError: If ``forward`` returns something else.
+        """
+        return _outputs_and_targets(self._forward(model, _on_device(batch, self._device)))
+
+
+class Rows:
+    """Batches of rows of inputs and targets.
+
+    Args:
+        x (Tensor): Inputs, ``[num_samples, ...]``.
+        y (Tensor): Targets, ``[num_samples, ...]``.
+        batch_size (int): Rows of a batch; the last one may have fewer.
+        generator (torch.Generator, optional): Of the order; without, it is that of the rows.
+    """
+
+    def __init__(
+        self, x: Tensor, y: Tensor, batch_size: int, generator: torch.Generator | None
+    ) -> None:
+        self._x, self._y = x, y
+        self._batch_size, self._generator = batch_size, generator
+
+    def __len__(self) -> int:
+        return -(-len(self._x) // self._batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.arange(len(self._x))
+        if self._generator is not None:
+            order = torch.randperm(len(self._x), generator=self._generator)
+        for index in torch.split(order.to(self._x.device), self._batch_size):
+            yield self._x[index], self._y[index]
+
+
+class Loaded:
+    """The batches of a loader, as many in every epoch.
+
+    Args:
+        loader (DataLoader): Of torch, or of PyG. If it does not know its length, it is iterated
+            once to count.
+    """
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self._loader = loader
+        try:
+            self._length = len(loader)
+        except TypeError:  # As of an iterable dataset.
+            self._length = sum(1 for _ in loader)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Any]:
+        number = 0
+        for number, batch in enumerate(self._loader, start=1):
+            if number > self._length:
+                break
+            yield batch
+        if number != self._length:
+            raise ValueError(
+                f"Expected {self._length} batches in every epoch (got"
+                f" {'more' if number > self._length else number}). The learning rate of every step"
+                f" is set before the first; let the loader make as many each time."
+            )
+
+
+def at_mask(forward: Forward, mask: Tensor) -> Forward:
+    """From the outputs and targets of all nodes to those of a mask, bool, ``[num_nodes]``."""
+
+    def forward_at_mask(model: nn.Module, data: Any) -> tuple[Tensor, Tensor]:
+        outputs, targets = _outputs_and_targets(forward(model, data))
+        if not len(outputs) == len(targets) == len(mask):
+            raise ValueError(
+                f"Expected outputs and targets of all {len(mask)} nodes (got {len(outputs)} and"
+                f" {len(targets)}). The mask is applied to what forward returns."
+            )
+        return outputs[mask], targets[mask]
+
+    return forward_at_mask
+
+
+def described(value: object) -> str:
+    """The type of ``value``, and those of its parts, for messages."""
+    if isinstance(value, tuple | list) and 0 < len(value) <= 3:
+        return f"{type(value).__name__} of {', '.join(type(part).__name__ for part in value)}"
+    return type(value).__name__
+
+
+def _outputs_and_targets(result: Any) -> tuple[Tensor, Tensor]:
+    is_pair = isinstance(result, tuple | list) and len(result) == 2
+    if not is_pair or not all(isinstance(part, Tensor) for part in result):
+        raise TypeError(
+            f"Expected forward to return a pair of tensors, outputs and targets (got"
+            f" {described(result)}). E.g. lambda model, batch: (model(batch.x), batch.y)."
+        )
+    outputs, targets = result
+    return outputs, targets
+
+
+def _on_device(batch: Any, device: torch.device) -> Any:
+    if isinstance(batch, tuple | list):
+        parts = [_on_device(part, device) for part in batch]
+        return type(batch)(*parts) if hasattr(batch, "_fields") else parts
+    if isinstance(batch, dict):
+        return {name: _on_device(part, device) for name, part in batch.items()}
+    return batch.to(device) if hasattr(batch, "to") else batch

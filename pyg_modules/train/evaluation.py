@@ -1,0 +1,35 @@
+"""How good a trained model is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pyg_modules.train.batches import Batches
+from pyg_modules.train.checked_loss import Loss
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Share of the inputs ``x`` [B, num_features] whose largest logit is at the class ``y`` [B]."""
+    return float((model(x).argmax(dim=-1) == y).double().mean())
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, batches: Batches, loss: Loss) -> dict[str, float]:
+    """The mean ``"loss"`` over the samples, and the ``"accuracy"`` if targets are classes ``[B]``.
+
+    The model is left in evaluation mode.
+    """
+    model.eval()
+    sums: dict[str, float] = {}
+    num_samples = 0
+    for batch in batches:
+        outputs, targets = batches.run(model, batch)
+        terms = {"loss": float(loss(outputs, targets)) * len(targets)}
+        if targets.dim() == 1 and outputs.dim() == 2 and not targets.is_floating_point():
+            terms["accuracy"] = float((outputs.argmax(dim=-1) == targets).sum())
+        for name, term in terms.items():
+            sums[name] = sums.get(name, 0.0) + term
+        num_samples += len(targets)
+    return {name: total / num_samples for name, total in sums.items()}

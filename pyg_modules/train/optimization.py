@@ -1,0 +1,73 @@
+"""How the weights are changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# The share of the training in which a constant learning rate falls to 0.
+_FALL = 0.2
+
+
+class Optimization:
+    """AdamW for a model, gradient norm clipped at 1, and for what is trained beside it.
+
+    Args:
+        model (torch.nn.Module): The model.
+        beside (list of Parameter): Trained without weight decay or clipping.
+        learning_rate (float): The largest.
+        weight_decay (float): Decoupled.
+        one_cycle (bool): See :func:`learning_rates`.
+        total_steps (int): Number of all steps.
+
+    Raises:
+        ValueError: If the model has nothing to train.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        beside: list[nn.Parameter],
+        *,
+        learning_rate: float,
+        weight_decay: float,
+        one_cycle: bool,
+        total_steps: int,
+    ) -> None:
+        self._clipped = parameters_but(beside, model)
+        groups: list[dict[str, Any]] = [
+            {"params": self._clipped, "lr": learning_rate, "weight_decay": weight_decay}
+        ]
+        if beside:
+            groups.append({"params": beside, "lr": learning_rate, "weight_decay": 0.0})
+        self._optimizer = torch.optim.AdamW(groups)
+        self._scheduler = learning_rates(self._optimizer, total_steps, one_cycle)
+
+    def step(self, loss: Tensor) -> None:
+        """One step down the gradient of ``loss``."""
+        self._optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self._clipped, 1.0)
+        self._optimizer.step()
+        self._scheduler.step()
+
+
+def parameters_but(left_out: Iterable[nn.Parameter], model: nn.Module) -> list[nn.Parameter]:
+    """The parameters of a model, without some that may be a part of it."""
+    others = set(left_out)
+    return [parameter for parameter in model.parameters() if parameter not in others]
+
+
+def learning_rates(
+    optimizer: torch.optim.Optimizer, total_steps: int, one_cycle: bool
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """One cycle of the learning rate over all steps, or a constant one that falls to 0 at last."""
+    if one_cycle:
+        largest = [group["lr"] for group in optimizer.param_groups]
+        return torch.optim.lr_scheduler.OneCycleLR(optimizer, largest, total_steps=total_steps)
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min(1.0, (total_steps - step) / (_FALL * total_steps))
+    )

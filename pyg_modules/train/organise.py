@@ -1,0 +1,215 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from typing_extensions import Unpack
+
+from pyg_modules._checks import as_int
+from pyg_modules.modules.cut import cut
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.partition.metrics import cut_fraction, module_sizes, normalized_cut
+from pyg_modules.partition.regularizer import PartitionRegularizer
+from pyg_modules.partition.schedule import PartitionSchedule
+from pyg_modules.train.checked_loss import CheckedLoss
+from pyg_modules.train.early_stopping import EarlyStopping
+from pyg_modules.train.epoch_record import EpochRecord
+from pyg_modules.train.evaluation import evaluate
+from pyg_modules.train.fit import EpochCallback, FitOptions, fit
+from pyg_modules.train.training_data import batches_of
+
+
+@dataclass(frozen=True)
+class Organised:
+    """What :func:`organise` made and measured.
+
+    Args:
+        network (torch.nn.Module): The model with the cut layer in it, or that layer, if it was the
+            model.
+        layer (SynchronousGraph): The cut layer; the trained one, if it was not cut.
+        uncut (SynchronousGraph): The trained layer as it was before the cut.
+        labels (LongTensor): Module of every unit, ``[N]``, −1 for units that all modules share.
+        history (list of EpochRecord): All epochs, those after the cut with the phase ``"cut"``.
+        normalized_cut (float): Of the modules in ``uncut``.
+        cut_fraction (float): Share of the weight magnitude of ``uncut`` between modules.
+        module_sizes (list of int): Units per module.
+        loss (dict): The mean loss over the validation data, or else the training data:
+            ``"uncut"``; ``"cut"``, right after the cut; and ``"finetuned"``, in the end.
+        accuracy (dict): The share of right classes, likewise; empty unless targets are classes.
+    """
+
+    network: nn.Module
+    layer: SynchronousGraph
+    uncut: SynchronousGraph
+    labels: Tensor
+    history: list[EpochRecord]
+    normalized_cut: float
+    cut_fraction: float
+    module_sizes: list[int]
+    loss: dict[str, float]
+    accuracy: dict[str, float]
+
+
+def organise(
+    model: nn.Module,
+    data: Any,
+    num_modules: int,
+    *,
+    epochs: int = 40,
+    finetune_epochs: int | None = 40,
+    seed: int = 0,
+    scope: str = "hidden",
+    capacities: Sequence[int] | None = None,
+    tolerance: float = 0.1,
+    ncut: float = 1.0,
+    balance: float = 3.0,
+    validation_data: Any = None,
+    patience: int | None = None,
+    restore_best_weights: bool = False,
+    on_epoch: EpochCallback | None = None,
+    **options: Unpack[FitOptions],
+) -> Organised:
+    """Train a model, organise its units into modules meanwhile, cut them apart, and train on.
+
+    The main recipe: a :class:`PartitionRegularizer` and its :class:`PartitionSchedule` in
+    :func:`fit`, then :func:`pyg_modules.cut`, then :func:`fit` again. ``seed`` fixes all but what
+    the model itself draws from torch's global generator, as for dropout; see :func:`seeded`.
+
+    Args:
+        model (torch.nn.Module): A :class:`SynchronousGraph`, which is trained and left uncut; or a
+            model with one in it, which is replaced by the cut one.
+        data (object): As :func:`fit` takes it.
+        num_modules (int): Number of modules K.
+        epochs (int, optional): Passes over the data until the cut. (default: 40)
+        finetune_epochs (int, optional): Passes after the cut; ``None`` does not cut. (default: 40)
+        seed (int, optional): Of the order of the samples and of the search for modules.
+            (default: 0)
+        scope (str, optional): See :class:`PartitionRegularizer`. (default: ``"hidden"``)
+        capacities (sequence of int, optional): Units of every module. (default: equal)
+        tolerance (float, optional): By which share of its capacity a module may be smaller or
+            larger. (default: 0.1)
+        ncut (float, optional): Coefficient of the normalized cut. (default: 1.0)
+        balance (float, optional): Coefficient of the balance. (default: 3.0)
+        validation_data (object, optional): As for :func:`fit`; losses and accuracies are measured
+            on it. (default: they are measured on the training data)
+        patience (int, optional): As for :func:`fit`, after the cut. (default: no early end)
+        restore_best_weights (bool, optional): As for :func:`fit`, after the cut. (default:
+            ``False``)
+        on_epoch (Callable, optional): Called after every epoch with its number, counted on after
+            the cut, and its mean losses.
+        **options: ``loss``, ``forward``, ``learning_rate``, ``one_cycle``, ``weight_decay`` and
+            ``batch_size`` of :func:`fit`.
+
+    Returns:
+        Organised: The network, its modules, the history and what was measured.
+
+    Raises:
+        DivergedError: If a loss is NaN or infinite.
+        TypeError: If an argument is of the wrong type.
+        ValueError: If the model has no such layer or several, or an argument is out of range.
+    """
+    names, layer = _only_layer(model)
+    if finetune_epochs is not None:
+        finetune_epochs = as_int("finetune_epochs", finetune_epochs, smallest=0)
+    elif patience is not None or restore_best_weights:
+        raise ValueError(
+            "Expected finetune_epochs, the epochs for patience and restore_best_weights (got"
+            " None). Give their largest number, or leave the two out."
+        )
+    EarlyStopping(patience, restore_best_weights).check_possible(
+        is_validated=validation_data is not None, is_scheduled=False
+    )
+    regularizer = PartitionRegularizer(
+        layer, num_modules, scope=scope, capacities=capacities, ncut=ncut, balance=balance
+    )
+    schedule = PartitionSchedule(regularizer, epochs, tolerance=tolerance, seed=seed)
+    shared: Any = {"seed": seed, "validation_data": validation_data, **options}
+    history = fit(model, data, epochs=epochs, schedule=schedule, on_epoch=on_epoch, **shared)
+    measured = {"uncut": _measured(model, data, validation_data, options)}
+    labels = schedule.labels()
+    network, organised = model, layer
+    if finetune_epochs is not None:
+        organised = cut(layer, labels)
+        network = _replaced(model, names, organised)
+        measured["cut"] = _measured(network, data, validation_data, options)
+
+        def counted_on(epoch: int, losses: dict[str, float]) -> None:
+            if on_epoch is not None:
+                on_epoch(epochs + epoch, losses)
+
+        finetuning = fit(
+            network,
+            data,
+            epochs=finetune_epochs,
+            patience=patience,
+            restore_best_weights=restore_best_weights,
+            on_epoch=counted_on,
+            **shared,
+        )
+        history += [record._replace(phase="cut") for record in finetuning]
+        measured["finetuned"] = _measured(network, data, validation_data, options)
+    edges = layer.graph.edge_index, layer.edge_weight(), labels
+    return Organised(
+        network=network,
+        layer=organised,
+        uncut=layer,
+        labels=labels,
+        history=history,
+        normalized_cut=normalized_cut(*edges),
+        cut_fraction=cut_fraction(*edges),
+        module_sizes=module_sizes(labels),
+        loss={when: figures["loss"] for when, figures in measured.items()},
+        accuracy={
+            when: figures["accuracy"] for when, figures in measured.items() if "accuracy" in figures
+        },
+    )
+
+
+def _only_layer(model: nn.Module) -> tuple[list[str], SynchronousGraph]:
+    """The one layer of a model, and all names that it has there."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(
+            f"Expected a model that is a torch.nn.Module (got {type(model).__name__}). A UnitGraph"
+            f" becomes one by SynchronousGraph(graph)."
+        )
+    layers: dict[SynchronousGraph, list[str]] = {}
+    for name, part in model.named_modules(remove_duplicate=False):
+        if isinstance(part, SynchronousGraph):
+            layers.setdefault(part, []).append(name)
+    if len(layers) != 1:
+        found = ", ".join(repr(names[0]) for names in layers.values()) or "none"
+        raise ValueError(
+            f"Expected a model with one SynchronousGraph in it (got {found}). Use fit with a list"
+            f" of schedules, PartitionSchedule(PartitionRegularizer(layer, num_modules), epochs)"
+            f" for every layer, and cut each."
+        )
+    (layer, names), *_ = layers.items()
+    return names, layer
+
+
+def _replaced(model: nn.Module, names: list[str], layer: SynchronousGraph) -> nn.Module:
+    """``model`` with ``layer`` under these names; the layer itself, if it was the model."""
+    if names == [""]:
+        return layer
+    for name in names:
+        model.set_submodule(name, layer)
+    return model
+
+
+def _measured(
+    model: nn.Module, data: Any, validation_data: Any, options: FitOptions
+) -> dict[str, float]:
+    """Loss and accuracy on the validation data, or else on the training data."""
+    is_validated = validation_data is not None
+    batches = batches_of(
+        validation_data if is_validated else data,
+        model,
+        part="validation" if is_validated else "training",
+        forward=options.get("forward"),
+        batch_size=options.get("batch_size"),
+        seed=None,
+    )
+    return evaluate(model, batches, CheckedLoss(options.get("loss", F.cross_entropy)))

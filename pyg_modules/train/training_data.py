@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from copy import copy
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
+from torch_geometric.data import Batch, Data
+from torch_geometric.data.data import BaseData
+
+from pyg_modules.train.batches import Batches, Forward, Loaded, Rows, Source, at_mask, described
+
+_BATCH_SIZE = 64
+
+
+def batches_of(
+    data: Any,
+    model: nn.Module,
+    *,
+    part: str,
+    forward: Forward | None,
+    batch_size: int | None,
+    seed: int | None,
+) -> Batches:
+    """The batches of any data that :func:`fit` takes.
+
+    Args:
+        data (object): See :func:`fit`.
+        model (torch.nn.Module): The model; its first parameter says the device and the dtype.
+        part (str): ``"training"`` or ``"validation"``.
+        forward (Callable, optional): See :func:`fit`.
+        batch_size (int, optional): Samples of a batch, where ``data`` does not say. (default: 64)
+        seed (int, optional): Of the order of the samples; without one, it is that of ``data``.
+
+    Raises:
+        TypeError: If ``data`` is of no known kind.
+        ValueError: If ``data`` is empty, or its parts do not fit together.
+    """
+    parameter = next(model.parameters())
+    device = parameter.device
+    batch_size = batch_size or _BATCH_SIZE
+    generator = None if seed is None else torch.Generator().manual_seed(seed)
+    if isinstance(data, Dataset) or _is_list_of_graphs(data):
+        data = _loader(data, batch_size, generator)
+    source: Source
+    if isinstance(data, Data):
+        mask = _mask_of(data, "train_mask" if part == "training" else "val_mask")
+        # A copy, for Data.to works in place.
+        source = [copy(data).to(device)] if bool(mask.any()) else []
+        forward = at_mask(forward or _forward_graph, mask.to(device))
+    elif isinstance(data, DataLoader):
+        source = Loaded(data)
+    elif pair := _pair_of(data, part):
+        x, y = (_as_tensor(value, parameter.dtype) for value in pair)
+        if x.dim() == 0 or y.dim() == 0 or len(x) != len(y):
+            raise ValueError(
+                f"Expected as many targets as inputs (got {list(y.shape)} and {list(x.shape)}),"
+                f" one row per sample in both."
+            )
+        source = Rows(x, y, batch_size, generator)
+    else:
+        raise TypeError(
+            f"Expected {part} data that is a pair (x, y) of tensors or arrays, a Dataset or a"
+            f" DataLoader, a PyG Data with masks, or a list of graphs (got {described(data)})."
+            f" Make a pair of it, or a DataLoader and forward=..."
+        )
+    if len(source) == 0:
+        raise ValueError(f"Expected at least one {part} sample (got none).")
+    return Batches(source, forward or _forward_pair, device)
+
+
+def makes_its_batches(data: object) -> bool:
+    """Whether ``data`` says itself what a batch is."""
+    return isinstance(data, DataLoader | Data)
+
+
+def _pair_of(data: Any, part: str) -> tuple[Any, Any] | None:
+    """Inputs and targets, if ``data`` is a pair of arrays or has one for the training."""
+    if hasattr(data, "train_x") and hasattr(data, "train_y"):
+        if part != "training":
+            raise TypeError(
+                f"Expected validation data that says no training part (got {described(data)}, with"
+                f" train_x). Give a pair, e.g. (data.test_x, data.test_y)."
+            )
+        return data.train_x, data.train_y
+    if isinstance(data, tuple | list) and len(data) == 2:
+        x, y = data
+        if all(isinstance(value, Tensor | numpy.ndarray) for value in data):
+            return x, y
+    return None
+
+
+def _as_tensor(value: Tensor | numpy.ndarray[Any, Any], dtype: torch.dtype) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    if value.dtype.kind not in "biuf":
+        raise TypeError(
+            f"Expected arrays of numbers (got {value.dtype}). Number classes from 0, e.g. by"
+            f" numpy.unique(y, return_inverse=True)."
+        )
+    # Arrays are float64 if nobody says otherwise.
+    return torch.tensor(value, dtype=dtype if value.dtype.kind == "f" else None)
+
+
+def _is_list_of_graphs(data: Any) -> bool:
+    return isinstance(data, list | tuple) and all(isinstance(graph, BaseData) for graph in data)
+
+
+def _loader(data: Any, batch_size: int, generator: torch.Generator | None) -> DataLoader[Any]:
+    is_iterable = isinstance(data, IterableDataset)
+    # A sampler of nothing could not be made.
+    is_shuffled = generator is not None and not is_iterable and len(data) > 0
+    return DataLoader(
+        data,
+        batch_size,
+        shuffle=is_shuffled,
+        # Else an epoch would draw from the global source.
+        generator=generator or torch.Generator().manual_seed(0),
+        collate_fn=_collated,
+    )
+
+
+def _collated(samples: list[Any]) -> Any:
+    if isinstance(samples[0], BaseData):
+        return Batch.from_data_list(samples)
+    return default_collate(samples)
+
+
+def _mask_of(data: Data, name: str) -> Tensor:
+    mask = data.get(name)
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != (data.num_nodes,):
+        got = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, Tensor) else repr(mask)
+        raise ValueError(
+            f"Expected data.{name} to be a bool tensor of all {data.num_nodes} nodes (got {got})."
+            f" Set it; graphs that are samples themselves come as a list, with forward=..."
+        )
+    return mask
+
+
+def _forward_graph(model: nn.Module, data: Data) -> tuple[Tensor, Tensor]:
+    if data.x is None or data.edge_index is None or data.y is None:
+        raise ValueError(
+            f"Expected a graph with x, edge_index and y (got {data}). Say by forward=... how it"
+            f" becomes outputs and targets."
+        )
+    return model(data.x, data.edge_index), data.y
+
+
+def _forward_pair(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+    if not isinstance(batch, tuple | list) or len(batch) != 2:
+        raise TypeError(
+            f"Expected batches (inputs, targets) (got {described(batch)}). Say how one becomes"
+            f" outputs and targets, e.g. forward=lambda model, batch: (model(batch.x,"
+            f" batch.edge_index, batch.batch), batch.y). One graph of nodes to classify goes in"
+            f" itself, with masks: data=dataset[0]."
+        )
+    inputs, targets = batch
+    return model(inputs), targets

@@ -1,0 +1,129 @@
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pyg_modules.train import fit
+from pyg_modules.train.checked_loss import check_targets
+
+CLASSES = torch.tensor([0, 2, 1, 0])
+CROSS_ENTROPIES = [
+    F.cross_entropy,
+    nn.CrossEntropyLoss(),
+    partial(F.cross_entropy, label_smoothing=0.1),
+]
+COMPARING = [
+    F.mse_loss,
+    nn.MSELoss(),
+    F.l1_loss,
+    F.smooth_l1_loss,
+    nn.HuberLoss(),
+    F.binary_cross_entropy_with_logits,
+    lambda outputs, targets: (outputs - targets).square().mean(),
+]
+
+
+def fit_linear(y, loss, num_outputs=3, x=None):
+    x = torch.zeros(4, 2) if x is None else x
+    model = nn.Linear(2, num_outputs)
+    before = model.weight.detach().clone()
+    try:
+        return fit(model, (x, y), epochs=1, seed=0, loss=loss)
+    except (TypeError, ValueError):
+        assert torch.equal(model.weight, before)
+        raise
+
+
+@pytest.mark.parametrize("loss", CROSS_ENTROPIES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int32, torch.bool])
+def test_classes_of_another_type_are_refused(loss, dtype):
+    with pytest.raises(TypeError, match=rf"torch.int64 .*\(got {dtype}\). Use y.long\(\)"):
+        fit_linear(CLASSES.to(dtype), loss)
+
+
+@pytest.mark.parametrize("loss", CROSS_ENTROPIES)
+@pytest.mark.parametrize("wrong", [-1, 3, 7])
+def test_classes_out_of_range_are_refused(loss, wrong):
+    with pytest.raises(ValueError, match=rf"classes from 0 to 2, one per output \(got {wrong}\)"):
+        fit_linear(torch.tensor([0, wrong, 1, 0]), loss)
+
+
+def test_a_column_of_classes_is_refused():
+    with pytest.raises(ValueError, match=r"classes \[4\] for outputs \[4, 3\] \(got \[4, 1\]\)"):
+        fit_linear(CLASSES[:, None], F.cross_entropy)
+
+
+def test_a_class_out_of_range_in_a_later_batch_is_named_where_it_fails():
+    x, y = torch.zeros(4, 2), torch.tensor([0, 1, 2, 3])
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(x, y), 1)
+    with pytest.raises(ValueError, match=r"classes from 0 to 2.*got 3"):
+        fit(nn.Linear(2, 3), loader, epochs=1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets"),
+    [
+        (F.cross_entropy, CLASSES),
+        (F.cross_entropy, CLASSES.to(torch.uint8)),
+        (F.cross_entropy, torch.tensor([0, -100, 2, 1])),
+        (nn.CrossEntropyLoss(ignore_index=9), torch.tensor([0, 9, 2, 1])),
+        (partial(F.cross_entropy, ignore_index=-1), torch.tensor([0, -1, 2, 1])),
+        (F.cross_entropy, torch.full((4, 3), 1 / 3)),
+        (F.mse_loss, torch.ones(4, 3)),
+        (F.mse_loss, torch.ones(4, 3, dtype=torch.long)),
+        (F.binary_cross_entropy_with_logits, torch.ones(4, 3)),
+        (lambda outputs, targets: F.cross_entropy(outputs, targets.long()), CLASSES.float()),
+    ],
+)
+def test_targets_that_a_loss_takes_are_let_through(loss, targets):
+    assert len(fit_linear(targets, loss)) == 1
+
+
+def test_classes_of_pixels_are_let_through():
+    check_targets(F.cross_entropy, torch.zeros(2, 3, 5, 5), torch.full((2, 5, 5), 2))
+    with pytest.raises(ValueError, match=r"from 0 to 2.*got 3"):
+        check_targets(F.cross_entropy, torch.zeros(2, 3, 5, 5), torch.full((2, 5, 5), 3))
+
+
+@pytest.mark.parametrize("loss", COMPARING)
+def test_a_vector_against_a_column_is_refused(loss):
+    with pytest.raises(ValueError, match=r"targets \[4, 1\].*\(got \[4\]\).*y.reshape\(-1, 1\)"):
+        fit_linear(torch.ones(4), loss, num_outputs=1)
+    model = nn.Sequential(nn.Linear(2, 1), nn.Flatten(0))
+    with pytest.raises(ValueError, match=r"targets \[4\], .*\(got \[4, 1\]\).*y.reshape\(-1\)"):
+        fit(model, (torch.zeros(4, 2), torch.ones(4, 1)), epochs=1, seed=0, loss=loss)
+
+
+def test_validation_targets_are_checked_too():
+    pair = torch.zeros(4, 2), torch.ones(4, 1)
+    with pytest.raises(ValueError, match=r"targets \[3, 1\]"):
+        fit(
+            nn.Linear(2, 1),
+            pair,
+            epochs=1,
+            seed=0,
+            loss=F.mse_loss,
+            validation_data=(torch.zeros(3, 2), torch.ones(3)),
+        )
+
+
+@pytest.mark.parametrize("loss", [F.binary_cross_entropy_with_logits, nn.HuberLoss()])
+def test_targets_that_are_no_floats_are_refused_where_floats_are_needed(loss):
+    with pytest.raises(TypeError, match=r"torch.float32.*got torch.int64.*y.to\(torch.float32\)"):
+        fit_linear(torch.ones(4, 3, dtype=torch.long), loss)
+
+
+@pytest.mark.parametrize("loss", ["mse", nn.MSELoss, None])
+def test_what_cannot_be_called_is_no_loss(loss):
+    with pytest.raises(TypeError, match="a loss that can be called"):
+        fit_linear(CLASSES, loss)
+
+
+def test_an_error_of_the_loss_itself_is_not_hidden():
+    def broken(_outputs, _targets):
+        raise RuntimeError("it is broken")
+
+    with pytest.raises(RuntimeError, match="it is broken"):
+        fit_linear(CLASSES, broken)

@@ -1,0 +1,36 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pyg_modules.train import accuracy
+from pyg_modules.train.evaluation import evaluate
+from pyg_modules.train.training_data import batches_of
+
+
+def test_accuracy_counts_the_largest_logits():
+    model = nn.Identity()
+    logits = torch.tensor([[1.0, 0.0], [0.0, 1.0], [2.0, 1.0], [0.0, 3.0]])
+    assert accuracy(model, logits, torch.tensor([0, 1, 1, 1])) == 0.75
+
+
+def figures(model, x, y, loss):
+    batches = batches_of((x, y), model, part="validation", forward=None, batch_size=3, seed=None)
+    return evaluate(model, batches, loss)
+
+
+def test_figures_are_means_over_the_samples_whatever_the_batches():
+    model = nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 3))
+    x, y = torch.randn(10, 4), torch.arange(10) % 3
+    result = figures(model, x, y, F.cross_entropy)
+    assert not model.training
+    assert result.keys() == {"loss", "accuracy"}
+    assert result["accuracy"] == accuracy(model, x, y)
+    assert result["loss"] == pytest.approx(F.cross_entropy(model(x), y).item(), rel=1e-6)
+
+
+def test_targets_that_are_no_classes_have_no_accuracy():
+    model, x = nn.Linear(4, 3), torch.randn(10, 4)
+    assert figures(model, x, torch.zeros(10, 3), F.mse_loss).keys() == {"loss"}
+    classes_of_pixels = torch.zeros(10, 3, dtype=torch.long)
+    assert figures(model, x, classes_of_pixels, F.l1_loss).keys() == {"loss"}

@@ -1,0 +1,36 @@
+import torch
+from torch import nn
+
+from pyg_modules.train.optimization import Optimization, learning_rates, parameters_but
+
+
+def test_a_constant_learning_rate_falls_to_0_in_the_last_fifth():
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
+    scheduler = learning_rates(optimizer, total_steps=10, one_cycle=False)
+    rates = []
+    for _ in range(10):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert rates == [2.0] * 9 + [1.0]
+    assert optimizer.param_groups[0]["lr"] == 0.0
+
+
+def test_what_is_trained_beside_the_model_is_neither_clipped_nor_decayed():
+    model = nn.Linear(3, 1, bias=False)
+    beside = nn.Parameter(torch.tensor([5.0]))
+    weight = model.weight.detach().clone()
+    settings = {"learning_rate": 0.1, "one_cycle": False, "total_steps": 100}
+    optimization = Optimization(model, [beside], weight_decay=0.5, **settings)
+    optimization.step(1e3 * model(torch.ones(3)).sum() + 1e3 * beside.sum())
+    # AdamW steps by the learning rate at first, whatever the gradient.
+    torch.testing.assert_close(model.weight, weight * (1 - 0.1 * 0.5) - 0.1)
+    torch.testing.assert_close(beside, torch.tensor([4.9]))
+    assert model.weight.grad.norm() <= 1
+    assert beside.grad == 1e3
+
+
+def test_parameters_beside_may_be_a_part_of_the_model():
+    model = nn.ModuleDict({"layer": nn.Linear(2, 2), "beside": nn.Linear(1, 1)})
+    kept = parameters_but(model["beside"].parameters(), model)
+    assert list(map(id, kept)) == list(map(id, model["layer"].parameters()))

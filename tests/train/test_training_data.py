@@ -1,0 +1,422 @@
+from types import SimpleNamespace
+
+import numpy
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch_geometric.data import Data, HeteroData
+from torch_geometric.data import Dataset as GraphDataset
+from torch_geometric.loader import DataLoader as GraphLoader
+from torch_geometric.nn import GCNConv, global_mean_pool
+
+from pyg_modules.train import fit, seeded
+
+SETTINGS = {"epochs": 3, "seed": 0, "learning_rate": 0.05}
+
+
+@pytest.fixture
+def pair():
+    """Points of two half-planes, with a gap between."""
+    x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    x = x[(x[:, 0] - x[:, 1]).abs() > 0.3][:80]
+    return x, (x[:, 0] > x[:, 1]).long()
+
+
+def linear():
+    with seeded(0):
+        return nn.Linear(2, 2)
+
+
+def fitted(data, **options):
+    model = linear()
+    history = fit(model, data, **SETTINGS | options)
+    assert history[-1].losses["task"] < history[0].losses["task"]
+    return model.weight.detach()
+
+
+class Rows(Dataset):
+    def __init__(self, x, y):
+        self.x, self.y = x, y
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, row):
+        return self.x[row], self.y[row]
+
+
+class Stream(IterableDataset):
+    """Has no length."""
+
+    def __init__(self, x, y):
+        self.rows = list(zip(x, y, strict=True))
+
+    def __iter__(self):
+        return iter(self.rows)
+
+
+def trained_by_hand(batches):
+    """What every fit must come to: the same batches, in a loop of its own."""
+    model = linear()
+    batches = [list(batches) for _ in range(SETTINGS["epochs"])]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05, weight_decay=0.1)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, 0.05, total_steps=sum(map(len, batches))
+    )
+    for epoch in batches:
+        for x, y in epoch:
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            scheduler.step()
+    return model.weight.detach()
+
+
+def test_a_pair_of_tensors_is_the_same_as_an_object_with_a_training_part(pair):
+    x, y = pair
+    weight = fitted((x, y), batch_size=16)
+    assert torch.equal(weight, fitted([x, y], batch_size=16))
+    assert torch.equal(weight, fitted(SimpleNamespace(train_x=x, train_y=y), batch_size=16))
+    assert not torch.equal(weight, fitted((x, y), batch_size=16, seed=1))
+
+
+def test_rows_are_shuffled_in_every_epoch_by_one_generator(pair):
+    x, y = pair
+    generator = torch.Generator().manual_seed(0)
+
+    class Epochs:
+        def __iter__(self):
+            for index in torch.randperm(80, generator=generator).split(64):
+                yield x[index], y[index]
+
+    assert torch.equal(fitted(pair), trained_by_hand(Epochs()))
+
+
+def test_arrays_get_the_dtype_of_the_model(pair):
+    x, y = pair
+    arrays = x.double().numpy(), y.numpy()
+    assert arrays[0].dtype == numpy.float64
+    assert torch.equal(fitted(arrays), fitted(pair))
+    double, model = (x.double(), y), linear().double()
+    fit(model, arrays, **SETTINGS)
+    other = linear().double()
+    fit(other, double, **SETTINGS)
+    assert torch.equal(model.weight, other.weight)
+
+
+def test_arrays_of_floats_are_targets_too():
+    model = nn.Linear(2, 1)
+    x = numpy.random.default_rng(0).normal(size=(50, 2))
+    y = x @ numpy.array([[2.0], [-1.0]])
+    fit(
+        model,
+        (x, y),
+        epochs=100,
+        seed=0,
+        loss=F.mse_loss,
+        learning_rate=0.1,
+        batch_size=10,
+        weight_decay=0.0,
+    )
+    torch.testing.assert_close(model.weight, torch.tensor([[2.0, -1.0]]), rtol=0, atol=0.01)
+
+
+@pytest.mark.parametrize("kind", [TensorDataset, Rows])
+def test_a_dataset_is_shuffled_by_the_seed(pair, kind):
+    data = kind(*pair)
+    torch.manual_seed(0)
+    weight = fitted(data, batch_size=16)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    assert torch.equal(weight, fitted(data, batch_size=16))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(weight, fitted(data, batch_size=16, seed=1))
+    assert not torch.equal(weight, trained_by_hand(DataLoader(data, 16)))
+
+
+def test_a_dataset_may_have_arrays(pair):
+    x, y = pair
+    assert torch.equal(fitted(Rows(x.numpy(), y.numpy())), fitted(TensorDataset(x, y)))
+
+
+def test_a_dataset_without_a_length_is_taken_in_its_order(pair):
+    expected = trained_by_hand(DataLoader(TensorDataset(*pair), 16))
+    assert torch.equal(fitted(Stream(*pair), batch_size=16), expected)
+
+
+def test_a_loader_is_iterated_as_it_is(pair):
+    loader = DataLoader(TensorDataset(*pair), 24, drop_last=True)
+    assert torch.equal(fitted(loader), trained_by_hand(loader))
+    assert torch.equal(fitted(DataLoader(Stream(*pair), 24, drop_last=True)), fitted(loader))
+
+
+def test_batches_of_any_form_go_through_forward(pair):
+    x, y = pair
+    loader = DataLoader([{"points": a, "side": b} for a, b in zip(x, y, strict=True)], 20)
+
+    def forward(model, batch):
+        return model(batch["points"]), batch["side"]
+
+    assert torch.equal(
+        fitted(loader, forward=forward), fitted(DataLoader(TensorDataset(*pair), 20))
+    )
+    double = fitted(pair, forward=lambda model, batch: (2 * model(batch[0]), batch[1]))
+    assert not torch.equal(double, fitted(pair))
+
+
+def communities():
+    """Nodes of two classes, linked within them."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(2).repeat_interleave(30)
+    edge_index = torch.randint(30, (2, 200), generator=generator)
+    edge_index = torch.cat([edge_index, edge_index + 30], dim=1)
+    x = 3 * y[:, None] + torch.randn(60, 2, generator=generator)
+    mask = torch.rand(60, generator=generator)
+    return Data(x, edge_index, y=y, train_mask=mask < 0.5, val_mask=mask > 0.7)
+
+
+class Convolution(nn.Module):
+    def __init__(self):
+        super().__init__()
+        with seeded(0):
+            self.conv = GCNConv(2, 2)
+
+    def forward(self, x, edge_index, edge_weight=None):
+        return self.conv(x, edge_index, edge_weight)
+
+
+def test_a_graph_is_one_batch_of_the_nodes_of_its_mask():
+    data, model, by_hand = communities(), Convolution(), Convolution()
+    history = fit(model, data, epochs=60, seed=0, learning_rate=0.1, validation_data=data)
+    optimizer = torch.optim.AdamW(by_hand.parameters(), lr=0.1, weight_decay=0.1)
+    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=60)
+    for record in history:
+        outputs = by_hand(data.x, data.edge_index)
+        loss = F.cross_entropy(outputs[data.train_mask], data.y[data.train_mask])
+        assert record.losses["task"] == loss.item()
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(by_hand.parameters(), 1.0)
+        optimizer.step()
+        scheduler.step()
+        with torch.no_grad():
+            outputs = by_hand(data.x, data.edge_index)
+        validation = F.cross_entropy(outputs[data.val_mask], data.y[data.val_mask])
+        assert record.losses["validation"] == pytest.approx(float(validation), rel=1e-6)
+    assert torch.equal(model.conv.lin.weight, by_hand.conv.lin.weight)
+    right = model(data.x, data.edge_index).argmax(dim=1) == data.y
+    assert right[~data.train_mask].float().mean() > 0.9
+
+
+def test_edge_weights_of_a_graph_come_through_forward():
+    data = communities()
+    data.edge_weight = torch.zeros(data.num_edges)
+
+    def forward(model, data):
+        return model(data.x, data.edge_index, data.edge_weight), data.y
+
+    weighted, alone = Convolution(), Convolution()
+    fit(weighted, data, epochs=2, seed=0, forward=forward)
+    data.edge_index = torch.empty(2, 0, dtype=torch.long)
+    fit(alone, data, epochs=2, seed=0)
+    torch.testing.assert_close(weighted.conv.lin.weight, alone.conv.lin.weight)
+
+
+def graphs():
+    """Graphs of two classes, which the mean of their features tells apart."""
+    generator = torch.Generator().manual_seed(0)
+    edge_index = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 0]])
+    return [
+        Data(
+            torch.randn(4, 2, generator=generator) + 2 * label,
+            edge_index,
+            y=torch.tensor([label]),
+        )
+        for label in (0, 1) * 20
+    ]
+
+
+class Pooled(Convolution):
+    def forward(self, x, edge_index, batch):
+        return global_mean_pool(self.conv(x, edge_index), batch)
+
+
+def of_graphs(model, batch):
+    return model(batch.x, batch.edge_index, batch.batch), batch.y
+
+
+class Graphs(GraphDataset):
+    def __init__(self, graphs):
+        super().__init__()
+        self.graphs = graphs
+
+    def len(self):
+        return len(self.graphs)
+
+    def get(self, idx):
+        return self.graphs[idx]
+
+
+def test_graphs_come_as_a_list_a_dataset_or_a_loader():
+    def learned(data, **options):
+        model = Pooled()
+        fit(
+            model,
+            data,
+            epochs=20,
+            seed=0,
+            forward=of_graphs,
+            learning_rate=0.1,
+            validation_data=graphs(),
+            **options,
+        )
+        whole = next(iter(GraphLoader(graphs(), 40)))
+        outputs, targets = of_graphs(model, whole)
+        assert (outputs.argmax(dim=1) == targets).all()
+        return model.conv.lin.weight
+
+    weight = learned(graphs(), batch_size=16)
+    assert torch.equal(learned(Graphs(graphs()), batch_size=16), weight)
+    generator = torch.Generator().manual_seed(0)
+    loader = GraphLoader(graphs(), 16, shuffle=True, generator=generator)
+    assert torch.equal(learned(loader), weight)
+
+
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        (None, r"a pair \(x, y\) of tensors or arrays.*\(got NoneType\)"),
+        (torch.zeros(3, 2), r"got Tensor\)"),
+        ((torch.zeros(3, 2),), r"got tuple of Tensor\)"),
+        (([[0.0, 1.0]], [1]), r"got tuple of list, list\).*Make a pair"),
+        ({"x": torch.zeros(3, 2)}, r"got dict\)"),
+        (HeteroData(), r"got HeteroData\)"),
+    ],
+)
+def test_data_of_another_kind_is_refused(data, match):
+    for options in ({"data": data}, {"data": communities(), "validation_data": data}):
+        if options.get("validation_data", 0) is None:
+            continue
+        with pytest.raises(TypeError, match=match):
+            fit(Convolution(), epochs=1, seed=0, **options)
+
+
+def test_the_training_part_of_an_object_validates_nothing(pair):
+    data = SimpleNamespace(train_x=pair[0], train_y=pair[1])
+    with pytest.raises(TypeError, match=r"no training part.*\(data.test_x, data.test_y\)"):
+        fit(linear(), data, epochs=1, seed=0, validation_data=data)
+
+
+def test_graphs_without_forward_are_refused_with_the_remedy():
+    for data in (graphs(), GraphLoader(graphs(), 5)):
+        model = Pooled()
+        with pytest.raises(TypeError, match=r"\(got DataBatch\).*forward=lambda model, batch"):
+            fit(model, data, epochs=1, seed=0)
+        assert torch.equal(model.conv.lin.weight, Pooled().conv.lin.weight)
+
+
+@pytest.mark.parametrize("y", [numpy.array(["no", "yes"]), numpy.array([0, None])])
+def test_arrays_that_are_no_numbers_are_refused(y):
+    with pytest.raises(TypeError, match=r"arrays of numbers \(got (<U3|object)\).*numpy.unique"):
+        fit(linear(), (numpy.zeros((2, 2)), y), epochs=1, seed=0)
+
+
+@pytest.mark.parametrize("rows", [79, 81])
+def test_arrays_of_unequal_length_are_refused(pair, rows):
+    y = torch.zeros(rows, dtype=torch.long)
+    with pytest.raises(
+        ValueError, match=rf"as many targets as inputs \(got \[{rows}\] and \[80, 2"
+    ):
+        fit(linear(), (pair[0], y), epochs=1, seed=0)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (torch.zeros(0, 2), torch.zeros(0, dtype=torch.long)),
+        (numpy.zeros((0, 2)), numpy.zeros(0, dtype=int)),
+        [],
+        TensorDataset(torch.zeros(0, 2), torch.zeros(0, dtype=torch.long)),
+        DataLoader(TensorDataset(torch.zeros(3, 2)), 4, drop_last=True),
+        Stream([], []),
+    ],
+)
+def test_data_without_a_sample_are_refused(pair, data):
+    with pytest.raises(ValueError, match="at least one training sample"):
+        fit(linear(), data, epochs=1, seed=0)
+    with pytest.raises(ValueError, match="at least one validation sample"):
+        fit(linear(), pair, epochs=1, seed=0, validation_data=data)
+
+
+def test_masks_are_those_of_all_nodes():
+    data = communities()
+    data.val_mask = None
+    with pytest.raises(
+        ValueError, match=r"data.val_mask to be a bool tensor of all 60 nodes.*None"
+    ):
+        fit(Convolution(), data, epochs=1, seed=0, validation_data=data)
+    for mask in (torch.arange(5), torch.ones(60, 10, dtype=torch.bool)):
+        data.train_mask = mask
+        with pytest.raises(ValueError, match=r"data.train_mask to be a bool tensor"):
+            fit(Convolution(), data, epochs=1, seed=0)
+    data.train_mask = torch.zeros(60, dtype=torch.bool)
+    with pytest.raises(ValueError, match="at least one training sample"):
+        fit(Convolution(), data, epochs=1, seed=0)
+
+
+def test_a_graph_that_misses_something_is_refused():
+    data = communities()
+    data.y = None
+    with pytest.raises(ValueError, match=r"a graph with x, edge_index and y .*forward="):
+        fit(Convolution(), data, epochs=1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("forward", "error", "match"),
+    [
+        (lambda model, data: model(data.x, data.edge_index), TypeError, r"got Tensor\)"),
+        (
+            lambda model, data: (model(data.x, data.edge_index)[data.train_mask], data.y),
+            ValueError,
+            "of all 60 nodes",
+        ),
+    ],
+)
+def test_a_forward_that_returns_something_else_is_refused(forward, error, match):
+    with pytest.raises(error, match=match):
+        fit(Convolution(), communities(), epochs=1, seed=0, forward=forward)
+
+
+def test_a_batch_size_has_no_effect_on_a_loader_or_a_graph(pair):
+    for model, data in (
+        (linear(), DataLoader(TensorDataset(*pair))),
+        (Convolution(), communities()),
+    ):
+        with pytest.raises(ValueError, match=r"no batch_size with a \w+.*\(got 8\). Leave it out"):
+            fit(model, data, epochs=1, seed=0, batch_size=8)
+
+
+@pytest.mark.parametrize(("later", "got"), [(3, "got 3"), (5, "got more")])
+def test_another_number_of_batches_in_a_later_epoch_is_refused(pair, later, got):
+    class Changing(Stream):
+        lengths = iter((4, 4, later))  # The first pass counts.
+
+        def __iter__(self):
+            return iter(self.rows[: 16 * next(self.lengths)])
+
+    with pytest.raises(ValueError, match=rf"4 batches in every epoch \({got}\)"):
+        fit(linear(), Changing(*pair), epochs=3, seed=0, batch_size=16)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_batches_of_every_kind_move_to_the_model(pair):
+    x, y = pair
+    for data in ((x, y), (x.numpy(), y.numpy()), TensorDataset(x, y)):
+        model = linear().cuda()
+        fit(model, data, epochs=1, seed=0, validation_data=data)
+    fit(Convolution().cuda(), communities(), epochs=1, seed=0)
+    fit(Pooled().cuda(), graphs(), epochs=1, seed=0, forward=of_graphs)
