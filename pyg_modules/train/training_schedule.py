@@ -69,7 +69,9 @@ def check_regularized(model: nn.Module, regularizer: PartitionRegularizer) -> No
             f" PartitionRegularizer(layer, num_modules); that of a schedule is"
             f" schedule.regularizer."
         )
-    if regularizer.layer not in set(model.modules()):
+    layer = regularizer.layer
+    # What is no Module is in no model; it may still look at the weights of this one.
+    if isinstance(layer, nn.Module) and layer not in set(model.modules()):
         raise ValueError(
             "Expected a regularizer of a layer of the model (got one of another layer). Make it"
             " of the layer inside: PartitionRegularizer(layer, num_modules)."

@@ -177,3 +177,27 @@ def test_the_epochs_of_any_schedule_are_those_of_the_training():
     model = linear()
     with pytest.raises(ValueError, match=r"epochs=4, those of the schedule \(got 5\)"):
         fit(model, data(), schedule=Learned(model.weight, 0.2), **SETTINGS | {"epochs": 5})
+
+
+class WeightsOfAnMLP:
+    """A view on the weights of two linear levels as a unit graph to partition."""
+
+    labels = None
+
+    def __init__(self, mlp):
+        self.mlp = mlp
+        self.graph = UnitGraph.layered([2, 6, 2])
+        self.device = mlp[0].weight.device
+
+    def edge_weight(self):
+        return torch.cat([self.mlp[0].weight.flatten(), self.mlp[2].weight.flatten()])
+
+
+def test_weights_of_any_model_are_organised_through_a_view_on_them():
+    with seeded(0):
+        mlp = nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Linear(6, 2))
+        regularizer = PartitionRegularizer(WeightsOfAnMLP(mlp), 2, scope="all", ncut=3.0)
+    schedule = PartitionSchedule(regularizer, epochs=40)
+    history = fit(mlp, data(), epochs=40, seed=0, learning_rate=0.02, schedule=schedule)
+    assert {record.phase for record in history} == {"free", "ramp", "full"}
+    assert history[-1].losses["ncut"] < 0.5 * history[11].losses["ncut"]

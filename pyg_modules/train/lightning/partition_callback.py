@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from pyg_modules.modules.prune import prune_cross_edges
-from pyg_modules.partition.labels import SHARED
 from pyg_modules.partition.metrics import normalized_cut
 from pyg_modules.partition.schedule import PartitionSchedule
 
@@ -153,9 +152,8 @@ class PartitionCallback(L.Callback):
         regularizer = self.schedule.regularizer
         labels = self._cut_labels
         if labels is None:
-            labels = torch.full_like(regularizer.members, SHARED, dtype=torch.long)
             likely = regularizer.logits.argmax(dim=1)
             # Without gaps, where a module has lost all its units.
-            labels[regularizer.members] = torch.unique(likely, return_inverse=True)[1]
+            labels = regularizer.units.labels_of_all(torch.unique(likely, return_inverse=True)[1])
         layer = regularizer.layer
         return normalized_cut(layer.graph.edge_index, layer.edge_weight(), labels)
