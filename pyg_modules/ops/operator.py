@@ -44,9 +44,9 @@ class EdgeOperator(ABC):
     #: Floating types it computes in, and types of devices it computes on.
     dtypes: ClassVar[tuple[torch.dtype, ...]] = (torch.float32, torch.float64)
     devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
-    #: Whether it has :meth:`compose`, so that any transformation of torch can look into it.
+    #: Whether it has a ``compose``, so that any transformation of torch can look into it.
     is_composable: ClassVar[bool]
-    #: Whether solvers iterate what :meth:`compose` returns wherever they can, and not the kernels.
+    #: Whether solvers iterate what ``compose`` returns wherever they can, and not the kernels.
     has_second_derivatives: ClassVar[bool] = False
     #: Whether it computes for all devices, dtypes and sizes, where others are not to be had.
     works_everywhere: ClassVar[bool] = False
