@@ -151,6 +151,48 @@ def test_a_layer_with_a_new_solver_computes_and_is_saved(tmp_path):
         SOLVERS.update(before)
 
 
+def test_a_solver_that_is_saved_has_no_setting_in_the_place_of_its_name():
+    with pytest.raises(TypeError, match=r"without a setting called name \(got Named with one\)"):
+
+        class Named(Solver, name="named"):
+            name: str = "mine"
+
+    assert "named" not in SOLVERS
+
+
+def test_a_solver_without_settings_says_how_it_is_saved(tmp_path):
+    class Plain(Solver):
+        def solve(self, recurrence):
+            return Unrolled(2).solve(recurrence)
+
+    layer = SynchronousGraph(UnitGraph(CYCLIC, 7, 2, 2), Plain())
+    with pytest.raises(TypeError, match=r"Make it one, class Plain\(Solver, name=...\)"):
+        layer.save(tmp_path)
+
+
+def test_an_update_that_was_bound_outside_of_a_transformation_is_refused_in_it():
+    class Inside(Solver):
+        def solve(self, recurrence):
+            update = recurrence.bind()
+            states = update(torch.zeros_like(recurrence.injected))
+            each = torch.func.vmap(lambda state: update(state[:, None])[:, 0], 1, 1)
+            return Solution(each(states), 2)
+
+    layer = SynchronousGraph(UnitGraph(CYCLIC, 7, 2, 2), Inside(), backend="sparse")
+    with pytest.raises(RuntimeError, match=r"cannot look into the backend 'sparse'"):
+        layer(torch.rand(1, 2))
+
+
+def test_a_backend_without_a_name_of_its_own_replaces_none():
+    before = dict(BACKENDS)
+
+    class Loud(BACKENDS["dense"]):
+        pass
+
+    assert before == BACKENDS
+    assert Loud.is_composable
+
+
 # A data set and a figure ##########################################################################
 
 

@@ -265,6 +265,11 @@ class SynchronousGraph(MessagePassing):
             every sample, whether it ``converged`` and, after a backward pass, ``adjoint``, the same
             for the gradients, with ``states`` of ``[n, B]`` for the n units that are iterated.
         """
+        if observe is not None and is_compiling():
+            raise RuntimeError(
+                "Expected no observe= under torch.compile or torch.export (got one): they do not"
+                " call it. Solve outside of what is compiled."
+            )
         if self._has_autocast(x):
             return self._without_autocast(self.solve, x, observe=observe)
         recurrence, read = self._prepared(x, observe)
@@ -363,7 +368,7 @@ class SynchronousGraph(MessagePassing):
         # Torch's own product of sizes would fix the batch of an exported program.
         batch = prod(shape)
         operators = self._operators(self.backend, batch)
-        update = self._update(batch)
+        update = self._update_by(operators)
         injection, recurrent, readout, direct = self._scaled_weight(update)[1]
         clamped = x.reshape(batch, graph.num_inputs).T.contiguous()
         bias, output_bias = wiring.split_bias(self.bias.unsqueeze(-1))
@@ -398,10 +403,12 @@ class SynchronousGraph(MessagePassing):
             self.edge_mask = mask.to(self.weight.device, copy=True)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def _update(self, batch: int = _USUAL_BATCH) -> Update:
-        """The synchronous update for a batch of about this size."""
-        operator = self._operators(self.backend, batch).recurrence
-        return Update(operator, ACTIVATIONS[self.activation], self.graph.num_hidden)
+    def _update(self) -> Update:
+        """The synchronous update, for the usual batch."""
+        return self._update_by(self._operators(self.backend, _USUAL_BATCH))
+
+    def _update_by(self, operators: Operators) -> Update:
+        return Update(operators.recurrence, ACTIVATIONS[self.activation], self.graph.num_hidden)
 
     def _operators(self, backend: str, batch: int) -> Operators:
         """The operators for a batch of about this size.

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 def needs_gradient(*tensors: Tensor) -> bool:
-    """Whether autograd follows what is computed from ``tensors``."""
+    """Whether autograd follows what is computed from ``tensors``, or a program may be made to."""
+    if torch.compiler.is_exporting():
+        return True
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
 
 

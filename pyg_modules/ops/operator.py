@@ -63,7 +63,8 @@ class EdgeOperator(ABC):
 
     def __init_subclass__(cls) -> None:
         cls.is_composable = cls.compose is not EdgeOperator.compose
-        BACKENDS[cls.name] = cls
+        if "name" in cls.__dict__:  # Else it would take the place of another.
+            BACKENDS[cls.name] = cls
 
     @classmethod
     @abstractmethod

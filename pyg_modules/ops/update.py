@@ -1,17 +1,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor
 
 from pyg_modules.ops.activation import Activation, RowActivation
+from pyg_modules.ops.differentiable import refuse_transformation
 from pyg_modules.ops.edge_sum import bind
 from pyg_modules.ops.operator import EdgeOperator
 
 
-@dataclass(frozen=True)
-class Update:
+class Update(NamedTuple):
     r"""One synchronous update, :math:`F(h) = f(W h + c)`, but for its numbers.
 
     Args:
@@ -41,5 +41,11 @@ class Update:
             weight (Tensor): Weights of the edges, ``[e]``.
             injected (Tensor): :math:`c`, ``[n, B]``.
         """
-        f, weighted_sum = self.f, bind(self.operator, weight)
-        return lambda state: f(injected + weighted_sum(state))
+        f, operator, weighted_sum = self.f, self.operator, bind(self.operator, weight)
+
+        def update(state: Tensor) -> Tensor:
+            if not operator.is_composable:
+                refuse_transformation(f"the backend {operator.name!r}")
+            return f(injected + weighted_sum(state))
+
+        return update

@@ -115,12 +115,17 @@ class PartitionRegularizer(nn.Module):
             )
         #: Names of the losses, which are attributes with their coefficients.
         self.terms = tuple(LOSSES)
-        for name, loss in LOSSES.items():
-            setattr(self, name, as_coefficient(name, coefficients.get(name, loss.coefficient)))
         #: What all coefficients are multiplied by, from 0 to 1; :class:`PartitionSchedule` sets it.
         self.strength = 1.0
         weight = layer.edge_weight().detach()
         self.logits = nn.Parameter(weight.new_empty(len(self.units), self.num_modules))
+        for name, loss in LOSSES.items():
+            if hasattr(self, name):
+                raise ValueError(
+                    f"Expected losses with names of their own (got {name!r}, which a regularizer"
+                    f" has already). Rename it in LOSSES."
+                )
+            setattr(self, name, as_coefficient(name, coefficients.get(name, loss.coefficient)))
         self.reset_parameters(generator)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
@@ -244,7 +249,8 @@ class PartitionRegularizer(nn.Module):
         return None if capacities is None else tuple(map(int, capacities))
 
     def _check_match(self) -> None:
-        device, dtype = self.layer.device, self.layer.edge_weight().dtype
+        weight = self.layer.edge_weight()
+        device, dtype = weight.device, weight.dtype
         if self.logits.device != device:
             raise ValueError(
                 f"Expected the regularizer on device {device}, that of its layer (got"

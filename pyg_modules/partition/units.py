@@ -128,6 +128,11 @@ class Units:
                 f"Expected a Partitionable, such as a SynchronousGraph (got"
                 f" {type(layer).__name__}). Pass the layer itself, not the model around it."
             )
+        if not isinstance(layer.device, torch.device):
+            raise TypeError(
+                f"Expected a device that is a torch.device (got {layer.device!r}). Use"
+                f" torch.device({layer.device!r}), or that of a weight."
+            )
         if scope not in _SCOPES:
             raise ValueError(f"Expected scope 'hidden' or 'all' (got {scope!r}).")
         if affinity not in _AFFINITIES:

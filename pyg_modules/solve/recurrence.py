@@ -37,8 +37,9 @@ class Recurrence:
             nonlocal is_first
             following = update(state)
             # States of 0, where updates begin, have no residual relative to them.
-            if not (is_first and not bool(state.any())):
-                observe(relative_residual(following - state, state))
+            if not is_first or bool(state.any()):
+                with torch.no_grad():
+                    observe(relative_residual(following - state, state))
             is_first = False
             return following
 
@@ -51,7 +52,11 @@ class Recurrence:
 
     def residual(self, state: Tensor) -> Tensor:
         r""":math:`\lVert F(h) - h \rVert / \lVert h \rVert` of every sample, ``[B]``."""
-        return relative_residual(self.bind()(state) - state, state)
+        following = self.update.bind(self.weight, self.injected)(state)
+        residual = relative_residual(following - state, state)
+        if self.observe is not None:
+            self.observe(residual)
+        return residual
 
 
 def relative_residual(difference: Tensor, state: Tensor) -> Tensor:

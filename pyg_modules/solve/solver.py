@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from dataclasses import asdict
-from typing import Any, ClassVar
+from dataclasses import asdict, is_dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -21,13 +22,15 @@ class Solver(ABC):
     name="mine")``.
     """
 
-    #: What files call it; ``None`` for a solver that is in none.
-    name: ClassVar[str | None] = None
-
     def __init_subclass__(cls, name: str | None = None) -> None:
-        cls.name = name
-        if name is not None:
-            SOLVERS[name] = cls
+        if name is None:
+            return
+        if "name" in inspect.get_annotations(cls):
+            raise TypeError(
+                f"Expected a solver that is saved without a setting called name (got"
+                f" {cls.__name__} with one). Files call the solver by that."
+            )
+        SOLVERS[name] = cls
 
     def scaled(self, update: Update, weight: Tensor) -> Tensor:  # noqa: ARG002
         """The recurrent weights ``[e]`` as this solver wants them; as they are by default."""
@@ -48,13 +51,15 @@ class Solver(ABC):
 
 def solver_to_config(solver: Solver) -> dict[str, Any]:
     """The name and the settings of ``solver``."""
-    if solver.name is None:
-        raise TypeError(
-            f"Expected one of the solvers {', '.join(SOLVERS)} (got {type(solver).__name__}): a"
-            f" model with a solver without a name cannot be saved as a folder. Name it, class"
-            f" {type(solver).__name__}(Solver, name=...), or save the state_dict of the model."
-        )
-    return {"name": solver.name, **asdict(solver)}  # type: ignore[call-overload]
+    for name, solver_class in SOLVERS.items():
+        if type(solver) is solver_class and is_dataclass(solver):
+            return {"name": name, **asdict(solver)}
+    kind = type(solver).__name__
+    raise TypeError(
+        f"Expected one of the solvers {', '.join(SOLVERS)} (got {kind}): a model with a solver that"
+        f" is no dataclass with a name cannot be saved as a folder. Make it one, class"
+        f" {kind}(Solver, name=...), or save the state_dict of the model."
+    )
 
 
 def solver_from_config(config: dict[str, Any]) -> Solver:

@@ -366,3 +366,49 @@ def test_a_layer_that_was_first_used_in_inference_mode_can_be_trained(backend):
         outputs.square().sum().backward()
         assert x.grad.isfinite().all()
     torch.testing.assert_close(outputs, expected.clone())
+
+
+@pytest.mark.parametrize("checkpoint", [False, True])
+@pytest.mark.parametrize("backend", backends)
+def test_a_program_exported_without_gradients_has_them_later(backend, checkpoint):
+    solver = Unrolled(4, checkpoint=checkpoint)
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2), solver, "tanh", backend=backend)
+    with torch.no_grad():
+        program = torch.export.export(layer, (torch.rand(5, 3),))
+    results = []
+    for function in (layer, program.module()):
+        x = torch.linspace(-1, 1, 15).view(5, 3).requires_grad_()
+        results.append(torch.autograd.grad(function(x).square().sum(), x)[0])
+    torch.testing.assert_close(*results)
+
+
+# Observing ########################################################################################
+
+
+@pytest.mark.parametrize("solver", [Unrolled(5), CONTRACTING], ids=str)
+def test_an_observer_is_told_numbers_without_gradients_after_every_update(solver):
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2), solver, "tanh", dtype=torch.float64)
+    observed = []
+    solution = layer.solve(normal(6, 3), observe=observed.append)
+    assert len(observed) == int(torch.as_tensor(solution.steps).max())
+    assert not any(residual.requires_grad for residual in observed)
+    assert all(residual.shape == (6,) for residual in observed)
+    torch.testing.assert_close(observed[-1], solution.residual)
+
+
+@pytest.mark.parametrize("batch", [0, 3])
+def test_an_observer_is_told_every_update_of_units_that_stay_at_zero(batch):
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2), Unrolled(5), "relu")
+    torch.nn.init.zeros_(layer.bias)
+    observed = []
+    layer.solve(torch.zeros(batch, 3), observe=observed.append)
+    assert [residual.tolist() for residual in observed] == [[0.0] * batch] * 5
+
+
+def test_a_compiler_does_not_lose_an_observer_silently():
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2), CONTRACTING, backend="sparse")
+    program = torch.compile(
+        lambda x: layer.solve(x, observe=print).states, backend="aot_eager", fullgraph=True
+    )
+    with pytest.raises(Exception, match=r"no observe= under torch.compile"):
+        program(torch.rand(5, 3))

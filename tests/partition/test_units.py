@@ -281,3 +281,19 @@ def test_a_method_that_is_added_to_the_table_is_repaired(monkeypatch, capacities
     assert (largest, seed) == (sizes, 7)
     with pytest.raises(ValueError, match=r"'metis', 'alone' \(got 'other'\)"):
         partition_units(model, 2, method="other")
+
+
+@pytest.mark.parametrize("name", ["labels", "strength", "units", "layer", "logits", "forward"])
+def test_a_loss_may_not_have_the_name_of_something_else(monkeypatch, name):
+    monkeypatch.setitem(LOSSES, name, Loss(association))
+    with pytest.raises(ValueError, match=rf"names of their own \(got '{name}'"):
+        PartitionRegularizer(planted()[0], 2)
+
+
+def test_a_device_that_is_a_string_is_refused():
+    class Named(Factors):
+        device = "cpu"
+
+    model = Named(UnitGraph.complete(1, 3, 1))
+    with pytest.raises(TypeError, match=r"torch.device \(got 'cpu'\). Use torch.device\('cpu'\)"):
+        Units(model)
