@@ -10,6 +10,7 @@ from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import SHARED, check_labels
 
 
+@torch.inference_mode(False)  # What is made there could never be trained.
 def cut(
     layer: SynchronousGraph, labels: Tensor, *, optimizer: Optimizer | None = None
 ) -> SynchronousGraph:

@@ -10,6 +10,7 @@ from pyg_modules.modules.joined_parts import JoinedParts, list_of_parts
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 
 
+@torch.inference_mode(False)  # What is made there could never be trained.
 def merge(parts: Iterable[nn.Module]) -> SynchronousGraph:
     r"""One layer whose outputs are the sum of those of the parts; the inverse of :func:`split`.
 

@@ -9,6 +9,7 @@ from pyg_modules.modules.optimizer_state import check_optimizes, forget_entries
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 
 
+@torch.inference_mode(False)  # What is made there could never be trained with.
 def prune_cross_edges(
     layer: SynchronousGraph, labels: Tensor, *, optimizer: Optimizer | None = None
 ) -> SynchronousGraph:

@@ -10,6 +10,7 @@ from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import SHARED, check_labels
 
 
+@torch.inference_mode(False)  # What is made there could never be trained.
 def split(layer: SynchronousGraph) -> nn.ModuleList:
     r"""The modules of a cut layer, as independent layers whose outputs add up to its outputs.
 

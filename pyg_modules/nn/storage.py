@@ -20,6 +20,7 @@ from pyg_modules.solve.solver import Solver, solver_from_config, solver_to_confi
 FORMAT_VERSION = 1
 _CONFIG = "config.json"
 _TENSORS = "model.safetensors"
+_DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 class StoredLayer(Protocol):
@@ -85,6 +86,8 @@ def load_layer(cls: Callable[..., Layer], folder: str | os.PathLike[str]) -> Lay
     config = _read_config(folder)
     tensors = _read_tensors(folder)
     try:
+        if tensors["weight"].dtype not in _DTYPES:
+            raise ValueError(f"weights of {tensors['weight'].dtype}")
         counts = config["num_units"], config["num_inputs"], config["num_outputs"]
         graph = UnitGraph(tensors["edge_index"], *counts)
         layer = cls(
@@ -103,6 +106,8 @@ def load_layer(cls: Callable[..., Layer], folder: str | os.PathLike[str]) -> Lay
                 parameter.copy_(tensors[name])
         if "labels" in tensors:
             layer.labels = _checked(tensors, "labels", torch.int64, graph.num_units)
+            if bool(((layer.labels < -1) | (layer.labels >= max(1, graph.num_units))).any()):
+                raise ValueError(f"labels up to {int(layer.labels.abs().max())}")
         if "edge_mask" in tensors:
             layer.edge_mask = _checked(tensors, "edge_mask", torch.bool, graph.num_edges)
         if "module" in config:
@@ -112,7 +117,7 @@ def load_layer(cls: Callable[..., Layer], folder: str | os.PathLike[str]) -> Lay
                 _checked(tensors, "origin.labels", torch.int64, graph.num_units),
                 _checked(tensors, "origin.edge_ids", torch.int64, graph.num_edges),
             )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(
             f"Expected {_CONFIG} and {_TENSORS} of one model in {folder} (got {error}). Copy both"
             f" files from the same save."
@@ -135,7 +140,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
         )
     try:
         config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, RecursionError, ValueError) as error:
         raise _unreadable(folder / _CONFIG, error) from error
     version = config.get("format_version") if isinstance(config, dict) else None
     if version != FORMAT_VERSION:

@@ -18,7 +18,7 @@ from pyg_modules.nn.wiring import Operators, Wiring
 from pyg_modules.ops.activation import ACTIVATIONS, check_activation
 from pyg_modules.ops.dispatch import BackendReport, check_backend
 from pyg_modules.ops.edge_sum import bind
-from pyg_modules.ops.tracing import is_compiling, is_transforming
+from pyg_modules.ops.tracing import has_autocast, is_compiling, is_transforming
 from pyg_modules.ops.update import Update
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution
@@ -229,7 +229,7 @@ class SynchronousGraph(MessagePassing):
 
     def forward(self, x: Tensor) -> Tensor:
         """The outputs, ``[*, O]``, for the inputs ``x``, ``[*, I]``."""
-        if self._has_autocast(x):
+        if has_autocast(self.weight.device) and x.is_floating_point():
             return self._without_autocast(self.forward, x)
         recurrence, read = self._prepared(x)
         return read(self.solver.solve(recurrence).states)
@@ -244,7 +244,7 @@ class SynchronousGraph(MessagePassing):
             Tensor: ``[*, N]``: the inputs, the hidden states, the outputs as :meth:`forward`
             returns them.
         """
-        if self._has_autocast(x):
+        if has_autocast(self.weight.device) and x.is_floating_point():
             return self._without_autocast(self.states, x)
         recurrence, read = self._prepared(x)
         states = self.solver.solve(recurrence).states
@@ -270,7 +270,7 @@ class SynchronousGraph(MessagePassing):
                 "Expected no observe= under torch.compile or torch.export (got one): they do not"
                 " call it. Solve outside of what is compiled."
             )
-        if self._has_autocast(x):
+        if has_autocast(self.weight.device) and x.is_floating_point():
             return self._without_autocast(self.solve, x, observe=observe)
         recurrence, read = self._prepared(x, observe)
         solution = self.solver.solve(recurrence)
@@ -348,11 +348,6 @@ class SynchronousGraph(MessagePassing):
         sums = inputs[num_inputs:] + self.bias.unsqueeze(-1)
         return torch.cat([x[:num_inputs], self._update().f(sums)])
 
-    def _has_autocast(self, x: Tensor) -> bool:
-        kind = self.weight.device.type
-        is_enabled = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-        return is_enabled and x.is_floating_point()
-
     def _without_autocast(self, method: Callable[..., T], x: Tensor, **kwargs: Any) -> T:
         """``method`` of ``x`` in the dtype of the layer, as the kernels know no other."""
         with torch.autocast(self.weight.device.type, enabled=False):
@@ -396,12 +391,24 @@ class SynchronousGraph(MessagePassing):
         return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        # A layer is pruned as the one whose state it gets.
+        # A layer is pruned as the one whose weights it gets; those it keeps, it keeps pruned.
         mask = state_dict.get(f"{prefix}edge_mask")
-        self.edge_mask = None
+        weights = [
+            value
+            for key, value in state_dict.items()
+            if key.startswith(prefix) and "weight" in key.removeprefix(prefix)
+        ]
         if mask is not None and mask.shape == self.weight.shape:
             self.edge_mask = mask.to(self.weight.device, copy=True)
+        elif mask is None and any(weight.shape == self.weight.shape for weight in weights):
+            self.edge_mask = None
         super()._load_from_state_dict(state_dict, prefix, *args)
+        # With assign=True the parameters may be on another device now.
+        self._operators(self.backend, _USUAL_BATCH)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._operators(self.backend, _USUAL_BATCH)  # What a graph keeps is not in a pickle.
 
     def _update(self) -> Update:
         """The synchronous update, for the usual batch."""

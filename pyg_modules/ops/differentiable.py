@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.ops.operator import BACKENDS, EdgeOperator
-from pyg_modules.ops.tracing import is_compiling, is_transforming
+from pyg_modules.ops.tracing import has_autocast, is_compiling, is_transforming
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -109,6 +109,8 @@ class Differentiable(ABC):
         Raises:
             RuntimeError: If a transformation of ``torch.func`` looks on.
         """
+        if has_autocast(self.operator.index[0].device):
+            return _without_autocast
         if is_compiling():
             return _call_compiled
         refuse_transformation(self.subject)
@@ -141,6 +143,12 @@ def _keep(
     else:
         ctx.mark_non_differentiable(*outputs[1:])
         ctx.save_for_backward(*inputs, *outputs[function.saved])
+
+
+def _without_autocast(function: Differentiable, weight: Tensor, state: Tensor) -> Any:
+    """Kernels that write into tensors of theirs know no other dtype than that of the weights."""
+    with torch.autocast(weight.device.type, enabled=False):
+        return function.entry()(function, weight, state.to(weight.dtype))
 
 
 _KEPT = "Tensor[] index, SymInt[] sizes, str backend, str name, float[] numbers"

@@ -19,3 +19,9 @@ def is_transforming() -> bool:
 def is_tracing() -> bool:
     """Whether anything other than autograd looks at this call."""
     return is_compiling() or is_transforming()
+
+
+def has_autocast(device: torch.device) -> bool:
+    """Whether autocast changes dtypes of what is computed on ``device``."""
+    kind = device.type
+    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +73,7 @@ class ModularGraph(nn.Module):
             for number, part in enumerate(listed):
                 part.to(places[number % len(places)])
         self.execution = execution
+        self.register_load_state_dict_post_hook(_prepare_again)  # type: ignore[no-untyped-call]
 
     @property
     def execution(self) -> str:
@@ -180,6 +182,10 @@ class ModularGraph(nn.Module):
         self._prepare()
         return self
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._prepare()  # What graphs keep is not in a pickle.
+
     def _prepare(self) -> None:
         """Build what a compiler that traces a forward pass has to find ready."""
         parts = self._listed()
@@ -241,9 +247,20 @@ class ModularGraph(nn.Module):
         return None
 
 
+def _prepare_again(graph: nn.Module, _: object) -> None:
+    """After load_state_dict(assign=True) the parts may be on another device."""
+    assert isinstance(graph, ModularGraph)
+    graph._prepare()
+
+
 def _has_hooks(part: SynchronousGraph) -> bool:
     """Whether a call of the part does more than to compute its outputs."""
-    return bool(part._forward_pre_hooks or part._forward_hooks)
+    return bool(
+        part._forward_pre_hooks
+        or part._forward_hooks
+        or part._backward_pre_hooks
+        or part._backward_hooks
+    )
 
 
 def _wiring_of(part: SynchronousGraph) -> tuple[object, ...]:

@@ -21,6 +21,8 @@ from pyg_modules.partition.size_bounds import SizeBounds
 
 _SCOPES = ("hidden", "all")
 _AFFINITIES = ("abs", "square")
+# Affinities between these have inverses, and sums that are finite.
+_SAFE = 1e-150, 1e150
 # A matrix with fewer cells than this many times the edges is multiplied as a dense one.
 _DENSE = 4
 
@@ -171,6 +173,8 @@ class Units:
     def affinity_matrix(self) -> csr_array[Any]:
         """The affinities :math:`a_{ij}` as they are now, in double precision.
 
+        They are scaled where their inverses or sums would overflow; only their ratios count.
+
         Returns:
             scipy.sparse.csr_array: ``[n, n]``, symmetric, self-loops on the diagonal, nothing
             stored that is 0.
@@ -187,6 +191,9 @@ class Units:
         half = coo_array((half_magnitudes, (source, target)), shape=(len(self), len(self))).tocsr()
         matrix = half + half.T
         matrix.eliminate_zeros()
+        largest = matrix.data.max(initial=0.0)
+        if 0 < largest < _SAFE[0] or _SAFE[1] < largest < numpy.inf:
+            matrix.data /= largest
         if not numpy.isfinite(matrix.data).all():
             raise ValueError(
                 "Expected finite weights (got NaN or infinity). The training diverged; lower the"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from pyg_modules.solve.iteration import ColumnMap, Iteration
+
+# Between these, squares of states and of their differences are far from under- and overflow.
+_SAFE = 1e-10, 1e10
 
 
 def find_fixed_point(
@@ -30,6 +33,9 @@ def find_fixed_point(
     Columns that have converged are frozen, and left out once they are half of all. ``observe`` is
     told the residuals of all columns at every step.
     """
+    scale = _scale_of(initial)
+    if scale is not None:
+        function, initial = _Scaled(function, scale), initial / scale
     iteration = Iteration(function, initial, memory, contraction)
     stopped = StoppedColumns(initial)
     for step in range(1, max_steps + 1):
@@ -43,7 +49,33 @@ def find_fixed_point(
         if 2 * num_open <= stops.numel():
             iteration.select(stopped.compact())
         iteration.advance()
-    return stopped.all_columns()
+    found = stopped.all_columns()
+    return found if scale is None else replace(found, state=found.state * scale)
+
+
+def _scale_of(initial: Tensor) -> Tensor | None:
+    """By what every column is divided, powers of 2, ``[B]``; ``None`` where none needs it."""
+    if initial.numel() == 0:
+        return None
+    largest = initial.abs().amax(dim=0).to(torch.promote_types(initial.dtype, torch.float32))
+    is_safe = (largest == 0) | ((largest >= _SAFE[0]) & (largest <= _SAFE[1]))
+    if bool(is_safe.all()):
+        return None
+    exponent = torch.where(largest.isfinite(), largest, 1.0).frexp().exponent
+    return torch.ldexp(torch.ones_like(largest), exponent).to(initial.dtype)
+
+
+class _Scaled:
+    """A map on columns that are divided by a scale."""
+
+    def __init__(self, function: ColumnMap, scale: Tensor) -> None:
+        self._function, self._scale = function, scale
+
+    def __call__(self, state: Tensor) -> Tensor:
+        return self._function(state * self._scale) / self._scale
+
+    def select(self, columns: Tensor) -> _Scaled:
+        return _Scaled(self._function.select(columns), self._scale[columns])
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut, prune_cross_edges
+from pyg_modules import (
+    Equilibrium,
+    SynchronousGraph,
+    UnitGraph,
+    Unrolled,
+    cut,
+    merge,
+    prune_cross_edges,
+    split,
+)
 from pyg_modules.modules.cut import stays_independent
 from tests.strategies import backends, generator, layers_with_labels, normal
 
@@ -169,3 +178,34 @@ def test_bad_input_is_refused_and_changes_nothing():
         prune_cross_edges(torch.nn.Linear(2, 2), labels)
     assert layer.edge_mask is None
     assert torch.equal(layer.weight, weight)
+
+
+@pytest.mark.parametrize("kept", ["bias", "none"])
+def test_a_state_without_the_weights_leaves_a_pruned_layer_pruned(kept):
+    layer, labels = layer_and_labels()
+    model = torch.nn.Sequential(prune_cross_edges(layer, labels))
+    mask = layer.edge_mask.clone()
+    state = {"0.bias": torch.ones_like(layer.bias)} if kept == "bias" else {}
+    model.load_state_dict(state, strict=False)
+    assert torch.equal(layer.edge_mask, mask)
+
+
+def test_weights_that_do_not_fit_leave_a_pruned_layer_pruned():
+    layer, labels = layer_and_labels()
+    mask = prune_cross_edges(layer, labels).edge_mask.clone()
+    other = SynchronousGraph(UnitGraph.complete(3, 9, 2), dtype=torch.float64)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        layer.load_state_dict(other.state_dict(), strict=False)
+    assert torch.equal(layer.edge_mask, mask)
+
+
+@pytest.mark.parametrize("make", [lambda layer, _: layer, cut, prune_cross_edges])
+def test_what_is_made_in_inference_mode_can_be_trained(make):
+    layer, labels = layer_and_labels()
+    with torch.inference_mode():
+        made = make(layer, labels)
+        parts = split(cut(layer, labels))
+        merged = merge(parts)
+    for network in (made, merged, *parts):
+        network(normal(4, 3)).sum().backward()
+        assert network.weight.grad.isfinite().all()

@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 from hypothesis import given, settings
+from safetensors.torch import load_file, save_file
 
 from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut, merge, split
 from tests.strategies import layers, normal
@@ -137,3 +138,30 @@ def test_a_part_knows_where_it_comes_from_after_loading(tmp_path):
     assert merged.graph == modular.graph
     assert torch.equal(merged.weight, modular.weight)
     assert torch.equal(merged.labels, labels)
+
+
+@pytest.mark.parametrize("label", [-2, 6, 2**40])
+def test_labels_out_of_range_are_refused(tmp_path, label):
+    layer = SynchronousGraph(UnitGraph.complete(2, 3, 1))
+    layer.labels = torch.tensor([-1, -1, 0, 1, label, -1])
+    layer.save(tmp_path)
+    refused(tmp_path, r"of one model in .*labels")
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.float8_e4m3fn])
+def test_weights_that_nothing_computes_with_are_refused(saved, dtype):
+    path = saved / "model.safetensors"
+    tensors = load_file(path)
+    save_file({**tensors, "weight": tensors["weight"].to(dtype)}, path)
+    refused(saved, r"of one model in .*weights of torch")
+
+
+@pytest.mark.parametrize("change", [{"solver": "unrolled"}, {"solver": [1]}, {"activation": []}])
+def test_configurations_of_other_types_are_refused(saved, change):
+    edit_config(saved, **change)
+    refused(saved, r"config.json and model.safetensors of one model")
+
+
+def test_a_configuration_nested_without_end_is_refused(saved):
+    (saved / "config.json").write_text("[" * 100_000)
+    refused(saved, r"complete file .*config.json")

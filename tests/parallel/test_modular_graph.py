@@ -1,4 +1,5 @@
 import copy
+import pickle
 import subprocess
 import sys
 
@@ -378,3 +379,54 @@ def test_parts_of_dense_matrices_are_batched_where_there_are_no_blocks():
 def test_the_package_is_imported_where_processes_are_never_forked():
     without = "import os, torch; del os.fork, os.register_at_fork; import pyg_modules"
     subprocess.run([sys.executable, "-c", without], check=True)
+
+
+@pytest.mark.parametrize(
+    "register",
+    [
+        lambda part, hook: part.register_full_backward_hook(lambda *_: hook()),
+        lambda part, hook: part.register_full_backward_pre_hook(lambda *_: hook()),
+        lambda part, hook: part.register_forward_pre_hook(lambda *_: hook()),
+        lambda part, hook: part.register_forward_hook(
+            lambda *_, **__: hook(), with_kwargs=True, always_call=True
+        ),
+    ],
+)
+def test_hooks_of_a_part_are_called_and_no_longer_when_they_are_removed(register):
+    graph, calls = ModularGraph(split(cut_layer())), []
+    handle = register(graph.parts[1], lambda: calls.append(1) or None)
+    x = normal(5, 3).requires_grad_()
+    graph(x).sum().backward()
+    assert len(calls) == 1
+    handle.remove()
+    graph(x).sum().backward()
+    assert len(calls) == 1
+    assert graph.execution_report(5).execution == "batched"
+
+
+@pytest.mark.parametrize("execution", ["batched", "loop"])
+def test_hooks_of_a_parameter_act_once(execution):
+    graph = ModularGraph(split(cut_layer()), execution=execution)
+    weight = graph.parts[0].weight
+    graph(normal(5, 3)).square().sum().backward()
+    plain, weight.grad = weight.grad, None
+    weight.register_hook(lambda gradient: 2 * gradient)
+    graph(normal(5, 3)).square().sum().backward()
+    torch.testing.assert_close(weight.grad, 2 * plain)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
+@pytest.mark.parametrize("kind", ["layer", "graph"])
+@pytest.mark.parametrize("way", ["pickle", "assign"])
+def test_what_comes_from_a_pickle_or_from_meta_compiles_before_it_was_called(kind, way):
+    torch._dynamo.reset()
+    modular = cut_layer(dtype=torch.float32)
+    network = modular if kind == "layer" else ModularGraph(split(modular))
+    # A graph of its own, whose cache is empty.
+    copied = pickle.loads(pickle.dumps(network))
+    if way == "assign":
+        copied = pickle.loads(pickle.dumps(network)).to("meta")
+        copied.load_state_dict(network.state_dict(), assign=True)
+    compiled = torch.compile(copied, backend="aot_eager", fullgraph=True)
+    x = normal(5, 3).float()
+    torch.testing.assert_close(compiled(x), network(x))

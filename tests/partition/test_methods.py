@@ -302,3 +302,15 @@ def test_a_missing_pymetis_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pymetis", None)
     with pytest.raises(ImportError, match=r"pip install 'pyg-modules\[metis\]'.*method='refine'"):
         partition_units(planted_layer()[0], 3, method="metis")
+
+
+@pytest.mark.parametrize("scale", [1e-310, 1e-200, 1e300])
+@pytest.mark.parametrize("method", ["refine", "spectral"])
+def test_modules_do_not_depend_on_the_scale_of_the_weights(method, scale):
+    layer = SynchronousGraph(UnitGraph.complete(3, 12, 2), dtype=torch.float64)
+    layer.reset_parameters(generator(0))
+    expected = partition_units(layer, 3, method=method)
+    with torch.no_grad():
+        layer.weight.mul_(scale)
+    labels = partition_units(layer, 3, method=method)
+    assert agreement(labels, expected)["ari"] == 1

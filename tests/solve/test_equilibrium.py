@@ -367,3 +367,52 @@ def test_small_gradients_and_large_states_in_half_precision_do_not_stop_early():
     with torch.no_grad():
         wide.bias.fill_(20)
     assert wide.half().solve(torch.ones(1, 1).half()).steps > 2
+
+
+@pytest.mark.parametrize("solver", [Equilibrium(tol=1e-6), Equilibrium(contraction=0.9, memory=0)])
+@pytest.mark.parametrize("scale", [1e-30, 1e-25, 1e-22, 1e20])
+def test_gradients_of_small_and_large_losses_are_scaled_as_the_losses(solver, scale):
+    layer = SynchronousGraph(UnitGraph.complete(4, 12, 3), solver, "tanh")
+    layer.reset_parameters(generator(0))
+    x = normal(8, 4).float()
+    gradients = [
+        torch.autograd.grad(factor * layer(x).sum(), layer.weight)[0] for factor in (1.0, scale)
+    ]
+    torch.testing.assert_close(gradients[1] / scale, gradients[0], rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("memory", [0, 3])
+@pytest.mark.parametrize("scale", [1e-30, 1e-22, 1e25])
+def test_states_of_small_and_large_inputs_are_those_of_double_precision(memory, scale):
+    solver = Equilibrium(tol=1e-6, contraction=0.9, memory=memory)
+    layer = SynchronousGraph(UnitGraph.complete(4, 12, 3), solver, "relu")
+    layer.reset_parameters(generator(0))
+    torch.nn.init.zeros_(layer.bias)
+    x = scale * normal(8, 4)
+    solution = layer.solve(x.float())
+    double = copy.deepcopy(layer).double()
+    assert solution.converged.all()
+    torch.testing.assert_close(
+        solution.states.double() / scale, double.states(x) / scale, rtol=1e-4, atol=1e-5
+    )
+    # Samples of ordinary size beside them are solved as alone.
+    both = layer.states(torch.cat([x, x / scale]).float())
+    alone = layer.states((x / scale).float())
+    torch.testing.assert_close(both[8:], alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", backends)
+def test_scaled_weights_are_the_same_under_autocast(backend):
+    solver = Equilibrium(contraction=0.5)
+    layer = SynchronousGraph(UnitGraph.complete(4, 12, 3), solver, "tanh", backend=backend)
+    with torch.no_grad():
+        layer.weight.mul_(5)
+    states = torch.rand(2, 19)
+    expected = layer.scaled_weight(), layer.step(states), layer.weights_by_edge_set()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        got = layer.scaled_weight(), layer.step(states), layer.weights_by_edge_set()
+        gradient = torch.autograd.grad(layer.scaled_weight().square().sum(), layer.weight)
+    torch.testing.assert_close(got, expected)
+    torch.testing.assert_close(
+        gradient, torch.autograd.grad(expected[0].square().sum(), layer.weight)
+    )
