@@ -164,7 +164,9 @@ def _mnist10k(root: Path | None) -> tuple[Arrays, Arrays]:
     else:
         x = _read_idx(root / "mnist" / "t10k-images-idx3-ubyte.gz", (10_000, 28, 28))
         y = _read_idx(root / "mnist" / "t10k-labels-idx1-ubyte.gz", (10_000,))
-    order = torch.randperm(10_000, generator=torch.Generator().manual_seed(0)).numpy()
+    order = torch.randperm(
+        10_000, generator=torch.Generator("cpu").manual_seed(0), device="cpu"
+    ).numpy()
     x, y = x.reshape(10_000, 784)[order], y[order]
     return _scaled(x[:8000], y[:8000], 255), _scaled(x[8000:], y[8000:], 255)
 

@@ -67,7 +67,9 @@ class PlantedProblem:
 
         −1 for hidden units, whose sub-task is not known, and for inputs that inform none.
         """
-        return torch.cat([self.input_owner, torch.full((num_hidden,), -1), self.output_owner])
+        return torch.cat(
+            [self.input_owner, self.input_owner.new_full((num_hidden,), -1), self.output_owner]
+        )
 
 
 def planted_problem(
@@ -119,7 +121,7 @@ def planted_problem(
         raise ValueError(f"Expected one size per sub-task, {num_tasks} (got {len(sizes)}).")
     sizes = [as_int(f"sizes[{task}]", size, smallest=1) for task, size in enumerate(sizes)]
 
-    generator = torch.Generator().manual_seed(as_int("seed", seed, smallest=0))
+    generator = torch.Generator("cpu").manual_seed(as_int("seed", seed, smallest=0))
     num_samples = num_train + num_test
     inputs, targets, owners = [], [], []
     for task, size in enumerate(sizes):
@@ -129,27 +131,27 @@ def planted_problem(
         targets.append(target)
     inputs.append(_like(kind, num_samples, num_noise, generator))
     owners += [-1] * num_noise
-    order = torch.randperm(len(owners), generator=generator)
+    order = torch.randperm(len(owners), generator=generator, device="cpu")
     x, y = torch.cat(inputs, dim=1)[:, order], torch.stack(targets, dim=1)
     return PlantedProblem(
         x[:num_train],
         y[:num_train],
         x[num_train:],
         y[num_train:],
-        input_owner=torch.tensor(owners)[order],
-        output_owner=torch.arange(num_tasks),
+        input_owner=torch.tensor(owners, device="cpu")[order],
+        output_owner=torch.arange(num_tasks, device="cpu"),
         is_regression=kind == "product",
     )
 
 
 def _signs(num_samples: int, width: int, generator: torch.Generator) -> Tensor:
-    return torch.randint(2, (num_samples, width), generator=generator).float() * 2 - 1
+    return torch.randint(2, (num_samples, width), generator=generator, device="cpu").float() * 2 - 1
 
 
 def _like(kind: str, num_samples: int, width: int, generator: torch.Generator) -> Tensor:
     """Inputs that inform no sub-task."""
     if kind == "product":
-        return torch.randn(num_samples, width, generator=generator)
+        return torch.randn(num_samples, width, generator=generator, device="cpu")
     return _signs(num_samples, width, generator)
 
 
@@ -168,12 +170,14 @@ def _linear_threshold(
     # of magnitude and subtracted in turn, add up to less than 0.5, so that every input can decide.
     width = 6 * size - 1
     x = _signs(num_samples, width, generator)
-    weight = _signs(1, width, generator)[0] * (0.5 + torch.rand(width, generator=generator) / 2)
+    weight = _signs(1, width, generator)[0] * (
+        0.5 + torch.rand(width, generator=generator, device="cpu") / 2
+    )
     return x, (x @ weight > 0).float()
 
 
 def _product(num_samples: int, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    x = torch.randn(num_samples, 4 * size, generator=generator)
+    x = torch.randn(num_samples, 4 * size, generator=generator, device="cpu")
     return x, (x[:, 0::2] * x[:, 1::2]).sum(dim=1) / (2 * size) ** 0.5
 
 

@@ -35,7 +35,9 @@ def random_balanced_labels(graph: UnitGraph, num_modules: int) -> Tensor:
         graph (UnitGraph): The units.
         num_modules (int): Number of modules; their sizes differ by one unit at most.
     """
-    labels = torch.full((graph.num_units,), SHARED)
+    labels = torch.full((graph.num_units,), SHARED, device="cpu")
     hidden = graph.hidden
-    labels[hidden.start : hidden.stop] = balanced_labels(torch.rand(graph.num_hidden, num_modules))
+    labels[hidden.start : hidden.stop] = balanced_labels(
+        torch.rand(graph.num_hidden, num_modules, device="cpu")
+    )
     return labels

@@ -68,5 +68,5 @@ def nx_to_parts(graph: networkx.DiGraph) -> tuple[Tensor, int, int, int]:
         by_role[role].append(node)
     ids = {node: unit for unit, node in enumerate(chain(*by_role.values()))}
     edges = [(ids[source], ids[target]) for source, target in graph.edges()]
-    edge_index = torch.tensor(edges, dtype=torch.long).reshape(-1, 2).T
+    edge_index = torch.tensor(edges, dtype=torch.long, device="cpu").reshape(-1, 2).T
     return edge_index, len(ids), len(by_role["input"]), len(by_role["output"])

@@ -15,7 +15,8 @@ def bipartite_edges(sources: range, targets: range) -> Tensor:
     Their weights are then in the order of ``torch.nn.Linear.weight``, flattened.
     """
     return torch.cartesian_prod(
-        torch.arange(targets.start, targets.stop), torch.arange(sources.start, sources.stop)
+        torch.arange(targets.start, targets.stop, device="cpu"),
+        torch.arange(sources.start, sources.stop, device="cpu"),
     ).T.flip(0)
 
 

@@ -168,7 +168,7 @@ class UnitGraph:
             raise ValueError(f"Expected edge_prob in [0, 1] (got {edge_prob}).")
         sizes = as_sizes(num_inputs=num_inputs, num_hidden=num_hidden, num_outputs=num_outputs)
         edge_index = complete_edges(*sizes)
-        kept = torch.rand(edge_index.size(1), generator=generator) < edge_prob
+        kept = torch.rand(edge_index.size(1), generator=generator, device="cpu") < edge_prob
         return cls(edge_index[:, kept], sum(sizes), num_inputs, num_outputs)
 
     @classmethod

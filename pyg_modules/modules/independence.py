@@ -123,7 +123,9 @@ def _max_cross_jacobian(layer: SynchronousGraph, sample: Tensor, steps: int) -> 
         final = initial
         for _ in range(steps):
             final = layer.step(final)
-        (jacobian,) = torch.autograd.grad(final[torch.arange(len(rows)), rows].sum(), initial)
+        (jacobian,) = torch.autograd.grad(
+            final[torch.arange(len(rows), device=rows.device), rows].sum(), initial
+        )
         crossing = labels[rows].unsqueeze(1) != labels[units].unsqueeze(0)
         cross = jacobian[:, units].abs() * crossing
         largest = max(largest, float(cross.max()))

@@ -41,7 +41,7 @@ class JoinedParts:
         key = torch.cat(edge_ids) if edge_ids else edges[1] * num_units + edges[0]
         order = torch.argsort(key, stable=True)
         in_order = edges[:, order]
-        is_first = torch.ones(order.numel(), dtype=torch.bool)
+        is_first = torch.ones_like(order, dtype=torch.bool)
         is_first[1:] = (in_order[:, 1:] != in_order[:, :-1]).any(dim=0)
         self.graph = UnitGraph(in_order[:, is_first], num_units, num_inputs, num_outputs)
         self.labels = _labels(parts, unit_ids, self.graph)
@@ -68,7 +68,9 @@ class JoinedParts:
             return None
         masks = torch.cat(
             [
-                torch.ones(part.graph.num_edges) if part.edge_mask is None else part.edge_mask.cpu()
+                torch.ones(part.graph.num_edges, device="cpu")
+                if part.edge_mask is None
+                else part.edge_mask.cpu()
                 for part in parts
             ]
         ).long()
@@ -140,7 +142,9 @@ def _ids_of_origin(parts: Sequence[SynchronousGraph], num_units: int) -> list[Te
     unit_ids = [torch.searchsorted(all_ids, origin.unit_ids) for origin in origins]
     # Those of different layers may have as many ids by chance.
     num_inputs, num_outputs = parts[0].graph.num_inputs, parts[0].graph.num_outputs
-    ends = torch.tensor([*range(num_inputs), *range(num_units - num_outputs, num_units)])
+    ends = torch.tensor(
+        [*range(num_inputs), *range(num_units - num_outputs, num_units)], device="cpu"
+    )
     for ids in unit_ids:
         if not torch.equal(torch.cat([ids[:num_inputs], ids[len(ids) - num_outputs :]]), ends):
             return []
@@ -153,7 +157,7 @@ def _ids_in_line(graphs: Sequence[UnitGraph], num_units: int) -> list[Tensor]:
     for graph in graphs:
         end = begin + graph.num_hidden
         outputs = range(num_units - graph.num_outputs, num_units)
-        unit_ids.append(torch.tensor([*graph.inputs, *range(begin, end), *outputs]))
+        unit_ids.append(torch.tensor([*graph.inputs, *range(begin, end), *outputs], device="cpu"))
         begin = end
     return unit_ids
 
@@ -161,7 +165,7 @@ def _ids_in_line(graphs: Sequence[UnitGraph], num_units: int) -> list[Tensor]:
 def _labels(
     parts: Sequence[SynchronousGraph], unit_ids: Sequence[Tensor], graph: UnitGraph
 ) -> Tensor:
-    labels = torch.full((graph.num_units,), SHARED)
+    labels = torch.full((graph.num_units,), SHARED, device="cpu")
     for number, (part, ids) in enumerate(zip(parts, unit_ids, strict=True)):
         own = part.graph
         labels[ids[own.hidden.start : own.hidden.stop]] = number

@@ -51,7 +51,7 @@ def split(layer: SynchronousGraph) -> nn.ModuleList:
 
 def _part(layer: SynchronousGraph, labels: Tensor, module: int) -> SynchronousGraph:
     graph = layer.graph
-    unit_ids = torch.arange(graph.num_units)
+    unit_ids = torch.arange(graph.num_units, device="cpu")
     is_hidden = (unit_ids >= graph.hidden.start) & (unit_ids < graph.hidden.stop)
     # Inputs and outputs keep their places in every part.
     present = ~is_hidden | (labels == module)

@@ -23,7 +23,7 @@ class WeightSplit:
 
     def __init__(self, edge_ids: Sequence[Tensor], num_edges: int, device: torch.device) -> None:
         self._sizes = [ids.numel() for ids in edge_ids]
-        starts = torch.tensor([0, *self._sizes]).cumsum(0).tolist()
+        starts = torch.tensor([0, *self._sizes], device="cpu").cumsum(0).tolist()
         within = [ids - start for ids, start in zip(edge_ids, starts, strict=False)]
         is_listed_by_set = starts[-1] == num_edges and all(
             bool(((ids >= 0) & (ids < ids.numel())).all()) for ids in within
@@ -60,7 +60,7 @@ class _Order:
 
 def _order(ids: Tensor, count: int, device: torch.device) -> _Order | None:
     """The selection of ``ids`` among ``count`` values; ``None`` for all of them as they are."""
-    if torch.equal(ids, torch.arange(count)):
+    if torch.equal(ids, torch.arange(count, device=ids.device)):
         return None
     # What is selected twice has no inverse.
     inverse = torch.argsort(ids).to(device) if ids.numel() == count else None

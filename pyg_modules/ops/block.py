@@ -47,9 +47,9 @@ class BlockOperator(EdgeOperator):
         packing = edges.packing
         row, first_cell, column = map(torch.from_numpy, packing[:3])
         position = first_cell[edges.target] + column[edges.source]
-        is_ordered = torch.equal(row, torch.arange(packing.num_rows))
+        is_ordered = torch.equal(row, torch.arange(packing.num_rows, device="cpu"))
         # Blocks that are complete, one after the other, are the matrices.
-        is_full = torch.equal(position, torch.arange(packing.num_cells))
+        is_full = torch.equal(position, torch.arange(packing.num_cells, device="cpu"))
         batches = [size for batch in packing.batches for size in batch]
         sizes = (edges.num_targets, edges.num_sources, int(is_ordered), int(is_full), *batches)
         return cls((row, position), sizes)

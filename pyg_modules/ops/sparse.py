@@ -63,15 +63,17 @@ def _csr(
     offsets: Tensor, column: Tensor, values: Tensor, num_rows: int, num_columns: int
 ) -> Tensor:
     size = (num_rows, num_columns)
-    return torch.sparse_csr_tensor(offsets, column, values, size, check_invariants=False)
+    return torch.sparse_csr_tensor(
+        offsets, column, values, size, device=values.device, check_invariants=False
+    )
 
 
 def _spend_beta_warning() -> None:
     # torch warns once per process that CSR is in beta; users of this package need not hear it.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
-        index = torch.zeros(1, dtype=torch.int32)
-        _csr(index, index[:0], torch.zeros(0), 0, 0)
+        index = torch.zeros(1, dtype=torch.int32, device="cpu")
+        _csr(index, index[:0], torch.zeros(0, device="cpu"), 0, 0)
 
 
 _spend_beta_warning()

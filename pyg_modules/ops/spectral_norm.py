@@ -44,8 +44,10 @@ class _SpectralNorm(Differentiable):
     def forward(self, weight: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
         operator = self.operator
         values, transposed = operator.prepare(weight), operator.prepare_transposed(weight)
-        generator = torch.Generator().manual_seed(0)
-        start = torch.randn(operator.num_sources, 1, generator=generator, dtype=torch.float64)
+        generator = torch.Generator("cpu").manual_seed(0)
+        start = torch.randn(
+            operator.num_sources, 1, generator=generator, dtype=torch.float64, device="cpu"
+        )
         direction = operator.enter(start.to(weight))
         tiny = torch.finfo(weight.dtype).tiny
         basis = direction / direction.norm().clamp(min=tiny)

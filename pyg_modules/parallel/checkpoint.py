@@ -161,7 +161,7 @@ def _read(folder: Path, model: nn.Module, *, with_optimizer: bool) -> dict[str, 
     try:
         reader = HuggingFaceStorageReader(str(folder))
         tensors = {
-            key: torch.empty(saved.size, dtype=saved.properties.dtype)
+            key: torch.empty(saved.size, dtype=saved.properties.dtype, device="cpu")
             for key, saved in reader.read_metadata().state_dict_metadata.items()
             if isinstance(saved, TensorStorageMetadata)
             and (key in wanted or key.startswith(tuple(prefixes)))

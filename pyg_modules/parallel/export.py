@@ -85,7 +85,7 @@ def _write(part: SynchronousGraph, path: Path, file_format: str) -> None:
     part = copy.deepcopy(part).eval().requires_grad_(False)
     # Of operations that every runtime knows.
     part.backend = "dense" if _density(part) >= _SPARSE else "scatter"
-    x = torch.zeros(2, part.graph.num_inputs, dtype=part.weight.dtype)
+    x = part.weight.new_zeros(2, part.graph.num_inputs)
     program = torch.export.export(part, (x,), dynamic_shapes={"x": {0: Dim.DYNAMIC}})
     if file_format == "pt2":
         torch.export.save(program, path)

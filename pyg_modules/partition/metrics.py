@@ -118,7 +118,7 @@ def conductance(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> list
     """
     crossing, volume = _crossing_and_volume(edge_index, edge_weight, labels)
     # Summed over the others, and not subtracted from the total, where rounding would leave weight.
-    others = (1 - torch.eye(len(volume), dtype=volume.dtype)) @ volume
+    others = (1 - torch.eye(len(volume), dtype=volume.dtype, device=volume.device)) @ volume
     smaller = torch.minimum(volume, others)
     without = (volume == 0).to(volume)
     return torch.where(smaller > 0, crossing / smaller, without).tolist()
@@ -164,7 +164,7 @@ def module_costs(edge_index: Tensor, labels: Tensor) -> list[int]:
     check_edge_index(edge_index, num_units=len(labels), num_inputs=0)
     edge_index, labels = edge_index.cpu().long(), labels.cpu()
     source, target = labels[edge_index]
-    receives = torch.zeros(len(labels), dtype=torch.bool)
+    receives = torch.zeros_like(labels, dtype=torch.bool)
     receives[edge_index[1]] = True
     from_input = (source == SHARED) & ~receives[edge_index[0]]
     kept = (source == target) | from_input | (target == SHARED)

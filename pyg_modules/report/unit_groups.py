@@ -75,7 +75,7 @@ def unit_groups(graph: UnitGraph, labels: Tensor, *, merged: bool = False) -> li
 
 def group_of_unit(groups: Sequence[UnitGroup]) -> Tensor:
     """The place in ``groups`` of the one that each unit belongs to, ``[N]``."""
-    places = torch.zeros(sum(len(group.units) for group in groups), dtype=torch.long)
+    places = torch.zeros(sum(len(group.units) for group in groups), dtype=torch.long, device="cpu")
     for place, group in enumerate(groups):
         places[group.units] = place
     return places

@@ -39,7 +39,10 @@ def place_units(groups: Sequence[UnitGroup], *, merged: bool = False) -> tuple[T
         ``[N]``.
     """
     sizes = [len(group.units) for group in groups]
-    position, radius = torch.zeros(sum(sizes), 2), torch.full((sum(sizes),), UNIT_RADIUS)
+    position, radius = (
+        torch.zeros(sum(sizes), 2, device="cpu"),
+        torch.full((sum(sizes),), UNIT_RADIUS, device="cpu"),
+    )
     for group, size in zip(groups, sizes, strict=True):
         if merged:
             radius[group.units] = _GROUP_RADIUS * sqrt(size / max(sizes))
@@ -97,7 +100,9 @@ def edge_curves(start: Tensor, end: Tensor, radius: Tensor) -> Tensor:
     to_the_right = _BEND * torch.stack([along[:, 1], -along[:, 0]], dim=1)
     controls = torch.stack([start + along / 3 + to_the_right, end - along / 3 + to_the_right])
     # Most of the loop of a small circle is seen, of that of a large one a bow below it.
-    loop = 1.7 * (radius[:, None] + 0.45) * torch.tensor([[[-1.0, -1.0]], [[1.0, -1.0]]])
+    loop = (
+        1.7 * (radius[:, None] + 0.45) * torch.tensor([[[-1.0, -1.0]], [[1.0, -1.0]]], device="cpu")
+    )
     is_loop = (along == 0).all(dim=1, keepdim=True)
     controls = torch.where(is_loop, start + loop, controls)
     return torch.cat([start[None], controls, end[None]])
@@ -108,7 +113,7 @@ def _circles(size: int) -> Tensor:
     radius = min((size + 1) / 6, sqrt(size))
     # As few as have room for all: the innermost of m has radius - m + 1, and has the least room.
     num_circles = next(m for m in count(1) if 6 * m * (radius - m + 1) >= size)
-    place = torch.arange(size)
+    place = torch.arange(size, device="cpu")
     angle = 2 * pi * place / (num_circles * ceil(size / num_circles))
     radii = radius - place % num_circles
     return torch.stack([radii * angle.sin(), radii * angle.cos()], dim=1)
@@ -116,7 +121,7 @@ def _circles(size: int) -> Tensor:
 
 def _rows(size: int, num_columns: int) -> Tensor:
     """Points 1 apart in rows around 0, from the left to the right and downwards."""
-    place = torch.arange(size)
+    place = torch.arange(size, device="cpu")
     row = place // num_columns
     # A last row that is not full stands in the middle.
     in_row = (size - row * num_columns).clamp(max=num_columns)

@@ -140,7 +140,9 @@ class Anderson:
         # The differences become parallel near the solution; a relative ridge keeps them apart.
         scale = gram.diagonal(dim1=1, dim2=2).amax(dim=1).view(-1, 1, 1)
         info = torch.finfo(gram.dtype)
-        ridge = (scale * (10 * info.eps) + info.tiny) * torch.eye(used).to(gram)
+        ridge = (scale * (10 * info.eps) + info.tiny) * torch.eye(
+            used, dtype=gram.dtype, device=gram.device
+        )
         weights = torch.linalg.solve_ex(gram + ridge, target.unsqueeze(-1))[0]
         mixed = value.clone()
         for slot, column in enumerate(weights.squeeze(-1).T.to(value.dtype)):

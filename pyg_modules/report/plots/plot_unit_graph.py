@@ -23,7 +23,7 @@ _MOST_EDGES = 300
 _UNIT_LINES, _GROUP_LINES = (0.3, 1.6), (0.5, 7.0)
 _POINTS_PER_EDGE = 24
 # Free space around the circles, for self-loops and names.
-_MARGIN = torch.tensor([1.0, 2.5])
+_MARGIN = torch.tensor([1.0, 2.5], device="cpu")
 
 
 def plot_unit_graph(
@@ -60,7 +60,7 @@ def plot_unit_graph(
     if labels is None:
         labels = layer.labels
     if labels is None:
-        labels = torch.full((graph.num_units,), SHARED)
+        labels = torch.full((graph.num_units,), SHARED, device="cpu")
     merged = graph.num_units > _MOST_UNITS
     groups = unit_groups(graph, labels, merged=merged)
     labels = labels.cpu()
@@ -146,7 +146,7 @@ def _draw_edges(
     ]
     source, target = edge_index[:, drawn]
     controls = edge_curves(position[source], position[target], radius[source])
-    t = torch.linspace(0, 1, _POINTS_PER_EDGE)
+    t = torch.linspace(0, 1, _POINTS_PER_EDGE, device="cpu")
     bernstein = torch.stack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3])
     ax.add_collection(
         LineCollection(
@@ -188,7 +188,7 @@ def _sums_of_magnitudes(
 ) -> tuple[Tensor, Tensor]:
     """Edges between the first units of all pairs of groups, and the magnitudes between these."""
     source, target = group_of_unit(groups)[edge_index]
-    sums = torch.zeros(len(groups), len(groups))
+    sums = torch.zeros(len(groups), len(groups), device="cpu")
     sums.index_put_((source, target), weight.abs(), accumulate=True)
     first = torch.stack([group.units[0] for group in groups])
     return torch.cartesian_prod(first, first).T, sums.flatten()
