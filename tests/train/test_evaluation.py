@@ -4,6 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pyg_modules.train import accuracy
+from pyg_modules.train.checked_loss import CheckedLoss
 from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.training_data import batches_of
 
@@ -16,7 +17,7 @@ def test_accuracy_counts_the_largest_logits():
 
 def figures(model, x, y, loss):
     batches = batches_of((x, y), model, part="validation", forward=None, batch_size=3, seed=None)
-    return evaluate(model, batches, loss)
+    return evaluate(model, batches, CheckedLoss(loss))
 
 
 def test_figures_are_means_over_the_samples_whatever_the_batches():

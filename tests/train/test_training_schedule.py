@@ -116,7 +116,8 @@ def test_two_schedules_add_up_and_train_what_is_theirs():
 def test_terms_of_one_name_are_added_up_in_the_history():
     models = linear(), linear()
     one = fit(models[0], data(), schedule=[L1(models[0].weight, 0.3)], **SETTINGS)
-    two = fit(models[1], data(), schedule=[L1(models[1].weight, 0.15)] * 2, **SETTINGS)
+    halves = [L1(models[1].weight, 0.15) for _ in range(2)]
+    two = fit(models[1], data(), schedule=halves, **SETTINGS)
     for record, doubled in zip(one, two, strict=True):
         assert doubled.losses["l1"] == pytest.approx(2 * record.losses["l1"])
     torch.testing.assert_close(models[0].weight, models[1].weight)
