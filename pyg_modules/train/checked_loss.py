@@ -45,12 +45,12 @@ class CheckedLoss:
             with watch:
                 loss = self._loss(outputs, targets)
             _check_scalar(loss)
-            if loss.requires_grad and outputs.requires_grad:  # Some fail here only.
-                torch.autograd.grad(loss, outputs, retain_graph=True, allow_unused=True)
+            if watch.mixed and loss.requires_grad:  # Some fail here only.
+                torch.autograd.grad(loss, outputs, retain_graph=True)
         except RuntimeError as error:
-            if watch.compared is None or watch.compared[0].dtype == watch.compared[1].dtype:
+            if not watch.mixed:
                 raise
-            outputs, targets = watch.compared
+            outputs, targets = watch.mixed
             raise TypeError(
                 f"Expected targets that are {outputs.dtype}, as the outputs (got {targets.dtype})."
                 f" Use y.to({outputs.dtype}), or y.astype(float) of an array."

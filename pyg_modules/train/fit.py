@@ -61,11 +61,12 @@ def fit(
 
     ``data`` is any of these; batches are moved to the device of the model:
 
-    * a pair ``(x, y)`` of tensors or NumPy arrays, one row per sample. Floating arrays get the
-      dtype of the model; tensors are left as they are;
+    * a pair ``(x, y)`` of tensors or of arrays, as of NumPy and pandas, one row per sample.
+      Floating arrays get the dtype of the model; tensors are left as they are;
     * an object with such a pair as ``train_x`` and ``train_y``, e.g. of :func:`load_dataset`;
     * a :class:`torch.utils.data.Dataset` of pairs, or a :class:`~torch.utils.data.DataLoader`,
-      which is iterated as it is;
+      which is iterated as it is. Without a length, or as an :class:`IterableDataset`, it must come
+      to an end, and is iterated once before the training, to count;
     * a :class:`~torch_geometric.data.Data` with ``train_mask``, as one batch: the outputs
       ``model(data.x, data.edge_index)`` and ``data.y`` at the mask. As ``validation_data``, its
       ``val_mask`` counts;
@@ -75,9 +76,9 @@ def fit(
         model (torch.nn.Module): From inputs to outputs, e.g. logits ``[B, C]``.
         data (object): See above.
         epochs (int): Passes over the training data; 0 leaves the model as it is.
-        seed (int): Of the order of the samples.
+        seed (int): Of the order of the samples, from 0 on.
         loss (Callable, optional): From outputs and targets to a scalar, a mean over the samples.
-            (default: cross-entropy)
+            Targets that it ignores do not count in the validation. (default: cross-entropy)
         forward (Callable, optional): From the model and a batch to outputs and targets, of all
             nodes where there are masks. (default: a batch is a pair, see above)
         validation_data (object, optional): Any of the above but the second. Its loss after every
@@ -99,7 +100,8 @@ def fit(
         list of EpochRecord: The history; without ``schedule``, its phase is ``"free"``.
 
     Raises:
-        DivergedError: If a loss is NaN or infinite; the model is left as it is then.
+        DivergedError: If a loss is NaN or infinite, as with data that is; the model is left as it
+            is then.
         TypeError: If data or a setting is of the wrong type, or targets are not what the loss
             takes.
         ValueError: If data is empty or does not fit together, a setting is out of range or has no

@@ -44,8 +44,8 @@ class LossWatch(TorchFunctionMode):
         self._outputs, self._targets = outputs, targets
         #: The class whose targets do not count, where the targets are classes.
         self.ignored: int | None = None
-        #: The outputs and targets of the last loss that compares them one by one.
-        self.compared: tuple[Tensor, Tensor] | None = None
+        #: The outputs and targets of a loss that compares them one by one, if their dtypes differ.
+        self.mixed: tuple[Tensor, Tensor] | None = None
 
     def __torch_function__(
         self,
@@ -66,7 +66,8 @@ class LossWatch(TorchFunctionMode):
             given.apply_defaults()
             outputs, targets = given.arguments["input"], given.arguments["target"]
             if func in _ELEMENTWISE:
-                self.compared = outputs, targets
+                if outputs.dtype != targets.dtype:
+                    self.mixed = outputs, targets
                 if outputs.shape != targets.shape:
                     raise _unequal(outputs, targets)
             elif func is F.cross_entropy and outputs.shape == targets.shape:

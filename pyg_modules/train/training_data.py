@@ -111,7 +111,8 @@ def _as_tensor(value: Any, dtype: torch.dtype) -> Tensor:
     if is_sparse or isinstance(value, numpy.ma.MaskedArray):
         remedy = "x.to_dense()" if is_sparse else "x.filled(value), or leave these samples out"
         raise TypeError(
-            f"Expected dense arrays without a mask (got {type(value).__name__}). Use {remedy}."
+            f"Expected dense arrays without a mask (got {getattr(value, 'layout', 'a mask')}). Use"
+            f" {remedy}."
         )
     if isinstance(value, Tensor):
         return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from numbers import Real
+from reprlib import repr as shortened
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -112,7 +113,7 @@ def _checked_penalties(penalties: Any) -> dict[str, tuple[float, Tensor]]:
     if not isinstance(penalties, dict) or not all(map(_is_penalty, penalties.values())):
         raise TypeError(
             f"Expected penalties() to return a dict from names to (coefficient, scalar tensor) (got"
-            f" {penalties!r}). E.g. {{'l1': (1e-4, weight.abs().sum())}}."
+            f" {shortened(penalties)}). E.g. {{'l1': (1e-4, weight.abs().sum())}}."
         )
     if taken := {"task", "validation"}.intersection(penalties):
         raise ValueError(
