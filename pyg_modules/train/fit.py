@@ -16,9 +16,10 @@ from pyg_modules.train.early_stopping import EarlyStopping
 from pyg_modules.train.epoch_record import EpochRecord
 from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.optimization import Optimization
+from pyg_modules.train.schedules import Schedules
 from pyg_modules.train.seeding import as_seed
 from pyg_modules.train.training_data import batches_of, makes_its_batches
-from pyg_modules.train.training_schedule import Schedule, Schedules
+from pyg_modules.train.training_schedule import Schedule
 
 #: Told the epoch, counted from 1, and the mean losses of its batches.
 EpochCallback = Callable[[int, dict[str, float]], None]

@@ -20,7 +20,6 @@ from pyg_modules.partition.schedule import PartitionSchedule
 from pyg_modules.train.batches import Batches
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss
-from pyg_modules.train.early_stopping import EarlyStopping
 from pyg_modules.train.epoch_record import EpochRecord
 from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.fit import EpochCallback, FitOptions, fit
@@ -139,9 +138,6 @@ def organise(
             f"Expected finetune_epochs, the epochs for patience and restore_best_weights (got"
             f" {finetune_epochs}). Give their largest number, or leave the two out."
         )
-    EarlyStopping(patience, restore_best_weights).check_possible(
-        is_validated=validation_data is not None, has_last_epoch=False
-    )
     with seeded(seed, layer.device):
         regularizer = PartitionRegularizer(
             layer,
@@ -155,7 +151,8 @@ def organise(
         )
     schedule = PartitionSchedule(regularizer, epochs, tolerance=tolerance, seed=seed)
     shared: Any = {"seed": seed, "validation_data": validation_data, **fitting}
-    fit(model, data, epochs=0, on_epoch=on_epoch, **shared)  # Looks at what it is given.
+    ending: Any = {"patience": patience, "restore_best_weights": restore_best_weights}
+    fit(model, data, epochs=0, on_epoch=on_epoch, **ending, **shared)  # Looks at all of it.
     _check_replaceable(model, names, layer, data, fitting)
     history = fit(model, data, epochs=epochs, schedule=schedule, on_epoch=on_epoch, **shared)
     measured = {"uncut": _measured(model, data, validation_data, fitting)}
@@ -172,13 +169,7 @@ def organise(
                 on_epoch(epochs + epoch, losses)
 
         finetuning = fit(
-            network,
-            data,
-            epochs=finetune_epochs,
-            patience=patience,
-            restore_best_weights=restore_best_weights,
-            on_epoch=counted_on,
-            **shared,
+            network, data, epochs=finetune_epochs, on_epoch=counted_on, **ending, **shared
         )
         history += [record._replace(phase="cut") for record in finetuning]
         measured["finetuned"] = _measured(network, data, validation_data, fitting)
