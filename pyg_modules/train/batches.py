@@ -7,10 +7,14 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import IterableDataset
+from torch_geometric.data.data import BaseData
 
 #: From a model and a batch to outputs and targets.
 Forward = Callable[[nn.Module, Any], tuple[Tensor, Tensor]]
+
+# What torch says of two floats that differ.
+_OF_DTYPES = ("the same dtype", "expected scalar type", "should be the same")
 
 
 class Source(Protocol):
@@ -39,15 +43,48 @@ class Batches:
         return len(self._source)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._source)
+        try:
+            yield from self._source
+        except TypeError as error:
+            if "torch_geometric.data" not in str(error):
+                raise
+            raise TypeError(
+                f"Expected a loader that makes batches of graphs (got: {error}). Use"
+                f" torch_geometric.loader.DataLoader."
+            ) from error
 
     def run(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
         """Outputs and targets.
 
         Raises:
-            TypeError: If ``forward`` returns something else.
+            TypeError: If ``forward`` returns something else, or the dtypes do not fit together.
+            ValueError: If BatchNorm has a single sample to normalize.
         """
-        return _outputs_and_targets(self._forward(model, _on_device(batch, self._device)))
+        try:
+            result = self._forward(model, _on_device(batch, self._device))
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise ValueError(
+                "Expected more than one sample in every batch, as BatchNorm needs (got one: the"
+                " last sample is alone in its batch). Choose another batch_size, or drop_last=True"
+                " of a loader."
+            ) from error
+        except RuntimeError as error:
+            if not any(said in str(error) for said in _OF_DTYPES):
+                raise
+            dtype = next(model.parameters()).dtype
+            got = ", ".join(str(part.dtype) for part in _tensors(batch))
+            raise TypeError(
+                f"Expected inputs that are {dtype}, as the model (got a batch of {got}). Use"
+                f" x.to({dtype}), or model.to of the dtype of the inputs."
+            ) from error
+        return _outputs_and_targets(result)
+
+    def are_finite(self) -> bool:
+        """Whether no batch holds NaN or infinity."""
+        tensors = (part for batch in self for part in _tensors(batch))
+        return all(bool(part.isfinite().all()) for part in tensors)
 
 
 class Rows:
@@ -81,16 +118,14 @@ class Loaded:
     """The batches of a loader, as many in every epoch.
 
     Args:
-        loader (DataLoader): Of torch, or of PyG. If it does not know its length, it is iterated
+        loader (Source): A loader of torch, or of PyG. If its length is not known, it is iterated
             once to count.
     """
 
-    def __init__(self, loader: DataLoader[Any]) -> None:
+    def __init__(self, loader: Source) -> None:
         self._loader = loader
-        try:
-            self._length = len(loader)
-        except TypeError:  # As of an iterable dataset.
-            self._length = sum(1 for _ in loader)
+        length = known_length(loader)
+        self._length = sum(1 for _ in loader) if length is None else length
 
     def __len__(self) -> int:
         return self._length
@@ -107,6 +142,16 @@ class Loaded:
                 f" {'more' if number > self._length else number}). The learning rate of every step"
                 f" is set before the first; let the loader make as many each time."
             )
+
+
+def known_length(loader: Source) -> int | None:
+    """Number of batches; ``None`` where it is not known, or by workers together only."""
+    if isinstance(getattr(loader, "dataset", None), IterableDataset):
+        return None
+    try:
+        return len(loader)
+    except (NotImplementedError, TypeError, ValueError):  # As of a sampler of batches.
+        return None
 
 
 def at_mask(forward: Forward, mask: Tensor) -> Forward:
@@ -135,8 +180,9 @@ def _outputs_and_targets(result: Any) -> tuple[Tensor, Tensor]:
     is_pair = isinstance(result, tuple | list) and len(result) == 2
     if not is_pair or not all(isinstance(part, Tensor) for part in result):
         raise TypeError(
-            f"Expected forward to return a pair of tensors, outputs and targets (got"
-            f" {described(result)}). E.g. lambda model, batch: (model(batch.x), batch.y)."
+            f"Expected a pair of tensors, outputs and targets (got {described(result)}). Say by"
+            f" forward=... how a batch becomes both, e.g. lambda model, batch: (model(batch.x),"
+            f" batch.y)."
         )
     outputs, targets = result
     return outputs, targets
@@ -149,3 +195,13 @@ def _on_device(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, dict):
         return {name: _on_device(part, device) for name, part in batch.items()}
     return batch.to(device) if hasattr(batch, "to") else batch
+
+
+def _tensors(batch: Any) -> list[Tensor]:
+    """The dense tensors of a batch of any kind."""
+    if isinstance(batch, BaseData):
+        batch = batch.to_dict()
+    parts = batch.values() if isinstance(batch, dict) else batch
+    if isinstance(batch, dict | tuple | list):
+        return [tensor for part in parts for tensor in _tensors(part)]
+    return [batch] if isinstance(batch, Tensor) and batch.layout == torch.strided else []

@@ -30,7 +30,7 @@ class EarlyStopping:
         self._waited = 0
         self._best: dict[str, object] | None = None
 
-    def check_possible(self, *, is_validated: bool, is_scheduled: bool) -> None:
+    def check_possible(self, *, is_validated: bool, has_last_epoch: bool) -> None:
         """Raise a ``ValueError`` if there is something to do but no loss to go by."""
         if self._patience == inf and not self._keeps:
             return
@@ -39,10 +39,11 @@ class EarlyStopping:
                 "Expected validation_data, whose loss patience and restore_best_weights go by (got"
                 " none). Give it, e.g. validation_data=(x, y)."
             )
-        if is_scheduled:
+        if has_last_epoch:
             raise ValueError(
-                "Expected no schedule with patience or restore_best_weights (got one), for its last"
-                " epoch is the one that counts. Cut when it is over, and train on with them."
+                "Expected no schedule with patience or restore_best_weights that has epochs (got"
+                " one), for its last epoch is the one that counts. Cut when it is over, and"
+                " train on with them."
             )
 
     def is_over(self, loss: float, model: nn.Module) -> bool:

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+#: What a phase may be.
+PHASES = ("free", "ramp", "full", "cut")
+
 
 class EpochRecord(NamedTuple):
     """What one epoch of a training came to; the history of a training is a list of these.

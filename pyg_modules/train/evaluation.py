@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_modules.train.batches import Batches
-from pyg_modules.train.checked_loss import Loss
+from pyg_modules.train.checked_loss import CheckedLoss
 
 
 @torch.no_grad()
@@ -16,20 +16,29 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, batches: Batches, loss: Loss) -> dict[str, float]:
+def evaluate(model: nn.Module, batches: Batches, loss: CheckedLoss) -> dict[str, float]:
     """The mean ``"loss"`` over the samples, and the ``"accuracy"`` if targets are classes ``[B]``.
 
-    The model is left in evaluation mode.
+    Targets that the loss ignores do not count. The model is left in evaluation mode.
+
+    Raises:
+        ValueError: If nothing counts.
     """
     model.eval()
     sums: dict[str, float] = {}
-    num_samples = 0
+    num_samples = 0.0
     for batch in batches:
         outputs, targets = batches.run(model, batch)
-        terms = {"loss": float(loss(outputs, targets)) * len(targets)}
+        value, counted = loss(outputs, targets), loss.counted(targets)
+        if not bool(counted.any()):
+            continue
+        num_counted = int(counted.sum()) * len(targets) / targets.numel()
+        terms = {"loss": float(value) * num_counted}
         if targets.dim() == 1 and outputs.dim() == 2 and not targets.is_floating_point():
-            terms["accuracy"] = float((outputs.argmax(dim=-1) == targets).sum())
+            terms["accuracy"] = float((outputs.argmax(dim=-1) == targets)[counted].sum())
         for name, term in terms.items():
             sums[name] = sums.get(name, 0.0) + term
-        num_samples += len(targets)
+        num_samples += num_counted
+    if num_samples == 0:
+        raise ValueError("Expected at least one validation sample that counts (got none).")
     return {name: total / num_samples for name, total in sums.items()}

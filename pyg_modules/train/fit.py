@@ -6,16 +6,20 @@ from typing import Any, TypedDict
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch_geometric.data import Data
 
 from pyg_modules._checks import as_coefficient, as_int
-from pyg_modules.train.batches import Batches, Forward
+from pyg_modules.train.batches import Batches, Forward, described
+from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, Loss
 from pyg_modules.train.early_stopping import EarlyStopping
 from pyg_modules.train.epoch_record import EpochRecord
 from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.optimization import Optimization
+from pyg_modules.train.schedules import Schedules
+from pyg_modules.train.seeding import as_seed
 from pyg_modules.train.training_data import batches_of, makes_its_batches
-from pyg_modules.train.training_schedule import Schedule, schedules_of
+from pyg_modules.train.training_schedule import Schedule
 
 #: Told the epoch, counted from 1, and the mean losses of its batches.
 EpochCallback = Callable[[int, dict[str, float]], None]
@@ -58,11 +62,12 @@ def fit(
 
     ``data`` is any of these; batches are moved to the device of the model:
 
-    * a pair ``(x, y)`` of tensors or NumPy arrays, one row per sample. Floating arrays get the
-      dtype of the model; tensors are left as they are;
+    * a pair ``(x, y)`` of tensors or of arrays, as of NumPy and pandas, one row per sample.
+      Floating arrays get the dtype of the model; tensors are left as they are;
     * an object with such a pair as ``train_x`` and ``train_y``, e.g. of :func:`load_dataset`;
     * a :class:`torch.utils.data.Dataset` of pairs, or a :class:`~torch.utils.data.DataLoader`,
-      which is iterated as it is;
+      which is iterated as it is. Without a length, or as an :class:`IterableDataset`, it must come
+      to an end, and is iterated once before the training, to count;
     * a :class:`~torch_geometric.data.Data` with ``train_mask``, as one batch: the outputs
       ``model(data.x, data.edge_index)`` and ``data.y`` at the mask. As ``validation_data``, its
       ``val_mask`` counts;
@@ -72,9 +77,9 @@ def fit(
         model (torch.nn.Module): From inputs to outputs, e.g. logits ``[B, C]``.
         data (object): See above.
         epochs (int): Passes over the training data; 0 leaves the model as it is.
-        seed (int): Of the order of the samples.
+        seed (int): Of the order of the samples, from 0 on.
         loss (Callable, optional): From outputs and targets to a scalar, a mean over the samples.
-            (default: cross-entropy)
+            Targets that it ignores do not count in the validation. (default: cross-entropy)
         forward (Callable, optional): From the model and a batch to outputs and targets, of all
             nodes where there are masks. (default: a batch is a pair, see above)
         validation_data (object, optional): Any of the above but the second. Its loss after every
@@ -96,13 +101,21 @@ def fit(
         list of EpochRecord: The history; without ``schedule``, its phase is ``"free"``.
 
     Raises:
-        DivergedError: If a loss is NaN or infinite; the model is left as it is then.
+        DivergedError: If a loss is NaN or infinite, as with data that is; the model is left as it
+            is then.
         TypeError: If data or a setting is of the wrong type, or targets are not what the loss
             takes.
         ValueError: If data is empty or does not fit together, a setting is out of range or has no
             effect, or a schedule is made for another number of epochs or another layer.
     """
+    check_model(model)
     epochs = as_int("epochs", epochs, smallest=0)
+    seed = as_seed(seed)
+    for name, called in (("forward", forward), ("on_epoch", on_epoch)):
+        if called is not None and not callable(called):
+            raise TypeError(
+                f"Expected {name} that can be called (got {called!r}). Give a function."
+            )
     learning_rate = as_coefficient("learning_rate", learning_rate)
     weight_decay = as_coefficient("weight_decay", weight_decay)
     if batch_size is not None:
@@ -112,9 +125,11 @@ def fit(
                 f"Expected no batch_size with a {type(data).__name__}, which says what a batch is"
                 f" (got {batch_size}). Leave it out."
             )
-    schedules = schedules_of(schedule, model, epochs)
+    schedules = Schedules(schedule, model, epochs)
     stopping = EarlyStopping(patience, restore_best_weights)
-    stopping.check_possible(is_validated=validation_data is not None, is_scheduled=bool(schedules))
+    stopping.check_possible(
+        is_validated=validation_data is not None, has_last_epoch=schedules.have_last_epoch
+    )
     training_loss, validation_loss = CheckedLoss(loss), CheckedLoss(loss)
     if not any(parameter.requires_grad for parameter in model.parameters()):
         raise ValueError("Expected a model with parameters to train (got none).")
@@ -123,12 +138,18 @@ def fit(
     validation = None
     if validation_data is not None:
         validation = batches_of(validation_data, model, part="validation", seed=None, **settings)
+        if forward is None and isinstance(data, Data) != isinstance(validation_data, Data):
+            raise TypeError(
+                f"Expected validation data of the kind of the training data (got"
+                f" {described(validation_data)} and {described(data)}). Of a graph, give the graph:"
+                f" its val_mask counts."
+            )
     history: list[EpochRecord] = []
     if epochs == 0:
         return history
     optimization = Optimization(
         model,
-        [parameter for one in schedules for parameter in one.parameters()],
+        schedules.parameters,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
         one_cycle=one_cycle,
@@ -136,17 +157,18 @@ def fit(
     )
     for epoch in range(epochs):
         model.train()
-        for one in schedules:
-            one.step(epoch)
+        phase = schedules.step(epoch)
         means = _train_epoch(model, batches, training_loss, schedules, optimization)
         if validation is not None:
             means["validation"] = evaluate(model, validation, validation_loss)["loss"]
         if not all(map(isfinite, means.values())):
+            reason = f"the training diverged. Lower learning_rate ({learning_rate:g})."
+            if not all(part.are_finite() for part in (batches, validation) if part is not None):
+                reason = "the data holds NaN or infinity. Take these samples out, or fill them."
             raise DivergedError(
-                f"Expected finite losses (got {means} in epoch {epoch + 1}): the training diverged."
-                f" Lower learning_rate ({learning_rate:g})."
+                f"Expected finite losses (got {means} in epoch {epoch + 1}): {reason}"
             )
-        history.append(EpochRecord(_phase(schedules, epoch), means))
+        history.append(EpochRecord(phase, means))
         if on_epoch is not None:
             on_epoch(epoch + 1, means)
         if validation is not None and stopping.is_over(means["validation"], model):
@@ -160,7 +182,7 @@ def _train_epoch(
     model: nn.Module,
     batches: Batches,
     loss: CheckedLoss,
-    schedules: list[Schedule],
+    schedules: Schedules,
     optimization: Optimization,
 ) -> dict[str, float]:
     """The mean losses of the batches; those of one name are added up."""
@@ -168,8 +190,7 @@ def _train_epoch(
     for batch in batches:
         total = loss(*batches.run(model, batch))
         terms = {"task": total.detach()}
-        for schedule in schedules:
-            penalties = schedule.penalties()
+        for penalties in schedules.penalties():
             total = total + sum(coefficient * term for coefficient, term in penalties.values())
             for name, (_, term) in penalties.items():
                 terms[name] = terms[name] + term.detach() if name in terms else term.detach()
@@ -177,9 +198,3 @@ def _train_epoch(
         for name, term in terms.items():
             sums[name] = sums[name] + term if name in sums else term
     return {name: float(value) / len(batches) for name, value in sums.items()}
-
-
-def _phase(schedules: list[Schedule], epoch: int) -> str:
-    """What the first schedule that has phases says."""
-    phases = [one.phase(epoch) for one in schedules if hasattr(one, "phase")]
-    return phases[0] if phases else "free"

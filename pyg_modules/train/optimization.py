@@ -65,7 +65,7 @@ def learning_rates(
     optimizer: torch.optim.Optimizer, total_steps: int, one_cycle: bool
 ) -> torch.optim.lr_scheduler.LRScheduler:
     """One cycle of the learning rate over all steps, or a constant one that falls to 0 at last."""
-    if one_cycle:
+    if one_cycle and total_steps > 1:  # A cycle of one step has the rate that it ends with.
         largest = [group["lr"] for group in optimizer.param_groups]
         return torch.optim.lr_scheduler.OneCycleLR(optimizer, largest, total_steps=total_steps)
     return torch.optim.lr_scheduler.LambdaLR(

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from typing_extensions import Unpack
@@ -11,15 +13,25 @@ from typing_extensions import Unpack
 from pyg_modules._checks import as_int
 from pyg_modules.modules.cut import cut
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.partition.losses import LOSSES
 from pyg_modules.partition.metrics import cut_fraction, module_sizes, normalized_cut
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.partition.schedule import PartitionSchedule
+from pyg_modules.train.batches import Batches
+from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss
-from pyg_modules.train.early_stopping import EarlyStopping
 from pyg_modules.train.epoch_record import EpochRecord
 from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.fit import EpochCallback, FitOptions, fit
+from pyg_modules.train.seeding import as_seed, seeded
 from pyg_modules.train.training_data import batches_of
+
+
+class OrganiseOptions(FitOptions, total=False):
+    """Those, and further coefficients of a :class:`PartitionRegularizer`."""
+
+    cost_balance: float
+    sharpness: float
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,7 @@ def organise(
     finetune_epochs: int | None = 40,
     seed: int = 0,
     scope: str = "hidden",
+    affinity: str = "abs",
     capacities: Sequence[int] | None = None,
     tolerance: float = 0.1,
     ncut: float = 1.0,
@@ -70,13 +83,14 @@ def organise(
     patience: int | None = None,
     restore_best_weights: bool = False,
     on_epoch: EpochCallback | None = None,
-    **options: Unpack[FitOptions],
+    **options: Unpack[OrganiseOptions],
 ) -> Organised:
     """Train a model, organise its units into modules meanwhile, cut them apart, and train on.
 
     The main recipe: a :class:`PartitionRegularizer` and its :class:`PartitionSchedule` in
     :func:`fit`, then :func:`pyg_modules.cut`, then :func:`fit` again. ``seed`` fixes all but what
     the model itself draws from torch's global generator, as for dropout; see :func:`seeded`.
+    Before the training, the model is run on a batch, to see that it can be cut.
 
     Args:
         model (torch.nn.Module): A :class:`SynchronousGraph`, which is trained and left uncut; or a
@@ -88,6 +102,7 @@ def organise(
         seed (int, optional): Of the order of the samples and of the search for modules.
             (default: 0)
         scope (str, optional): See :class:`PartitionRegularizer`. (default: ``"hidden"``)
+        affinity (str, optional): Likewise. (default: ``"abs"``)
         capacities (sequence of int, optional): Units of every module. (default: equal)
         tolerance (float, optional): By which share of its capacity a module may be smaller or
             larger. (default: 0.1)
@@ -101,56 +116,63 @@ def organise(
         on_epoch (Callable, optional): Called after every epoch with its number, counted on after
             the cut, and its mean losses.
         **options: ``loss``, ``forward``, ``learning_rate``, ``one_cycle``, ``weight_decay`` and
-            ``batch_size`` of :func:`fit`.
+            ``batch_size`` of :func:`fit`; and coefficients of further losses of a
+            :class:`PartitionRegularizer` by name, such as ``sharpness``.
 
     Returns:
         Organised: The network, its modules, the history and what was measured.
 
     Raises:
         DivergedError: If a loss is NaN or infinite.
-        TypeError: If an argument is of the wrong type.
-        ValueError: If the model has no such layer or several, or an argument is out of range.
+        TypeError: If an argument is of the wrong type, or none of these.
+        ValueError: If the model has no such layer or several, or does not compute with what stands
+            in its place; or an argument is out of range.
     """
     names, layer = _only_layer(model)
+    seed = as_seed(seed)
+    coefficients, fitting = _taken_apart(options)
     if finetune_epochs is not None:
         finetune_epochs = as_int("finetune_epochs", finetune_epochs, smallest=0)
-    elif patience is not None or restore_best_weights:
+    if not finetune_epochs and (patience is not None or restore_best_weights):
         raise ValueError(
-            "Expected finetune_epochs, the epochs for patience and restore_best_weights (got"
-            " None). Give their largest number, or leave the two out."
+            f"Expected finetune_epochs, the epochs for patience and restore_best_weights (got"
+            f" {finetune_epochs}). Give their largest number, or leave the two out."
         )
-    EarlyStopping(patience, restore_best_weights).check_possible(
-        is_validated=validation_data is not None, is_scheduled=False
-    )
-    regularizer = PartitionRegularizer(
-        layer, num_modules, scope=scope, capacities=capacities, ncut=ncut, balance=balance
-    )
+    with seeded(seed, layer.device):
+        regularizer = PartitionRegularizer(
+            layer,
+            num_modules,
+            scope=scope,
+            affinity=affinity,
+            capacities=capacities,
+            ncut=ncut,
+            balance=balance,
+            **coefficients,
+        )
     schedule = PartitionSchedule(regularizer, epochs, tolerance=tolerance, seed=seed)
-    shared: Any = {"seed": seed, "validation_data": validation_data, **options}
+    shared: Any = {"seed": seed, "validation_data": validation_data, **fitting}
+    ending: Any = {"patience": patience, "restore_best_weights": restore_best_weights}
+    fit(model, data, epochs=0, on_epoch=on_epoch, **ending, **shared)  # Looks at all of it.
+    _check_replaceable(model, names, layer, data, fitting)
     history = fit(model, data, epochs=epochs, schedule=schedule, on_epoch=on_epoch, **shared)
-    measured = {"uncut": _measured(model, data, validation_data, options)}
+    measured = {"uncut": _measured(model, data, validation_data, fitting)}
     labels = schedule.labels()
     network, organised = model, layer
     if finetune_epochs is not None:
-        organised = cut(layer, labels)
+        with seeded(seed, layer.device):
+            organised = cut(layer, labels)
         network = _replaced(model, names, organised)
-        measured["cut"] = _measured(network, data, validation_data, options)
+        measured["cut"] = _measured(network, data, validation_data, fitting)
 
         def counted_on(epoch: int, losses: dict[str, float]) -> None:
             if on_epoch is not None:
                 on_epoch(epochs + epoch, losses)
 
         finetuning = fit(
-            network,
-            data,
-            epochs=finetune_epochs,
-            patience=patience,
-            restore_best_weights=restore_best_weights,
-            on_epoch=counted_on,
-            **shared,
+            network, data, epochs=finetune_epochs, on_epoch=counted_on, **ending, **shared
         )
         history += [record._replace(phase="cut") for record in finetuning]
-        measured["finetuned"] = _measured(network, data, validation_data, options)
+        measured["finetuned"] = _measured(network, data, validation_data, fitting)
     edges = layer.graph.edge_index, layer.edge_weight(), labels
     return Organised(
         network=network,
@@ -170,17 +192,18 @@ def organise(
 
 def _only_layer(model: nn.Module) -> tuple[list[str], SynchronousGraph]:
     """The one layer of a model, and all names that it has there."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(
-            f"Expected a model that is a torch.nn.Module (got {type(model).__name__}). A UnitGraph"
-            f" becomes one by SynchronousGraph(graph)."
-        )
+    check_model(model)
     layers: dict[SynchronousGraph, list[str]] = {}
     for name, part in model.named_modules(remove_duplicate=False):
         if isinstance(part, SynchronousGraph):
             layers.setdefault(part, []).append(name)
-    if len(layers) != 1:
-        found = ", ".join(repr(names[0]) for names in layers.values()) or "none"
+    if not layers:
+        raise ValueError(
+            "Expected a model with one SynchronousGraph in it (got none). Make it an attribute of"
+            " the model; in a list, use torch.nn.ModuleList."
+        )
+    if len(layers) > 1:
+        found = ", ".join(repr(names[0]) for names in layers.values())
         raise ValueError(
             f"Expected a model with one SynchronousGraph in it (got {found}). Use fit with a list"
             f" of schedules, PartitionSchedule(PartitionRegularizer(layer, num_modules), epochs)"
@@ -199,17 +222,59 @@ def _replaced(model: nn.Module, names: list[str], layer: SynchronousGraph) -> nn
     return model
 
 
+def _taken_apart(options: Any) -> tuple[Any, FitOptions]:
+    """Coefficients of the regularizer, and options of :func:`fit`."""
+    coefficients = {name: options.pop(name) for name in LOSSES if name in options}
+    if unknown := options.keys() - FitOptions.__optional_keys__:
+        names = ", ".join([*sorted(FitOptions.__optional_keys__), *LOSSES])
+        raise TypeError(
+            f"Expected options of {names} (got an unexpected keyword argument {min(unknown)!r})."
+            f" organise makes its own schedule; others are for fit."
+        )
+    return coefficients, options
+
+
+def _check_replaceable(
+    model: nn.Module, names: list[str], layer: SynchronousGraph, data: Any, options: FitOptions
+) -> None:
+    """Raise unless the model computes with what stands under these names."""
+    stand_in = deepcopy(layer).requires_grad_()
+    network = _replaced(model, names, stand_in)
+    generators = [
+        generator
+        for part in (data, getattr(data, "sampler", None))
+        if isinstance(generator := getattr(part, "generator", None), torch.Generator)
+    ]
+    states = [generator.get_state() for generator in generators]
+    try:
+        with seeded(0, layer.device):  # No random numbers that the training would have drawn.
+            batches = _batches(network.eval(), data, "training", options)
+            loss = CheckedLoss(options.get("loss", F.cross_entropy))
+            total = loss(*batches.run(network, next(iter(batches))))
+        gradients = torch.autograd.grad(total, list(stand_in.parameters()), allow_unused=True)
+    finally:
+        _replaced(model, names, layer)
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
+    if all(gradient is None for gradient in gradients):
+        raise ValueError(
+            f"Expected a model that computes with the layer under {names} (got one that does not,"
+            f" or goes another way to it). Let its forward call the layer by this name; compile"
+            f" what organise returns, not the layer."
+        )
+
+
+def _batches(model: nn.Module, data: Any, part: str, options: FitOptions) -> Batches:
+    settings: Any = {name: options.get(name) for name in ("forward", "batch_size")}
+    return batches_of(data, model, part=part, seed=None, **settings)
+
+
 def _measured(
     model: nn.Module, data: Any, validation_data: Any, options: FitOptions
 ) -> dict[str, float]:
     """Loss and accuracy on the validation data, or else on the training data."""
-    is_validated = validation_data is not None
-    batches = batches_of(
-        validation_data if is_validated else data,
-        model,
-        part="validation" if is_validated else "training",
-        forward=options.get("forward"),
-        batch_size=options.get("batch_size"),
-        seed=None,
-    )
+    if validation_data is None:
+        batches = _batches(model, data, "training", options)
+    else:
+        batches = _batches(model, validation_data, "validation", options)
     return evaluate(model, batches, CheckedLoss(options.get("loss", F.cross_entropy)))

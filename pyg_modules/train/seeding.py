@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
+from pyg_modules._checks import as_int
+
 
 @contextmanager
 def seeded(seed: int, device: torch.device | str | None = None) -> Iterator[None]:
@@ -27,3 +29,11 @@ def seeded(seed: int, device: torch.device | str | None = None) -> Iterator[None
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+def as_seed(seed: object) -> int:
+    """``seed`` as an int from 0 to 2**63 - 1, from any integer type, e.g. NumPy's."""
+    number = as_int("seed", seed, smallest=0)
+    if number >= 2**63:
+        raise ValueError(f"Expected seed < 2**63 (got {number}).")
+    return number

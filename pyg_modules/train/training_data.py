@@ -6,13 +6,25 @@ from typing import Any
 import numpy
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset
+from torch.utils.data._utils.collate import collate, default_collate_fn_map
 from torch_geometric.data import Batch, Data
 from torch_geometric.data.data import BaseData
+from torch_geometric.loader import CachedLoader, PrefetchLoader
 
-from pyg_modules.train.batches import Batches, Forward, Loaded, Rows, Source, at_mask, described
+from pyg_modules.train.batches import (
+    Batches,
+    Forward,
+    Loaded,
+    Rows,
+    Source,
+    at_mask,
+    described,
+    known_length,
+)
 
 _BATCH_SIZE = 64
+_LOADERS = (DataLoader, CachedLoader, PrefetchLoader)
 
 
 def batches_of(
@@ -44,16 +56,23 @@ def batches_of(
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     if isinstance(data, Dataset) or _is_list_of_graphs(data):
         data = _loader(data, batch_size, generator)
+    elif hasattr(data, "train_x") and hasattr(data, "train_y"):
+        if part != "training":
+            raise TypeError(
+                f"Expected validation data that says no training part (got {described(data)}, with"
+                f" train_x). Give a pair, e.g. (data.test_x, data.test_y)."
+            )
+        data = data.train_x, data.train_y
     source: Source
     if isinstance(data, Data):
         mask = _mask_of(data, "train_mask" if part == "training" else "val_mask")
         # A copy, for Data.to works in place.
         source = [copy(data).to(device)] if bool(mask.any()) else []
         forward = at_mask(forward or _forward_graph, mask.to(device))
-    elif isinstance(data, DataLoader):
-        source = Loaded(data)
-    elif pair := _pair_of(data, part):
-        x, y = (_as_tensor(value, parameter.dtype) for value in pair)
+    elif isinstance(data, _LOADERS):
+        source = Loaded(data) if part == "training" else data
+    elif _is_pair(data):
+        x, y = (_as_tensor(value, parameter.dtype) for value in data)
         if x.dim() == 0 or y.dim() == 0 or len(x) != len(y):
             raise ValueError(
                 f"Expected as many targets as inputs (got {list(y.shape)} and {list(x.shape)}),"
@@ -63,44 +82,48 @@ def batches_of(
     else:
         raise TypeError(
             f"Expected {part} data that is a pair (x, y) of tensors or arrays, a Dataset or a"
-            f" DataLoader, a PyG Data with masks, or a list of graphs (got {described(data)})."
-            f" Make a pair of it, or a DataLoader and forward=..."
+            f" DataLoader, a PyG Data with masks, or a list of graphs, also of one (got"
+            f" {described(data)}). Make a pair of arrays of it, e.g. by numpy.asarray; or a"
+            f" DataLoader and forward=..."
         )
-    if len(source) == 0:
-        raise ValueError(f"Expected at least one {part} sample (got none).")
+    if known_length(source) == 0:
+        is_dropped = getattr(data, "drop_last", False)
+        raise ValueError(
+            f"Expected at least one {part} sample (got none)."
+            + (" The loader drops what fills no batch: drop_last=False keeps it." * is_dropped)
+        )
     return Batches(source, forward or _forward_pair, device)
 
 
 def makes_its_batches(data: object) -> bool:
     """Whether ``data`` says itself what a batch is."""
-    return isinstance(data, DataLoader | Data)
+    return isinstance(data, (*_LOADERS, Data))
 
 
-def _pair_of(data: Any, part: str) -> tuple[Any, Any] | None:
-    """Inputs and targets, if ``data`` is a pair of arrays or has one for the training."""
-    if hasattr(data, "train_x") and hasattr(data, "train_y"):
-        if part != "training":
-            raise TypeError(
-                f"Expected validation data that says no training part (got {described(data)}, with"
-                f" train_x). Give a pair, e.g. (data.test_x, data.test_y)."
-            )
-        return data.train_x, data.train_y
-    if isinstance(data, tuple | list) and len(data) == 2:
-        x, y = data
-        if all(isinstance(value, Tensor | numpy.ndarray) for value in data):
-            return x, y
-    return None
+def _is_pair(data: Any) -> bool:
+    """Whether ``data`` is a pair of tensors, or arrays of NumPy, pandas or others."""
+    is_pair = isinstance(data, tuple | list) and len(data) == 2
+    return is_pair and all(hasattr(value, "__array__") for value in data)
 
 
-def _as_tensor(value: Tensor | numpy.ndarray[Any, Any], dtype: torch.dtype) -> Tensor:
+def _as_tensor(value: Any, dtype: torch.dtype) -> Tensor:
+    is_sparse = isinstance(value, Tensor) and value.layout != torch.strided
+    if is_sparse or isinstance(value, numpy.ma.MaskedArray):
+        remedy = "x.to_dense()" if is_sparse else "x.filled(value), or leave these samples out"
+        raise TypeError(
+            f"Expected dense arrays without a mask (got {getattr(value, 'layout', 'a mask')}). Use"
+            f" {remedy}."
+        )
     if isinstance(value, Tensor):
         return value
+    value = numpy.asarray(value)
     if value.dtype.kind not in "biuf":
         raise TypeError(
             f"Expected arrays of numbers (got {value.dtype}). Number classes from 0, e.g. by"
             f" numpy.unique(y, return_inverse=True)."
         )
-    # Arrays are float64 if nobody says otherwise.
+    # In the order of bytes and rows that torch takes; floats are float64 if nobody says otherwise.
+    value = value.astype(value.dtype.newbyteorder("="), order="C")
     return torch.tensor(value, dtype=dtype if value.dtype.kind == "f" else None)
 
 
@@ -110,6 +133,11 @@ def _is_list_of_graphs(data: Any) -> bool:
 
 def _loader(data: Any, batch_size: int, generator: torch.Generator | None) -> DataLoader[Any]:
     is_iterable = isinstance(data, IterableDataset)
+    if not is_iterable and not hasattr(data, "__len__"):
+        raise TypeError(
+            f"Expected a Dataset with __len__ (got {described(data)}). Add it, or derive from"
+            f" IterableDataset."
+        )
     # A sampler of nothing could not be made.
     is_shuffled = generator is not None and not is_iterable and len(data) > 0
     return DataLoader(
@@ -123,9 +151,12 @@ def _loader(data: Any, batch_size: int, generator: torch.Generator | None) -> Da
 
 
 def _collated(samples: list[Any]) -> Any:
-    if isinstance(samples[0], BaseData):
-        return Batch.from_data_list(samples)
-    return default_collate(samples)
+    """A batch, with the graphs in it joined, wherever they are."""
+    return collate(samples, collate_fn_map={BaseData: _joined, **default_collate_fn_map})
+
+
+def _joined(graphs: list[BaseData], **_: Any) -> BaseData:
+    return Batch.from_data_list(graphs)
 
 
 def _mask_of(data: Data, name: str) -> Tensor:

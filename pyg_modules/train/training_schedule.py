@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from pyg_modules.partition.regularizer import PartitionRegularizer
-from pyg_modules.partition.schedule import PartitionSchedule
 
 
 @runtime_checkable
@@ -16,7 +15,8 @@ class Schedule(Protocol):
     """What :func:`fit` takes as ``schedule``: any object with these methods.
 
     A :class:`PartitionSchedule` is one. If a schedule has an attribute ``epochs``, the training
-    must be as long; if it has a method ``phase(epoch)``, the history has what it returns.
+    must be as long, and is not ended early; if it has a method ``phase(epoch)``, the history has
+    what it returns, ``"free"``, ``"ramp"``, ``"full"`` or ``"cut"``.
     """
 
     def step(self, epoch: int) -> None:
@@ -27,38 +27,6 @@ class Schedule(Protocol):
 
     def parameters(self) -> Iterable[nn.Parameter]:
         """What is trained beside the model, without weight decay or clipping; often nothing."""
-
-
-def schedules_of(
-    schedule: Schedule | Sequence[Schedule] | None, model: nn.Module, epochs: int
-) -> list[Schedule]:
-    """The schedules of a training.
-
-    Raises:
-        TypeError: If one is no schedule.
-        ValueError: If one is made for another number of epochs, or for a layer outside of
-            ``model``.
-    """
-    if schedule is None:
-        return []
-    schedules = list(schedule) if isinstance(schedule, Sequence) else [schedule]
-    for one in schedules:
-        if isinstance(one, PartitionRegularizer):
-            raise TypeError(
-                "Expected a schedule (got a PartitionRegularizer). Make one of it:"
-                f" schedule=PartitionSchedule(regularizer, epochs={epochs})."
-            )
-        if isinstance(one, type) or not isinstance(one, Schedule):
-            raise TypeError(
-                f"Expected a schedule, with step(epoch), penalties() and parameters() (got"
-                f" {one!r}). PartitionSchedule(regularizer, epochs) is one."
-            )
-        if isinstance(one, PartitionSchedule):
-            check_regularized(model, one.regularizer)
-        own = getattr(one, "epochs", epochs)
-        if own != epochs:
-            raise ValueError(f"Expected epochs={own}, those of the schedule (got {epochs}).")
-    return schedules
 
 
 def check_regularized(model: nn.Module, regularizer: PartitionRegularizer) -> None:

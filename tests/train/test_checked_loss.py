@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from pyg_modules.train import fit
-from pyg_modules.train.checked_loss import check_targets
+from pyg_modules.train.checked_loss import CheckedLoss
 
 CLASSES = torch.tensor([0, 2, 1, 0])
 CROSS_ENTROPIES = [
@@ -82,9 +82,10 @@ def test_targets_that_a_loss_takes_are_let_through(loss, targets):
 
 
 def test_classes_of_pixels_are_let_through():
-    check_targets(F.cross_entropy, torch.zeros(2, 3, 5, 5), torch.full((2, 5, 5), 2))
+    outputs = torch.zeros(2, 3, 5, 5, requires_grad=True)
+    CheckedLoss(F.cross_entropy)(outputs, torch.full((2, 5, 5), 2))
     with pytest.raises(ValueError, match=r"from 0 to 2.*got 3"):
-        check_targets(F.cross_entropy, torch.zeros(2, 3, 5, 5), torch.full((2, 5, 5), 3))
+        CheckedLoss(F.cross_entropy)(outputs, torch.full((2, 5, 5), 3))
 
 
 @pytest.mark.parametrize("loss", COMPARING)
@@ -127,3 +128,99 @@ def test_an_error_of_the_loss_itself_is_not_hidden():
 
     with pytest.raises(RuntimeError, match="it is broken"):
         fit_linear(CLASSES, broken)
+
+
+@pytest.mark.parametrize("loss", CROSS_ENTROPIES)
+@pytest.mark.parametrize(
+    ("targets", "num_outputs"),
+    [
+        (torch.ones(4, 1), 1),
+        (torch.tensor([[2.0, -2.0, 1.0]] * 4), 3),
+        (torch.full((4, 3), 0.5), 3),
+        (torch.full((4, 3), torch.nan), 3),
+    ],
+)
+def test_targets_that_are_no_probabilities_are_refused(loss, targets, num_outputs):
+    with pytest.raises(ValueError, match=r"add up to 1.*name the loss"):
+        fit_linear(targets, loss, num_outputs)
+
+
+def test_whole_numbers_of_the_shape_of_the_outputs_are_no_probabilities():
+    with pytest.raises(TypeError, match=r"got torch.int64.*y.argmax\(1\)"):
+        fit_linear(F.one_hot(CLASSES), F.cross_entropy)
+
+
+class OwnCrossEntropy(nn.CrossEntropyLoss):
+    pass
+
+
+@pytest.mark.parametrize(
+    "loss", [OwnCrossEntropy(), lambda outputs, targets: F.cross_entropy(outputs, targets)]
+)
+def test_a_loss_of_torch_is_checked_wherever_it_is_called(loss):
+    with pytest.raises(TypeError, match=r"Use y.long\(\)"):
+        fit_linear(CLASSES.int(), loss)
+    with pytest.raises(ValueError, match=r"classes from 0 to 2.*got 7"):
+        fit_linear(torch.full((4,), 7), loss)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        F.mse_loss,
+        nn.PoissonNLLLoss(),
+        nn.SoftMarginLoss(),
+        partial(F.l1_loss, reduction="sum"),
+        lambda outputs, targets: 2 * F.mse_loss(outputs, target=targets),
+    ],
+)
+@pytest.mark.parametrize(("shape", "num_outputs"), [((4, 1), 3), ((4, 3), 1), ((4,), 4)])
+def test_targets_that_would_be_broadcast_are_refused(loss, shape, num_outputs):
+    with pytest.raises(ValueError, match=r"Expected targets \[4, \d\], as the outputs"):
+        fit_linear(torch.ones(shape), loss, num_outputs)
+
+
+@pytest.mark.parametrize(
+    ("loss", "y"),
+    [
+        (lambda outputs, targets: F.mse_loss(outputs.squeeze(1), targets), torch.ones(4)),
+        (lambda outputs, targets: (outputs * targets[:, None]).mean(), torch.ones(4)),
+        (lambda outputs, targets: (targets @ outputs).mean(), torch.ones(4)),
+    ],
+)
+def test_a_loss_that_brings_shapes_together_itself_is_let_through(loss, y):
+    assert len(fit_linear(y, loss, num_outputs=1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("loss", "dtype"),
+    [
+        (F.huber_loss, torch.float64),
+        (nn.HuberLoss(), torch.float16),
+        (F.l1_loss, torch.bool),
+        (nn.SoftMarginLoss(), torch.bool),
+        (lambda outputs, targets: F.huber_loss(outputs, targets), torch.long),
+    ],
+)
+def test_targets_of_a_dtype_that_a_loss_does_not_take_are_refused(loss, dtype):
+    with pytest.raises(TypeError, match=rf"got {dtype}.*y.to\(torch.float32\), or y.astype"):
+        fit_linear(torch.ones(4, 3, dtype=dtype), loss)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_targets_of_another_dtype_that_torch_promotes_are_let_through(dtype):
+    assert len(fit_linear(torch.ones(4, 3, dtype=dtype), F.mse_loss)) == 1
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        nn.CrossEntropyLoss(reduction="none"),
+        lambda outputs, targets: F.cross_entropy(outputs, targets).item(),
+        lambda outputs, targets: (F.cross_entropy(outputs, targets), 1),
+        lambda outputs, targets: F.cross_entropy(outputs, targets).detach(),
+    ],
+)
+def test_a_loss_that_returns_no_scalar_with_a_gradient_is_refused(loss):
+    with pytest.raises(TypeError, match="a loss that returns a scalar tensor"):
+        fit_linear(CLASSES, loss)

@@ -1,9 +1,12 @@
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from pyg_modules.train import accuracy
+from pyg_modules.train.checked_loss import CheckedLoss
 from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.training_data import batches_of
 
@@ -16,7 +19,7 @@ def test_accuracy_counts_the_largest_logits():
 
 def figures(model, x, y, loss):
     batches = batches_of((x, y), model, part="validation", forward=None, batch_size=3, seed=None)
-    return evaluate(model, batches, loss)
+    return evaluate(model, batches, CheckedLoss(loss))
 
 
 def test_figures_are_means_over_the_samples_whatever_the_batches():
@@ -34,3 +37,27 @@ def test_targets_that_are_no_classes_have_no_accuracy():
     assert figures(model, x, torch.zeros(10, 3), F.mse_loss).keys() == {"loss"}
     classes_of_pixels = torch.zeros(10, 3, dtype=torch.long)
     assert figures(model, x, classes_of_pixels, F.l1_loss).keys() == {"loss"}
+
+
+IGNORING = [
+    (F.cross_entropy, -100),
+    (nn.CrossEntropyLoss(ignore_index=-1), -1),
+    (partial(F.cross_entropy, ignore_index=7), 7),
+    (lambda outputs, targets: F.cross_entropy(outputs, targets, ignore_index=1), 1),
+]
+
+
+@pytest.mark.parametrize(("loss", "ignored"), IGNORING)
+def test_targets_that_the_loss_ignores_do_not_count(loss, ignored):
+    model, x, y = nn.Linear(4, 3), torch.randn(10, 4), torch.arange(10) % 3
+    y[:4] = ignored  # The first batch and one of the second.
+    result = figures(model, x, y, loss)
+    counted = y != ignored
+    assert result["accuracy"] == pytest.approx(accuracy(model, x[counted], y[counted]))
+    expected = F.cross_entropy(model(x[counted]), y[counted])
+    assert result["loss"] == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_a_validation_in_which_nothing_counts_is_refused():
+    with pytest.raises(ValueError, match="at least one validation sample"):
+        figures(nn.Linear(4, 3), torch.zeros(5, 4), torch.full((5,), -100), F.cross_entropy)

@@ -1,9 +1,11 @@
 from types import SimpleNamespace
 from unittest.mock import patch
 
+import numpy
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from pyg_modules import PartitionRegularizer, PartitionSchedule, SynchronousGraph, UnitGraph
 from pyg_modules.datasets import Dataset
@@ -124,11 +126,63 @@ def test_seeded_leaves_the_global_generator_where_it_was():
         ({"epochs": -1}, ValueError, r"epochs >= 0 \(got -1\)"),
         ({"learning_rate": -0.1}, ValueError, "learning_rate >= 0"),
         ({"weight_decay": "0.1"}, TypeError, "weight_decay to be a number"),
+        ({"seed": None}, TypeError, "seed to be an int"),
+        ({"seed": -1}, ValueError, r"seed >= 0 \(got -1\)"),
+        ({"seed": 2**63}, ValueError, r"seed < 2\*\*63"),
+        ({"forward": "graph"}, TypeError, "forward that can be called"),
+        ({"on_epoch": 3}, TypeError, "on_epoch that can be called"),
+        ({"model": UnitGraph.complete(2, 4, 2)}, TypeError, r"SynchronousGraph\(graph\)"),
     ],
 )
 def test_bad_settings_are_refused(data, settings, error, match):
     with pytest.raises(error, match=match):
-        fit(linear(), data, **{"epochs": 1, "seed": 0, **settings})
+        fit(**{"model": linear(), "data": data, "epochs": 1, "seed": 0, **settings})
+
+
+def test_a_seed_may_be_that_of_numpy(data):
+    models = linear(), linear()
+    for model, seed in zip(models, (3, numpy.int64(3)), strict=True):
+        fit(model, data, epochs=2, seed=seed, batch_size=16)
+    assert torch.equal(models[0].weight, models[1].weight)
+
+
+@pytest.mark.parametrize("part", ["training", "validation"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_data_that_are_not_finite_are_blamed_and_not_the_learning_rate(data, part, value):
+    x = data.train_x.clone()
+    x[70, 1] = value
+    pairs = {"training": (data.train_x, data.train_y), "validation": (data.test_x, data.test_y)}
+    pairs[part] = x, data.train_y
+    with pytest.raises(DivergedError, match="the data holds NaN or infinity"):
+        fit(
+            linear(),
+            pairs["training"],
+            epochs=2,
+            seed=0,
+            batch_size=8,
+            validation_data=pairs["validation"],
+        )
+
+
+def test_a_training_of_one_step_changes_the_model(data):
+    model = linear()
+    fit(model, data, epochs=1, seed=0, batch_size=80, learning_rate=0.1, weight_decay=0.0)
+    # AdamW steps by the learning rate at first.
+    torch.testing.assert_close((model.weight - linear().weight).abs(), torch.full((2, 2), 0.1))
+
+
+@pytest.mark.parametrize("kind", [lambda *pair: pair, TensorDataset])
+def test_a_sample_alone_in_its_batch_is_named_where_it_is_normalized(data, kind):
+    model = nn.Sequential(nn.BatchNorm1d(2), linear())
+    with pytest.raises(ValueError, match=r"the last sample is alone.*another batch_size"):
+        fit(model, kind(data.train_x[:17], data.train_y[:17]), epochs=1, seed=0, batch_size=16)
+
+
+def test_another_dtype_than_that_of_the_model_is_named(data):
+    with pytest.raises(
+        TypeError, match=r"torch.float32, as the model \(got a batch of torch.float64"
+    ):
+        fit(linear(), (data.train_x.double(), data.train_y), epochs=1, seed=0)
 
 
 def test_a_model_without_parameters_is_refused(data):

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch import nn
 
@@ -34,3 +35,10 @@ def test_parameters_beside_may_be_a_part_of_the_model():
     model = nn.ModuleDict({"layer": nn.Linear(2, 2), "beside": nn.Linear(1, 1)})
     kept = parameters_but(model["beside"].parameters(), model)
     assert list(map(id, kept)) == list(map(id, model["layer"].parameters()))
+
+
+@pytest.mark.parametrize("one_cycle", [True, False])
+def test_a_single_step_has_the_whole_learning_rate(one_cycle):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
+    learning_rates(optimizer, total_steps=1, one_cycle=one_cycle)
+    assert optimizer.param_groups[0]["lr"] == 2.0

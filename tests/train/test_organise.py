@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
 from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv
 
@@ -266,11 +267,15 @@ def test_a_model_without_the_layer_or_with_several_is_refused(data, model, match
     ("options", "error", "match"),
     [
         ({"momentum": 0.9}, TypeError, "unexpected keyword argument 'momentum'"),
-        ({"schedule": None}, TypeError, "'schedule'"),
+        ({"schedule": None}, TypeError, "'schedule'.*organise makes its own"),
+        ({"seed": None}, TypeError, "seed to be an int"),
+        ({"batch_size": -1}, ValueError, "batch_size >= 1"),
+        ({"sharpness": -1.0}, ValueError, "sharpness >= 0"),
         ({"num_modules": 13}, ValueError, "num_modules"),
         ({"epochs": 0}, ValueError, r"epochs >= 1 \(got 0\)"),
         ({"finetune_epochs": -1}, ValueError, r"finetune_epochs >= 0 \(got -1\)"),
         ({"finetune_epochs": None, "patience": 2}, ValueError, "Expected finetune_epochs"),
+        ({"finetune_epochs": 0, "patience": 2}, ValueError, r"finetune_epochs.*\(got 0\)"),
         ({"restore_best_weights": True}, ValueError, "Expected validation_data"),
         ({"scope": "some"}, ValueError, "got 'some'"),
         ({"data": "digits"}, TypeError, r"a pair \(x, y\).*got str"),
@@ -289,3 +294,97 @@ def test_bad_arguments_are_refused_before_the_training(data, options, error, mat
     with pytest.raises(error, match=match):
         organise(**arguments)
     assert same_states(layer, new_layer())
+
+
+class Aliased(nn.Module):
+    """Computes with its layer by a way that does not know its name."""
+
+    def __init__(self, called):
+        super().__init__()
+        self.layer = new_layer()
+        self.called = called(self.layer)
+
+    def forward(self, x):
+        return self.called[0](x)
+
+
+class Unused(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.BatchNorm1d(3), nn.Linear(3, 2))
+        self.layer = new_layer()
+
+    def forward(self, x):
+        return self[1](self[0](x))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: Aliased(lambda layer: [layer]),
+        lambda: Aliased(lambda layer: (layer.forward,)),
+        lambda: torch.compile(new_layer(), backend="eager"),
+        Unused,
+    ],
+)
+def test_a_model_that_would_not_compute_with_the_cut_layer_is_refused(data, model):
+    with seeded(0):
+        refused, fresh = model(), None
+    with seeded(0):
+        fresh = model()
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    with pytest.raises(ValueError, match="a model that computes with the layer under"):
+        organise(refused, data[0], 2, **SETTINGS)
+    # Nothing was trained or drawn.
+    assert same_states(refused, fresh)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_look_at_a_batch_changes_no_number(data):
+    x, y = data[0]
+
+    def loader():
+        generator = torch.Generator().manual_seed(2)
+        return DataLoader(TensorDataset(x, y), 16, shuffle=True, generator=generator)
+
+    with seeded(0):
+        models = [nn.Sequential(nn.BatchNorm1d(3), new_layer(), nn.Dropout(0.2)) for _ in range(2)]
+    options = {"learning_rate": 0.02, "seed": 0}
+    torch.manual_seed(1)
+    settings = {"epochs": 8, "finetune_epochs": None} | options
+    organised = organise(models[0], loader(), 3, **settings)
+    with seeded(5):
+        schedule = PartitionSchedule(PartitionRegularizer(models[1][1], 3), 8)
+    torch.manual_seed(1)
+    history = fit(models[1], loader(), epochs=8, schedule=schedule, **options)
+    assert organised.history == history
+    assert same_states(*models)
+
+
+def test_a_layer_that_is_in_no_list_of_torch_is_to_be_registered(data):
+    class Hidden(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = [new_layer()]
+
+    with pytest.raises(ValueError, match=r"got none\). Make it an attribute.*ModuleList"):
+        organise(Hidden(), data[0], 2, **SETTINGS)
+
+
+def test_coefficients_and_the_affinity_go_to_the_regularizer(data):
+    coefficients = {"ncut": 0.5, "cost_balance": 0.3, "sharpness": 0.2}
+    organised = organise(new_layer(), data[0], 3, affinity="square", **coefficients, **SETTINGS)
+    by_hand = new_layer()
+    regularizer = PartitionRegularizer(by_hand, 3, affinity="square", **coefficients)
+    schedule = PartitionSchedule(regularizer, 8)
+    fit(by_hand, data[0], epochs=8, seed=0, schedule=schedule, learning_rate=0.02, batch_size=16)
+    assert same_states(organised.uncut, by_hand)
+    assert organised.history[7].losses.keys() >= {"ncut", "balance", "cost_balance", "sharpness"}
+
+
+def test_the_global_generator_stays_where_it_was(data):
+    layer = new_layer()
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    organise(layer, data[0], 2, **SETTINGS)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -5,9 +5,16 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    TensorDataset,
+    get_worker_info,
+)
 from torch_geometric.data import Data, HeteroData
 from torch_geometric.data import Dataset as GraphDataset
+from torch_geometric.loader import CachedLoader, PrefetchLoader
 from torch_geometric.loader import DataLoader as GraphLoader
 from torch_geometric.nn import GCNConv, global_mean_pool
 
@@ -420,3 +427,125 @@ def test_batches_of_every_kind_move_to_the_model(pair):
         fit(model, data, epochs=1, seed=0, validation_data=data)
     fit(Convolution().cuda(), communities(), epochs=1, seed=0)
     fit(Pooled().cuda(), graphs(), epochs=1, seed=0, forward=of_graphs)
+
+
+def test_arrays_of_pandas_are_taken(pair):
+    pandas = pytest.importorskip("pandas")
+    x, y = (value.numpy() for value in pair)
+    assert torch.equal(fitted((pandas.DataFrame(x), pandas.Series(y))), fitted(pair))
+
+
+@pytest.mark.parametrize(
+    "changed", [lambda x: x[::-1].copy()[::-1], lambda x: x.astype(">f8"), numpy.asfortranarray]
+)
+def test_the_order_of_rows_and_bytes_of_an_array_does_not_matter(pair, changed):
+    x, y = (value.numpy() for value in pair)
+    assert torch.equal(fitted((changed(x), y)), fitted(pair))
+
+
+def test_sparse_and_masked_arrays_are_refused(pair):
+    x, y = pair
+    masked = numpy.ma.masked_greater(x.numpy(), 1)
+    for values, match in ((x.to_sparse(), "to_dense"), (masked, "filled")):
+        with pytest.raises(TypeError, match=rf"dense arrays without a mask.*{match}"):
+            fit(linear(), (values, y), epochs=1, seed=0)
+
+
+@pytest.mark.parametrize("x", [None, [[0.0, 1.0]]])
+def test_the_training_part_of_an_object_is_a_pair_of_arrays_too(x):
+    with pytest.raises(TypeError, match=r"got tuple of \w+, list\).*numpy.asarray"):
+        fit(linear(), SimpleNamespace(train_x=x, train_y=[1]), epochs=1, seed=0)
+
+
+@pytest.mark.parametrize("kind", [CachedLoader, PrefetchLoader])
+def test_every_loader_of_pyg_is_taken(kind):
+    weights = []
+    for loader in (GraphLoader(graphs(), 8), kind(GraphLoader(graphs(), 8))):
+        model = Pooled()
+        options = {"forward": of_graphs, "validation_data": loader}
+        fit(model, loader, epochs=2, seed=0, **options)
+        weights.append(model.conv.lin.weight)
+    assert torch.equal(*weights)
+
+
+class Sized(Stream):
+    def __len__(self):
+        return len(self.rows)
+
+
+class Shared(Sized):
+    """Of two workers, each has the rows of every other place."""
+
+    def __iter__(self):
+        return iter(self.rows[get_worker_info().id :: 2])
+
+
+@pytest.mark.filterwarnings("ignore:Length of IterableDataset")
+def test_the_batches_of_a_stream_are_counted(pair):
+    x, y = pair[0][:70], pair[1][:70]
+    loader = DataLoader(Shared(x, y), 32, num_workers=2)
+    batches = list(loader)
+    assert len(batches) == 4 > len(DataLoader(Sized(x, y), 32)) == 3
+    assert torch.equal(fitted(loader, epochs=3), trained_by_hand(batches))
+
+
+def test_a_validation_may_have_another_number_of_batches_every_time(pair):
+    class Growing(Stream):
+        epochs = 0
+
+        def __iter__(self):
+            self.epochs += 1
+            return iter(self.rows[: 16 * self.epochs])
+
+    validation = Growing(*pair)
+    history = fit(linear(), pair, validation_data=validation, batch_size=8, **SETTINGS)
+    assert validation.epochs == len(history) == 3  # It is not counted before.
+
+
+def test_graphs_beside_other_things_are_joined():
+    pairs = [(graph, float(graph.y)) for graph in graphs()]
+
+    def of_pairs(model, batch):
+        graph, label = batch
+        return model(graph.x, graph.edge_index, graph.batch), label.long()
+
+    models = Pooled(), Pooled()
+    dataset = Rows([graph for graph, _ in pairs], [label for _, label in pairs])
+    fit(models[0], dataset, epochs=2, seed=0, forward=of_pairs)
+    fit(models[1], graphs(), epochs=2, seed=0, forward=of_graphs)
+    assert torch.equal(models[0].conv.lin.weight, models[1].conv.lin.weight)
+
+
+def test_a_dataset_without_a_length_that_is_no_stream_is_refused():
+    class Endless(Dataset):
+        def __getitem__(self, row):
+            return torch.zeros(2), 0
+
+    with pytest.raises(TypeError, match=r"a Dataset with __len__ \(got Endless\)"):
+        fit(linear(), Endless(), epochs=1, seed=0)
+
+
+def test_graphs_in_a_loader_of_torch_are_refused_with_that_of_pyg():
+    with pytest.raises(TypeError, match=r"Use torch_geometric.loader.DataLoader"):
+        fit(Pooled(), DataLoader(graphs(), 8), epochs=1, seed=0, forward=of_graphs)
+
+
+def test_a_loader_that_drops_everything_says_so(pair):
+    loader = DataLoader(TensorDataset(*pair), 100, drop_last=True)
+    with pytest.raises(ValueError, match=r"one training sample.*drop_last=False"):
+        fit(linear(), loader, epochs=1, seed=0)
+
+
+def test_a_graph_is_validated_on_a_graph(pair):
+    for data, validation in ((communities(), pair), (pair, communities())):
+        with pytest.raises(TypeError, match=r"of the kind of the training data.*val_mask"):
+            fit(Convolution(), data, epochs=1, seed=0, validation_data=validation)
+
+
+def test_a_model_that_returns_no_tensor_is_named(pair):
+    class Doubled(nn.Linear):
+        def forward(self, x):
+            return super().forward(x), x
+
+    with pytest.raises(TypeError, match=r"got tuple of tuple, Tensor\).*forward="):
+        fit(Doubled(2, 2), pair, epochs=1, seed=0)

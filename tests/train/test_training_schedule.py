@@ -116,7 +116,8 @@ def test_two_schedules_add_up_and_train_what_is_theirs():
 def test_terms_of_one_name_are_added_up_in_the_history():
     models = linear(), linear()
     one = fit(models[0], data(), schedule=[L1(models[0].weight, 0.3)], **SETTINGS)
-    two = fit(models[1], data(), schedule=[L1(models[1].weight, 0.15)] * 2, **SETTINGS)
+    halves = [L1(models[1].weight, 0.15) for _ in range(2)]
+    two = fit(models[1], data(), schedule=halves, **SETTINGS)
     for record, doubled in zip(one, two, strict=True):
         assert doubled.losses["l1"] == pytest.approx(2 * record.losses["l1"])
     torch.testing.assert_close(models[0].weight, models[1].weight)
@@ -201,3 +202,65 @@ def test_weights_of_any_model_are_organised_through_a_view_on_them():
     history = fit(mlp, data(), epochs=40, seed=0, learning_rate=0.02, schedule=schedule)
     assert {record.phase for record in history} == {"free", "ramp", "full"}
     assert history[-1].losses["ncut"] < 0.5 * history[11].losses["ncut"]
+
+
+@pytest.mark.parametrize("options", [{"patience": 1}, {"restore_best_weights": True}])
+def test_a_schedule_without_a_last_epoch_may_be_ended_early(options):
+    model = linear()
+    schedule = L1(model.weight, 0.1)
+    schedule.epochs = None
+    history = fit(model, data(), schedule=schedule, validation_data=data(), **SETTINGS, **options)
+    assert all("l1" in record.losses for record in history)
+
+
+def test_schedules_are_different_and_train_different_parameters():
+    model = linear()
+    one, other = Learned(model.weight, 0.2), Learned(model.weight, 0.1)
+    with pytest.raises(ValueError, match=r"every schedule once.*got a Learned twice"):
+        fit(model, data(), schedule=[one, one], **SETTINGS)
+    other.center = one.center
+    with pytest.raises(ValueError, match=r"every parameter in one of them \(got a Parameter twice"):
+        fit(model, data(), schedule=[one, other], **SETTINGS)
+
+
+@pytest.mark.parametrize("name", ["task", "validation"])
+def test_a_penalty_does_not_take_the_name_of_a_loss_in_the_history(name):
+    model = linear()
+    with pytest.raises(ValueError, match=f"got '{name}'"):
+        fit(model, data(), schedule=L1(model.weight, 0.1, name=name), **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "penalties",
+    [
+        lambda weight: weight.abs().sum(),
+        lambda weight: {"l1": weight.abs().sum()},
+        lambda weight: {"l1": (0.1, weight.abs())},
+        lambda weight: {"l1": (0.1, weight.abs().sum().item())},
+        lambda _: None,
+    ],
+)
+def test_penalties_that_are_no_scalars_with_coefficients_are_refused(penalties):
+    model = linear()
+    schedule = L1(model.weight, 0.1)
+    schedule.penalties = lambda: penalties(model.weight)
+    with pytest.raises(TypeError, match=r"from names to \(coefficient, scalar tensor\)"):
+        fit(model, data(), schedule=schedule, **SETTINGS)
+    assert torch.equal(model.weight, linear().weight)
+
+
+def test_a_phase_is_one_that_can_be_drawn():
+    model = linear()
+    schedule = L1(model.weight, 0.1)
+    schedule.phase = lambda _: "warm"
+    with pytest.raises(ValueError, match=r"one of 'free', 'ramp', 'full', 'cut' \(got 'warm'\)"):
+        fit(model, data(), schedule=schedule, **SETTINGS)
+    schedule.phase = "free"
+    with pytest.raises(TypeError, match=r"phase\(epoch\)"):
+        fit(model, data(), schedule=schedule, **SETTINGS)
+
+
+def test_several_schedules_come_as_a_list():
+    model = linear()
+    with pytest.raises(TypeError, match="or a list of them"):
+        fit(model, data(), schedule=(L1(model.weight, 0.1) for _ in range(2)), **SETTINGS)

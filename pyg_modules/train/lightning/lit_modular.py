@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from pyg_modules._checks import as_coefficient
 from pyg_modules.partition.regularizer import PartitionRegularizer
+from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import check_loss
 from pyg_modules.train.lightning.exact_resume import ExactResume
 from pyg_modules.train.lightning.safetensors_io import SafetensorsIO
@@ -69,11 +70,7 @@ class LitModular(L.LightningModule):
         one_cycle: bool = True,
     ) -> None:
         super().__init__()
-        if not isinstance(model, nn.Module):
-            raise TypeError(
-                f"Expected a model that is a torch.nn.Module (got {type(model).__name__}). A"
-                f" UnitGraph becomes one by SynchronousGraph(graph)."
-            )
+        check_model(model)
         if isinstance(loss, PartitionRegularizer):
             raise TypeError(
                 "Expected a loss of outputs and targets (got a PartitionRegularizer). Give it by"

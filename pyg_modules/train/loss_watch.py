@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+_OF_CLASSES = (F.cross_entropy, F.nll_loss)
+#: Losses that compare every output with the target at its place.
+_ELEMENTWISE = (
+    F.binary_cross_entropy,
+    F.binary_cross_entropy_with_logits,
+    F.gaussian_nll_loss,
+    F.hinge_embedding_loss,
+    F.huber_loss,
+    F.kl_div,
+    F.l1_loss,
+    F.mse_loss,
+    F.multilabel_soft_margin_loss,
+    F.poisson_nll_loss,
+    F.smooth_l1_loss,
+    F.soft_margin_loss,
+)
+# How far from 1 the probabilities of a sample may add up to.
+_ROUNDING = 1e-2
+
+
+class LossWatch(TorchFunctionMode):
+    """Looks at what the losses of torch are given, wherever they are called while it is on.
+
+    So objects, partial functions, subclasses and functions around a loss are all seen through.
+
+    Args:
+        outputs (Tensor): What the whole loss is given.
+        targets (Tensor): Likewise.
+    """
+
+    def __init__(self, outputs: Tensor, targets: Tensor) -> None:
+        super().__init__()
+        self._outputs, self._targets = outputs, targets
+        #: The class whose targets do not count, where the targets are classes.
+        self.ignored: int | None = None
+        #: The outputs and targets of a loss that compares them one by one, if their dtypes differ.
+        self.mixed: tuple[Tensor, Tensor] | None = None
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Call ``func``, unless it would fail or compare what does not belong together.
+
+        Raises:
+            TypeError: If the targets are of a type that the loss does not take.
+            ValueError: If a class is out of range, or shapes do not fit together.
+        """
+        kwargs = kwargs or {}
+        if func in _OF_CLASSES or func in _ELEMENTWISE:
+            given = signature(func).bind(*args, **kwargs)
+            given.apply_defaults()
+            outputs, targets = given.arguments["input"], given.arguments["target"]
+            if func in _ELEMENTWISE:
+                if outputs.dtype != targets.dtype:
+                    self.mixed = outputs, targets
+                if outputs.shape != targets.shape:
+                    raise _unequal(outputs, targets)
+            elif func is F.cross_entropy and outputs.shape == targets.shape:
+                _check_probabilities(outputs, targets)
+            else:
+                ignored = given.arguments["ignore_index"]
+                _check_classes(outputs, targets, ignored)
+                self.ignored = ignored if targets is self._targets else None
+        result = func(*args, **kwargs)
+        if isinstance(result, Tensor) and self._compares_all_pairs(args, result):
+            raise _unequal(self._outputs, self._targets)
+        return result
+
+    def _compares_all_pairs(self, args: tuple[Any, ...], result: Tensor) -> bool:
+        """Whether a vector was broadcast against a column, as by outputs - targets."""
+        pair = self._outputs, self._targets
+        are_pair = set(map(id, args)) == set(map(id, pair))
+        vector, column = sorted(pair, key=Tensor.dim)
+        size = vector.numel()
+        shapes = vector.shape, column.shape, result.shape
+        return are_pair and shapes == ((size,), (size, 1), (size, size))
+
+
+def _unequal(outputs: Tensor, targets: Tensor) -> ValueError:
+    shape = ", ".join(map(str, (-1, *outputs.shape[1:])))
+    is_reshaped = outputs.numel() == targets.numel()
+    return ValueError(
+        f"Expected targets {list(outputs.shape)}, as the outputs (got {list(targets.shape)}). "
+        + (f"Use y.reshape({shape})" if is_reshaped else "Give a target for every output")
+        + ", or outputs would be compared with targets of others."
+    )
+
+
+def _check_probabilities(outputs: Tensor, targets: Tensor) -> None:
+    if not targets.is_floating_point():
+        raise TypeError(
+            f"Expected probabilities that are {outputs.dtype} (got {targets.dtype}, of the shape of"
+            f" the outputs). Use y.argmax(1) for the classes, or y.float()."
+        )
+    of_classes = min(1, outputs.dim() - 1)
+    error = (targets.sum(dim=of_classes) - 1).abs()
+    if outputs.size(of_classes) < 2 or bool((targets < 0).any()) or bool((error > _ROUNDING).any()):
+        raise ValueError(
+            f"Expected classes, or probabilities of at least two that add up to 1 (got targets"
+            f" {list(targets.shape)} from {float(targets.min()):.3g} to"
+            f" {float(targets.max()):.3g}). If they are no classes, name the loss, e.g."
+            f" loss=torch.nn.functional.mse_loss."
+        )
+
+
+def _check_classes(outputs: Tensor, targets: Tensor, ignored: int) -> None:
+    if targets.dtype not in (torch.int64, torch.uint8):
+        raise TypeError(
+            f"Expected classes that are torch.int64 for the cross-entropy (got {targets.dtype})."
+            f" Use y.long(), or y.astype(int) of an array; if they are no classes, name the loss,"
+            f" e.g. loss=torch.nn.functional.mse_loss."
+        )
+    *rows, num_classes = outputs.movedim(min(1, outputs.dim() - 1), -1).shape
+    if list(targets.shape) != rows:
+        raise ValueError(
+            f"Expected classes {rows} for outputs {list(outputs.shape)} (got"
+            f" {list(targets.shape)}). Give one class per sample, not a row of them: y.flatten()."
+        )
+    classes = targets[targets != ignored]
+    is_wrong = (classes < 0) | (classes >= num_classes)
+    if bool(is_wrong.any()):
+        raise ValueError(
+            f"Expected classes from 0 to {num_classes - 1}, one per output (got"
+            f" {int(classes[is_wrong][0])}). Number the classes from 0, or give the model more"
+            f" outputs."
+        )
