@@ -107,9 +107,9 @@ class Rows:
         return -(-len(self._x) // self._batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.arange(len(self._x))
+        order = torch.arange(len(self._x), device="cpu")
         if self._generator is not None:
-            order = torch.randperm(len(self._x), generator=self._generator)
+            order = torch.randperm(len(self._x), generator=self._generator, device="cpu")
         for index in torch.split(order.to(self._x.device), self._batch_size):
             yield self._x[index], self._y[index]
 

@@ -142,7 +142,7 @@ class ModularEstimator(BaseEstimator):
         """What the network makes of ``inputs``, ``[B, O]``."""
         check_is_fitted(self, "network_")
         weight = self.network_.weight
-        dtype = torch.empty(0, dtype=weight.dtype).numpy().dtype
+        dtype = torch.empty(0, dtype=weight.dtype, device="cpu").numpy().dtype
         checked = validate_data(self, inputs, dtype=dtype, reset=False)
         with torch.no_grad():
             outputs: Tensor = self.network_(torch.tensor(checked, device=weight.device))

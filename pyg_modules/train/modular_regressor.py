@@ -87,7 +87,7 @@ def _rescale_outputs(
     """Let every output be ``scale`` times what it was, plus ``shift``; outputs are linear."""
     graph, weight, bias = network.graph, network.weight, network.bias
     target = graph.edge_index[1]
-    factor = torch.ones(graph.num_units, dtype=torch.float64)
+    factor = torch.ones(graph.num_units, dtype=torch.float64, device="cpu")
     factor[graph.outputs.start :] = torch.from_numpy(scale)
     with torch.no_grad():
         weight.mul_(factor[target].to(weight))

@@ -124,7 +124,7 @@ def _as_tensor(value: Any, dtype: torch.dtype) -> Tensor:
         )
     # In the order of bytes and rows that torch takes; floats are float64 if nobody says otherwise.
     value = value.astype(value.dtype.newbyteorder("="), order="C")
-    return torch.tensor(value, dtype=dtype if value.dtype.kind == "f" else None)
+    return torch.tensor(value, dtype=dtype if value.dtype.kind == "f" else None, device="cpu")
 
 
 def _is_list_of_graphs(data: Any) -> bool:

@@ -19,10 +19,12 @@ def random_state(device: torch.device) -> dict[str, Tensor]:
     legacy: Any = numpy.random.get_state()  # noqa: NPY002
     _, keys, position, has_gauss, cached = legacy
     state = {
-        "python": torch.tensor(words),
-        "python_gauss": torch.tensor([nan if gauss is None else gauss], dtype=torch.float64),
-        "numpy": torch.tensor([*keys.tolist(), position, has_gauss]),
-        "numpy_gauss": torch.tensor([cached], dtype=torch.float64),
+        "python": torch.tensor(words, device="cpu"),
+        "python_gauss": torch.tensor(
+            [nan if gauss is None else gauss], dtype=torch.float64, device="cpu"
+        ),
+        "numpy": torch.tensor([*keys.tolist(), position, has_gauss], device="cpu"),
+        "numpy_gauss": torch.tensor([cached], dtype=torch.float64, device="cpu"),
         "torch": torch.get_rng_state(),
     }
     if device.type == "cuda":
