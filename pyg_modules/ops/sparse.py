@@ -68,12 +68,14 @@ def _csr(
     )
 
 
-def _spend_beta_warning() -> None:
-    # torch warns once per process that CSR is in beta; users of this package need not hear it.
+def _spend_warnings_of_csr() -> None:
+    # torch warns once per process that CSR is in beta, and torch 2.11 that it is not checked; users
+    # of this package need not hear it.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        warnings.filterwarnings("ignore", message="Sparse invariant checks are implicitly disabled")
         index = torch.zeros(1, dtype=torch.int32, device="cpu")
         _csr(index, index[:0], torch.zeros(0, device="cpu"), 0, 0)
 
 
-_spend_beta_warning()
+_spend_warnings_of_csr()
