@@ -109,8 +109,8 @@ class ModularEstimator(BaseEstimator):
         loss: Callable[[Tensor, Tensor], Tensor],
     ) -> None:
         """Set :attr:`network_` and :attr:`labels_`."""
-        x = torch.tensor(inputs, device=self.device)
-        y = torch.tensor(targets, device=self.device)
+        x = torch.tensor(numpy.ascontiguousarray(inputs), device=self.device)
+        y = torch.tensor(numpy.ascontiguousarray(targets), device=self.device)
         generator = check_random_state(self.random_state)
         seed = int(generator.randint(numpy.iinfo(numpy.int32).max))
         with seeded(seed, self.device):
@@ -145,7 +145,9 @@ class ModularEstimator(BaseEstimator):
         dtype = torch.empty(0, dtype=weight.dtype, device="cpu").numpy().dtype
         checked = validate_data(self, inputs, dtype=dtype, reset=False)
         with torch.no_grad():
-            outputs: Tensor = self.network_(torch.tensor(checked, device=weight.device))
+            outputs: Tensor = self.network_(
+                torch.tensor(numpy.ascontiguousarray(checked), device=weight.device)
+            )
         return outputs
 
     def _check_parameters(self) -> None:

@@ -240,3 +240,13 @@ def test_a_fit_that_fails_leaves_no_network_of_other_data(estimator_class):
         estimator.fit(x, y + 1)
     with pytest.raises(NotFittedError):
         estimator.predict(x)
+
+
+@pytest.mark.parametrize("flip", [numpy.fliplr, numpy.flipud, lambda x: x[:, ::2]])
+def test_views_of_arrays_in_any_order_are_taken_as_they_are(flip):
+    generator = numpy.random.default_rng(0)
+    x, y = flip(generator.standard_normal((40, 4))), generator.integers(2, size=40)[::-1]
+    settings = {"num_hidden": 6, "epochs": 2, "finetune_epochs": 1, "random_state": 0}
+    viewed = ModularClassifier(2, **settings).fit(x, y)
+    copied = ModularClassifier(2, **settings).fit(x.copy(), y.copy())
+    numpy.testing.assert_array_equal(viewed.predict_proba(x), copied.predict_proba(x.copy()))
