@@ -66,7 +66,7 @@ def fit(
       Floating arrays get the dtype of the model; tensors are left as they are;
     * an object with such a pair as ``train_x`` and ``train_y``, e.g. of :func:`load_dataset`;
     * a :class:`torch.utils.data.Dataset` of pairs, or a :class:`~torch.utils.data.DataLoader`,
-      which is iterated as it is. Without a length, or as an :class:`IterableDataset`, it must come
+      which is iterated as it is. Without a length, or as an ``IterableDataset``, it must come
       to an end, and is iterated once before the training, to count;
     * a :class:`~torch_geometric.data.Data` with ``train_mask``, as one batch: the outputs
       ``model(data.x, data.edge_index)`` and ``data.y`` at the mask. As ``validation_data``, its
