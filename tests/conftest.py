@@ -1,7 +1,17 @@
+import os
+import tempfile
+
 import numpy
 import pytest
 import torch
 from hypothesis import settings
+
+# A list of fonts of our own, whole before a command is run: the one in the home directory may come
+# from another environment and miss fonts, which matplotlib then says on stderr.
+FONT_LIST = tempfile.TemporaryDirectory(prefix="pyg_modules-fonts-")
+os.environ["MPLCONFIGDIR"] = FONT_LIST.name
+
+import matplotlib.font_manager  # noqa: E402, F401
 
 # Reproducible, and no timing in tests: the same examples on every run, however long they take.
 settings.register_profile("pyg_modules", derandomize=True, deadline=None, max_examples=50)
