@@ -1,59 +1,188 @@
-"""Writing files so that a reader never sees half of one."""
+"""Files that are written together, so that nobody finds half of one, or some of two saves.
+
+A save writes into a folder ``.unfinished-*`` of its own, inside the folder where its files end.
+Then one rename, to ``.committed``, makes it count, and its files move to their places. A writer
+that is killed leaves what nobody reads and the next writer deletes, or a ``.committed``, whose
+files are read from there (:func:`read_latest`) until the next writer has moved them. Nobody commits
+before all files of the commit before have moved; which process moves them does not matter, so there
+are no locks that could be left behind.
+"""
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
+import platform
+import re
+import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import psutil
+
+_UNFINISHED, _COMMITTED = ".unfinished-", ".committed"
+_OWNER = re.compile(re.escape(_UNFINISHED) + r"(\d+)-([0-9a-f]{8})-(.*)-[^-]*")
+#: Tells this process from an earlier one with its number, as in containers that start again.
+_TOKEN = secrets.token_hex(4)
+
+Content = TypeVar("Content")
 
 
 @contextmanager
 def staged_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary folder whose files move into ``folder`` when the block ends without an error.
 
-    Those in folders of it move into folders of the same name.
+    Those in folders of it move into folders of the same name. Whatever happens, files of the same
+    names in ``folder`` are all those of before, or all those of the block.
 
     Args:
         folder (path): Where the files end. It is made if it does not exist; files of other names
-            in it are left alone.
+            in it are left alone. If it is a link, the files end in the folder behind it.
 
     Raises:
-        ValueError: If ``folder`` has no name, is a file, or cannot be written to.
+        ValueError: If ``folder`` has no name, is a file, or cannot be written to, e.g. since the
+            disk is full.
     """
     if not os.fspath(folder):
         raise ValueError("Expected the name of a folder (got an empty one).")
-    folder = Path(folder)
-    stage = _new_folder_in(folder)
+    made: list[Path] = []
     try:
-        yield stage
-        _check_nothing_in_the_way(folder, stage)
-        for path in _files_in(stage):
-            target = folder / path.relative_to(stage)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(path, target)
-    finally:
-        shutil.rmtree(stage)
+        with _told(folder):
+            folder = Path(os.path.realpath(folder))
+            stage = _new_folder_in(folder, made)
+            try:
+                _finish(folder)
+                _delete_unfinished(folder)
+                yield stage
+                _check_places(folder, stage, made)
+                _commit(stage, folder)
+            except BaseException:
+                shutil.rmtree(stage, ignore_errors=True)
+                raise
+    except BaseException:
+        for path in reversed(made):
+            with suppress(OSError):  # There is something in it.
+                path.rmdir()
+        raise
 
 
 def make_folder(folder: Path) -> None:
     """Make ``folder`` if it does not exist, and raise unless files can be written into it."""
-    _new_folder_in(folder).rmdir()
+    with _told(folder):
+        folder = Path(os.path.realpath(folder))
+        _new_folder_in(folder, []).rmdir()
 
 
-def _new_folder_in(folder: Path) -> Path:
-    _check_no_file(folder)
+def read_latest(path: Path, read: Callable[[Path], Content]) -> Content:
+    """What ``read`` returns for the file ``path``, or for the one that is about to replace it.
+
+    Args:
+        path (Path): The file, written by :func:`staged_folder` for its folder or the one above.
+        read (Callable): Reads a file, and raises a ``FileNotFoundError`` if there is none.
+    """
+    folder = Path(os.path.realpath(path.parent))
+    for above in (folder, folder.parent):
+        with suppress(FileNotFoundError):
+            return read(above / _COMMITTED / folder.relative_to(above) / path.name)
+    return read(path)
+
+
+def names_in(folder: Path) -> list[str]:
+    """Names of what is in ``folder``, without what writers have not finished."""
+    return [name for name in os.listdir(folder) if not name.startswith((_UNFINISHED, _COMMITTED))]
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON."""
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON in the file ``path``, the latest of its folder.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is no JSON.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
+        return json.loads(read_latest(path, _read_bytes))
+    except RecursionError as error:
+        raise ValueError("JSON that is nested too deeply") from error
+
+
+def digest_of(path: Path) -> str:
+    """What tells the content of the file ``path``, the latest of its folder, from any other.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    return hashlib.sha256(read_latest(path, _read_bytes)).hexdigest()
+
+
+def check_file(path: Path) -> None:
+    """Raise if ``path`` is a folder, or a pipe, where a reader would wait without end.
+
+    Raises:
+        OSError: If it is there and no file.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is no file", str(path))
+
+
+def _read_bytes(path: Path) -> bytes:
+    check_file(path)
+    return path.read_bytes()
+
+
+@contextmanager
+def _told(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Say which folder cannot be written to, and why."""
+    try:
+        yield
     except OSError as error:
         raise ValueError(
-            f"Expected a folder to write to (got {folder}: {error.strerror}). Name another folder."
+            f"Expected a folder to write to (got {os.fspath(folder)}: {error.strerror or error})."
+            f" Make room or correct the permissions there, or name another folder."
         ) from error
+
+
+def _new_folder_in(folder: Path, made: list[Path]) -> Path:
+    _check_no_file(folder)
+    _make(folder, made)
+    owner = f"{_UNFINISHED}{os.getpid()}-{_TOKEN}-{platform.node()}-"
+    return Path(tempfile.mkdtemp(prefix=owner, dir=folder))
+
+
+def _make(folder: Path, made: list[Path]) -> None:
+    """Make ``folder`` and those above it, and note those that were not there."""
+    if not folder.is_dir():
+        _make(folder.parent, made)
+        folder.mkdir(exist_ok=True)
+        made.append(folder)
+
+
+def _delete_unfinished(folder: Path) -> None:
+    """Delete what writers have left that do not run any more."""
+    for name in os.listdir(folder):
+        if name.startswith(_UNFINISHED) and not _is_written(name):
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _is_written(name: str) -> bool:
+    """Whether the writer of the folder ``name`` runs, as far as this machine can know."""
+    owner = _OWNER.fullmatch(name)
+    if owner is None:
+        return False
+    process, token, machine = owner.groups()
+    if machine != platform.node():
+        return True
+    return token == _TOKEN if int(process) == os.getpid() else psutil.pid_exists(int(process))
 
 
 def _check_no_file(folder: Path) -> None:
@@ -67,8 +196,9 @@ def _check_no_file(folder: Path) -> None:
             return
 
 
-def _check_nothing_in_the_way(folder: Path, stage: Path) -> None:
-    """Raise before the first file moves, so that a result is never half of one run."""
+def _check_places(folder: Path, stage: Path, made: list[Path]) -> None:
+    """Raise before the first file moves, so that a result is never half of one save."""
+    disk = stage.stat().st_dev
     for path in _files_in(stage):
         target = folder / path.relative_to(stage)
         if target.is_dir():
@@ -77,12 +207,76 @@ def _check_nothing_in_the_way(folder: Path, stage: Path) -> None:
                 f" another folder."
             )
         _check_no_file(target.parent)
+        _make(target.parent, made)
+        if os.path.realpath(target.parent) != str(target.parent):
+            raise ValueError(
+                f"Expected folders in {folder} (got the link {target.parent}). Name another folder,"
+                f" or move the link."
+            )
+        if target.parent.stat().st_dev != disk:
+            raise ValueError(
+                f"Expected {folder} to be on one disk (got {target.parent} on another). Name"
+                f" another folder."
+            )
+
+
+def _commit(stage: Path, folder: Path) -> None:
+    """Make the files of ``stage`` count, and move them to their places."""
+    files = _files_in(stage)
+    for path in files:
+        with path.open("rb+") as file:  # A disk may say only now that it is full.
+            os.fsync(file.fileno())
+    committed = folder / _COMMITTED
+    while True:
+        _finish(folder)
+        try:
+            os.rename(stage, committed)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                continue  # Another writer was faster.
+            raise
+        break
+    try:
+        _finish(folder)
+    except OSError:
+        left = _files_in(committed)
+        if len(left) == len(files):
+            os.rename(committed, stage)  # As if it had not been.
+        if left:
+            raise
+
+
+def _finish(folder: Path) -> None:
+    """Move files that were committed to their places."""
+    committed = folder / _COMMITTED
+    if committed.is_symlink():
+        raise OSError(errno.ENOTDIR, "there is a link", str(committed))
+    _move(committed, folder)
+
+
+def _move(source: Path, folder: Path) -> None:
+    """Move all files of ``source`` into ``folder``, while others may do the same."""
+    try:
+        entries = sorted(os.scandir(source), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        target = folder / entry.name
+        if entry.is_dir(follow_symlinks=False):
+            if target.is_symlink():
+                raise OSError(errno.ENOTDIR, "there is a link", str(target))
+            target.mkdir(exist_ok=True)
+            _move(Path(entry.path), target)
+        else:
+            with suppress(FileNotFoundError):
+                os.replace(entry.path, target)
+    try:
+        os.rmdir(source)
+    except OSError as error:
+        # It has been removed, or is that of the next writer.
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def _files_in(stage: Path) -> list[Path]:
     return sorted(path for path in stage.rglob("*") if path.is_file())
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write ``value`` as indented JSON."""
-    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from torch import Tensor
+
+from pyg_modules._files import check_file, read_latest
 
 
 def import_safetensors() -> Any:
@@ -21,3 +28,39 @@ def import_safetensors() -> Any:
     namespace: Any = safetensors.torch
     namespace.SafetensorError = safetensors.SafetensorError
     return namespace
+
+
+def write_tensors(
+    path: Path, tensors: Mapping[str, Tensor], header: dict[str, str] | None = None
+) -> None:
+    """Write ``tensors``, none of which share memory, and strings by name.
+
+    Raises:
+        OSError: If the file cannot be written to.
+    """
+    safetensors = import_safetensors()
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    try:
+        safetensors.save_file(on_cpu, path, header)
+    except safetensors.SafetensorError as error:
+        raise OSError(errno.EIO, str(error), str(path)) from error
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors in the file ``path``, the latest of its folder, on the CPU.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is truncated, or something else.
+    """
+    safetensors = import_safetensors()
+
+    def read(path: Path) -> dict[str, Tensor]:
+        check_file(path)
+        tensors: dict[str, Tensor] = safetensors.load_file(path)
+        return tensors
+
+    try:
+        return read_latest(path, read)
+    except safetensors.SafetensorError as error:
+        raise ValueError(str(error)) from error

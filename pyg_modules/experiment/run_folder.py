@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Any
 
 import torch
 
-from pyg_modules._files import staged_folder, write_json
-from pyg_modules._safetensors import import_safetensors
+from pyg_modules._files import digest_of, read_json, staged_folder, write_json
+from pyg_modules._safetensors import read_tensors, write_tensors
 from pyg_modules.experiment.experiment import ExperimentResult
 from pyg_modules.experiment.experiment_config import ExperimentConfig
 from pyg_modules.modules.independence import Independence
@@ -24,10 +23,21 @@ _METRICS, _LABELS, _HISTORY = "metrics.json", "labels.json", "history.json"
 _ANALYSIS = "analysis.safetensors"
 _FREE, _REGULARIZED = "free", "regularized"
 _LESIONS = "lesions."
+#: In ``metrics.json``: what the other files of the run contain.
+_DIGESTS = "sha256"
+_LAYER = "config.json", "model.safetensors"
+_OTHERS = (
+    *_LAYER,
+    *(f"{name}/{file}" for name in (_FREE, _REGULARIZED) for file in _LAYER),
+    _LABELS,
+    f"{_FREE}/{_LABELS}",
+    _HISTORY,
+    _ANALYSIS,
+)
 
 
 def write_run(result: ExperimentResult, folder: str | os.PathLike[str]) -> None:
-    """Write what a run made into ``folder``; files appear complete, or not at all.
+    """Write what a run made into ``folder``; all files appear, or none.
 
     Args:
         result (ExperimentResult): The run.
@@ -45,7 +55,6 @@ def write_run(result: ExperimentResult, folder: str | os.PathLike[str]) -> None:
         result.regularized.save(stage / _REGULARIZED)
         write_json(stage / _LABELS, result.labels.tolist())
         write_json(stage / _FREE / _LABELS, result.free_labels.tolist())
-        write_json(stage / _METRICS, result.metrics())
         write_json(
             stage / _HISTORY,
             {
@@ -56,8 +65,9 @@ def write_run(result: ExperimentResult, folder: str | os.PathLike[str]) -> None:
         tensors = {"attribution": result.attribution, "samples": result.samples}
         for field in fields(LesionStudy):
             tensors[_LESIONS + field.name] = getattr(result.lesions, field.name)
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-        (stage / _ANALYSIS).write_bytes(import_safetensors().save(tensors))
+        write_tensors(stage / _ANALYSIS, tensors)
+        digests = {name: digest_of(stage / name) for name in _OTHERS}
+        write_json(stage / _METRICS, {**result.metrics(), _DIGESTS: digests})
 
 
 def load_run(folder: str | os.PathLike[str]) -> ExperimentResult:
@@ -74,48 +84,54 @@ def load_run(folder: str | os.PathLike[str]) -> ExperimentResult:
     """
     folder = Path(folder)
     try:
-        is_run = (folder / _METRICS).is_file()
+        metrics = read_json(folder / _METRICS)
     except PermissionError as error:
         raise ValueError(
             f"Expected a folder that can be read (got {folder}: {error.strerror}). Correct its"
             f" permissions."
         ) from error
-    if not is_run:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(
             f"Expected the folder of a run (got {folder}, without {_METRICS}). Name another, or"
             f" make one by pyg-modules train."
-        )
+        ) from error
+    except (OSError, ValueError) as error:
+        raise _incomplete(folder, f"got {type(error).__name__}: {error}") from error
     try:
-        run = _load_run(folder)
-        foreign = _files_of_another_run(run)
+        digests = metrics[_DIGESTS]
+        foreign = [name for name in _OTHERS if digest_of(folder / name) != digests[name]]
+        if not foreign:
+            run = _load_run(folder, metrics)
+            foreign = _files_of_another_run(run)
     except (
+        ArithmeticError,
         AttributeError,
-        KeyError,
+        LookupError,
         OSError,
         RuntimeError,
         TypeError,
         ValueError,
-        import_safetensors().SafetensorError,
     ) as error:
         raise _incomplete(folder, f"got {type(error).__name__}: {error}") from error
     if foreign:
-        raise _incomplete(folder, f"got {', '.join(foreign)} of another run than {_METRICS}")
+        raise _incomplete(
+            folder, f"got {', '.join(foreign)} of another run than {_METRICS}, or changed"
+        )
     return run
 
 
-def _load_run(folder: Path) -> ExperimentResult:
-    metrics = _read_json(folder / _METRICS)
-    tensors = import_safetensors().load_file(folder / _ANALYSIS)
+def _load_run(folder: Path, metrics: dict[str, Any]) -> ExperimentResult:
+    tensors = read_tensors(folder / _ANALYSIS)
     lesions = {field.name: tensors[_LESIONS + field.name] for field in fields(LesionStudy)}
     image_shape = metrics["image_shape"]
     return ExperimentResult(
         dataset=metrics["dataset"],
         config=ExperimentConfig(**metrics["config"]),
         free=SynchronousGraph.load(folder / _FREE),
-        free_labels=torch.tensor(_read_json(folder / _FREE / _LABELS), device="cpu"),
+        free_labels=torch.tensor(read_json(folder / _FREE / _LABELS), device="cpu"),
         regularized=SynchronousGraph.load(folder / _REGULARIZED),
         finetuned=SynchronousGraph.load(folder),
-        labels=torch.tensor(_read_json(folder / _LABELS), device="cpu"),
+        labels=torch.tensor(read_json(folder / _LABELS), device="cpu"),
         test_accuracy=metrics["test_accuracy"],
         num_parameters=metrics["num_parameters"],
         normalized_cut=metrics["normalized_cut"],
@@ -124,7 +140,7 @@ def _load_run(folder: Path) -> ExperimentResult:
         independence=Independence(**metrics["independence"]),
         histories={
             name: [EpochRecord(**record) for record in history]
-            for name, history in _read_json(folder / _HISTORY).items()
+            for name, history in read_json(folder / _HISTORY).items()
         },
         lesions=LesionStudy(**lesions),
         attribution=tensors["attribution"],
@@ -175,7 +191,3 @@ def _incomplete(folder: Path, reason: str) -> ValueError:
         f"Expected all files of one run of this version in {folder} ({reason}). Copy them again, or"
         f" train into another folder."
     )
-
-
-def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pyg_modules._files import staged_folder, write_json
-from pyg_modules._safetensors import import_safetensors
+from pyg_modules._files import digest_of, read_json, staged_folder, write_json
+from pyg_modules._safetensors import import_safetensors, read_tensors, write_tensors
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.origin import Origin
 from pyg_modules.solve.solver import Solver, solver_from_config, solver_to_config
@@ -45,6 +44,7 @@ Layer = TypeVar("Layer", bound=StoredLayer)
 
 def save_layer(layer: StoredLayer, folder: str | os.PathLike[str]) -> None:
     """Write ``layer`` into ``folder``."""
+    import_safetensors()
     graph = layer.graph
     config = {
         "format_version": FORMAT_VERSION,
@@ -72,19 +72,20 @@ def save_layer(layer: StoredLayer, folder: str | os.PathLike[str]) -> None:
             for name, value in layer.origin._asdict().items()
             if name != "module"
         }
-    content: bytes = import_safetensors().save(
-        {name: value.cpu().contiguous() for name, value in tensors.items()}
-    )
     with staged_folder(folder) as stage:
-        write_json(stage / _CONFIG, config)
-        (stage / _TENSORS).write_bytes(content)
+        write_tensors(stage / _TENSORS, tensors)
+        write_json(stage / _CONFIG, {**config, "sha256": digest_of(stage / _TENSORS)})
 
 
 def load_layer(cls: Callable[..., Layer], folder: str | os.PathLike[str]) -> Layer:
     """The layer that :func:`save_layer` wrote into ``folder``."""
     folder = Path(folder)
     config = _read_config(folder)
-    tensors = _read_tensors(folder)
+    try:
+        tensors = read_tensors(folder / _TENSORS)
+        digest = digest_of(folder / _TENSORS)
+    except (OSError, ValueError) as error:
+        raise _unreadable(folder / _TENSORS, error) from error
     try:
         if tensors["weight"].dtype not in _DTYPES:
             raise ValueError(f"weights of {tensors['weight'].dtype}")
@@ -117,6 +118,9 @@ def load_layer(cls: Callable[..., Layer], folder: str | os.PathLike[str]) -> Lay
                 _checked(tensors, "origin.labels", torch.int64, graph.num_units),
                 _checked(tensors, "origin.edge_ids", torch.int64, graph.num_edges),
             )
+        # Earlier versions did not write it.
+        if config.get("sha256", digest) != digest:
+            raise ValueError(f"{_TENSORS} of another save")
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise ValueError(
             f"Expected {_CONFIG} and {_TENSORS} of one model in {folder} (got {error}). Copy both"
@@ -139,8 +143,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
             f" {'a file' if folder.exists() else 'not there'}). Write one with layer.save(folder)."
         )
     try:
-        config = json.loads((folder / _CONFIG).read_text(encoding="utf-8"))
-    except (OSError, RecursionError, ValueError) as error:
+        config = read_json(folder / _CONFIG)
+    except (OSError, ValueError) as error:
         raise _unreadable(folder / _CONFIG, error) from error
     version = config.get("format_version") if isinstance(config, dict) else None
     if version != FORMAT_VERSION:
@@ -149,15 +153,6 @@ def _read_config(folder: Path) -> dict[str, Any]:
             f" Load it with the version of pyg_modules that wrote it, and save it again."
         )
     return dict(config)
-
-
-def _read_tensors(folder: Path) -> dict[str, Tensor]:
-    safetensors = import_safetensors()
-    try:
-        tensors: dict[str, Tensor] = safetensors.load_file(folder / _TENSORS)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise _unreadable(folder / _TENSORS, error) from error
-    return tensors
 
 
 def _unreadable(path: Path, error: Exception) -> ValueError:

@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-import warnings
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.checkpoint.hf_storage import (
-    HuggingFaceStorageReader,
-    HuggingFaceStorageWriter,
-)
-from torch.distributed.checkpoint.metadata import TensorStorageMetadata
-from torch.distributed.checkpoint.state_dict_loader import load
-from torch.distributed.checkpoint.state_dict_saver import save
 from torch.optim import Optimizer
 
-from pyg_modules._files import write_json
-from pyg_modules._safetensors import import_safetensors
+from pyg_modules._files import names_in, read_json, staged_folder, write_json
+from pyg_modules._safetensors import import_safetensors, read_tensors, write_tensors
 from pyg_modules.modules.optimizer_state import check_optimizes
 
 if TYPE_CHECKING:
     from torch import nn
 
-FORMAT_VERSION = 1
-_MANIFEST = "modules.json"
+FORMAT_VERSION = 2
+_MANIFEST, _MODULES = "modules.json", "modules-"
 _MODEL, _OPTIMIZER = "model", "optimizer"
 
 
@@ -45,23 +36,31 @@ def save_checkpoint(
     """Write the parameters of all ranks, and what their optimizers remember, into ``folder``."""
     import_safetensors()
     folder = Path(folder)
-    stage = folder.with_name(f".unfinished-{folder.name}")
-    is_first = dist.get_rank(group) == 0
-    with _on_all_ranks(group):
-        if optimizer is not None:
-            check_optimizes(optimizer, dict(model.named_parameters()), "model")
-        if is_first:
-            _make_stage(stage, folder)
-    writer = HuggingFaceStorageWriter(str(stage), save_distributed=True)
-    save(_tensors(model, optimizer), storage_writer=writer, process_group=group)
-    with _on_all_ranks(group):
-        if is_first:
-            settings = {
-                "format_version": FORMAT_VERSION,
-                **manifest,
-                "optimizer": _name_of(optimizer),
-            }
-            _finish(stage, folder, settings)
+    rank, num_ranks = dist.get_rank(group), dist.get_world_size(group)
+    is_first = rank == 0
+    # Where the first rank writes. Names that no other save has can be deleted at any time.
+    place: list[str] = [""] * 2
+    with ExitStack() as saving:
+        with _on_all_ranks(group):
+            if optimizer is not None:
+                check_optimizes(optimizer, dict(model.named_parameters()), "model")
+            if is_first:
+                place = [str(saving.enter_context(staged_folder(folder))), secrets.token_hex(8)]
+                _check_replaceable(folder)
+        dist.broadcast_object_list(place, group=group, group_src=0)
+        stage, save = Path(place[0]), place[1]
+        files = [f"{_MODULES}{save}-{number}.safetensors" for number in range(num_ranks)]
+        with _on_all_ranks(group):
+            write_tensors(stage / files[rank], _tensors(model, optimizer))
+        with _on_all_ranks(group):
+            if is_first:
+                settings = {**manifest, "optimizer": _name_of(optimizer), "files": files}
+                write_json(stage / _MANIFEST, {"format_version": FORMAT_VERSION, **settings})
+                earlier = list(folder.glob(f"{_MODULES}*.safetensors"))
+                saving.close()
+                for path in earlier:
+                    with suppress(OSError):  # The next save tries again.
+                        path.unlink()
 
 
 def load_checkpoint(
@@ -74,10 +73,10 @@ def load_checkpoint(
     """Read what :func:`save_checkpoint` wrote into ``model`` and ``optimizer``, in place."""
     folder = Path(folder)
     with _on_all_ranks(group):
-        _check(folder, optimizer, manifest)
+        files = _check(folder, optimizer, manifest)
         if optimizer is not None:
             check_optimizes(optimizer, dict(model.named_parameters()), "model")
-        tensors = _read(folder, model, with_optimizer=optimizer is not None)
+        tensors = _read(folder, files, model, with_optimizer=optimizer is not None)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.copy_(tensors[f"{_MODEL}.{name}"])
@@ -105,10 +104,10 @@ def _on_all_ranks(group: dist.ProcessGroup | None) -> Iterator[None]:
     Raises:
         ValueError: If there was an error of that kind on any rank, its message.
     """
-    error: ValueError | TypeError | None = None
+    error: Exception | None = None
     try:
         yield
-    except (ValueError, TypeError) as raised:
+    except Exception as raised:
         error = raised
     messages: list[str | None] = [None] * dist.get_world_size(group)
     dist.all_gather_object(messages, None if error is None else str(error), group=group)
@@ -119,61 +118,35 @@ def _on_all_ranks(group: dist.ProcessGroup | None) -> Iterator[None]:
             raise ValueError(f"On rank {rank}: {message}")
 
 
-def _make_stage(stage: Path, folder: Path) -> None:
-    """An empty folder ``stage`` beside ``folder``, if that may be replaced."""
-    is_checkpoint = (folder / _MANIFEST).is_file()
-    try:
-        if folder.exists() and not is_checkpoint and (folder.is_file() or any(folder.iterdir())):
-            raise ValueError(
-                f"Expected an earlier checkpoint, an empty folder or none (got something else in"
-                f" {folder}). Name another folder: this one would be replaced as a whole."
-            )
-        shutil.rmtree(stage, ignore_errors=True)
-        stage.mkdir(parents=True)
-    except OSError as error:
-        raise _not_writable(folder, error) from error
+def _check_replaceable(folder: Path) -> None:
+    """Raise unless ``folder`` is an earlier checkpoint, or empty."""
+    if names_in(folder) and not (folder / _MANIFEST).is_file():
+        raise ValueError(
+            f"Expected an earlier checkpoint, an empty folder or none (got something else in"
+            f" {folder}). Name another folder: this one would be mixed up with it."
+        )
 
 
-def _finish(stage: Path, folder: Path, settings: dict[str, Any]) -> None:
-    """Put the folder ``stage`` in the place of ``folder``."""
-    before = folder.with_name(f".before-{folder.name}")
-    try:
-        write_json(stage / _MANIFEST, settings)
-        if folder.exists():
-            os.replace(folder, before)
-        os.replace(stage, folder)
-    except OSError as error:
-        raise _not_writable(folder, error) from error
-    shutil.rmtree(before, ignore_errors=True)
-
-
-def _not_writable(folder: Path, error: OSError) -> ValueError:
-    return ValueError(
-        f"Expected a folder to write to (got {folder}: {error.strerror}). Name another folder."
-    )
-
-
-def _read(folder: Path, model: nn.Module, *, with_optimizer: bool) -> dict[str, Tensor]:
+def _read(
+    folder: Path, files: list[str], model: nn.Module, *, with_optimizer: bool
+) -> dict[str, Tensor]:
     """Those of the tensors that belong to the parameters of ``model``, by name."""
-    names = [name for name, _ in model.named_parameters()]
-    wanted = [f"{_MODEL}.{name}" for name in names]
-    prefixes = [f"{_OPTIMIZER}.{name}." for name in names] if with_optimizer else []
+    shapes = {f"{_MODEL}.{name}": value.shape for name, value in model.named_parameters()}
+    prefixes = [f"{_OPTIMIZER}.{name}." for name, _ in model.named_parameters() if with_optimizer]
+    tensors: dict[str, Tensor] = {}
     try:
-        reader = HuggingFaceStorageReader(str(folder))
-        tensors = {
-            key: torch.empty(saved.size, dtype=saved.properties.dtype, device="cpu")
-            for key, saved in reader.read_metadata().state_dict_metadata.items()
-            if isinstance(saved, TensorStorageMetadata)
-            and (key in wanted or key.startswith(tuple(prefixes)))
-        }
-        missing = [key for key in wanted if key not in tensors]
-        if missing:
-            raise ValueError(f"no {missing[0]}")
-        # Every rank by itself, so that one without a file does not let the others wait.
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
-            load(tensors, storage_reader=reader, no_dist=True)
-    except (OSError, ValueError, import_safetensors().SafetensorError) as error:
+        for file in files:
+            tensors |= {
+                name: value
+                for name, value in read_tensors(folder / Path(file).name).items()
+                if name in shapes or name.startswith(tuple(prefixes))
+            }
+        for name, shape in shapes.items():
+            if name not in tensors:
+                raise ValueError(f"no {name}")
+            if tensors[name].shape != shape:
+                raise ValueError(f"{name} of shape {list(tensors[name].shape)}")
+    except (OSError, TypeError, ValueError) as error:
         raise ValueError(
             f"Expected a complete checkpoint in {folder} (got: {error}). A file is missing or"
             f" truncated; copy it again, or take an earlier checkpoint."
@@ -183,7 +156,9 @@ def _read(folder: Path, model: nn.Module, *, with_optimizer: bool) -> dict[str, 
 
 def _tensors(model: nn.Module, optimizer: Optimizer | None) -> dict[str, Tensor]:
     """The parameters of this rank and what its optimizer remembers, by name."""
-    tensors = {f"{_MODEL}.{name}": value.detach() for name, value in model.named_parameters()}
+    tensors: dict[str, Tensor] = {
+        f"{_MODEL}.{name}": value for name, value in model.named_parameters()
+    }
     if optimizer is not None:
         tensors |= {
             f"{_OPTIMIZER}.{name}.{key}": value
@@ -191,12 +166,16 @@ def _tensors(model: nn.Module, optimizer: Optimizer | None) -> dict[str, Tensor]
             for key, value in optimizer.state.get(parameter, {}).items()
             if isinstance(value, Tensor)
         }
-    return tensors
+    # Tensors of one file may not share memory.
+    return {name: value.detach().to("cpu", copy=True) for name, value in tensors.items()}
 
 
-def _check(folder: Path, optimizer: Optimizer | None, manifest: dict[str, Any]) -> None:
+def _check(folder: Path, optimizer: Optimizer | None, manifest: dict[str, Any]) -> list[str]:
+    """The names of the files of the checkpoint, if it is one for these modules."""
     try:
-        found = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))
+        found = read_json(folder / _MANIFEST)
+        if not isinstance(found, dict):
+            raise ValueError(f"{type(found).__name__} in {_MANIFEST}")
     except (OSError, ValueError) as error:
         raise ValueError(
             f"Expected a checkpoint in {folder} (got {error}). Write one with model.save(folder)."
@@ -212,12 +191,19 @@ def _check(folder: Path, optimizer: Optimizer | None, manifest: dict[str, Any]) 
             f" {found.get('num_modules')} others, in {folder}). Build the modules from the same"
             f" partition: the same graph, labels, solver and activation."
         )
-    if optimizer is not None and found["optimizer"] != _name_of(optimizer):
+    if optimizer is not None and found.get("optimizer") != _name_of(optimizer):
         raise ValueError(
             f"Expected a checkpoint with the state of {_name_of(optimizer)} (got one with"
-            f" {found['optimizer'] or 'that of no optimizer'}, in {folder}). Load it without"
+            f" {found.get('optimizer') or 'that of no optimizer'}, in {folder}). Load it without"
             f" optimizer=, or save it with this one."
         )
+    files = found.get("files")
+    if not isinstance(files, list) or not all(isinstance(name, str) for name in files):
+        raise ValueError(
+            f"Expected the names of the files of a checkpoint in {folder / _MANIFEST} (got"
+            f" {files!r}). Copy it again, or take an earlier checkpoint."
+        )
+    return files
 
 
 def _name_of(optimizer: Optimizer | None) -> str | None:

@@ -118,13 +118,13 @@ class DistributedModules(nn.Module):
         return outputs
 
     def save(self, folder: str | os.PathLike[str], *, optimizer: Optimizer | None = None) -> None:
-        """Write the modules of all ranks, by ``torch.distributed.checkpoint``, as safetensors.
+        """Write the modules of all ranks, as safetensors, one file per rank.
 
         Every rank has to call it. The checkpoint can be loaded on another number of ranks.
 
         Args:
-            folder (path): An earlier checkpoint in it is replaced as a whole, when all ranks have
-                written.
+            folder (path): All ranks share it. An earlier checkpoint in it is replaced as a whole,
+                when all ranks have written.
             optimizer (torch.optim.Optimizer, optional): That of the modules of this rank. What it
                 remembers is saved, its learning rate is not. (default: none)
 

@@ -277,8 +277,8 @@ def test_what_does_not_fit_is_refused_on_every_rank(two_ranks):
         assert "Expected the optimizer of the model" in saved
         assert "checkpoint of these 4 modules" in relu
         assert "Expected an earlier checkpoint, an empty folder or none (got something" in notes
-        assert "Expected an earlier checkpoint, an empty folder or none (got something" in file
-        assert "Expected a folder to write to (got" in below
+        assert "Expected a folder (got the file" in file
+        assert "Expected a folder (got the file" in below
         assert "a sum over ranks has no second derivatives. Use ModularGraph on one rank" in second
     assert (two_ranks[0].parent / "notes" / "thesis.tex").read_text() == "x"
 

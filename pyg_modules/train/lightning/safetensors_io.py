@@ -7,8 +7,8 @@ from typing import Any
 
 from lightning.fabric.plugins import CheckpointIO
 
-from pyg_modules._files import staged_folder
-from pyg_modules._safetensors import import_safetensors
+from pyg_modules._files import read_latest, staged_folder
+from pyg_modules._safetensors import import_safetensors, write_tensors
 from pyg_modules.train.lightning.tree import from_tree, to_tree
 
 FORMAT_VERSION = 1
@@ -51,7 +51,7 @@ class SafetensorsIO(CheckpointIO):
         tree, tensors = to_tree(checkpoint)
         header = {_VERSION: str(FORMAT_VERSION), _TREE: json.dumps(tree)}
         with staged_folder(path.parent) as stage:
-            import_safetensors().save_file(tensors, stage / path.name, header)
+            write_tensors(stage / path.name, tensors, header)
 
     def load_checkpoint(
         self,
@@ -77,29 +77,46 @@ class SafetensorsIO(CheckpointIO):
                 f" move them then."
             )
         path = _local(path)
-        if not path.is_file():
-            raise FileNotFoundError(f"Expected a checkpoint (got {path}, where no file is).")
         safetensors = import_safetensors()
-        try:
-            with safetensors.safe_open(path, framework="pt") as file:
+
+        def read(found: Path) -> dict[str, Any]:
+            if not found.is_file():
+                raise FileNotFoundError(f"Expected a checkpoint (got {path}, where no file is).")
+            with safetensors.safe_open(found, framework="pt") as file:
                 header = file.metadata() or {}
-                version = header.get(_VERSION)
-                if version != str(FORMAT_VERSION):
-                    raise ValueError(
-                        f"Expected {_VERSION} {FORMAT_VERSION} in {path} (got {version}). Load it"
-                        f" with the version of pyg_modules that wrote it."
+                if header.get(_VERSION) != str(FORMAT_VERSION):
+                    raise _OtherVersionError(
+                        f"Expected {_VERSION} {FORMAT_VERSION} in {path} (got"
+                        f" {header.get(_VERSION)}). Load it with the version of pyg_modules that"
+                        f" wrote it."
                     )
                 checkpoint: dict[str, Any] = from_tree(json.loads(header[_TREE]), file.get_tensor)
-        except safetensors.SafetensorError as error:
+            return checkpoint
+
+        try:
+            return read_latest(path, read)
+        except _OtherVersionError:
+            raise
+        except (
+            AttributeError,
+            LookupError,
+            RecursionError,
+            TypeError,
+            ValueError,
+            safetensors.SafetensorError,
+        ) as error:
             raise ValueError(
                 f"Expected a complete checkpoint of SafetensorsIO in {path} (got: {error}). Take"
                 f" another; one that Lightning wrote without this plugin is loaded without it."
             ) from error
-        return checkpoint
 
     def remove_checkpoint(self, path: str | os.PathLike[str]) -> None:
         """Delete a checkpoint, if it is there."""
         _local(path).unlink(missing_ok=True)
+
+
+class _OtherVersionError(ValueError):
+    """The file was written by another version."""
 
 
 def _local(path: str | os.PathLike[str]) -> Path:
