@@ -97,6 +97,7 @@ def load_layer(cls: Callable[..., Layer], folder: str | os.PathLike[str]) -> Lay
             activation=config["activation"],
             backend=config["backend"],
             dtype=tensors["weight"].dtype,
+            generator=torch.Generator("cpu"),  # They are overwritten.
         )
         if graph.num_edges != config["num_edges"]:
             raise ValueError(f"{graph.num_edges} edges instead of {config['num_edges']}")

@@ -61,6 +61,8 @@ class SynchronousGraph(MessagePassing):
             :meth:`backend_report`. (default: ``"auto"``)
         device (torch.device, optional): Device of the parameters.
         dtype (torch.dtype, optional): Floating type of the parameters.
+        generator (torch.Generator, optional): Source of the random initial weights, on ``device``;
+            the global one of torch by default.
 
     Shapes:
         - **input:** :math:`(*, I)`, in the dtype and on the device of the parameters
@@ -98,6 +100,7 @@ class SynchronousGraph(MessagePassing):
         backend: str = "auto",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(aggr="add", node_dim=0)
         if not isinstance(graph, UnitGraph):
@@ -120,7 +123,7 @@ class SynchronousGraph(MessagePassing):
         self.register_buffer("labels", None, persistent=False)
         self.register_buffer("edge_mask", None)
         self.origin: Origin | None = None
-        self.reset_parameters()
+        self.reset_parameters(generator)
         self.backend = backend
 
     @classmethod
@@ -144,6 +147,7 @@ class SynchronousGraph(MessagePassing):
             device=parts.weight.device,
             dtype=parts.weight.dtype,
             backend=backend,
+            generator=spare_generator(parts.weight.device),
         )
         with torch.no_grad():
             layer.weight.copy_(parts.weight)
@@ -151,7 +155,9 @@ class SynchronousGraph(MessagePassing):
         return layer
 
     def on_graph(self, graph: UnitGraph, solver: Solver) -> SynchronousGraph:
-        """An untrained layer on another graph, in all else like this one.
+        """A layer on another graph, in all else like this one, whose weights are to be set.
+
+        Nothing is drawn for them from torch's global generator.
 
         Args:
             graph (UnitGraph): Its units and edges.
@@ -164,6 +170,7 @@ class SynchronousGraph(MessagePassing):
             backend=self.backend,
             device=self.weight.device,
             dtype=self.weight.dtype,
+            generator=spare_generator(self.weight.device),
         )
         layer.train(self.training)
         layer.weight.requires_grad_(self.weight.requires_grad)
@@ -487,6 +494,14 @@ def _check_tensor(name: str, value: Tensor, width: int, units: str, weight: Tens
             f"Expected {name} on device {weight.device}, that of the layer (got {value.device})."
             f" Use {name}.to({str(weight.device)!r})."
         )
+
+
+def spare_generator(device: torch.device) -> torch.Generator:
+    """What a layer on ``device`` draws weights from that are overwritten.
+
+    Torch's global generator is left alone: others draw from it, in other threads too.
+    """
+    return torch.Generator("cpu" if device.type == "meta" else device)
 
 
 def check_layer(layer: object) -> None:

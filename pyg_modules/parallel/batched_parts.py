@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.synchronous_graph import SynchronousGraph, spare_generator
 from pyg_modules.ops.dispatch import is_available, joint_backend
 from pyg_modules.ops.edge_set import EdgeSet
 
@@ -38,6 +38,7 @@ class BatchedParts:
             first.activation,
             device=first.weight.device,
             dtype=first.weight.dtype,
+            generator=spare_generator(first.weight.device),
         )
         self.whole.backend = _joint_backend(parts)
         # Its parameters are given at every call; these take no memory.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import warnings
+from threading import Lock
 from typing import Any
 
 import numpy
@@ -12,6 +13,8 @@ from pyg_modules.partition.units import has_links
 
 # scikit-learn takes no larger ones.
 _NUM_SEEDS = 2**32
+# Filters of warnings belong to all threads: two that change them in turn would leave them changed.
+_FILTERS = Lock()
 
 
 def spectral_labels(
@@ -41,7 +44,7 @@ def spectral_labels(
     clustering = SpectralClustering(
         num_modules, affinity="precomputed", assign_labels=assign, random_state=seed
     )
-    with warnings.catch_warnings():
+    with _FILTERS, warnings.catch_warnings():
         # Disconnected graphs are the aim here.
         warnings.filterwarnings("ignore", "Graph is not fully connected")
         # Units that are alike to the eigenvectors may be fewer clusters than asked for.

@@ -18,7 +18,6 @@ from pyg_modules.modules.split import split
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.solve.unrolled import Unrolled
 from pyg_modules.train.organise import organise
-from pyg_modules.train.seeding import seeded
 
 Estimator = TypeVar("Estimator", bound="ModularEstimator")
 
@@ -74,9 +73,7 @@ class ModularEstimator(BaseEstimator):
                 "Expected a cut network to take apart (got one that is not fitted or not cut). Call"
                 " fit, and cut where finetune_epochs is None."
             )
-        # A new layer draws its weights before it gets others.
-        with seeded(0, self.network_.weight.device):
-            return split(self.network_)
+        return split(self.network_)
 
     def cut(self: Estimator) -> Estimator:
         """Make :attr:`network_` the layer without edges between modules, if they are there.
@@ -91,8 +88,7 @@ class ModularEstimator(BaseEstimator):
         """
         check_is_fitted(self, "network_")
         if self.network_.labels is None:
-            with seeded(0, self.network_.weight.device):
-                self.network_ = cut(self.network_, torch.from_numpy(self.labels_))
+            self.network_ = cut(self.network_, torch.from_numpy(self.labels_))
         return self
 
     def _start_fit(self) -> None:
@@ -113,28 +109,29 @@ class ModularEstimator(BaseEstimator):
         y = torch.tensor(numpy.ascontiguousarray(targets), device=self.device)
         generator = check_random_state(self.random_state)
         seed = int(generator.randint(numpy.iinfo(numpy.int32).max))
-        with seeded(seed, self.device):
-            organised = organise(
-                SynchronousGraph(
-                    UnitGraph.complete(x.size(1), self.num_hidden, num_outputs),
-                    Unrolled(self.steps),
-                    self.activation,
-                    device=self.device,
-                    dtype=x.dtype,
-                ),
-                (x, y),
-                self.num_modules,
-                epochs=self.epochs,
-                finetune_epochs=self.finetune_epochs,
-                seed=seed,
-                tolerance=self.tolerance,
-                ncut=self.ncut,
-                balance=self.balance,
-                loss=loss,
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-                batch_size=self.batch_size,
-            )
+        layer = SynchronousGraph(
+            UnitGraph.complete(x.size(1), self.num_hidden, num_outputs),
+            Unrolled(self.steps),
+            self.activation,
+            device=self.device,
+            dtype=x.dtype,
+            generator=torch.Generator(self.device).manual_seed(seed),
+        )
+        organised = organise(
+            layer,
+            (x, y),
+            self.num_modules,
+            epochs=self.epochs,
+            finetune_epochs=self.finetune_epochs,
+            seed=seed,
+            tolerance=self.tolerance,
+            ncut=self.ncut,
+            balance=self.balance,
+            loss=loss,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            batch_size=self.batch_size,
+        )
         self.network_ = organised.layer
         self.labels_ = organised.labels.cpu().numpy()
 

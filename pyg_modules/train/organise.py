@@ -90,7 +90,7 @@ def organise(
     The main recipe: a :class:`PartitionRegularizer` and its :class:`PartitionSchedule` in
     :func:`fit`, then :func:`pyg_modules.cut`, then :func:`fit` again. ``seed`` fixes all but what
     the model itself draws from torch's global generator, as for dropout; see :func:`seeded`.
-    Before the training, the model is run on a batch, to see that it can be cut.
+    Before the training, a model with a layer in it is run on a batch, to see that it can be cut.
 
     Args:
         model (torch.nn.Module): A :class:`SynchronousGraph`, which is trained and left uncut; or a
@@ -138,29 +138,29 @@ def organise(
             f"Expected finetune_epochs, the epochs for patience and restore_best_weights (got"
             f" {finetune_epochs}). Give their largest number, or leave the two out."
         )
-    with seeded(seed, layer.device):
-        regularizer = PartitionRegularizer(
-            layer,
-            num_modules,
-            scope=scope,
-            affinity=affinity,
-            capacities=capacities,
-            ncut=ncut,
-            balance=balance,
-            **coefficients,
-        )
+    regularizer = PartitionRegularizer(
+        layer,
+        num_modules,
+        scope=scope,
+        affinity=affinity,
+        capacities=capacities,
+        ncut=ncut,
+        balance=balance,
+        generator=torch.Generator(layer.device).manual_seed(seed),
+        **coefficients,
+    )
     schedule = PartitionSchedule(regularizer, epochs, tolerance=tolerance, seed=seed)
     shared: Any = {"seed": seed, "validation_data": validation_data, **fitting}
     ending: Any = {"patience": patience, "restore_best_weights": restore_best_weights}
     fit(model, data, epochs=0, on_epoch=on_epoch, **ending, **shared)  # Looks at all of it.
-    _check_replaceable(model, names, layer, data, fitting)
+    if model is not layer:
+        _check_replaceable(model, names, layer, data, fitting)
     history = fit(model, data, epochs=epochs, schedule=schedule, on_epoch=on_epoch, **shared)
     measured = {"uncut": _measured(model, data, validation_data, fitting)}
     labels = schedule.labels()
     network, organised = model, layer
     if finetune_epochs is not None:
-        with seeded(seed, layer.device):
-            organised = cut(layer, labels)
+        organised = cut(layer, labels)
         network = _replaced(model, names, organised)
         measured["cut"] = _measured(network, data, validation_data, fitting)
 

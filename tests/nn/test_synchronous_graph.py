@@ -412,3 +412,17 @@ def test_a_compiler_does_not_lose_an_observer_silently():
     )
     with pytest.raises(Exception, match=r"no observe= under torch.compile"):
         program(torch.rand(5, 3))
+
+
+def test_initial_weights_come_from_the_generator_that_is_given():
+    graph = UnitGraph.complete(3, 8, 2)
+    before = torch.get_rng_state()
+    layer = SynchronousGraph(graph, generator=generator(3))
+    other = SynchronousGraph(graph, generator=generator(4))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not torch.equal(layer.weight, other.weight)
+    other.reset_parameters(generator(3))
+    assert torch.equal(layer.weight, other.weight)
+    assert torch.equal(layer.bias, other.bias)
+    torch.manual_seed(3)
+    assert torch.equal(SynchronousGraph(graph).weight, layer.weight)

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from torch.nn.utils import prune
 from torch.nn.utils.parametrize import register_parametrization
 
-from pyg_modules import ModularGraph, SynchronousGraph, UnitGraph, Unrolled, cut, split
+from pyg_modules import (
+    ModularGraph,
+    SynchronousGraph,
+    UnitGraph,
+    Unrolled,
+    cut,
+    merge,
+    split,
+)
 from pyg_modules.modules import prune_cross_edges
 from pyg_modules.parallel import EXECUTIONS
 from tests.strategies import generator, layers_with_labels, normal
@@ -430,3 +438,25 @@ def test_what_comes_from_a_pickle_or_from_meta_compiles_before_it_was_called(kin
     compiled = torch.compile(copied, backend="aot_eager", fullgraph=True)
     x = normal(5, 3).float()
     torch.testing.assert_close(compiled(x), network(x))
+
+
+def test_a_layer_that_gets_its_weights_from_another_draws_none(tmp_path):
+    layer = SynchronousGraph(UnitGraph.complete(3, 8, 2))
+    mlp = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    labels = torch.tensor([-1] * 3 + [0, 1] * 4 + [-1] * 2)
+    before = torch.get_rng_state()
+    modular = cut(layer, labels)
+    parts = split(modular)
+    whole = merge(parts)
+    layer.save(tmp_path / "layer")
+    loaded = SynchronousGraph.load(tmp_path / "layer")
+    ModularGraph(parts).save(tmp_path / "parts")
+    together = ModularGraph.load(tmp_path / "parts")
+    together.execution = "batched"
+    converted = SynchronousGraph.from_mlp(mlp)
+    x = torch.ones(5, 3)
+    assert torch.equal(loaded(x), layer(x))
+    torch.testing.assert_close(converted(x), mlp(x))
+    torch.testing.assert_close(whole(x), modular(x))
+    torch.testing.assert_close(together(x), modular(x))
+    assert torch.equal(torch.get_rng_state(), before)

@@ -2,6 +2,8 @@ import copy
 import importlib.util
 import random
 import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy
 import pytest
@@ -314,3 +316,12 @@ def test_modules_do_not_depend_on_the_scale_of_the_weights(method, scale):
         layer.weight.mul_(scale)
     labels = partition_units(layer, 3, method=method)
     assert agreement(labels, expected)["ari"] == 1
+
+
+def test_threads_leave_the_filters_of_warnings_as_they_were():
+    layer, expected = planted_layer()
+    filters = list(warnings.filters)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda seed: partition_units(layer, 3, seed=seed), range(12)))
+    assert all(agreement(labels, expected)["ari"] == 1.0 for labels in found)
+    assert warnings.filters == filters

@@ -3,9 +3,11 @@ import pickle
 import numpy
 import pytest
 import torch
+from joblib import Parallel, delayed
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from pyg_modules import SynchronousGraph
 from pyg_modules.experiment import ExperimentConfig
 from pyg_modules.modules import check_independence
 from pyg_modules.train import DivergedError, ModularClassifier, ModularRegressor
@@ -94,6 +96,45 @@ def test_torchs_generator_is_left_alone(estimator_class, random_state):
     later = estimator.set_params(finetune_epochs=None).fit(x, y).cut()
     assert len(later.modules_) == 2
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@BOTH
+def test_in_threads_every_fit_is_what_it_is_alone(estimator_class):
+    seeds = range(4)
+    alone = [fitted(estimator_class, random_state=seed) for seed in seeds]
+    states = torch.get_rng_state(), numpy.random.get_state()[1].tolist()
+    num_threads = torch.get_num_threads()
+
+    def fit_cut_and_split(seed):
+        later = fitted(estimator_class, random_state=seed, finetune_epochs=None).cut()
+        assert len(later.modules_) == 2
+        return fitted(estimator_class, random_state=seed)
+
+    jobs = [delayed(fit_cut_and_split)(seed) for seed in seeds]
+    together = Parallel(4, backend="threading")(jobs)
+    assert all(map(same_function, together, alone))
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert numpy.random.get_state()[1].tolist() == states[1]
+    assert torch.get_num_threads() == num_threads
+
+
+@BOTH
+def test_the_global_generators_stand_still_all_through_a_fit(estimator_class, monkeypatch):
+    def states():
+        return torch.get_rng_state().tolist(), numpy.random.get_state()[1].tolist()
+
+    seen = []
+    forward = SynchronousGraph.forward
+
+    def observed(layer, x):
+        seen.append(states())
+        return forward(layer, x)
+
+    monkeypatch.setattr(SynchronousGraph, "forward", observed)
+    before = states()
+    fitted(estimator_class)
+    assert len(seen) > 12
+    assert all(state == before for state in seen)
 
 
 @BOTH

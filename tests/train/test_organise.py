@@ -1,3 +1,4 @@
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 
 import pytest
@@ -387,4 +388,19 @@ def test_the_global_generator_stays_where_it_was(data):
     torch.manual_seed(1)
     before = torch.get_rng_state()
     organise(layer, data[0], 2, **SETTINGS)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_in_threads_every_layer_is_what_it_is_alone(data):
+    def organised(seed):
+        layer = SynchronousGraph(
+            UnitGraph.complete(3, 8, 2), Unrolled(2), generator=torch.Generator().manual_seed(seed)
+        )
+        return organise(layer, data[0], 2, **SETTINGS | {"seed": seed}).layer
+
+    alone = [organised(seed) for seed in range(4)]
+    before = torch.get_rng_state()
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(organised, range(4)))
+    assert all(map(same_states, together, alone))
     assert torch.equal(torch.get_rng_state(), before)
