@@ -66,7 +66,11 @@ class DenseGraph(nn.Module):
         if self.graph.has_feedback:
             slope = max(slope, 1.0)  # Outputs are linear.
         limit = self.solver.contraction / slope
-        if recurrent.numel() == 0 or torch.linalg.matrix_norm(recurrent.detach(), 2) <= limit:
+        if (
+            recurrent.numel() == 0
+            or recurrent.is_meta
+            or torch.linalg.matrix_norm(recurrent.detach(), 2) <= limit
+        ):
             return matrix
         scale = torch.ones_like(matrix)
         norm = torch.linalg.matrix_norm(recurrent, 2)
@@ -88,7 +92,9 @@ class DenseGraph(nn.Module):
                 state = self._f(injected + state @ recurrent.T)
         if not torch.is_grad_enabled():
             return state
-        with torch.enable_grad():
+        # Hooks on saved tensors, such as those of a checkpoint, are not for this.
+        own = torch.autograd.graph.saved_tensors_hooks(lambda kept: kept, lambda kept: kept)
+        with torch.enable_grad(), own:
             sums = (injected + state @ recurrent.T).detach().requires_grad_()
             (slopes,) = torch.autograd.grad(self._f(sums).sum(), sums)
         eye = torch.eye(recurrent.size(0), dtype=recurrent.dtype, device=recurrent.device)

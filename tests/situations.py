@@ -92,6 +92,8 @@ def draw(seed: int, device: str) -> Situation:
     if wrapper in ("deepcopy", "pickle", "state_dict", "averaged"):
         if parametrization in HOOKED or wrapper == "pickle":
             parametrization = None  # Torch copies no tensors that hooks made, and pickles none.
+    if wrapper in TRANSFORMED and parametrization == "scaled":
+        parametrization = None  # It counts in place, which torch.func refuses.
     dtype = rand.choice((*WIDE, *WIDE, *WIDE, *HALF) if solver == "unrolled" else WIDE)
     tol = 1e-12 if dtype == torch.float64 else 1e-6
     hooks = FORWARD_HOOKS if wrapper in (*TRANSFORMED, *COMPILED) else HOOKS
