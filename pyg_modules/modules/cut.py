@@ -48,9 +48,9 @@ def cut(
     counts = graph.num_units, graph.num_inputs, graph.num_outputs
     modular = layer.on_graph(UnitGraph(graph.edge_index[:, kept], *counts), layer.solver)
     with torch.no_grad():
-        modular.weight.copy_(layer.weight[kept.to(layer.weight.device)])
+        modular.weight.copy_(layer.weight[kept.to(layer.device)])
         modular.bias.copy_(layer.bias)
-    modular.labels = labels.to(layer.weight.device)
+    modular.labels = labels.to(layer.device)
     if optimizer is not None:
         replace_parameter(optimizer, layer.weight, modular.weight, kept)
         replace_parameter(optimizer, layer.bias, modular.bias)

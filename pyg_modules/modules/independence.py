@@ -140,4 +140,4 @@ def _labels(layer: SynchronousGraph) -> Tensor:
 
 
 def _unit_ids(layer: SynchronousGraph) -> Tensor:
-    return torch.arange(layer.graph.num_units, device=layer.weight.device)
+    return torch.arange(layer.graph.num_units, device=layer.device)

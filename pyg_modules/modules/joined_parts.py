@@ -126,7 +126,7 @@ def _description(part: SynchronousGraph) -> dict[str, object]:
         "number of outputs": part.graph.num_outputs,
         "solver": part.solver.without_scaling(),
         "activation": part.activation,
-        "dtype": part.weight.dtype,
+        "dtype": part.dtype,
     }
 
 

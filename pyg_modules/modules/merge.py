@@ -43,10 +43,10 @@ def merge(parts: Iterable[nn.Module]) -> SynchronousGraph:
     with torch.no_grad():
         layer.weight.copy_(joined.weight(listed))
         layer.bias.copy_(joined.bias(listed))
-    layer.labels = joined.labels.to(layer.weight.device)
+    layer.labels = joined.labels.to(layer.device)
     edge_mask = joined.edge_mask(listed)
     if edge_mask is not None:
-        layer.edge_mask = edge_mask.to(layer.weight.device)
+        layer.edge_mask = edge_mask.to(layer.device)
     return layer
 
 

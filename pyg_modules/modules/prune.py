@@ -36,7 +36,7 @@ def prune_cross_edges(
             the optimizer is not that of the layer.
     """
     check_layer(layer)
-    kept = stays_independent(layer.graph, check_modules(layer, labels)).to(layer.weight.device)
+    kept = stays_independent(layer.graph, check_modules(layer, labels)).to(layer.device)
     if optimizer is not None:
         check_optimizes(optimizer, {"weight": layer.weight})
     if layer.edge_mask is not None:

@@ -68,7 +68,7 @@ def _part(layer: SynchronousGraph, labels: Tensor, module: int) -> SynchronousGr
         layer.solver.without_scaling(),
     )
     owned = (labels == module) | ((labels == SHARED) & (module == 0))
-    device = layer.weight.device
+    device = layer.device
     with torch.no_grad():
         part.weight.copy_(layer.scaled_weight()[kept.to(device)])
         bias = torch.where(owned[graph.num_inputs :].to(device), layer.bias, 0.0)

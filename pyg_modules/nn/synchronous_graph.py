@@ -168,9 +168,9 @@ class SynchronousGraph(MessagePassing):
             solver,
             self.activation,
             backend=self.backend,
-            device=self.weight.device,
-            dtype=self.weight.dtype,
-            generator=spare_generator(self.weight.device),
+            device=self.device,
+            dtype=self.dtype,
+            generator=spare_generator(self.device),
         )
         layer.train(self.training)
         layer.weight.requires_grad_(self.weight.requires_grad)
@@ -190,7 +190,22 @@ class SynchronousGraph(MessagePassing):
     @property
     def device(self) -> torch.device:
         """Device of the parameters."""
-        return self.weight.device
+        return self._stored.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating type of the parameters."""
+        return self._stored.dtype
+
+    @property
+    def _stored(self) -> Tensor:
+        """A parameter as it is stored, for its device and dtype.
+
+        The weights themselves are read once per call: a parametrization computes them every time.
+        """
+        for parameter in self._parameters.values():
+            return parameter
+        return next(self.parameters())  # Of parametrizations.
 
     @property
     def backend(self) -> str:
@@ -213,7 +228,7 @@ class SynchronousGraph(MessagePassing):
             batch (int): Number of samples, all leading dimensions multiplied.
         """
         batch = as_int("batch", batch, smallest=0)
-        return self._wiring().report(self.backend, self.weight.dtype, batch)
+        return self._wiring().report(self.backend, self.dtype, batch)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw weights and biases of unit i from U(-1/sqrt(d_i), 1/sqrt(d_i)), d_i its in-degree.
@@ -236,8 +251,8 @@ class SynchronousGraph(MessagePassing):
 
     def forward(self, x: Tensor) -> Tensor:
         """The outputs, ``[*, O]``, for the inputs ``x``, ``[*, I]``."""
-        if has_autocast(self.weight.device) and x.is_floating_point():
-            return self._without_autocast(self.forward, x)
+        if self._has_autocast(x):
+            return self._without_autocast(SynchronousGraph.forward, x)
         recurrence, read = self._prepared(x)
         return read(self.solver.solve(recurrence).states)
 
@@ -251,8 +266,8 @@ class SynchronousGraph(MessagePassing):
             Tensor: ``[*, N]``: the inputs, the hidden states, the outputs as :meth:`forward`
             returns them.
         """
-        if has_autocast(self.weight.device) and x.is_floating_point():
-            return self._without_autocast(self.states, x)
+        if self._has_autocast(x):
+            return self._without_autocast(SynchronousGraph.states, x)
         recurrence, read = self._prepared(x)
         states = self.solver.solve(recurrence).states
         return self._all_states(x, states, read(states))
@@ -277,8 +292,8 @@ class SynchronousGraph(MessagePassing):
                 "Expected no observe= under torch.compile or torch.export (got one): they do not"
                 " call it. Solve outside of what is compiled."
             )
-        if has_autocast(self.weight.device) and x.is_floating_point():
-            return self._without_autocast(self.solve, x, observe=observe)
+        if self._has_autocast(x):
+            return self._without_autocast(SynchronousGraph.solve, x, observe=observe)
         recurrence, read = self._prepared(x, observe)
         solution = self.solver.solve(recurrence)
         if solution.residual is None:
@@ -299,7 +314,7 @@ class SynchronousGraph(MessagePassing):
         Returns:
             Tensor: The next states, ``[*, N]``.
         """
-        _check_tensor("states", states, self.graph.num_units, "units", self.weight)
+        _check_tensor("states", states, self.graph.num_units, "units", self._stored)
         num_units = self.graph.num_units
         columns = states.reshape(prod(states.shape[:-1]), num_units).T
         columns = self.propagate(
@@ -313,6 +328,9 @@ class SynchronousGraph(MessagePassing):
 
     def edge_weight(self) -> Tensor:
         """The weights, exactly 0 on edges that were pruned, ``[E]``, differentiable."""
+        if has_autocast(self.device):  # A parametrization may be a product of matrices.
+            with torch.autocast(self.device.type, enabled=False):
+                return SynchronousGraph.edge_weight(self)
         if self.edge_mask is None:
             return self.weight
         return torch.where(self.edge_mask, self.weight, 0.0)
@@ -355,17 +373,24 @@ class SynchronousGraph(MessagePassing):
         sums = inputs[num_inputs:] + self.bias.unsqueeze(-1)
         return torch.cat([x[:num_inputs], self._update().f(sums)])
 
+    def _has_autocast(self, x: Tensor) -> bool:
+        """Whether autocast looks on, and ``x`` can be cast back."""
+        return has_autocast(self.device) and isinstance(x, Tensor) and x.is_floating_point()
+
     def _without_autocast(self, method: Callable[..., T], x: Tensor, **kwargs: Any) -> T:
-        """``method`` of ``x`` in the dtype of the layer, as the kernels know no other."""
-        with torch.autocast(self.weight.device.type, enabled=False):
-            return method(x.to(self.weight.dtype), **kwargs)
+        """``method`` of ``x`` in the dtype of the layer, as the kernels know no other.
+
+        It is one of the class, as that of the instance may have been replaced by one that calls it.
+        """
+        with torch.autocast(self.device.type, enabled=False):
+            return method(self, x.to(self.dtype), **kwargs)
 
     def _prepared(
         self, x: Tensor, observe: Callable[[Tensor], None] | None = None
     ) -> tuple[Recurrence, Callable[[Tensor], Tensor]]:
         """What is iterated for ``x`` [*, I], and the map from its last states to outputs."""
         graph, wiring = self.graph, self._wiring()
-        _check_tensor("x", x, graph.num_inputs, "inputs", self.weight)
+        _check_tensor("x", x, graph.num_inputs, "inputs", self._stored)
         shape = x.shape[:-1]
         # Torch's own product of sizes would fix the batch of an exported program.
         batch = prod(shape)
@@ -432,11 +457,11 @@ class SynchronousGraph(MessagePassing):
         """
         if is_compiling():
             batch = _USUAL_BATCH
-        dtype = self.weight.dtype
+        dtype = self.dtype
         return self._wiring().operators(backend, dtype, batch, composed=is_transforming())
 
     def _wiring(self) -> Wiring:
-        device = self.weight.device
+        device = self.device
         return self.graph.cached(("wiring", device), lambda: Wiring(self.graph, device))
 
     def _edge_index(self, device: torch.device) -> Tensor:

@@ -114,6 +114,8 @@ class Differentiable(ABC):
         if is_compiling():
             return _call_compiled
         refuse_transformation(self.subject)
+        if self.operator.index[0].is_meta:
+            return _call_compiled  # It knows shapes without numbers.
         return _Eager.apply if with_gradient else type(self).forward
 
 
@@ -197,6 +199,7 @@ def _library_operator(cls: type[Differentiable]) -> Callable[..., Any]:
     def autograd(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
         weight, state, *rest = ctx.saved_tensors
         index, saved = rest[: ctx.num_index], rest[ctx.num_index :]
+        refuse_second_derivative(restored(index, *ctx.kept).subject)
         both = gradients(grad, weight, state, saved, index, *ctx.kept)
         return (*both, [None] * len(index), *(None for _ in ctx.kept))
 

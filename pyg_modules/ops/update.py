@@ -30,6 +30,13 @@ class Update(NamedTuple):
         return RowActivation(self.activation, self.num_activated)
 
     @property
+    def lipschitz(self) -> float:
+        """The largest slope of ``f``; that of units without an activation is 1."""
+        if self.num_activated == self.operator.num_targets:
+            return self.activation.lipschitz
+        return max(1.0, self.activation.lipschitz)
+
+    @property
     def f_on_rows(self) -> RowActivation:
         """The activation in the layout of the kernels of the operator."""
         return self.operator.on_rows(self.f)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, spare_generator
 from pyg_modules.ops.dispatch import is_available, joint_backend
 from pyg_modules.ops.edge_set import EdgeSet
+from pyg_modules.ops.tracing import has_autocast
 
 
 class BatchedParts:
@@ -36,21 +38,27 @@ class BatchedParts:
             UnitGraph(edges, num_units + graph.num_outputs, graph.num_inputs, graph.num_outputs),
             first.solver.without_scaling(),
             first.activation,
-            device=first.weight.device,
-            dtype=first.weight.dtype,
-            generator=spare_generator(first.weight.device),
+            device=first.device,
+            dtype=first.dtype,
+            generator=spare_generator(first.device),
         )
         self.whole.backend = _joint_backend(parts)
         # Its parameters are given at every call; these take no memory.
         for name, parameter in list(self.whole.named_parameters()):
             empty = parameter.detach().new_zeros(()).expand(parameter.shape)
             setattr(self.whole, name, nn.Parameter(empty, requires_grad=False))
-        self._adds_to = None if adds_to is None else adds_to.to(first.weight.device)
+        self._adds_to = None if adds_to is None else adds_to.to(first.device)
 
     def __call__(self, parts: Sequence[SynchronousGraph], x: Tensor) -> Tensor:
         """The sum of the outputs of ``parts``, with their parameters as they are now."""
         parts = [parts[number] for number in self._order]
-        parameters = {"weight": self._weight(parts), "bias": self._bias(parts)}
+        device = self.whole.device
+        # Parametrizations of biases too are computed as the layers do it.
+        context = (
+            torch.autocast(device.type, enabled=False) if has_autocast(device) else nullcontext()
+        )
+        with context:
+            parameters = {"weight": self._weight(parts), "bias": self._bias(parts)}
         outputs: Tensor = functional_call(self.whole, parameters, (x,))
         return outputs
 
@@ -109,6 +117,6 @@ def _joint_backend(parts: Sequence[SynchronousGraph]) -> str:
     backends = {part.backend for part in parts}
     if len(backends) > 1 or "auto" in backends:
         return "auto"
-    backend, weight = backends.pop(), parts[0].weight
+    backend, first = backends.pop(), parts[0]
     joint = joint_backend(backend)
-    return joint if is_available(joint, weight.device, weight.dtype) else backend
+    return joint if is_available(joint, first.device, first.dtype) else backend

@@ -97,7 +97,7 @@ class DistributedModules(nn.Module):
         sources = torch.cat([part.graph.edge_index[0] for part in self._own_parts().values()])
         ids = torch.unique(sources[sources < listed[0].graph.num_inputs])
         self.input_ids: Tensor
-        self.register_buffer("input_ids", ids.to(listed[0].weight.device), persistent=False)
+        self.register_buffer("input_ids", ids.to(listed[0].device), persistent=False)
         self._num_inputs = listed[0].graph.num_inputs
 
     def forward(self, x: Tensor) -> Tensor:

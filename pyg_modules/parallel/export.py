@@ -72,7 +72,7 @@ def export_parts(
                 "file_format": file_format,
                 "num_inputs": listed[0].graph.num_inputs,
                 "num_outputs": listed[0].graph.num_outputs,
-                "dtype": str(listed[0].weight.dtype).removeprefix("torch."),
+                "dtype": str(listed[0].dtype).removeprefix("torch."),
                 "parts": files,
                 "outputs": "Give every part the same inputs x [B, num_inputs]; the outputs of the"
                 " network, [B, num_outputs], are the sum of theirs.",

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
 from pyg_modules.modules.merge import merge
@@ -95,7 +96,7 @@ class ModularGraph(nn.Module):
             assert self._batched is not None
             return self._batched(parts, x)
         # On other devices, all are started before the first is waited for.
-        terms = [part(x.to(part.weight.device)) for part in parts]
+        terms = [part(x.to(part.device)) for part in parts]
         return torch.stack([term.to(x.device) for term in terms]).sum(dim=0)
 
     def execution_report(self, batch: int) -> ExecutionReport:
@@ -215,12 +216,19 @@ class ModularGraph(nn.Module):
         return module % count
 
     def _devices(self) -> set[torch.device]:
-        return {part.weight.device for part in self._listed()}
+        return {part.device for part in self._listed()}
 
     def _chosen(self) -> str:
-        if self.execution != "auto":
-            return self.execution
-        return "loop" if self._batched is None else "batched"
+        """How the parts are computed; raises if it cannot be done as it was asked for."""
+        if self.execution == "loop":
+            return "loop"
+        # Where nothing can be built, hooks that came later can still be noticed.
+        hides_hooks = is_compiling() and _reason_to_call(self._listed()) is not None
+        if self._batched is not None and not hides_hooks:
+            return "batched"
+        if self.execution == "batched":
+            self._check_execution("batched", self._devices())
+        return "loop"
 
     def _check_execution(self, execution: str, devices: set[torch.device]) -> None:
         if execution not in ("auto", *EXECUTIONS):
@@ -238,8 +246,9 @@ class ModularGraph(nn.Module):
         parts = self._listed()
         if execution != "batched":
             return None
-        if any(map(_has_hooks, parts)):
-            return "a part with hooks, as torch.nn.utils.prune adds them"
+        reason = _reason_to_call(parts)
+        if reason is not None:
+            return reason
         if any(part.graph.has_feedback for part in parts):
             return "feedback from an output"
         if len(devices) > 1:
@@ -253,20 +262,27 @@ def _prepare_again(graph: nn.Module, _: object) -> None:
     graph._prepare()
 
 
-def _has_hooks(part: SynchronousGraph) -> bool:
-    """Whether a call of the part does more than to compute its outputs."""
-    return bool(
-        part._forward_pre_hooks
-        or part._forward_hooks
-        or part._backward_pre_hooks
-        or part._backward_hooks
-    )
+def _reason_to_call(parts: Sequence[SynchronousGraph]) -> str | None:
+    """Why a call of the parts does more than to compute their outputs; ``None`` if it does not."""
+    if _has_any_global_hook():  # type: ignore[no-untyped-call]
+        return "hooks on all modules, as torch.nn.modules.module.register_module_* adds them"
+    for part in parts:
+        if (
+            part._forward_pre_hooks
+            or part._forward_hooks
+            or part._backward_pre_hooks
+            or part._backward_hooks
+        ):
+            return "a part with hooks, as torch.nn.utils.prune adds them"
+        if "forward" in vars(part) or type(part).forward is not SynchronousGraph.forward:
+            return "a part with a forward of its own"
+    return None
 
 
 def _wiring_of(part: SynchronousGraph) -> tuple[object, ...]:
     """What the way to compute depends on; graphs are compared as objects, which is fast."""
-    settings = part.solver, part.activation, part.backend, part.weight.device
-    return id(part.graph), *settings, _has_hooks(part)
+    settings = part.solver, part.activation, part.backend, part.device
+    return id(part.graph), *settings, _reason_to_call([part])
 
 
 def _checked_devices(devices: Sequence[torch.device | str]) -> list[torch.device]:

@@ -83,7 +83,7 @@ class Equilibrium(Solver, name="equilibrium"):
         """See :meth:`Solver.scaled`."""
         if self.contraction is None:
             return weight
-        limit = self.contraction / update.activation.lipschitz
+        limit = self.contraction / update.lipschitz
         return weight * (limit / spectral_norm(update.operator, weight).clamp(min=limit))
 
     def without_scaling(self) -> Equilibrium:

@@ -12,6 +12,7 @@ from pyg_modules._checks import as_int
 from pyg_modules.ops.activation import ACTIVATIONS
 from pyg_modules.ops.differentiable import Differentiable, needs_gradient
 from pyg_modules.ops.operator import EdgeOperator, Piece
+from pyg_modules.ops.tracing import is_transforming
 from pyg_modules.ops.update import Update
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution
@@ -28,7 +29,8 @@ class Unrolled(Solver, name="unrolled"):
         steps (int): Number of updates T, at least 1. (default: 6)
         checkpoint (bool, optional): Keep the states of about every :math:`\sqrt{T}`-th update
             only, and compute the others again in the backward pass: less memory for a third more
-            time. (default: ``False``)
+            time. All are kept under a transformation of ``torch.func``, where torch cannot compute
+            again. (default: ``False``)
 
     Raises:
         TypeError: If ``steps`` is not an integer or ``checkpoint`` not a bool.
@@ -70,7 +72,7 @@ class Unrolled(Solver, name="unrolled"):
             return advance(torch.zeros_like(injected), self.steps)
         # The first update, of states 0, needs no edges.
         state = recurrence.update.f(injected)
-        if not self.checkpoint:
+        if not self.checkpoint or is_transforming():
             return advance(state, self.steps - 1)
         for done in range(0, self.steps - 1, stride):
             num_steps = min(stride, self.steps - 1 - done)
