@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from typing import Any
 
@@ -93,6 +95,22 @@ def batches_of(
             + (" The loader drops what fills no batch: drop_last=False keeps it." * is_dropped)
         )
     return Batches(source, forward or _forward_pair, device)
+
+
+@contextmanager
+def undisturbed(data: Any) -> Iterator[None]:
+    """Leave the generators of ``data`` as they were, however often it is iterated inside."""
+    generators = [
+        generator
+        for part in (data, getattr(data, "sampler", None))
+        if isinstance(generator := getattr(part, "generator", None), torch.Generator)
+    ]
+    states = [generator.get_state() for generator in generators]
+    try:
+        yield
+    finally:
+        for generator, state in zip(generators, states, strict=True):
+            generator.set_state(state)
 
 
 def makes_its_batches(data: object) -> bool:
