@@ -6,10 +6,14 @@ from typing import Any
 import lightning as L
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
 from pyg_modules.modules.prune import prune_cross_edges
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.partition.metrics import normalized_cut
 from pyg_modules.partition.schedule import PartitionSchedule
+from pyg_modules.train.lightning.lit_modular import LitModular
+from pyg_modules.train.probe import Probe, steps_of_probe
 
 _PHASES = ("free", "ramp", "full", "cut")
 
@@ -23,7 +27,9 @@ class PartitionCallback(L.Callback):
     shapes, so that a checkpoint of any epoch can be loaded. After the training,
     ``cut(layer, callback.labels())`` makes the small layer.
 
-    On several devices, the modules are those that the first one finds.
+    A schedule without a probe gets one of a :class:`LitModular`, on the training data in a loader
+    of its own; give it one in other modules. On several devices, the modules are those that the
+    first one finds.
 
     Logged at the end of an epoch: ``phase``, 0 (free), 1 (ramp), 2 (full) or 3 (cut); ``strength``,
     that of the regularizer; and, once there are modules, ``normalized_cut``.
@@ -91,17 +97,17 @@ class PartitionCallback(L.Callback):
                 f" the schedule."
             )
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Step the schedule; after its last epoch, cut."""
         if self._cut_labels is not None:
             return
         if trainer.current_epoch >= self.schedule.epochs:
             self._cut(trainer)
             return
+        if self.schedule.probe is None and isinstance(pl_module, LitModular):
+            self.schedule.probe = self._new_probe(trainer, pl_module)
         self.schedule.step(trainer.current_epoch)
-        logits = self.schedule.regularizer.logits
-        with torch.no_grad():
-            logits.copy_(trainer.strategy.broadcast(logits.detach().cpu()))
+        self._follow_the_first(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log where the partition is."""
@@ -128,6 +134,27 @@ class PartitionCallback(L.Callback):
         self.schedule.load_state_dict(state_dict["schedule"])
         self.schedule.regularizer.strength = state_dict["strength"]
         self._cut_labels = state_dict["labels"]
+
+    def _new_probe(self, trainer: L.Trainer, pl_module: LitModular) -> Probe | None:
+        layer, loader = self.schedule.regularizer.layer, trainer.train_dataloader
+        if not isinstance(layer, SynchronousGraph) or not isinstance(loader, DataLoader):
+            return None
+        num_batches = trainer.num_training_batches
+        steps = None
+        if isfinite(num_batches):
+            steps = steps_of_probe(self.schedule.epochs * int(num_batches))
+        return pl_module.new_probe(layer, _new_loader(loader), steps=steps, seed=self.schedule.seed)
+
+    def _follow_the_first(self, trainer: L.Trainer) -> None:
+        """What the first device found."""
+        schedule, regularizer = self.schedule, self.schedule.regularizer
+        if trainer.world_size == 1:
+            return
+        found = schedule.state_dict(), regularizer.strength, regularizer.logits.detach().cpu()
+        state, regularizer.strength, logits = trainer.strategy.broadcast(found)
+        schedule.load_state_dict(state)
+        with torch.no_grad():
+            regularizer.logits.copy_(logits)
 
     def _cut(self, trainer: L.Trainer) -> None:
         labels = trainer.strategy.broadcast(self.schedule.labels().cpu())
@@ -157,3 +184,16 @@ class PartitionCallback(L.Callback):
             labels = regularizer.units.labels_of_all(torch.unique(likely, return_inverse=True)[1])
         layer = regularizer.layer
         return normalized_cut(layer.graph.edge_index, layer.edge_weight(), labels)
+
+
+def _new_loader(loader: DataLoader[Any]) -> DataLoader[Any]:
+    """The same batches in another order, without the workers and the place of ``loader``."""
+    is_stream = isinstance(loader.dataset, IterableDataset)
+    return DataLoader(
+        loader.dataset,
+        loader.batch_size,
+        shuffle=not is_stream and loader.batch_size is not None,
+        generator=torch.Generator().manual_seed(0),
+        collate_fn=loader.collate_fn,
+        drop_last=loader.drop_last,
+    )
