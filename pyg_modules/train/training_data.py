@@ -99,8 +99,8 @@ def batches_of(
 
 
 @contextmanager
-def undisturbed(data: Any) -> Iterator[None]:
-    """Leave the generators of ``data``, of Python and of NumPy as they were."""
+def undisturbed(data: Any, seed: int = 0) -> Iterator[None]:
+    """Iterate ``data`` inside, by Python and NumPy from ``seed`` on; after, as if nothing was."""
     generators = [
         generator
         for part in (data, getattr(data, "sampler", None))
@@ -108,6 +108,8 @@ def undisturbed(data: Any) -> Iterator[None]:
     ]
     states = [generator.get_state() for generator in generators]
     of_python, of_numpy = random.getstate(), numpy.random.get_state()  # noqa: NPY002
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)  # noqa: NPY002
     try:
         yield
     finally:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from math import ceil, isfinite
 from typing import Any
 
@@ -101,11 +102,11 @@ class PartitionCallback(L.Callback):
         """Step the schedule; after its last epoch, cut."""
         if self._cut_labels is not None:
             return
+        if self.schedule.probe is None and isinstance(pl_module, LitModular):
+            self.schedule.probe = self._new_probe(trainer, pl_module)
         if trainer.current_epoch >= self.schedule.epochs:
             self._cut(trainer)
             return
-        if self.schedule.probe is None and isinstance(pl_module, LitModular):
-            self.schedule.probe = self._new_probe(trainer, pl_module)
         self.schedule.step(trainer.current_epoch)
         self._follow_the_first(trainer)
 
@@ -187,13 +188,12 @@ class PartitionCallback(L.Callback):
 
 
 def _new_loader(loader: DataLoader[Any]) -> DataLoader[Any]:
-    """The same batches in another order, without the workers and the place of ``loader``."""
-    is_stream = isinstance(loader.dataset, IterableDataset)
-    return DataLoader(
-        loader.dataset,
-        loader.batch_size,
-        shuffle=not is_stream and loader.batch_size is not None,
-        generator=torch.Generator().manual_seed(0),
-        collate_fn=loader.collate_fn,
-        drop_last=loader.drop_last,
-    )
+    """The same data without the workers of ``loader``, and without moving its samplers on."""
+    batching: dict[str, Any]
+    if isinstance(loader.dataset, IterableDataset):
+        batching = {"batch_size": loader.batch_size, "drop_last": loader.drop_last}
+    elif loader.batch_sampler is not None:
+        batching = {"batch_sampler": deepcopy(loader.batch_sampler)}
+    else:
+        batching = {"batch_size": None, "sampler": deepcopy(loader.sampler)}
+    return DataLoader(loader.dataset, collate_fn=loader.collate_fn, **batching)
