@@ -84,23 +84,23 @@ class Probe:
         Args:
             labels (LongTensor, optional): Module of every unit, ``[N]``, as for :func:`cut`.
         """
-        model = deepcopy(self._model)
-        device = next(model.parameters()).device
+        device = next(self._model.parameters()).device
         with (
+            torch.inference_mode(False),
             seeded(self._seed, device),
             undisturbed(self._data, self._seed),
-            torch.inference_mode(False),
         ):
-            batches = self._batches(model)
+            model = deepcopy(self._model)
             if labels is not None:
                 prune_cross_edges(list(model.modules())[self._position], labels)
                 with torch.enable_grad():
-                    self._train(model, batches)
-            # Again from the first sample on.
+                    self._train(model)
+            # From the first sample on.
             return evaluate(model, self._batches(model), self._loss)["loss"]
 
-    def _train(self, model: nn.Module, batches: Batches) -> None:
+    def _train(self, model: nn.Module) -> None:
         model.train()
+        batches = self._batches(model)
         optimization = Optimization(
             model, [], one_cycle=False, total_steps=len(batches), **self._rates
         )
