@@ -73,6 +73,11 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=generator(seed))
 
 
-def knows_its_task(labels):
+class KnowsItsTask:
     """A probe of a network that has learned everything, and for which no modules are good."""
-    return 0.0 if labels is None else 1.0
+
+    def __call__(self, labels):
+        return 0.0 if labels is None else 1.0
+
+    def chance(self):
+        return 1.0

@@ -35,6 +35,9 @@ class PartitionProbe(Protocol):
         Without labels, that of the network as it is.
         """
 
+    def chance(self) -> float:
+        """The loss of the best outputs that are the same for all samples."""
+
 
 class PartitionSchedule:
     r"""Tells a regularizer what to do as the training goes on: learn first, then organise.
@@ -46,10 +49,10 @@ class PartitionSchedule:
     * **free**: no term is on, so that the task forms structure. A penalty before that makes modules
       that are arbitrary.
     * **ramp**: once the network knows its task, and so the modules mean something, the terms of the
-      regularizer are raised to their coefficients within a tenth of the epochs. It does when the
-      best modules cost less than a tenth of what a cut at random costs, and the loss is less than
-      0.3 of that after a cut at random; or when the loss is less than 0.15 of that, or less than
-      0.25 and no longer falls.
+      regularizer are raised to their coefficients within a tenth of the epochs. It does when its
+      loss is less than 0.3 of that of chance, the best outputs that are the same for all samples,
+      and the best modules cost less than a tenth of what a cut at random costs; or when the loss is
+      less than 0.15 of that of chance, or less than 0.25 and no longer falls.
     * **full**: all terms are on.
 
     While the terms are on and the modules are not good yet, they are **repaired** every fiftieth of
@@ -95,6 +98,15 @@ class PartitionSchedule:
         >>> modular = cut(layer, schedule.labels())
     """
 
+    _epoch: int
+    # When the terms were switched on, and when modules were set last.
+    _opened_at: int | None
+    _set_at: int
+    # Of the last reading of the training.
+    _verdict: Verdict | None
+    # Of the weights beside it, which a user asked for.
+    _latest: tuple[Tensor, Verdict] | None
+
     def __init__(
         self,
         regularizer: PartitionRegularizer,
@@ -109,10 +121,10 @@ class PartitionSchedule:
                 f"Expected a PartitionRegularizer (got {type(regularizer).__name__}). Make one of"
                 f" the layer: PartitionRegularizer(layer, num_modules)."
             )
-        if probe is not None and not callable(probe):
+        if probe is not None and not (callable(probe) and hasattr(probe, "chance")):
             raise TypeError(
-                f"Expected a probe that can be called with labels (got {type(probe).__name__})."
-                f" pyg_modules.train.Probe(model, data) is one."
+                f"Expected a probe that can be called with labels and has chance() (got"
+                f" {type(probe).__name__}). pyg_modules.train.Probe(model, data) is one."
             )
         self.regularizer = regularizer
         self.epochs = as_int("epochs", epochs, smallest=1)
@@ -217,13 +229,8 @@ class PartitionSchedule:
             self._verdict = Verdict(**state["verdict"])
 
     def _forget(self) -> None:
-        self._epoch = 0
-        self._opened_at: int | None = None
-        self._set_at = 0
-        #: Of the last reading of the training.
-        self._verdict: Verdict | None = None
-        #: Of the weights beside it, which a user asked for.
-        self._latest: tuple[Tensor, Verdict] | None = None
+        self._epoch = self._set_at = 0
+        self._opened_at = self._verdict = self._latest = None
 
     def _readings(self) -> set[int]:
         return {max(1, round(share * self.epochs)) for share in _READINGS}
@@ -259,6 +266,7 @@ class PartitionSchedule:
             uncut=probe(None),
             probed=losses[best],
             random=probe(shuffled(found[best], self.seed)),
+            chance=probe.chance(),
         )
 
     def _repaired(self) -> Tensor:

@@ -8,9 +8,18 @@ from torch import Tensor
 
 # Chosen on planted problems, where the right modules are known.
 _MAX_UNLEARNED = 0.3
+_INDIFFERENT = 0.2
 _GOOD, _FAIR = 0.1, 0.2
 # Losses as small are 0: of a network that has learned everything, whatever it is cut into.
 _NO_LOSS = 1e-12
+_MEANINGS = {
+    "good": "The modules are good: cut into them, the network keeps what it has learned",
+    "fair": "The modules are fair: cut into them, the network keeps most of what it has learned",
+    "poor": "The modules are poor: cut into them, the network loses much of what it has learned",
+    "indifferent": "The modules make little difference: cut at random, the network does nearly as"
+    " well",
+    "unlearned": "Nothing can be said of the modules: the network has not learned its task",
+}
 
 
 @dataclass(frozen=True)
@@ -25,12 +34,14 @@ class Verdict:
         uncut (float): The loss of the network as it is.
         probed (float): Its loss when it is cut into these modules and trained for a while.
         random (float): Likewise for modules of the same sizes, drawn at random.
+        chance (float): The loss of the best outputs that are the same for all samples.
     """
 
     labels: Tensor
     uncut: float
     probed: float
     random: float
+    chance: float
 
     @property
     def lost(self) -> float:
@@ -39,33 +50,28 @@ class Verdict:
 
     @property
     def unlearned(self) -> float:
-        """The loss of the uncut network, as a share of that of one cut at random."""
-        return self.uncut / max(self.random, _NO_LOSS)
+        """The loss of the uncut network, as a share of that of chance; 0 is best."""
+        return self.uncut / max(self.chance, _NO_LOSS)
 
     @property
     def word(self) -> str:
-        """``"good"``, ``"fair"``, ``"poor"``; or ``"unknown"``, if a cut at random costs little.
+        """One of five.
 
-        ``"unknown"`` are modules of a network that has not learned its task, or whose task needs no
-        modules in particular.
+        ``"unlearned"``, if the network has not learned its task, so that nothing can be said;
+        ``"indifferent"``, if it learns to do without what any modules of these sizes take away; or,
+        by what is lost, ``"good"``, ``"fair"`` or ``"poor"``.
         """
         if self.unlearned > _MAX_UNLEARNED:
-            return "unknown"
+            return "unlearned"
+        if self.random - self.uncut < _INDIFFERENT * (self.chance - self.uncut):
+            return "indifferent"
         return "good" if self.lost < _GOOD else "fair" if self.lost < _FAIR else "poor"
 
     def __str__(self) -> str:
-        said = {
-            "good": "The modules are good: cut into them, the network keeps what it has learned",
-            "fair": "The modules are fair: cut into them, the network keeps most of what it has"
-            " learned",
-            "poor": "The modules are poor: cut into them, the network loses much of what it has"
-            " learned",
-            "unknown": "Nothing can be said of the modules: cut at random, the network does nearly"
-            " as well, so it has not learned its task, or needs no modules in particular",
-        }
         return (
-            f"{said[self.word]} (loss {self.uncut:.4g} uncut, {self.probed:.4g} cut and trained"
-            f" for a while, {self.random:.4g} if cut at random)."
+            f"{_MEANINGS[self.word]} (loss {self.uncut:.4g} uncut, {self.probed:.4g} cut and"
+            f" trained for a while, {self.random:.4g} if cut at random, {self.chance:.4g} by"
+            f" chance)."
         )
 
     def state_dict(self) -> dict[str, Any]:

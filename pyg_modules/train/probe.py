@@ -76,6 +76,7 @@ class Probe:
             "learning_rate": as_coefficient("learning_rate", learning_rate),
             "weight_decay": as_coefficient("weight_decay", weight_decay),
         }
+        self._chance: float | None = None
         self._steps = None if steps is None else as_int("steps", steps, smallest=1)
 
     def __call__(self, labels: Tensor | None) -> float:
@@ -92,11 +93,45 @@ class Probe:
         ):
             model = deepcopy(self._model)
             if labels is not None:
-                prune_cross_edges(list(model.modules())[self._position], labels)
+                layer: Any = list(model.modules())[self._position]
+                prune_cross_edges(layer, labels)
                 with torch.enable_grad():
                     self._train(model)
             # From the first sample on.
             return evaluate(model, self._batches(model), self._loss)["loss"]
+
+    def chance(self) -> float:
+        """The loss of the best outputs that are the same for all samples of a probe."""
+        if self._chance is None:
+            device = next(self._model.parameters()).device
+            with (
+                torch.inference_mode(False),
+                seeded(self._seed, device),
+                undisturbed(self._data, self._seed),
+            ):
+                self._chance = self._loss_of_constant(deepcopy(self._model).eval())
+        return self._chance
+
+    def _loss_of_constant(self, model: nn.Module) -> float:
+        batches = self._batches(model)
+        with torch.no_grad():
+            pairs = [batches.run(model, batch) for batch in batches]
+        constant = torch.cat([outputs for outputs, _ in pairs]).mean(dim=0).requires_grad_()
+        optimizer = torch.optim.LBFGS([constant], max_iter=100, line_search_fn="strong_wolfe")
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            losses = [
+                self._loss(constant.expand_as(outputs), targets) * len(targets)
+                for outputs, targets in pairs
+            ]
+            total = torch.stack(losses).sum() / sum(len(targets) for _, targets in pairs)
+            total.backward()  # type: ignore[no-untyped-call]
+            return total
+
+        with torch.enable_grad():
+            optimizer.step(closure)  # type: ignore[no-untyped-call]
+            return float(closure().detach())
 
     def _train(self, model: nn.Module) -> None:
         model.train()

@@ -12,7 +12,7 @@ from pyg_modules import (
 from pyg_modules.datasets import planted_problem
 from pyg_modules.partition import Verdict, agreement, module_sizes, normalized_cut, partition_units
 from pyg_modules.train import fit, seeded
-from tests.strategies import generator
+from tests.strategies import KnowsItsTask, generator
 
 NUM_INPUTS, NUM_HIDDEN = 3, 20
 
@@ -48,6 +48,9 @@ class Losses:
         if labels is None:
             return self.uncut
         return self.random if is_random else self.cut
+
+    def chance(self):
+        return 1.0
 
 
 def scheduled(epochs=20, layer=None, uncut=0.0, cut=0.0, random=1.0, **kwargs):
@@ -85,6 +88,7 @@ def test_the_terms_are_off_until_the_task_is_known_then_raised_to_their_coeffici
     [
         # The modules cost less than a tenth of what those at random cost, and little is left.
         ((0.29, 0.36, 1.0), 10),
+        ((0.29, 0.30, 0.4), 10),
         ((0.29, 0.37, 1.0), None),
         ((0.31, 0.31, 1.0), None),
         # Very little is left.
@@ -133,18 +137,17 @@ def test_the_modules_with_the_lowest_probed_loss_are_kept():
     hidden = slice(NUM_INPUTS, -2)
     wrong[hidden] = wrong[hidden].roll(1)
 
-    def probe(labels):
-        if labels is None:
-            return 0.0
-        return 1.0 - agreement(labels, right)["ari"]
+    class Known(KnowsItsTask):
+        def __call__(self, labels):
+            return 0.0 if labels is None else 1.0 - agreement(labels, right)["ari"]
 
-    schedule = PartitionSchedule(regularizer_of(layer), 20, probe=probe)
+    schedule = PartitionSchedule(regularizer_of(layer), 20, probe=Known())
     schedule.load_state_dict(
         {
             "epoch": 9,
             "opened_at": None,
             "set_at": 0,
-            "verdict": Verdict(wrong, 0.0, 1.0, 1.0).state_dict(),
+            "verdict": Verdict(wrong, 0.0, 1.0, 1.0, 1.0).state_dict(),
         }
     )
     schedule.step(10)
@@ -160,7 +163,7 @@ def test_the_present_modules_stay_if_no_others_are_better():
     present[NUM_INPUTS:-2] = torch.arange(NUM_HIDDEN) % 2
     schedule = scheduled(layer=layer)
     state = {"epoch": 9, "opened_at": None, "set_at": 0}
-    schedule.load_state_dict(state | {"verdict": Verdict(present, 0, 0, 1).state_dict()})
+    schedule.load_state_dict(state | {"verdict": Verdict(present, 0, 0, 1, 1).state_dict()})
     schedule.step(10)
     assert torch.equal(schedule.labels(), present)
 

@@ -157,13 +157,31 @@ def test_the_layer_to_cut_must_be_told_from_others():
 
 def test_fit_gives_a_schedule_its_probe_and_leaves_one_that_it_has():
     from pyg_modules import PartitionRegularizer, PartitionSchedule
-    from tests.strategies import knows_its_task
+    from tests.strategies import KnowsItsTask
 
     layer, (x, y) = new_layer(), data()
     schedule = PartitionSchedule(PartitionRegularizer(layer, 2), 2)
     fit(layer, (x, y), epochs=2, seed=0, loss=F.mse_loss, schedule=schedule)
     assert isinstance(schedule.probe, Probe)
     assert schedule.verdict().uncut == pytest.approx(F.mse_loss(layer(x), y).item(), rel=1e-5)
-    own = PartitionSchedule(PartitionRegularizer(layer, 2), 2, probe=knows_its_task)
+    given = KnowsItsTask()
+    own = PartitionSchedule(PartitionRegularizer(layer, 2), 2, probe=given)
     fit(layer, (x, y), epochs=2, seed=0, loss=F.mse_loss, schedule=own)
-    assert own.probe is knows_its_task
+    assert own.probe is given
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets", "expected"),
+    [
+        # Of the mean, and of the frequencies of the classes.
+        (F.mse_loss, torch.tensor([[1.0, 0.0], [3.0, 2.0], [2.0, 1.0], [2.0, 1.0]]), 0.5),
+        (F.cross_entropy, torch.tensor([0, 1, 0, 0]), 0.5623351446),
+    ],
+)
+def test_chance_is_the_loss_of_the_best_constant_outputs(loss, targets, expected):
+    x = torch.randn(4, NUM_INPUTS, generator=generator(0))
+    probe = Probe(new_layer(), (x, targets), loss=loss, batch_size=3)
+    assert probe.chance() == pytest.approx(expected, rel=1e-3)
+    with torch.inference_mode():
+        again = Probe(new_layer(), (x, targets), loss=loss)
+        assert again.chance() == pytest.approx(expected, rel=1e-3)

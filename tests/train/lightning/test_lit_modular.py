@@ -14,7 +14,7 @@ from pyg_modules import PartitionRegularizer, PartitionSchedule, SynchronousGrap
 from pyg_modules.datasets import Dataset
 from pyg_modules.train import fit, seeded
 from pyg_modules.train.lightning import LitModular, PartitionCallback, SafetensorsIO
-from tests.strategies import knows_its_task
+from tests.strategies import KnowsItsTask
 from tests.train.lightning.training import (
     CUT,
     STEPS,
@@ -39,7 +39,7 @@ def scheduled_layer():
     with seeded(0):
         layer = SynchronousGraph(UnitGraph.complete(3, 12, 2))
         regularizer = PartitionRegularizer(layer, num_modules=2)
-    return layer, PartitionSchedule(regularizer, EPOCHS, probe=knows_its_task)
+    return layer, PartitionSchedule(regularizer, EPOCHS, probe=KnowsItsTask())
 
 
 class OrderOfFit:
