@@ -23,19 +23,22 @@ from pyg_modules.partition.metrics import (
 )
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.partition.rounding import balanced_labels
-from pyg_modules.partition.schedule import PartitionSchedule
+from pyg_modules.partition.schedule import PartitionProbe, PartitionSchedule
 from pyg_modules.partition.suggest import ModuleSuggestion, suggest_num_modules
 from pyg_modules.partition.units import Partitionable, Units
+from pyg_modules.partition.verdict import Verdict
 
 __all__ = [
     "LOSSES",
     "METHODS",
     "Loss",
     "ModuleSuggestion",
+    "PartitionProbe",
     "PartitionRegularizer",
     "PartitionSchedule",
     "Partitionable",
     "Units",
+    "Verdict",
     "agreement",
     "balance_loss",
     "balanced_labels",

@@ -1,50 +1,77 @@
 from __future__ import annotations
 
+import warnings
+from typing import Any, Protocol
+
+import torch
 from torch import Tensor, nn
 
 from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules.partition.candidates import candidates
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.regularizer import PartitionRegularizer
+from pyg_modules.partition.verdict import Verdict, shuffled
 
-# At which share of the epochs a phase begins.
-_BEGINS = {"free": 0.0, "ramp": 0.25, "full": 0.5}
-# The assignment of a unit to its module after a repair.
+# At which shares of the epochs the modules are read off the weights; and at the end.
+_READINGS = (0.5, 0.6, 0.7, 0.8, 0.9)
+# For how much of the epochs the terms are raised.
+_RAMP = 0.1
+# After how much of the epochs modules that are not good yet are repaired.
+_REPAIR = 0.02
+# The assignment of a unit to its module.
 _CONFIDENCE = 0.99
-_NUM_REPAIRS = 18
-# By which share sizes may differ when the modules are found; it falls to the tolerance in the ramp.
-_FIRST_TOLERANCE = 0.5
+# When the terms are switched on; see PartitionSchedule. Chosen on planted problems.
+_GOOD, _LEARNED = 0.1, 0.3
+_WELL_LEARNED = 0.15
+_NEARLY_LEARNED, _FALLING = 0.25, 0.95
+
+
+class PartitionProbe(Protocol):
+    """What a :class:`PartitionSchedule` asks for the worth of modules, such as a ``Probe``."""
+
+    def __call__(self, labels: Tensor | None) -> float:
+        """The loss of the network cut into these modules, ``[N]``, and trained for a while.
+
+        Without labels, that of the network as it is.
+        """
+
+    def chance(self) -> float:
+        """The loss of the best outputs that are the same for all samples."""
 
 
 class PartitionSchedule:
     r"""Tells a regularizer what to do as the training goes on: learn first, then organise.
 
-    Call :meth:`step` at the beginning of every epoch. The phases, and the share of the epochs at
-    which they begin:
+    Call :meth:`step` at the beginning of every epoch. From half of the epochs on, at every tenth
+    and at the end, modules are **read** off the weights, in several ways, and **probed**: what loss
+    does the network learn back to in a short training when it is cut that way? The best are kept.
 
-    * **free** (0): no term is on, so that the task forms structure. A partition that is forced
-      before is arbitrary.
-    * **ramp** (1/4): the modules are read off the weights by :func:`partition_units`, and the terms
-      of the regularizer are raised to their coefficients.
-    * **full** (1/2): all terms are on.
+    * **free**: no term is on, so that the task forms structure. A penalty before that makes modules
+      that are arbitrary.
+    * **ramp**: once the network knows its task, and so the modules mean something, the terms of the
+      regularizer are raised to their coefficients within a tenth of the epochs. It does when its
+      loss is less than 0.3 of that of chance, the best outputs that are the same for all samples,
+      and the best modules cost less than a tenth of what a cut at random costs; or when the loss is
+      less than 0.15 of that of chance, or less than 0.25 and no longer falls.
+    * **full**: all terms are on.
 
-    About every 24th of the epochs from the ramp on, the partition is **repaired**: the assignment
-    is rounded, improved by moves that lower the normalized cut of the weights as they are, and set
-    again. A unit in a wrong module keeps the weights that the task needs against the penalty, while
-    others vanish; so it is found there, and moved.
+    While the terms are on and the modules are not good yet, they are **repaired** every fiftieth of
+    the epochs: the assignment is rounded, improved by moves that lower the normalized cut of the
+    weights as they are, and set again. Good modules are left alone.
 
-    Balance does not overrule the cut: sizes may differ by half when the modules are found, and
-    by less and less in the ramp, until they differ by ``tolerance``. Units that a module can spare
-    leave it first, and those that it needs stay.
-
-    A training of one epoch is all free phase, one of two epochs has no ramp.
+    Without a probe, nobody can tell whether the network knows its task: then no term is ever on,
+    and the modules are read off the weights at the end.
 
     Args:
         regularizer (PartitionRegularizer): Its coefficients are those that are reached. The
             schedule changes its ``strength``, and the logits.
         epochs (int): Number of epochs until the cut.
+        probe (PartitionProbe, optional): What says the worth of modules:
+            ``pyg_modules.train.Probe(model, data, layer=layer)``. (default: :func:`fit`,
+            :func:`organise` and :class:`LitModular` give theirs)
         tolerance (float, optional): By which share of its capacity a module may be smaller or
             larger. (default: 0.1)
-        seed (int, optional): Of the search for modules and of repairs. (default: 0)
+        seed (int, optional): Of the search for modules. (default: 0)
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -52,26 +79,40 @@ class PartitionSchedule:
 
     Example:
         >>> import torch
+        >>> from torch.nn.functional import mse_loss
         >>> from pyg_modules import PartitionRegularizer, PartitionSchedule, SynchronousGraph
         >>> from pyg_modules import UnitGraph, cut
+        >>> from pyg_modules.train import Probe
+        >>> x, y = torch.rand(64, 2), torch.rand(64, 1)
         >>> layer = SynchronousGraph(UnitGraph.complete(2, 8, 1))
         >>> regularizer = PartitionRegularizer(layer, num_modules=2)
-        >>> schedule = PartitionSchedule(regularizer, epochs=20)
+        >>> probe = Probe(layer, (x, y), loss=mse_loss)
+        >>> schedule = PartitionSchedule(regularizer, epochs=20, probe=probe)
         >>> optimizer = torch.optim.Adam([*layer.parameters(), *regularizer.parameters()])
         >>> for epoch in range(20):
         ...     schedule.step(epoch)
-        ...     loss = layer(torch.rand(4, 2)).square().mean() + regularizer()
+        ...     loss = mse_loss(layer(x), y) + regularizer()
         ...     optimizer.zero_grad()
         ...     loss.backward()
         ...     optimizer.step()
         >>> modular = cut(layer, schedule.labels())
     """
 
+    _epoch: int
+    # When the terms were switched on, and when modules were set last.
+    _opened_at: int | None
+    _set_at: int
+    # Of the last reading of the training.
+    _verdict: Verdict | None
+    # Of the weights beside it, which a user asked for.
+    _latest: tuple[Tensor, Verdict] | None
+
     def __init__(
         self,
         regularizer: PartitionRegularizer,
         epochs: int,
         *,
+        probe: PartitionProbe | None = None,
         tolerance: float = 0.1,
         seed: int = 0,
     ) -> None:
@@ -80,48 +121,82 @@ class PartitionSchedule:
                 f"Expected a PartitionRegularizer (got {type(regularizer).__name__}). Make one of"
                 f" the layer: PartitionRegularizer(layer, num_modules)."
             )
+        if probe is not None and not (callable(probe) and hasattr(probe, "chance")):
+            raise TypeError(
+                f"Expected a probe that can be called with labels and has chance() (got"
+                f" {type(probe).__name__}). pyg_modules.train.Probe(model, data) is one."
+            )
         self.regularizer = regularizer
         self.epochs = as_int("epochs", epochs, smallest=1)
+        self.probe = probe
         self.tolerance = as_coefficient("tolerance", tolerance)
         self.seed = as_int("seed", seed, smallest=0)
-        self._repaired_at: int | None = None
+        self._forget()
 
     def step(self, epoch: int) -> None:
-        """Set the strength for an epoch, and find or repair the modules if it is time.
+        """Read, probe or repair the modules if it is time, and set the strength for an epoch.
 
         Args:
             epoch (int): Number of the epoch that begins, from 0.
 
         Raises:
             TypeError: If ``epoch`` is not an integer.
-            ValueError: If ``epoch`` is negative; or, when modules are found or repaired, if the
+            ValueError: If ``epoch`` is negative; or, when modules are read or repaired, if the
                 weights or the logits are not finite, or all weights are 0.
         """
         epoch = as_int("epoch", epoch, smallest=0)
-        ramp = (epoch / self.epochs - _BEGINS["ramp"]) / (_BEGINS["full"] - _BEGINS["ramp"])
-        ramp = min(max(ramp, 0.0), 1.0)
-        if self._repaired_at is not None and epoch < self._repaired_at:
-            self._repaired_at = None  # Another training begins.
-        self.regularizer.strength = ramp
-        if self.phase(epoch) != "free" and self._is_due(epoch):
-            first = max(self.tolerance, _FIRST_TOLERANCE)
-            tolerance = ramp * self.tolerance + (1 - ramp) * first
-            self.regularizer.set_labels(self._labels(tolerance), _CONFIDENCE)
-            self._repaired_at = epoch
+        if epoch < self._epoch:
+            self._forget()  # Another training begins.
+        self._epoch = epoch
+        if self.probe is not None:
+            if epoch in self._readings():
+                before, self._verdict = self._verdict, self._read()
+                if self._opened_at is None and _is_learned(self._verdict, before):
+                    self._opened_at = epoch
+                if self._opened_at is not None:
+                    self._set_labels(self._verdict.labels)
+            elif self._opened_at is not None and self._is_repair_due():
+                self._set_labels(self._repaired())
+        self.regularizer.strength = self._strength(epoch)
 
     def phase(self, epoch: int) -> str:
-        """The phase of an epoch, ``"free"``, ``"ramp"`` or ``"full"``."""
-        epoch = as_int("epoch", epoch, smallest=0)
-        progress = epoch / self.epochs
-        return [phase for phase, begin in _BEGINS.items() if progress >= begin][-1]
+        """The phase of an epoch as far as it is known, ``"free"``, ``"ramp"`` or ``"full"``."""
+        strength = self._strength(as_int("epoch", epoch, smallest=0))
+        if self._opened_at is None or epoch < self._opened_at:
+            return "free"
+        return "ramp" if strength < 1 else "full"
 
     def labels(self) -> Tensor:
         """The modules as they are now, ``[N]``, −1 for units that are not partitioned.
 
-        Sizes are within the tolerance; read off the weights in the free phase, from the assignment
-        after it.
+        The best of several partitions of the weights as they are, by the probe; without one, that
+        of :func:`partition_units`. Sizes are within the tolerance.
         """
-        return self._labels(self.tolerance)
+        if self.probe is None:
+            warnings.warn(
+                "No term of the regularizer was ever on, and the modules are those of"
+                " partition_units: the PartitionSchedule has no probe to see whether the network"
+                " knows its task. Give it one, PartitionSchedule(regularizer, epochs,"
+                " probe=pyg_modules.train.Probe(model, data)), or train by pyg_modules.train.fit.",
+                stacklevel=2,
+            )
+            regularizer = self.regularizer
+            return find_labels(
+                regularizer.units, regularizer.num_modules, tolerance=self.tolerance, seed=self.seed
+            )
+        return self.verdict().labels
+
+    def verdict(self) -> Verdict:
+        """What the modules are worth, as they are now.
+
+        Raises:
+            ValueError: If there is no probe; or the weights or the logits are not finite, or all
+                weights are 0.
+        """
+        weight = self.regularizer.layer.edge_weight().detach()
+        if self._latest is None or not torch.equal(weight, self._latest[0]):
+            self._latest = weight.clone(), self._read()
+        return self._latest[1]
 
     def penalties(self) -> dict[str, tuple[float, Tensor]]:
         """The terms of the penalty as they are now; none in the free phase.
@@ -136,23 +211,80 @@ class PartitionSchedule:
         """What is to be trained beside the parameters of the model, without weight decay."""
         return list(self.regularizer.parameters())
 
-    def state_dict(self) -> dict[str, int | None]:
+    def state_dict(self) -> dict[str, Any]:
         """What has to be kept, beside the regularizer's ``state_dict``, to go on in an epoch."""
-        return {"repaired_at": self._repaired_at}
+        return {
+            "epoch": self._epoch,
+            "opened_at": self._opened_at,
+            "set_at": self._set_at,
+            "verdict": None if self._verdict is None else self._verdict.state_dict(),
+        }
 
-    def load_state_dict(self, state: dict[str, int | None]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state_dict` returned."""
-        self._repaired_at = state["repaired_at"]
+        self._forget()
+        self._epoch = state["epoch"]
+        self._opened_at, self._set_at = state["opened_at"], state["set_at"]
+        if state["verdict"] is not None:
+            self._verdict = Verdict(**state["verdict"])
 
-    def _labels(self, tolerance: float) -> Tensor:
-        regularizer = self.regularizer
-        if self._repaired_at is not None:
-            return regularizer.labels(tolerance=tolerance, seed=self.seed)
-        return find_labels(
-            regularizer.units, regularizer.num_modules, tolerance=tolerance, seed=self.seed
+    def _forget(self) -> None:
+        self._epoch = self._set_at = 0
+        self._opened_at = self._verdict = self._latest = None
+
+    def _readings(self) -> set[int]:
+        return {max(1, round(share * self.epochs)) for share in _READINGS}
+
+    def _strength(self, epoch: int) -> float:
+        if self._opened_at is None:
+            return 0.0
+        return min(max((epoch - self._opened_at) / (_RAMP * self.epochs), 0.0), 1.0)
+
+    def _read(self) -> Verdict:
+        """The best of several partitions of the weights as they are, by the probe."""
+        probe, regularizer = self.probe, self.regularizer
+        if probe is None:
+            raise ValueError(
+                "Expected a schedule with a probe, to judge modules (got one without). Give it one:"
+                " PartitionSchedule(regularizer, epochs, probe=pyg_modules.train.Probe(model,"
+                " data))."
+            )
+        known = [] if self._verdict is None else [self._verdict.labels]
+        if self._opened_at is not None:
+            known.append(self._repaired())
+        found = candidates(
+            regularizer.units,
+            regularizer.num_modules,
+            tolerance=self.tolerance,
+            seed=self.seed,
+            known=known,
+        )
+        losses = [probe(labels) for labels in found]
+        best = min(range(len(found)), key=losses.__getitem__)
+        return Verdict(
+            labels=found[best],
+            uncut=probe(None),
+            probed=losses[best],
+            random=probe(shuffled(found[best], self.seed)),
+            chance=probe.chance(),
         )
 
-    def _is_due(self, epoch: int) -> bool:
-        num_epochs = self.epochs * (1 - _BEGINS["ramp"])
-        every = max(1, round(num_epochs / _NUM_REPAIRS))
-        return self._repaired_at is None or epoch >= self._repaired_at + every
+    def _repaired(self) -> Tensor:
+        return self.regularizer.labels(tolerance=self.tolerance, seed=self.seed)
+
+    def _set_labels(self, labels: Tensor) -> None:
+        self.regularizer.set_labels(labels, _CONFIDENCE)
+        self._set_at = self._epoch
+
+    def _is_repair_due(self) -> bool:
+        assert self._verdict is not None
+        every = max(1, round(_REPAIR * self.epochs))
+        return self._verdict.lost >= _GOOD and self._epoch >= self._set_at + every
+
+
+def _is_learned(verdict: Verdict, before: Verdict | None) -> bool:
+    """Whether the network knows its task well enough for its modules to mean something."""
+    if verdict.lost < _GOOD and verdict.unlearned < _LEARNED:
+        return True
+    falls = before is None or verdict.unlearned < _FALLING * before.unlearned
+    return verdict.unlearned < (_WELL_LEARNED if falls else _NEARLY_LEARNED)

@@ -12,6 +12,7 @@ from pyg_modules.train.fit import DivergedError, fit
 from pyg_modules.train.modular_classifier import ModularClassifier
 from pyg_modules.train.modular_regressor import ModularRegressor
 from pyg_modules.train.organise import Organised, organise
+from pyg_modules.train.probe import Probe
 from pyg_modules.train.seeding import seeded
 from pyg_modules.train.training_schedule import Schedule
 
@@ -21,6 +22,7 @@ __all__ = [
     "ModularClassifier",
     "ModularRegressor",
     "Organised",
+    "Probe",
     "Schedule",
     "accuracy",
     "fit",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Protocol
 
 import torch
@@ -52,6 +53,10 @@ class Batches:
                 f"Expected a loader that makes batches of graphs (got: {error}). Use"
                 f" torch_geometric.loader.DataLoader."
             ) from error
+
+    def first(self, number: int) -> Batches:
+        """The first of the batches, so many; of several epochs, if one has fewer."""
+        return Batches(FirstBatches(self._source, number), self._forward, self._device)
 
     def run(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
         """Outputs and targets.
@@ -142,6 +147,28 @@ class Loaded:
                 f" {'more' if number > self._length else number}). The learning rate of every step"
                 f" is set before the first; let the loader make as many each time."
             )
+
+
+class FirstBatches:
+    """The first batches of a source; of several epochs, if one has fewer.
+
+    Args:
+        source (Source): Where they are from.
+        number (int): How many.
+    """
+
+    def __init__(self, source: Source, number: int) -> None:
+        self._source, self._number = source, number
+
+    def __len__(self) -> int:
+        return self._number
+
+    def __iter__(self) -> Iterator[Any]:
+        missing = self._number
+        while missing > 0:
+            for batch in islice(self._source, missing):
+                missing -= 1
+                yield batch
 
 
 def known_length(loader: Source) -> int | None:

@@ -16,6 +16,7 @@ from pyg_modules.train.early_stopping import EarlyStopping
 from pyg_modules.train.epoch_record import EpochRecord
 from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.optimization import Optimization
+from pyg_modules.train.probe import Probe, steps_of_probe
 from pyg_modules.train.schedules import Schedules
 from pyg_modules.train.seeding import as_seed
 from pyg_modules.train.training_data import batches_of, makes_its_batches
@@ -147,13 +148,22 @@ def fit(
     history: list[EpochRecord] = []
     if epochs == 0:
         return history
+    total_steps = epochs * len(batches)
+    rates: Any = {"learning_rate": learning_rate, "weight_decay": weight_decay}
+    schedules.offer_probes(
+        lambda layer: Probe(
+            model,
+            data,
+            layer=layer,
+            steps=steps_of_probe(total_steps),
+            loss=loss,
+            seed=seed,
+            **rates,
+            **settings,
+        )
+    )
     optimization = Optimization(
-        model,
-        schedules.parameters,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        one_cycle=one_cycle,
-        total_steps=epochs * len(batches),
+        model, schedules.parameters, one_cycle=one_cycle, total_steps=total_steps, **rates
     )
     for epoch in range(epochs):
         model.train()

@@ -17,6 +17,7 @@ from pyg_modules.partition.losses import LOSSES
 from pyg_modules.partition.metrics import cut_fraction, module_sizes, normalized_cut
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.partition.schedule import PartitionSchedule
+from pyg_modules.partition.verdict import Verdict
 from pyg_modules.train.batches import Batches
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss
@@ -24,7 +25,7 @@ from pyg_modules.train.epoch_record import EpochRecord
 from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.fit import EpochCallback, FitOptions, fit
 from pyg_modules.train.seeding import as_seed, seeded
-from pyg_modules.train.training_data import batches_of
+from pyg_modules.train.training_data import batches_of, undisturbed
 
 
 class OrganiseOptions(FitOptions, total=False):
@@ -51,6 +52,7 @@ class Organised:
         loss (dict): The mean loss over the validation data, or else the training data:
             ``"uncut"``; ``"cut"``, right after the cut; and ``"finetuned"``, in the end.
         accuracy (dict): The share of right classes, likewise; empty unless targets are classes.
+        verdict (Verdict): What the modules are worth.
     """
 
     network: nn.Module
@@ -63,6 +65,7 @@ class Organised:
     module_sizes: list[int]
     loss: dict[str, float]
     accuracy: dict[str, float]
+    verdict: Verdict
 
 
 def organise(
@@ -157,7 +160,8 @@ def organise(
         _check_replaceable(model, names, layer, data, fitting)
     history = fit(model, data, epochs=epochs, schedule=schedule, on_epoch=on_epoch, **shared)
     measured = {"uncut": _measured(model, data, validation_data, fitting)}
-    labels = schedule.labels()
+    verdict = schedule.verdict()
+    labels = verdict.labels
     network, organised = model, layer
     if finetune_epochs is not None:
         organised = cut(layer, labels)
@@ -187,6 +191,7 @@ def organise(
         accuracy={
             when: figures["accuracy"] for when, figures in measured.items() if "accuracy" in figures
         },
+        verdict=verdict,
     )
 
 
@@ -240,22 +245,15 @@ def _check_replaceable(
     """Raise unless the model computes with what stands under these names."""
     stand_in = deepcopy(layer).requires_grad_()
     network = _replaced(model, names, stand_in)
-    generators = [
-        generator
-        for part in (data, getattr(data, "sampler", None))
-        if isinstance(generator := getattr(part, "generator", None), torch.Generator)
-    ]
-    states = [generator.get_state() for generator in generators]
     try:
-        with seeded(0, layer.device):  # No random numbers that the training would have drawn.
+        # No random numbers that the training would have drawn.
+        with seeded(0, layer.device), undisturbed(data):
             batches = _batches(network.eval(), data, "training", options)
             loss = CheckedLoss(options.get("loss", F.cross_entropy))
             total = loss(*batches.run(network, next(iter(batches))))
         gradients = torch.autograd.grad(total, list(stand_in.parameters()), allow_unused=True)
     finally:
         _replaced(model, names, layer)
-        for generator, state in zip(generators, states, strict=True):
-            generator.set_state(state)
     if all(gradient is None for gradient in gradients):
         raise ValueError(
             f"Expected a model that computes with the layer under {names} (got one that does not,"

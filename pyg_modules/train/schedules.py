@@ -1,14 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from numbers import Real
 from reprlib import repr as shortened
 from typing import Any
 
 from torch import Tensor, nn
 
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.partition.regularizer import PartitionRegularizer
-from pyg_modules.partition.schedule import PartitionSchedule
+from pyg_modules.partition.schedule import PartitionProbe, PartitionSchedule
 from pyg_modules.train.epoch_record import PHASES
 from pyg_modules.train.training_schedule import Schedule, check_regularized
 
@@ -45,6 +46,14 @@ class Schedules:
                 )
         #: Whether one says when the training ends.
         self.have_last_epoch = any(getattr(one, "epochs", None) is not None for one in self._all)
+
+    def offer_probes(self, probe_of: Callable[[SynchronousGraph], PartitionProbe]) -> None:
+        """Give every schedule that judges modules, and has no probe, one of its layer."""
+        for one in self._all:
+            if isinstance(one, PartitionSchedule) and one.probe is None:
+                layer = one.regularizer.layer
+                if isinstance(layer, SynchronousGraph):
+                    one.probe = probe_of(layer)
 
     def step(self, epoch: int) -> str:
         """Begin an epoch.

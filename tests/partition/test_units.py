@@ -20,7 +20,7 @@ from pyg_modules.partition import (
 )
 from pyg_modules.partition.units import EdgeList
 from tests.references import dense_ncut
-from tests.strategies import generator, seeds, unit_graphs
+from tests.strategies import KnowsItsTask, generator, seeds, unit_graphs
 
 NUM_INPUTS, NUM_HIDDEN = 2, 12
 HIDDEN = slice(NUM_INPUTS, NUM_INPUTS + NUM_HIDDEN)
@@ -133,7 +133,7 @@ def test_another_model_is_organised_by_a_schedule():
     assert regularizer.layer is model
     assert [name for name, _ in regularizer.named_parameters()] == ["logits"]
     assert regularizer.logits.dtype == torch.float64
-    schedule = PartitionSchedule(regularizer, epochs=8)
+    schedule = PartitionSchedule(regularizer, epochs=8, probe=KnowsItsTask())
     parameters = [*model.parameters(), *schedule.parameters()]
     optimizer = torch.optim.Adam(parameters, lr=0.01)
     source, target = expected[model.graph.edge_index]
@@ -246,8 +246,9 @@ def test_a_loss_that_is_added_to_the_table_is_a_term_by_its_name(monkeypatch):
     assert list(regularizer.losses()) == ["balance"]
     # In a schedule too.
     regularizer.association = 4.0
-    schedule = PartitionSchedule(regularizer, epochs=8)
-    schedule.step(3)
+    schedule = PartitionSchedule(regularizer, epochs=20, probe=KnowsItsTask())
+    schedule.step(10)
+    schedule.step(11)
     coefficient, loss = schedule.penalties()["association"]
     assert coefficient == 2.0
     torch.testing.assert_close(loss, regularizer.losses()["association"])

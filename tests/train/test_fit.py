@@ -10,6 +10,7 @@ from torch.utils.data import TensorDataset
 from pyg_modules import PartitionRegularizer, PartitionSchedule, SynchronousGraph, UnitGraph
 from pyg_modules.datasets import Dataset
 from pyg_modules.train import DivergedError, accuracy, fit, seeded
+from tests.strategies import KnowsItsTask
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def test_the_terms_of_a_schedule_are_added_and_reported_when_they_are_on(data):
     with seeded(0):
         layer = SynchronousGraph(UnitGraph.complete(2, 8, 2))
         regularizer = PartitionRegularizer(layer, 2, balance=0.0)
-    schedule = PartitionSchedule(regularizer, epochs=80)
+    schedule = PartitionSchedule(regularizer, epochs=80, probe=KnowsItsTask())
     weight, logits = layer.weight.clone(), regularizer.logits.clone()
     reports = []
     history = fit(
@@ -57,11 +58,11 @@ def test_the_terms_of_a_schedule_are_added_and_reported_when_they_are_on(data):
         on_epoch=lambda epoch, losses: reports.append((epoch, losses)),
     )
     assert [epoch for epoch, _ in reports] == list(range(1, 81))
-    # Off for a quarter, and of coefficient 0 where the ramp begins.
-    assert [list(losses) for _, losses in reports] == [["task"]] * 21 + [["task", "ncut"]] * 59
+    # Off for a half, and of coefficient 0 where the ramp begins.
+    assert [list(losses) for _, losses in reports] == [["task"]] * 41 + [["task", "ncut"]] * 39
     assert [record.losses for record in history] == [losses for _, losses in reports]
-    assert [record.phase for record in history] == ["free"] * 20 + ["ramp"] * 20 + ["full"] * 40
-    assert reports[-1][1]["ncut"] < reports[21][1]["ncut"] / 2
+    assert [record.phase for record in history] == ["free"] * 40 + ["ramp"] * 8 + ["full"] * 32
+    assert reports[-1][1]["ncut"] < 0.7 * reports[41][1]["ncut"]
     assert not torch.equal(layer.weight, weight)
     assert not torch.equal(regularizer.logits, logits)
 

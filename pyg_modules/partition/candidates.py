@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from torch import Tensor
+
+from pyg_modules.partition.agreement import agreement
+from pyg_modules.partition.methods import find_labels
+from pyg_modules.partition.units import Units
+
+_METHODS = ("refine", "spectral")
+_AFFINITIES = ("abs", "square")
+# Partitions that agree as much are one.
+_SAME = 0.999
+_MAX_CANDIDATES = 6
+
+
+def candidates(
+    units: Units, num_modules: int, *, tolerance: float, seed: int, known: Iterable[Tensor] = ()
+) -> list[Tensor]:
+    """Partitions of the weights as they are, six at most: none lowers the cut and is right always.
+
+    Args:
+        units (Units): The units that are partitioned.
+        num_modules (int): Number of modules K.
+        tolerance (float): By which share of its capacity a module may be smaller or larger.
+        seed (int): Of the search.
+        known (iterable of LongTensor, optional): Labels ``[N]`` that are among them, as they are
+            and improved by moves. (default: none)
+    """
+    found: list[Tensor] = []
+    for labels in _proposed(units, num_modules, tolerance, seed, known):
+        if all(agreement(labels, other)["ari"] < _SAME for other in found):
+            found.append(labels)
+        if len(found) == _MAX_CANDIDATES:
+            break
+    return found
+
+
+def _proposed(
+    units: Units, num_modules: int, tolerance: float, seed: int, known: Iterable[Tensor]
+) -> Iterator[Tensor]:
+    for labels in known:
+        yield labels
+        yield find_labels(units, num_modules, tolerance=tolerance, initial=labels, seed=seed)
+    for affinity in _AFFINITIES:
+        counted = Units(
+            units.layer, scope=units.scope, affinity=affinity, capacities=units.capacities
+        )
+        for method in _METHODS:
+            yield find_labels(counted, num_modules, method=method, tolerance=tolerance, seed=seed)

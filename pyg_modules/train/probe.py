@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from copy import deepcopy
+from math import ceil
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules.modules.prune import prune_cross_edges
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.train.batches import Batches, Forward
+from pyg_modules.train.check_model import check_model
+from pyg_modules.train.checked_loss import CheckedLoss, Loss
+from pyg_modules.train.evaluation import evaluate
+from pyg_modules.train.optimization import Optimization
+from pyg_modules.train.seeding import as_seed, seeded
+from pyg_modules.train.training_data import batches_of, undisturbed
+
+# The steps of a probe are this share of those of the training.
+_SHARE = 0.01
+
+
+class Probe:
+    """What modules are worth: the loss that a network cut into them learns back to in a while.
+
+    Right after a cut, the loss says little. Trained on, a network that has what it needs in its
+    modules is soon as good as before, and one that has not is not. So a copy of the model is cut,
+    trained for some steps, measured on the data of these steps, and thrown away. Every probe
+    has the same samples in the same order, and no random number of the training is drawn.
+
+    Args:
+        model (torch.nn.Module): The model in training; it is left as it is.
+        data (object): Training data, as :func:`fit` takes it.
+        layer (SynchronousGraph, optional): The layer to cut, the model itself or in it. (default:
+            the only one)
+        steps (int, optional): Steps of a probe. (default: one pass over the data)
+        loss (Callable, optional): As for :func:`fit`. (default: cross-entropy)
+        forward (Callable, optional): As for :func:`fit`.
+        learning_rate (float, optional): Of AdamW; it falls to 0 in the last fifth.
+            (default: 3e-3)
+        weight_decay (float, optional): Decoupled weight decay. (default: 0.1)
+        batch_size (int, optional): As for :func:`fit`. (default: 64)
+        seed (int, optional): Of the samples and their order. (default: 0)
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If the layer is not in the model, or one to cut cannot be told.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Any,
+        *,
+        layer: SynchronousGraph | None = None,
+        steps: int | None = None,
+        loss: Loss = F.cross_entropy,
+        forward: Forward | None = None,
+        learning_rate: float = 3e-3,
+        weight_decay: float = 0.1,
+        batch_size: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        check_model(model)
+        # A copy of a compiled model would be compiled again.
+        self._model: nn.Module = getattr(model, "_orig_mod", model)
+        self._data = data
+        self._position = _position(self._model, layer)
+        self._loss = CheckedLoss(loss)
+        self._seed = as_seed(seed)
+        self._batching: Any = {"forward": forward, "batch_size": batch_size}
+        self._rates: Any = {
+            "learning_rate": as_coefficient("learning_rate", learning_rate),
+            "weight_decay": as_coefficient("weight_decay", weight_decay),
+        }
+        self._chance: float | None = None
+        self._steps = None if steps is None else as_int("steps", steps, smallest=1)
+
+    def __call__(self, labels: Tensor | None) -> float:
+        """The mean loss of the model, cut into these modules and trained; as it is without labels.
+
+        Args:
+            labels (LongTensor, optional): Module of every unit, ``[N]``, as for :func:`cut`.
+        """
+        device = next(self._model.parameters()).device
+        with (
+            torch.inference_mode(False),
+            seeded(self._seed, device),
+            undisturbed(self._data, self._seed),
+        ):
+            model = deepcopy(self._model)
+            if labels is not None:
+                layer: Any = list(model.modules())[self._position]
+                prune_cross_edges(layer, labels)
+                with torch.enable_grad():
+                    self._train(model)
+            # From the first sample on.
+            return evaluate(model, self._batches(model), self._loss)["loss"]
+
+    def chance(self) -> float:
+        """The loss of the best outputs that are the same for all samples of a probe."""
+        if self._chance is None:
+            device = next(self._model.parameters()).device
+            with (
+                torch.inference_mode(False),
+                seeded(self._seed, device),
+                undisturbed(self._data, self._seed),
+            ):
+                self._chance = self._loss_of_constant(deepcopy(self._model).eval())
+        return self._chance
+
+    def _loss_of_constant(self, model: nn.Module) -> float:
+        batches = self._batches(model)
+        with torch.no_grad():
+            pairs = [batches.run(model, batch) for batch in batches]
+        constant = torch.cat([outputs for outputs, _ in pairs]).mean(dim=0).requires_grad_()
+        optimizer = torch.optim.LBFGS([constant], max_iter=100, line_search_fn="strong_wolfe")
+
+        def closure() -> Tensor:
+            optimizer.zero_grad()
+            losses = [
+                self._loss(constant.expand_as(outputs), targets) * len(targets)
+                for outputs, targets in pairs
+            ]
+            total = torch.stack(losses).sum() / sum(len(targets) for _, targets in pairs)
+            total.backward()  # type: ignore[no-untyped-call]
+            return total
+
+        with torch.enable_grad():
+            optimizer.step(closure)  # type: ignore[no-untyped-call]
+            return float(closure().detach())
+
+    def _train(self, model: nn.Module) -> None:
+        model.train()
+        batches = self._batches(model)
+        optimization = Optimization(
+            model, [], one_cycle=False, total_steps=len(batches), **self._rates
+        )
+        for batch in batches:
+            optimization.step(self._loss(*batches.run(model, batch)))
+
+    def _batches(self, model: nn.Module) -> Batches:
+        batches = batches_of(self._data, model, part="training", seed=self._seed, **self._batching)
+        return batches if self._steps is None else batches.first(self._steps)
+
+
+def steps_of_probe(total_steps: int) -> int:
+    """Steps of a probe in a training of so many steps."""
+    return ceil(_SHARE * total_steps)
+
+
+def _position(model: nn.Module, layer: SynchronousGraph | None) -> int:
+    """Where the layer is among ``model.modules()``, which a copy has in the same order."""
+    modules = list(model.modules())
+    found = [
+        number for number, module in enumerate(modules) if isinstance(module, SynchronousGraph)
+    ]
+    if layer is not None:
+        found = [number for number in found if modules[number] is layer]
+    if len(found) != 1:
+        raise ValueError(
+            f"Expected a model with the SynchronousGraph to cut in it (got {len(found)} of them)."
+            f" Say which: Probe(model, data, layer=...)."
+        )
+    return found[0]

@@ -1,0 +1,69 @@
+import pytest
+import torch
+
+from pyg_modules.partition import Verdict, module_sizes
+from pyg_modules.partition.verdict import shuffled
+
+LABELS = torch.tensor([-1, 0, 0, 1, 1, 1, -1])
+
+
+@pytest.mark.parametrize(
+    ("uncut", "probed", "random", "word"),
+    [
+        (0.1, 0.18, 1.0, "good"),
+        (0.1, 0.05, 1.0, "good"),  # Less than uncut, where the penalty was on.
+        (0.1, 0.2, 1.0, "fair"),
+        (0.1, 0.3, 1.0, "poor"),
+        (0.1, 1.2, 1.0, "poor"),
+        (0.31, 0.31, 1.0, "unlearned"),
+        (0.5, 0.5, 0.5, "unlearned"),
+        (0.5, 0.5, 0.4, "unlearned"),
+        (0.1, 0.1, 0.27, "indifferent"),
+        (0.1, 0.3, 0.1, "indifferent"),
+        (0.1, 0.1, 0.29, "good"),
+        (0.0, 0.0, 1.0, "good"),
+    ],
+)
+def test_the_word_is_that_of_the_losses(uncut, probed, random, word):
+    verdict = Verdict(LABELS, uncut, probed, random, chance=1.0)
+    assert verdict.word == word
+
+
+def test_what_is_lost_and_unlearned_are_shares():
+    verdict = Verdict(LABELS, uncut=0.2, probed=0.4, random=1.0, chance=1.6)
+    assert verdict.lost == pytest.approx(0.25)
+    assert verdict.unlearned == pytest.approx(0.125)
+
+
+@pytest.mark.parametrize("losses", [(0.0, 0.0, 0.0, 0.0), (1e-30, 0.0, 0.0, 0.0)])
+def test_losses_of_0_are_no_division_by_0(losses):
+    verdict = Verdict(LABELS, *losses)
+    assert abs(verdict.lost) < 1e-9
+    assert verdict.unlearned < 1e-9
+
+
+def test_it_says_what_it_means_with_its_figures():
+    assert str(Verdict(LABELS, 0.1, 0.15, 1.0, 2.0)) == (
+        "The modules are good: cut into them, the network keeps what it has learned (loss 0.1"
+        " uncut, 0.15 cut and trained for a while, 1 if cut at random, 2 by chance)."
+    )
+    assert str(Verdict(LABELS, 0.5, 0.5, 0.6, 1.0)).startswith("Nothing can be said of the modules")
+    assert str(Verdict(LABELS, 0.1, 0.9, 1.0, 1.0)).startswith("The modules are poor")
+
+
+def test_it_comes_back_from_its_state():
+    verdict = Verdict(LABELS, 0.1, 0.2, 1.0, 1.5)
+    again = Verdict(**verdict.state_dict())
+    assert torch.equal(again.labels, LABELS)
+    assert (again.uncut, again.probed, again.random, again.chance) == (0.1, 0.2, 1.0, 1.5)
+
+
+def test_shuffled_modules_have_the_same_sizes_and_shared_units():
+    labels = torch.arange(60) % 3
+    labels[:10] = -1
+    found = shuffled(labels, seed=4)
+    assert torch.equal(found < 0, labels < 0)
+    assert module_sizes(found) == module_sizes(labels)
+    assert not torch.equal(found, labels)
+    assert torch.equal(found, shuffled(labels, seed=4))
+    assert not torch.equal(found, shuffled(labels, seed=5))

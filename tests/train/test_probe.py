@@ -1,0 +1,187 @@
+import random
+
+import numpy
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from pyg_modules import SynchronousGraph, UnitGraph, cut
+from pyg_modules.datasets import planted_problem
+from pyg_modules.partition.verdict import shuffled
+from pyg_modules.train import Probe, fit, seeded
+from tests.strategies import generator
+
+NUM_INPUTS, NUM_OUTPUTS = 4, 2
+
+
+def data(num_samples=40, seed=0):
+    x = torch.randn(num_samples, NUM_INPUTS, generator=generator(seed))
+    return x, (x[:, :1] * x[:, 1:2] + x[:, :NUM_OUTPUTS])
+
+
+def new_layer(seed=0):
+    layer = SynchronousGraph(UnitGraph.complete(NUM_INPUTS, 12, NUM_OUTPUTS))
+    layer.reset_parameters(generator(seed))
+    return layer
+
+
+def two_modules(layer):
+    labels = torch.full((layer.graph.num_units,), -1)
+    labels[NUM_INPUTS:-NUM_OUTPUTS] = torch.arange(12) % 2
+    return labels
+
+
+def test_without_labels_it_is_the_loss_of_the_network_as_it_is():
+    layer, (x, y) = new_layer(), data()
+    expected = F.mse_loss(layer(x), y).item()
+    assert Probe(layer, (x, y), loss=F.mse_loss)(None) == pytest.approx(expected, rel=1e-5)
+
+
+def test_with_labels_it_is_that_of_the_cut_network_after_a_training():
+    layer, (x, y) = new_layer(), data()
+    labels = two_modules(layer)
+    probe = Probe(
+        layer, (x, y), loss=F.mse_loss, learning_rate=0.01, weight_decay=0.2, batch_size=8, seed=3
+    )
+    modular = cut(layer, labels)
+    fit(
+        modular,
+        (x, y),
+        epochs=1,
+        seed=3,
+        loss=F.mse_loss,
+        learning_rate=0.01,
+        weight_decay=0.2,
+        batch_size=8,
+        one_cycle=False,
+    )
+    expected = F.mse_loss(modular(x), y).item()
+    assert probe(labels) == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_model_its_gradients_and_all_random_sources_are_left_as_they_are():
+    layer = new_layer()
+    model = nn.Sequential(nn.Dropout(0.2), nn.BatchNorm1d(NUM_INPUTS), layer)
+    x, y = data()
+    F.mse_loss(model(x), y).backward()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    gradient = layer.weight.grad.clone()
+    of_loader = torch.Generator().manual_seed(5)
+    loader = DataLoader(TensorDataset(x, y), 8, shuffle=True, generator=of_loader)
+    states = torch.get_rng_state(), random.getstate(), numpy.random.get_state()[1].copy()
+    loader_state = of_loader.get_state()
+    probe = Probe(model, loader, loss=F.mse_loss)
+    first = probe(two_modules(layer))
+    assert model.training
+    assert layer.edge_mask is None
+    assert torch.equal(layer.weight.grad, gradient)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert random.getstate() == states[1]
+    assert (numpy.random.get_state()[1] == states[2]).all()
+    assert torch.equal(of_loader.get_state(), loader_state)
+    torch.manual_seed(9)
+    assert probe(two_modules(layer)) == first
+
+
+def test_right_modules_cost_less_than_modules_at_random():
+    problem = planted_problem(2, "linear-threshold", num_train=1000, seed=0)
+    with seeded(0):
+        graph = UnitGraph.complete(problem.num_inputs, 16, problem.num_outputs)
+        layer = SynchronousGraph(graph)
+    labels = problem.owners(16)
+    # Inputs that inform no sub-task go to either; hidden units, to those that they serve most.
+    labels[labels < 0] = torch.arange(int((labels < 0).sum())) % 2
+    modular = cut(layer, labels)
+    settings = {"loss": problem.loss, "batch_size": 50, "learning_rate": 1e-2}
+    fit(modular, problem, epochs=10, seed=0, **settings)
+    with torch.no_grad():
+        kept = labels[layer.graph.edge_index[0]] == labels[layer.graph.edge_index[1]]
+        layer.weight.zero_()
+        layer.weight[kept] = modular.weight
+        layer.bias.copy_(modular.bias)
+    probe = Probe(layer, problem, **settings)
+    assert probe(labels) < probe(shuffled(labels, seed=0)) / 2
+    assert probe(labels) < probe(None) + 0.05
+
+
+@pytest.mark.parametrize("steps", [1, 3, 12])
+def test_steps_may_be_fewer_or_more_than_those_of_an_epoch(steps):
+    layer, (x, y) = new_layer(), data()
+    seen = []
+    loss = lambda outputs, targets: (seen.append(len(targets)), F.mse_loss(outputs, targets))[1]  # noqa: E731
+    Probe(layer, (x, y), loss=loss, batch_size=8, steps=steps)(two_modules(layer))
+    # In the training, and in the measurement after it.
+    assert seen == [8] * (2 * steps)
+
+
+def test_a_compiled_model_is_not_compiled_again():
+    compiled = []
+
+    def backend(module, _):
+        compiled.append(module)
+        return module.forward
+
+    layer, (x, y) = new_layer(), data()
+    labels = two_modules(layer)
+    expected = Probe(layer, (x, y), loss=F.mse_loss)(labels)
+    model = torch.compile(layer, backend=backend)
+    assert Probe(model, (x, y), loss=F.mse_loss)(labels) == expected
+    assert compiled == []
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_it_trains_where_gradients_are_off(mode):
+    layer, (x, y) = new_layer(), data()
+    probe = Probe(layer, (x, y), loss=F.mse_loss)
+    expected = probe(two_modules(layer))
+    with mode():
+        assert probe(two_modules(layer)) == expected
+
+
+def test_the_layer_to_cut_must_be_told_from_others():
+    first, second = new_layer(0), SynchronousGraph(UnitGraph.complete(NUM_OUTPUTS, 6, 2))
+    model = nn.Sequential(first, second)
+    x, y = data()
+    with pytest.raises(ValueError, match=r"the SynchronousGraph to cut in it \(got 2 of them\)"):
+        Probe(model, (x, y), loss=F.mse_loss)
+    with pytest.raises(ValueError, match=r"to cut in it \(got 0 of them\)"):
+        Probe(model, (x, y), layer=new_layer(), loss=F.mse_loss)
+    probe = Probe(model, (x, y), layer=first, loss=F.mse_loss)
+    assert probe(two_modules(first)) > 0
+    with pytest.raises(TypeError, match=r"torch.nn.Module \(got UnitGraph\)"):
+        Probe(first.graph, (x, y))
+
+
+def test_fit_gives_a_schedule_its_probe_and_leaves_one_that_it_has():
+    from pyg_modules import PartitionRegularizer, PartitionSchedule
+    from tests.strategies import KnowsItsTask
+
+    layer, (x, y) = new_layer(), data()
+    schedule = PartitionSchedule(PartitionRegularizer(layer, 2), 2)
+    fit(layer, (x, y), epochs=2, seed=0, loss=F.mse_loss, schedule=schedule)
+    assert isinstance(schedule.probe, Probe)
+    assert schedule.verdict().uncut == pytest.approx(F.mse_loss(layer(x), y).item(), rel=1e-5)
+    given = KnowsItsTask()
+    own = PartitionSchedule(PartitionRegularizer(layer, 2), 2, probe=given)
+    fit(layer, (x, y), epochs=2, seed=0, loss=F.mse_loss, schedule=own)
+    assert own.probe is given
+
+
+@pytest.mark.parametrize(
+    ("loss", "targets", "expected"),
+    [
+        # Of the mean, and of the frequencies of the classes.
+        (F.mse_loss, torch.tensor([[1.0, 0.0], [3.0, 2.0], [2.0, 1.0], [2.0, 1.0]]), 0.5),
+        (F.cross_entropy, torch.tensor([0, 1, 0, 0]), 0.5623351446),
+    ],
+)
+def test_chance_is_the_loss_of_the_best_constant_outputs(loss, targets, expected):
+    x = torch.randn(4, NUM_INPUTS, generator=generator(0))
+    probe = Probe(new_layer(), (x, targets), loss=loss, batch_size=3)
+    assert probe.chance() == pytest.approx(expected, rel=1e-3)
+    with torch.inference_mode():
+        again = Probe(new_layer(), (x, targets), loss=loss)
+        assert again.chance() == pytest.approx(expected, rel=1e-3)
