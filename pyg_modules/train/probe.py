@@ -86,7 +86,11 @@ class Probe:
         """
         model = deepcopy(self._model)
         device = next(model.parameters()).device
-        with seeded(self._seed, device), undisturbed(self._data), torch.inference_mode(False):
+        with (
+            seeded(self._seed, device),
+            undisturbed(self._data, self._seed),
+            torch.inference_mode(False),
+        ):
             batches = self._batches(model)
             if labels is not None:
                 prune_cross_edges(list(model.modules())[self._position], labels)

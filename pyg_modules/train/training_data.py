@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
@@ -98,17 +99,22 @@ def batches_of(
 
 
 @contextmanager
-def undisturbed(data: Any) -> Iterator[None]:
-    """Leave the generators of ``data`` as they were, however often it is iterated inside."""
+def undisturbed(data: Any, seed: int = 0) -> Iterator[None]:
+    """Iterate ``data`` inside, by Python and NumPy from ``seed`` on; after, as if nothing was."""
     generators = [
         generator
         for part in (data, getattr(data, "sampler", None))
         if isinstance(generator := getattr(part, "generator", None), torch.Generator)
     ]
     states = [generator.get_state() for generator in generators]
+    of_python, of_numpy = random.getstate(), numpy.random.get_state()  # noqa: NPY002
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)  # noqa: NPY002
     try:
         yield
     finally:
+        random.setstate(of_python)
+        numpy.random.set_state(of_numpy)  # noqa: NPY002
         for generator, state in zip(generators, states, strict=True):
             generator.set_state(state)
 

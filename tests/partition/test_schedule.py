@@ -10,7 +10,7 @@ from pyg_modules import (
     cut,
 )
 from pyg_modules.datasets import planted_problem
-from pyg_modules.partition import agreement, module_sizes, normalized_cut, partition_units
+from pyg_modules.partition import Verdict, agreement, module_sizes, normalized_cut, partition_units
 from pyg_modules.train import fit, seeded
 from tests.strategies import generator
 
@@ -34,124 +34,236 @@ def regularizer_of(layer, **kwargs):
     return PartitionRegularizer(layer, 2, generator=generator(1), **kwargs)
 
 
-def test_the_terms_are_off_then_raised_then_at_their_coefficients():
-    regularizer = regularizer_of(planted()[0], ncut=2.0, balance=4.0)
-    schedule = PartitionSchedule(regularizer, epochs=8)
-    seen = []
-    for epoch in range(8):
+class Losses:
+    """A probe that says given losses, and remembers what it was asked for."""
+
+    def __init__(self, uncut, cut, random):
+        self.uncut, self.cut, self.random = uncut, cut, random
+        self.asked = []
+
+    def __call__(self, labels):
+        # After the candidates it is asked for the uncut network, then for modules at random.
+        is_random = bool(self.asked) and self.asked[-1] is None
+        self.asked.append(labels)
+        if labels is None:
+            return self.uncut
+        return self.random if is_random else self.cut
+
+
+def scheduled(epochs=20, layer=None, uncut=0.0, cut=0.0, random=1.0, **kwargs):
+    """Of a network that knows its task and has good modules, if nothing else is said."""
+    regularizer = regularizer_of(planted()[0] if layer is None else layer)
+    probe = Losses(uncut, cut, random)
+    return PartitionSchedule(regularizer, epochs, probe=probe, **kwargs)
+
+
+def opens_at(schedule):
+    """The first epoch with modules set; the schedule is stepped through all of them."""
+    phases = []
+    for epoch in range(schedule.epochs):
         schedule.step(epoch)
-        seen.append((schedule.phase(epoch), regularizer.strength, regularizer().item()))
-    full = (2 * regularizer.losses()["ncut"] + 4 * regularizer.losses()["balance"]).item()
-    assert seen[:2] == [("free", 0.0, 0.0)] * 2
-    assert seen[2] == ("ramp", 0.0, 0.0)
-    assert seen[3][:2] == ("ramp", 0.5)
-    assert [phase for phase, *_ in seen[4:]] == ["full"] * 4
-    assert [strength for _, strength, _ in seen[4:]] == [1.0] * 4
-    assert seen[-1][2] == pytest.approx(full)
-    assert (regularizer.ncut, regularizer.balance) == (2.0, 4.0)
+        phases.append(schedule.phase(epoch))
+    return next((epoch for epoch, phase in enumerate(phases) if phase != "free"), None)
+
+
+def test_the_terms_are_off_until_the_task_is_known_then_raised_to_their_coefficients():
+    schedule = scheduled(epochs=40)
+    regularizer = schedule.regularizer
+    seen = []
+    for epoch in range(40):
+        schedule.step(epoch)
+        seen.append((schedule.phase(epoch), regularizer.strength))
+    assert seen[:20] == [("free", 0.0)] * 20
+    assert seen[20:24] == [("ramp", 0.0), ("ramp", 0.25), ("ramp", 0.5), ("ramp", 0.75)]
+    assert seen[24:] == [("full", 1.0)] * 16
+    expected = sum(getattr(regularizer, name) * loss for name, loss in regularizer.losses().items())
+    torch.testing.assert_close(regularizer(), expected)
 
 
 @pytest.mark.parametrize(
-    ("epochs", "starts"),
-    [(1, [0, None, None]), (2, [0, None, 1]), (3, [0, 1, 2]), (5, [0, 2, 3]), (100, [0, 25, 50])],
+    ("losses", "opened"),
+    [
+        # The modules cost less than a tenth of what those at random cost, and little is left.
+        ((0.29, 0.36, 1.0), 10),
+        ((0.29, 0.37, 1.0), None),
+        ((0.31, 0.31, 1.0), None),
+        # Very little is left.
+        ((0.14, 0.9, 1.0), 10),
+        # Little is left, and it no longer falls: seen at the second reading.
+        ((0.24, 0.9, 1.0), 12),
+        ((0.26, 0.9, 1.0), None),
+    ],
 )
-def test_phases_begin_at_a_quarter_and_at_half_of_the_epochs(epochs, starts):
-    schedule = PartitionSchedule(regularizer_of(planted()[0]), epochs=epochs)
-    phases = [schedule.phase(epoch) for epoch in range(epochs)]
-    begun = [phases.index(name) if name in phases else None for name in ("free", "ramp", "full")]
-    assert begun == starts
-    assert phases == sorted(phases, key=["free", "ramp", "full"].index)
+def test_the_terms_are_switched_on_when_the_network_knows_its_task(losses, opened):
+    assert opens_at(scheduled(20, None, *losses)) == opened
 
 
-def test_the_strength_depends_on_the_epoch_alone_and_rises_linearly():
-    regularizer = regularizer_of(planted()[0])
-    schedule = PartitionSchedule(regularizer, epochs=16)
-    ramp = {0: 0.0, 3: 0.0, 4: 0.0, 5: 0.25, 6: 0.5, 7: 0.75, 8: 1.0, 15: 1.0, 16: 1.0, 40: 1.0}
-    for epoch in [*ramp, 6, 15, 0]:
+def test_a_loss_that_still_falls_is_waited_for():
+    schedule = scheduled(cut=0.9)
+    read = dict(zip([10, 12, 14, 16, 18], [0.24, 0.22, 0.2, 0.18, 0.175], strict=True))
+    phases = []
+    for epoch, schedule.probe.uncut in read.items():
         schedule.step(epoch)
-        assert regularizer.strength == ramp[epoch]
+        phases.append(schedule.phase(epoch))
+    assert phases == ["free"] * 4 + ["ramp"]  # At last by less than a twentieth.
+
+
+def test_modules_are_read_five_times_and_never_in_the_first_epoch():
+    for epochs, expected in {
+        1: [],
+        2: [1],
+        3: [2],
+        10: [5, 6, 7, 8, 9],
+        100: [50, 60, 70, 80, 90],
+    }.items():
+        schedule = scheduled(epochs)
+        read = []
+        for epoch in range(epochs):
+            before = len(schedule.probe.asked)
+            schedule.step(epoch)
+            if len(schedule.probe.asked) > before:
+                read.append(epoch)
+        assert read == expected
+
+
+def test_the_modules_with_the_lowest_probed_loss_are_kept():
+    layer, expected = planted()
+    right = expected.clone()
+    wrong = partition_units(layer, 2, tolerance=0.1)
+    hidden = slice(NUM_INPUTS, -2)
+    wrong[hidden] = wrong[hidden].roll(1)
+
+    def probe(labels):
+        if labels is None:
+            return 0.0
+        return 1.0 - agreement(labels, right)["ari"]
+
+    schedule = PartitionSchedule(regularizer_of(layer), 20, probe=probe)
+    schedule.load_state_dict(
+        {
+            "epoch": 9,
+            "opened_at": None,
+            "set_at": 0,
+            "verdict": Verdict(wrong, 0.0, 1.0, 1.0).state_dict(),
+        }
+    )
+    schedule.step(10)
+    found = schedule.regularizer.assignment().argmax(dim=1)
+    assert agreement(found, right[hidden])["ari"] == 1.0
+    assert schedule.verdict().probed == 0.0
+    assert agreement(schedule.labels(), right)["ari"] == 1.0
+
+
+def test_the_present_modules_stay_if_no_others_are_better():
+    layer, _ = planted()
+    present = torch.full((layer.graph.num_units,), -1)
+    present[NUM_INPUTS:-2] = torch.arange(NUM_HIDDEN) % 2
+    schedule = scheduled(layer=layer)
+    state = {"epoch": 9, "opened_at": None, "set_at": 0}
+    schedule.load_state_dict(state | {"verdict": Verdict(present, 0, 0, 1).state_dict()})
+    schedule.step(10)
+    assert torch.equal(schedule.labels(), present)
+
+
+def test_asking_for_labels_changes_nothing():
+    schedule, other = scheduled(), scheduled()
+    for epoch in range(20):
+        schedule.step(epoch)
+        other.step(epoch)
+        schedule.labels()
+        schedule.verdict()
+        assert torch.equal(schedule.regularizer.logits, other.regularizer.logits)
+        assert schedule.regularizer.strength == other.regularizer.strength
+
+
+def test_the_same_weights_are_judged_once():
+    layer, _ = planted()
+    schedule = scheduled(layer=layer)
+    schedule.labels()
+    asked = len(schedule.probe.asked)
+    schedule.verdict()
+    assert len(schedule.probe.asked) == asked
+    with torch.no_grad():
+        layer.weight[0] += 1
+    schedule.labels()
+    assert len(schedule.probe.asked) > asked
+
+
+def test_modules_at_random_have_the_sizes_of_those_that_were_found():
+    schedule = scheduled(tolerance=0.3)
+    schedule.step(10)
+    *_, uncut, at_random = schedule.probe.asked
+    assert uncut is None
+    found = schedule.labels()
+    assert module_sizes(at_random) == module_sizes(found)
+    assert torch.equal(at_random < 0, found < 0)
+    assert agreement(at_random, found)["ari"] < 0.5
+
+
+def test_nothing_is_computed_in_the_free_phase():
+    schedule = scheduled()
+    logits = schedule.regularizer.logits.clone()
+    schedule.step(1)
+    assert schedule.regularizer.losses() == {}
+    assert torch.equal(schedule.regularizer.logits, logits)
+    assert schedule.probe.asked == []
+
+
+def test_units_in_wrong_modules_are_moved_while_the_modules_are_not_good():
+    for cut_loss, is_moved in ((0.5, True), (0.0, False)):
+        layer, expected = planted()
+        schedule = scheduled(100, layer, cut=cut_loss)
+        schedule.step(50)
+        right = schedule.labels()
+        wrong = right.clone()
+        first, second = (int((wrong == module).nonzero()[0]) for module in (0, 1))
+        wrong[[first, second]] = wrong[[second, first]]
+        schedule.regularizer.set_labels(wrong)
+        schedule.step(51)
+        schedule.step(52)
+        found = schedule.regularizer.assignment().argmax(dim=1)
+        expected = right if is_moved else wrong
+        assert agreement(found, expected[NUM_INPUTS:-2])["ari"] == 1.0
+
+
+def test_modules_that_are_not_good_are_repaired_every_fiftieth_of_the_epochs():
+    schedule = scheduled(100, cut=0.5)
+    changed = []
+    for epoch in range(100):
+        with torch.no_grad():
+            schedule.regularizer.logits.zero_()
+        schedule.step(epoch)
+        if schedule.regularizer.logits.any():
+            changed.append(epoch)
+    assert changed == list(range(50, 100, 2))
+
+
+def test_without_a_probe_no_term_is_on_and_labels_say_why():
+    layer, _ = planted()
+    regularizer = regularizer_of(layer)
+    schedule = PartitionSchedule(regularizer, epochs=8)
+    for epoch in range(8):
+        schedule.step(epoch)
+        assert (schedule.phase(epoch), regularizer.strength) == ("free", 0.0)
+    with pytest.warns(UserWarning, match="has no probe"):
+        labels = schedule.labels()
+    assert torch.equal(labels, partition_units(layer, 2, tolerance=0.1))
+    with pytest.raises(ValueError, match=r"with a probe, to judge modules \(got one without\)"):
+        schedule.verdict()
 
 
 def test_a_second_schedule_starts_again():
     layer, _ = planted()
     regularizer = regularizer_of(layer)
-    penalty = regularizer().item()
     PartitionSchedule(regularizer, epochs=8).step(0)
     assert regularizer().item() == 0
-    second = PartitionSchedule(regularizer, epochs=8)
-    second.step(7)
-    labels = second.labels()
-    assert module_sizes(labels) == [10, 10]
-    assert 0 < regularizer().item() != penalty
-
-
-def test_nothing_is_computed_in_the_free_phase():
-    regularizer = regularizer_of(planted()[0])
-    logits = regularizer.logits.clone()
-    PartitionSchedule(regularizer, epochs=8).step(1)
-    assert regularizer.losses() == {}
-    assert torch.equal(regularizer.logits, logits)
-
-
-def test_the_modules_are_read_off_the_weights_at_the_end_of_the_free_phase():
-    layer, expected = planted()
-    regularizer = regularizer_of(layer)
-    schedule = PartitionSchedule(regularizer, epochs=8)
-    schedule.step(2)
-    found = regularizer.assignment().argmax(dim=1)
-    assert agreement(found, expected[NUM_INPUTS:-2])["ari"] == 1.0
-    assert agreement(schedule.labels(), expected)["ari"] == 1.0
-    assert regularizer.assignment().max(dim=1).values.min().item() == pytest.approx(0.99)
-
-
-def test_units_in_wrong_modules_are_moved():
-    layer, expected = planted()
-    regularizer = regularizer_of(layer)
-    schedule = PartitionSchedule(regularizer, epochs=8)
-    schedule.step(2)
-    wrong = schedule.labels()
-    wrong[NUM_INPUTS : NUM_INPUTS + 3] = 1 - wrong[NUM_INPUTS : NUM_INPUTS + 3]
-    regularizer.set_labels(wrong)
-    schedule.step(3)
-    found = regularizer.assignment().argmax(dim=1)
-    assert agreement(found, expected[NUM_INPUTS:-2])["ari"] == 1.0
-
-
-def test_two_units_in_the_modules_of_each_other_are_swapped_back():
-    layer, expected = planted()
-    regularizer = regularizer_of(layer)
-    schedule = PartitionSchedule(regularizer, epochs=8, tolerance=0.0)
-    for epoch in range(7):
-        schedule.step(epoch)
-    wrong = schedule.labels()
-    first, second = (int((wrong == module).nonzero()[0]) for module in (0, 1))
-    wrong[[first, second]] = wrong[[second, first]]
-    regularizer.set_labels(wrong)
-    schedule.step(7)
-    found = regularizer.assignment().argmax(dim=1)
-    assert agreement(found, expected[NUM_INPUTS:-2])["ari"] == 1.0
-    assert found.bincount().tolist() == [10, 10]
-
-
-def test_modules_are_repaired_now_and_then_and_not_at_every_epoch():
-    layer, _ = planted()
-    regularizer = regularizer_of(layer)
-    schedule = PartitionSchedule(regularizer, epochs=96)
-    repaired = []
-    for epoch in range(96):
-        with torch.no_grad():
-            regularizer.logits.zero_()
-        schedule.step(epoch)
-        if regularizer.logits.any():
-            repaired.append(epoch)
-    assert repaired == list(range(24, 96, 4))
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 0.1, 0.3])
 def test_sizes_are_within_the_tolerance(tolerance):
     layer = SynchronousGraph(UnitGraph.complete(NUM_INPUTS, NUM_HIDDEN, 2))
     layer.reset_parameters(generator(3))
-    schedule = PartitionSchedule(regularizer_of(layer), epochs=4, tolerance=tolerance)
+    schedule = scheduled(4, layer, cut=0.5, tolerance=tolerance)
     for epoch in range(4):
         sizes = module_sizes(schedule.labels())
         assert max(sizes) <= NUM_HIDDEN / 2 * (1 + tolerance)
@@ -159,38 +271,11 @@ def test_sizes_are_within_the_tolerance(tolerance):
         schedule.step(epoch)
 
 
-def test_sizes_may_differ_by_half_at_first_and_are_equal_in_the_end():
-    layer = SynchronousGraph(UnitGraph.complete(NUM_INPUTS, NUM_HIDDEN, 2))
-    layer.reset_parameters(generator(3))
-    source, target = layer.graph.edge_index - NUM_INPUTS
-    with torch.no_grad():
-        layer.weight.mul_(torch.where((source < 6) == (target < 6), 1.0, 0.05))
-    regularizer = regularizer_of(layer)
-    schedule = PartitionSchedule(regularizer, epochs=16, tolerance=0.0)
-    smallest = []
-    for epoch in range(16):
-        schedule.step(epoch)
-        smallest.append(int(regularizer.assignment().argmax(dim=1).bincount().min()))
-    # At least 10 - 5 units at epoch 4, then 10 - 3.75, 10 - 2.5, 10 - 1.25 and 10.
-    assert smallest[4:] == [6, 7, 8, 9] + [10] * 8
-
-
-def test_the_seed_is_that_of_the_search_for_modules():
-    layer = SynchronousGraph(UnitGraph.complete(2, 60, 2))
-    layer.reset_parameters(generator(3))
-    regularizer = PartitionRegularizer(layer, 5, generator=generator(1))
-    expected = [partition_units(layer, 5, tolerance=0.1, seed=seed) for seed in (0, 1)]
-    assert not torch.equal(*expected)
-    for seed in (0, 1):
-        schedule = PartitionSchedule(regularizer, epochs=4, seed=seed)
-        assert torch.equal(schedule.labels(), expected[seed])
-
-
 def test_sizes_follow_the_capacities():
     layer = SynchronousGraph(UnitGraph.complete(NUM_INPUTS, NUM_HIDDEN, 2))
     layer.reset_parameters(generator(3))
     regularizer = regularizer_of(layer, capacities=[5, 15])
-    schedule = PartitionSchedule(regularizer, epochs=4, tolerance=0.0)
+    schedule = PartitionSchedule(regularizer, 4, probe=Losses(0, 0.5, 1), tolerance=0.0)
     for epoch in range(4):
         assert module_sizes(schedule.labels()) == [5, 15]
         schedule.step(epoch)
@@ -199,8 +284,7 @@ def test_sizes_follow_the_capacities():
 
 @pytest.mark.parametrize("epochs", [1, 2, 3])
 def test_a_short_training_works_too(epochs):
-    layer, _ = planted()
-    schedule = PartitionSchedule(regularizer_of(layer), epochs=epochs)
+    schedule = scheduled(epochs)
     for epoch in range(epochs):
         schedule.step(epoch)
     labels = schedule.labels()
@@ -216,6 +300,7 @@ def test_a_short_training_works_too(epochs):
         ({"epochs": 1.5}, TypeError, r"epochs to be an int \(got float"),
         ({"tolerance": -0.1}, ValueError, r"tolerance >= 0 \(got -0.1\)"),
         ({"seed": -1}, ValueError, r"seed >= 0 \(got -1\)"),
+        ({"probe": 1.0}, TypeError, r"a probe that can be called with labels \(got float\)"),
     ],
 )
 def test_bad_settings_are_refused(arguments, error, message):
@@ -275,55 +360,49 @@ def test_the_same_seed_organises_in_the_same_way(trained):
 
 
 def test_the_penalty_of_the_free_phase_can_be_differentiated():
-    regularizer = regularizer_of(planted()[0])
-    PartitionSchedule(regularizer, epochs=8).step(0)
-    regularizer().backward()
-    assert regularizer.logits.grad is None
-
-
-def test_a_second_training_reads_the_modules_off_again():
-    layer, expected = planted()
-    regularizer = regularizer_of(layer)
-    schedule = PartitionSchedule(regularizer, epochs=8)
-    for epoch in range(8):
-        schedule.step(epoch)
-    with torch.no_grad():
-        regularizer.logits.zero_()
+    schedule = scheduled()
     schedule.step(0)
-    schedule.step(2)
-    found = regularizer.assignment().argmax(dim=1)
-    assert agreement(found, expected[NUM_INPUTS:-2])["ari"] == 1.0
+    schedule.regularizer().backward()
+    assert schedule.regularizer.logits.grad is None
 
 
-def test_a_resumed_schedule_goes_on_with_the_modules_that_were_found():
+def test_a_second_training_begins_free():
+    schedule = scheduled()
+    opens_at(schedule)
+    schedule.step(0)
+    assert (schedule.phase(0), schedule.regularizer.strength) == ("free", 0.0)
+    assert opens_at(schedule) == 10
+
+
+@pytest.mark.parametrize("resumed_at", [3, 50, 53, 61, 99])
+def test_a_resumed_schedule_goes_on_with_what_was_found(resumed_at):
     layer, _ = planted()
-    regularizer = regularizer_of(layer)
-    schedule = PartitionSchedule(regularizer, epochs=96)
-    for epoch in range(30):
+    schedule = scheduled(100, layer, cut=0.5)
+    for epoch in range(resumed_at):
         schedule.step(epoch)
-    resumed = PartitionSchedule(regularizer_of(layer), epochs=96)
-    resumed.regularizer.load_state_dict(regularizer.state_dict())
+    resumed = scheduled(100, layer, cut=0.5)
+    resumed.regularizer.load_state_dict(schedule.regularizer.state_dict())
     resumed.load_state_dict(schedule.state_dict())
-    resumed.step(30)
-    assert torch.equal(resumed.regularizer.logits, regularizer.logits)
-    for one in (schedule, resumed):
-        for epoch in range(30, 96):
+    for epoch in range(resumed_at, 100):
+        for one in (schedule, resumed):
             one.step(epoch)
-    assert torch.equal(resumed.regularizer.logits, regularizer.logits)
+        assert torch.equal(resumed.regularizer.logits, schedule.regularizer.logits)
+        assert resumed.regularizer.strength == schedule.regularizer.strength
+    assert torch.equal(resumed.labels(), schedule.labels())
 
 
 def test_phases_of_epochs_that_are_none_are_refused():
-    schedule = PartitionSchedule(regularizer_of(planted()[0]), epochs=4)
     with pytest.raises(ValueError, match=r"epoch >= 0 \(got -1\)"):
-        schedule.phase(-1)
+        scheduled().phase(-1)
 
 
 def test_penalties_are_the_losses_with_what_they_are_multiplied_by():
     regularizer = regularizer_of(planted()[0], ncut=2.0, balance=4.0)
-    schedule = PartitionSchedule(regularizer, epochs=8)
+    schedule = PartitionSchedule(regularizer, epochs=20, probe=Losses(0, 0.5, 1))
     schedule.step(0)
     assert schedule.penalties() == {}
-    schedule.step(3)
+    schedule.step(10)
+    schedule.step(11)
     penalties = schedule.penalties()
     assert {name: coefficient for name, (coefficient, _) in penalties.items()} == {
         "ncut": 1.0,
@@ -339,6 +418,6 @@ def test_penalties_are_the_losses_with_what_they_are_multiplied_by():
 
 
 def test_what_is_trained_beside_the_model_are_the_logits():
-    schedule = PartitionSchedule(regularizer_of(planted()[0]), epochs=8)
+    schedule = scheduled()
     (parameter,) = schedule.parameters()
     assert parameter is schedule.regularizer.logits

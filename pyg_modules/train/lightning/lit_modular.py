@@ -4,6 +4,7 @@ import io
 import os
 import zipfile
 from collections.abc import Callable
+from copy import copy
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pyg_modules._checks import as_coefficient
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import check_loss
 from pyg_modules.train.lightning.exact_resume import ExactResume
 from pyg_modules.train.lightning.safetensors_io import SafetensorsIO
 from pyg_modules.train.optimization import learning_rates, parameters_but
+from pyg_modules.train.probe import Probe
 from pyg_modules.train.training_schedule import check_regularized
 
 
@@ -213,9 +216,39 @@ class LitModular(L.LightningModule):
         scheduler = learning_rates(optimizer, int(total_steps), self.one_cycle)
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
+    def new_probe(
+        self, layer: SynchronousGraph, data: Any, *, steps: int | None, seed: int
+    ) -> Probe:
+        """What a :class:`PartitionSchedule` asks for the worth of modules of a layer of the model.
+
+        Args:
+            layer (SynchronousGraph): The layer.
+            data (object): Training data, as :func:`fit` takes it.
+            steps (int): Steps of a probe; ``None`` is one pass over the data.
+            seed (int): Of the samples and their order.
+        """
+        return Probe(
+            self.model,
+            data,
+            layer=layer,
+            steps=steps,
+            loss=self.loss,
+            forward=self._forward_through,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            seed=seed,
+        )
+
     def configure_callbacks(self) -> list[L.Callback]:
         """What makes a resumed training go on exactly."""
         return [ExactResume()]
+
+    def _forward_through(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
+        """Outputs of another model in the place of this one's, and targets."""
+        inputs, targets = _inputs_and_targets(batch)
+        stand_in = copy(self)
+        stand_in.__dict__["_modules"] = {**self._modules, "model": model}
+        return stand_in(inputs), targets
 
     def _logged_loss(self, batch: Any, stage: str) -> Tensor:
         inputs, targets = _inputs_and_targets(batch)

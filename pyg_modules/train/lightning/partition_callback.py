@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from math import ceil, isfinite
 from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
 
 from pyg_modules.modules.prune import prune_cross_edges
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.partition.metrics import normalized_cut
 from pyg_modules.partition.schedule import PartitionSchedule
+from pyg_modules.train.lightning.lit_modular import LitModular
+from pyg_modules.train.probe import Probe, steps_of_probe
 
 _PHASES = ("free", "ramp", "full", "cut")
 
@@ -23,7 +28,9 @@ class PartitionCallback(L.Callback):
     shapes, so that a checkpoint of any epoch can be loaded. After the training,
     ``cut(layer, callback.labels())`` makes the small layer.
 
-    On several devices, the modules are those that the first one finds.
+    A schedule without a probe gets one of a :class:`LitModular`, on the training data in a loader
+    of its own; give it one in other modules. On several devices, the modules are those that the
+    first one finds.
 
     Logged at the end of an epoch: ``phase``, 0 (free), 1 (ramp), 2 (full) or 3 (cut); ``strength``,
     that of the regularizer; and, once there are modules, ``normalized_cut``.
@@ -91,17 +98,17 @@ class PartitionCallback(L.Callback):
                 f" the schedule."
             )
 
-    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+    def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Step the schedule; after its last epoch, cut."""
         if self._cut_labels is not None:
             return
+        if self.schedule.probe is None and isinstance(pl_module, LitModular):
+            self.schedule.probe = self._new_probe(trainer, pl_module)
         if trainer.current_epoch >= self.schedule.epochs:
             self._cut(trainer)
             return
         self.schedule.step(trainer.current_epoch)
-        logits = self.schedule.regularizer.logits
-        with torch.no_grad():
-            logits.copy_(trainer.strategy.broadcast(logits.detach().cpu()))
+        self._follow_the_first(trainer)
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log where the partition is."""
@@ -128,6 +135,27 @@ class PartitionCallback(L.Callback):
         self.schedule.load_state_dict(state_dict["schedule"])
         self.schedule.regularizer.strength = state_dict["strength"]
         self._cut_labels = state_dict["labels"]
+
+    def _new_probe(self, trainer: L.Trainer, pl_module: LitModular) -> Probe | None:
+        layer, loader = self.schedule.regularizer.layer, trainer.train_dataloader
+        if not isinstance(layer, SynchronousGraph) or not isinstance(loader, DataLoader):
+            return None
+        num_batches = trainer.num_training_batches
+        steps = None
+        if isfinite(num_batches):
+            steps = steps_of_probe(self.schedule.epochs * int(num_batches))
+        return pl_module.new_probe(layer, _new_loader(loader), steps=steps, seed=self.schedule.seed)
+
+    def _follow_the_first(self, trainer: L.Trainer) -> None:
+        """What the first device found."""
+        schedule, regularizer = self.schedule, self.schedule.regularizer
+        if trainer.world_size == 1:
+            return
+        found = schedule.state_dict(), regularizer.strength, regularizer.logits.detach().cpu()
+        state, regularizer.strength, logits = trainer.strategy.broadcast(found)
+        schedule.load_state_dict(state)
+        with torch.no_grad():
+            regularizer.logits.copy_(logits)
 
     def _cut(self, trainer: L.Trainer) -> None:
         labels = trainer.strategy.broadcast(self.schedule.labels().cpu())
@@ -157,3 +185,15 @@ class PartitionCallback(L.Callback):
             labels = regularizer.units.labels_of_all(torch.unique(likely, return_inverse=True)[1])
         layer = regularizer.layer
         return normalized_cut(layer.graph.edge_index, layer.edge_weight(), labels)
+
+
+def _new_loader(loader: DataLoader[Any]) -> DataLoader[Any]:
+    """The same data without the workers of ``loader``, and without moving its samplers on."""
+    batching: dict[str, Any]
+    if isinstance(loader.dataset, IterableDataset):
+        batching = {"batch_size": loader.batch_size, "drop_last": loader.drop_last}
+    elif loader.batch_sampler is not None:
+        batching = {"batch_sampler": deepcopy(loader.batch_sampler)}
+    else:
+        batching = {"batch_size": None, "sampler": deepcopy(loader.sampler)}
+    return DataLoader(loader.dataset, collate_fn=loader.collate_fn, **batching)

@@ -14,6 +14,7 @@ from pyg_modules import PartitionRegularizer, PartitionSchedule, SynchronousGrap
 from pyg_modules.datasets import Dataset
 from pyg_modules.train import fit, seeded
 from pyg_modules.train.lightning import LitModular, PartitionCallback, SafetensorsIO
+from tests.strategies import knows_its_task
 from tests.train.lightning.training import (
     CUT,
     STEPS,
@@ -38,7 +39,7 @@ def scheduled_layer():
     with seeded(0):
         layer = SynchronousGraph(UnitGraph.complete(3, 12, 2))
         regularizer = PartitionRegularizer(layer, num_modules=2)
-    return layer, PartitionSchedule(regularizer, EPOCHS)
+    return layer, PartitionSchedule(regularizer, EPOCHS, probe=knows_its_task)
 
 
 class OrderOfFit:
@@ -92,13 +93,13 @@ def test_every_epoch_is_a_row_of_the_log_with_losses_terms_and_accuracies(tmp_pa
     always = {"train_loss", "train_acc", "phase", "strength"}
     terms = {"train_ncut", "train_balance"}
     # Free, the epoch in which the ramp begins at 0, the others until the cut, after it.
-    expected = [always] * 2 + [always | {"normalized_cut"}]
-    expected += [always | {"normalized_cut"} | terms] * 5 + [always | {"normalized_cut"}] * 4
+    expected = [always] * 4 + [always | {"normalized_cut"}]
+    expected += [always | {"normalized_cut"} | terms] * 3 + [always | {"normalized_cut"}] * 4
     assert [set(row) - {"epoch", "step"} for row in train] == expected
-    assert [float(row["phase"]) for row in train] == [0, 0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]
-    assert [float(row["strength"]) for row in train] == [0, 0, 0, 0.5, 1, 1, 1, 1, 0, 0, 0, 0]
+    assert [float(row["phase"]) for row in train] == [0, 0, 0, 0, 1, 2, 2, 2, 3, 3, 3, 3]
+    assert [float(row["strength"]) for row in train] == [0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0]
     assert [float(row["normalized_cut"]) for row in train[8:]] == [0] * 4
-    assert 0 < float(train[7]["normalized_cut"]) < float(train[2]["normalized_cut"])
+    assert 0 < float(train[7]["normalized_cut"]) < float(train[4]["normalized_cut"])
 
 
 @pytest.mark.parametrize("stage", ["validate", "test"])

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pyg_modules import PartitionRegularizer, PartitionSchedule, SynchronousGraph, UnitGraph
 from pyg_modules.train.lightning import LitModular, PartitionCallback, SafetensorsIO
+from tests.strategies import knows_its_task
 
 #: For ``pytestmark``: what Lightning always says here.
 advisories = [
@@ -62,7 +63,7 @@ def new_module():
     layer = SynchronousGraph(UnitGraph.complete(3, 12, 2))
     regularizer = PartitionRegularizer(layer, num_modules=2)
     module = LitModular(nn.Sequential(nn.Dropout(0.1), layer), regularizer=regularizer)
-    return module, PartitionCallback(PartitionSchedule(regularizer, CUT))
+    return module, PartitionCallback(PartitionSchedule(regularizer, CUT, probe=knows_its_task))
 
 
 def new_trainer(*callbacks, **settings):
