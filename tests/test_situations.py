@@ -10,7 +10,6 @@ import re
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager, nullcontext
 
-import pytest
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel

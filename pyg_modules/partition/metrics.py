@@ -17,7 +17,8 @@ def normalized_cut(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> f
         \frac{1}{K} \sum_k \Big[ 1 - \frac{A(k, k)}{A(k, \cdot)} \Big],
         \qquad a_{ij} = \tfrac{1}{2} (|w_{ij}| + |w_{ji}|)
 
-    Edges that touch a shared unit do not count.
+    Edges that touch a shared unit do not count. A low one is what the penalty makes of any modules,
+    and does not show that they are the right ones: see :class:`Verdict`.
 
     Args:
         edge_index (LongTensor): Sources and targets, ``[2, E]``.

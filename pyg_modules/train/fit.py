@@ -95,7 +95,8 @@ def fit(
         weight_decay (float, optional): Decoupled weight decay of the model. (default: 0.1)
         batch_size (int, optional): Samples per step, where ``data`` does not say. (default: 64)
         schedule (Schedule or sequence, optional): What it says is added to the loss and trained
-            beside the model, such as the assignment of a :class:`PartitionSchedule`.
+            beside the model, such as the assignment of a :class:`PartitionSchedule`; one without a
+            probe gets a :class:`Probe` of its layer, with 1 % of the steps of the training.
         on_epoch (Callable, optional): Called after every epoch with its number and mean losses.
 
     Returns:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from math import ceil
 from typing import Any
@@ -17,7 +19,7 @@ from pyg_modules.train.checked_loss import CheckedLoss, Loss
 from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.optimization import Optimization
 from pyg_modules.train.seeding import as_seed, seeded
-from pyg_modules.train.training_data import batches_of, undisturbed
+from pyg_modules.train.training_data import are_rows, batches_of, undisturbed
 
 # The steps of a probe are this share of those of the training.
 _SHARE = 0.01
@@ -85,12 +87,7 @@ class Probe:
         Args:
             labels (LongTensor, optional): Module of every unit, ``[N]``, as for :func:`cut`.
         """
-        device = next(self._model.parameters()).device
-        with (
-            torch.inference_mode(False),
-            seeded(self._seed, device),
-            undisturbed(self._data, self._seed),
-        ):
+        with self._apart():
             model = deepcopy(self._model)
             if labels is not None:
                 layer: Any = list(model.modules())[self._position]
@@ -103,14 +100,21 @@ class Probe:
     def chance(self) -> float:
         """The loss of the best outputs that are the same for all samples of a probe."""
         if self._chance is None:
-            device = next(self._model.parameters()).device
-            with (
-                torch.inference_mode(False),
-                seeded(self._seed, device),
-                undisturbed(self._data, self._seed),
-            ):
+            with self._apart():
                 self._chance = self._loss_of_constant(deepcopy(self._model).eval())
         return self._chance
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """Draw no number of the training inside, and train whatever mode is on outside."""
+        with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode(False))
+            # What is global is not touched for nothing: other threads may draw from it.
+            if not isinstance(self._model, SynchronousGraph) or not are_rows(self._data):
+                device = next(self._model.parameters()).device
+                stack.enter_context(seeded(self._seed, device))
+                stack.enter_context(undisturbed(self._data, self._seed))
+            yield
 
     def _loss_of_constant(self, model: nn.Module) -> float:
         batches = self._batches(model)

@@ -59,7 +59,7 @@ def batches_of(
     generator = None if seed is None else torch.Generator().manual_seed(seed)
     if isinstance(data, Dataset) or _is_list_of_graphs(data):
         data = _loader(data, batch_size, generator)
-    elif hasattr(data, "train_x") and hasattr(data, "train_y"):
+    elif _has_training_part(data):
         if part != "training":
             raise TypeError(
                 f"Expected validation data that says no training part (got {described(data)}, with"
@@ -119,9 +119,18 @@ def undisturbed(data: Any, seed: int = 0) -> Iterator[None]:
             generator.set_state(state)
 
 
+def are_rows(data: Any) -> bool:
+    """Whether ``data`` is arrays, which draw nothing when they are read."""
+    return _has_training_part(data) or _is_pair(data)
+
+
 def makes_its_batches(data: object) -> bool:
     """Whether ``data`` says itself what a batch is."""
     return isinstance(data, (*_LOADERS, Data))
+
+
+def _has_training_part(data: Any) -> bool:
+    return hasattr(data, "train_x") and hasattr(data, "train_y")
 
 
 def _is_pair(data: Any) -> bool:
