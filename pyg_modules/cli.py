@@ -233,6 +233,7 @@ def _summarise(result: ExperimentResult, report: Path) -> None:
     print()
     print(f"modules of {', '.join(map(str, result.module_sizes))} hidden units;", end=" ")
     print(f"normalized cut {ncut['free']:.2g} free, {ncut['regularized']:.2g} regularized")
+    print(result.verdict)
     print(f"independent: {independence.paths} paths between modules,", end=" ")
     print(f"cross Jacobian {independence.max_cross_jacobian:g},", end=" ")
     print(f"sum of the parts differs by {independence.max_split_difference:.1g}")

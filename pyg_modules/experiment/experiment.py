@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from pyg_modules.modules.split import split
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.partition.methods import partition_units
 from pyg_modules.partition.metrics import normalized_cut
+from pyg_modules.partition.verdict import Verdict
 from pyg_modules.solve.unrolled import Unrolled
 from pyg_modules.train.epoch_record import EpochRecord
 from pyg_modules.train.evaluation import accuracy
@@ -61,6 +62,7 @@ class ExperimentResult:
         normalized_cut (dict): Normalized cut of ``free``, ``regularized`` and ``cut``.
         cut_fraction (float): Share of the weight magnitude of ``regularized`` that is cut.
         module_sizes (list of int): Units per module.
+        verdict (Verdict): What the modules are worth, by the training data.
         independence (Independence): The proof that the modules of ``finetuned`` are independent.
         histories (dict): By model, what every epoch of its training came to; ``"finetuned"`` goes
             on where ``"regularized"`` ends.
@@ -85,6 +87,7 @@ class ExperimentResult:
     normalized_cut: dict[str, float]
     cut_fraction: float
     module_sizes: list[int]
+    verdict: Verdict
     independence: Independence
     histories: dict[str, list[EpochRecord]]
     lesions: LesionStudy
@@ -104,6 +107,7 @@ class ExperimentResult:
             "normalized_cut": self.normalized_cut,
             "cut_fraction": self.cut_fraction,
             "module_sizes": self.module_sizes,
+            "verdict": self.verdict.losses(),
             "independence": asdict(self.independence),
             "config": asdict(self.config),
             "seed": self.config.seed,
@@ -176,6 +180,7 @@ def run_experiment(
         },
         cut_fraction=organised.cut_fraction,
         module_sizes=organised.module_sizes,
+        verdict=replace(organised.verdict, labels=labels),
         independence=check_independence(
             finetuned, data.test_x[:_INDEPENDENCE_SAMPLES], steps=config.steps
         ),

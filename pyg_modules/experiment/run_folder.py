@@ -17,6 +17,7 @@ from pyg_modules.modules.independence import Independence
 from pyg_modules.modules.lesion import LesionStudy
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.partition.metrics import module_sizes
+from pyg_modules.partition.verdict import Verdict
 from pyg_modules.train.epoch_record import EpochRecord
 
 _METRICS, _LABELS, _HISTORY = "metrics.json", "labels.json", "history.json"
@@ -124,6 +125,7 @@ def _load_run(folder: Path, metrics: dict[str, Any]) -> ExperimentResult:
     tensors = read_tensors(folder / _ANALYSIS)
     lesions = {field.name: tensors[_LESIONS + field.name] for field in fields(LesionStudy)}
     image_shape = metrics["image_shape"]
+    labels = torch.tensor(read_json(folder / _LABELS), device="cpu")
     return ExperimentResult(
         dataset=metrics["dataset"],
         config=ExperimentConfig(**metrics["config"]),
@@ -131,12 +133,13 @@ def _load_run(folder: Path, metrics: dict[str, Any]) -> ExperimentResult:
         free_labels=torch.tensor(read_json(folder / _FREE / _LABELS), device="cpu"),
         regularized=SynchronousGraph.load(folder / _REGULARIZED),
         finetuned=SynchronousGraph.load(folder),
-        labels=torch.tensor(read_json(folder / _LABELS), device="cpu"),
+        labels=labels,
         test_accuracy=metrics["test_accuracy"],
         num_parameters=metrics["num_parameters"],
         normalized_cut=metrics["normalized_cut"],
         cut_fraction=metrics["cut_fraction"],
         module_sizes=metrics["module_sizes"],
+        verdict=Verdict(labels, **metrics["verdict"]),
         independence=Independence(**metrics["independence"]),
         histories={
             name: [EpochRecord(**record) for record in history]

@@ -74,6 +74,10 @@ class Verdict:
             f" chance)."
         )
 
+    def losses(self) -> dict[str, float]:
+        """The four losses by name."""
+        return {name: loss for name, loss in vars(self).items() if name != "labels"}
+
     def state_dict(self) -> dict[str, Any]:
         """The fields by name."""
         return dict(vars(self))

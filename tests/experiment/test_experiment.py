@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from pyg_modules import cut, split
 from pyg_modules.datasets import Dataset, load_dataset
@@ -53,6 +54,12 @@ def test_figures_are_those_of_the_returned_layers(result, data):
         "cut": 0.0,
     }
     assert result.module_sizes == [6, 6]
+    assert torch.equal(result.verdict.labels, result.labels)
+    with torch.no_grad():
+        loss = F.cross_entropy(regularized(data.train_x), data.train_y).item()
+    # Of the samples of a probe.
+    assert result.verdict.uncut == pytest.approx(loss, rel=0.5)
+    assert result.metrics()["verdict"] == result.verdict.losses()
     assert result.test_accuracy.keys() == result.num_parameters.keys() == MODELS.keys()
 
 

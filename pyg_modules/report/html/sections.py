@@ -86,7 +86,7 @@ def _training(run: ExperimentResult) -> Section:
         "training",
         "Training",
         "Shades are phases: the task alone, then the normalized cut and the balance of the modules"
-        " join the loss; after the cut, the task alone again.",
+        f" join the loss; after the cut, the task alone again. {run.verdict}",
         [
             image(
                 lambda ax: plot_history(histories["regularized"] + histories["finetuned"], ax=ax),
