@@ -62,5 +62,6 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     try:
         return read_latest(path, read)
-    except safetensors.SafetensorError as error:
+    # Those that are no SafetensorError are of torch, about types and sizes in the header.
+    except (LookupError, RuntimeError, TypeError, safetensors.SafetensorError) as error:
         raise ValueError(str(error)) from error

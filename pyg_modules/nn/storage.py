@@ -91,6 +91,11 @@ def load_layer(cls: Callable[..., Layer], folder: str | os.PathLike[str]) -> Lay
             raise ValueError(f"weights of {tensors['weight'].dtype}")
         counts = config["num_units"], config["num_inputs"], config["num_outputs"]
         graph = UnitGraph(tensors["edge_index"], *counts)
+        # Before anything is made of that size.
+        sizes = {"weight": graph.num_edges, "bias": graph.num_hidden + graph.num_outputs}
+        for name, size in sizes.items():
+            if tensors[name].shape != (size,):
+                raise ValueError(f"{name} of shape {list(tensors[name].shape)}")
         layer = cls(
             graph,
             solver=solver_from_config(config["solver"]),
@@ -102,10 +107,8 @@ def load_layer(cls: Callable[..., Layer], folder: str | os.PathLike[str]) -> Lay
         if graph.num_edges != config["num_edges"]:
             raise ValueError(f"{graph.num_edges} edges instead of {config['num_edges']}")
         with torch.no_grad():
-            for name, parameter in (("weight", layer.weight), ("bias", layer.bias)):
-                if parameter.shape != tensors[name].shape:
-                    raise ValueError(f"{name} of shape {list(tensors[name].shape)}")
-                parameter.copy_(tensors[name])
+            layer.weight.copy_(tensors["weight"])
+            layer.bias.copy_(tensors["bias"])
         if "labels" in tensors:
             layer.labels = _checked(tensors, "labels", torch.int64, graph.num_units)
             if bool(((layer.labels < -1) | (layer.labels >= max(1, graph.num_units))).any()):
@@ -138,15 +141,16 @@ def _checked(tensors: dict[str, Tensor], name: str, dtype: torch.dtype, length: 
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    if not folder.is_dir():
+    try:
+        is_folder = folder.is_dir()
+        config = read_json(folder / _CONFIG) if is_folder else None
+    except (OSError, ValueError) as error:
+        raise _unreadable(folder / _CONFIG, error) from error
+    if not is_folder:
         raise ValueError(
             f"Expected the folder of a saved model (got {folder}, which is"
             f" {'a file' if folder.exists() else 'not there'}). Write one with layer.save(folder)."
         )
-    try:
-        config = read_json(folder / _CONFIG)
-    except (OSError, ValueError) as error:
-        raise _unreadable(folder / _CONFIG, error) from error
     version = config.get("format_version") if isinstance(config, dict) else None
     if version != FORMAT_VERSION:
         raise ValueError(
