@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.weight_split import WeightSplit
+from pyg_modules.ops.determinism import is_deterministic
 from pyg_modules.ops.dispatch import (
     BackendReport,
     Choice,
@@ -77,7 +78,7 @@ class Wiring:
         self, backend: str, dtype: torch.dtype, batch: int, composed: bool = False
     ) -> Operators:
         """The operators for a batch of about this size; they are built once."""
-        key = (backend, dtype, (batch - 1).bit_length(), composed)
+        key = self._key(backend, dtype, batch, composed)
         if key not in self._plans:
             choices = self.choices(backend, dtype, batch, composed)
             self._plans[key] = Operators(
@@ -96,10 +97,9 @@ class Wiring:
             ImportError: If a package has to be installed first.
             ValueError: If the backend cannot compute for this graph, device or dtype.
         """
-        exponent = (batch - 1).bit_length()
-        key = (backend, dtype, exponent, composed)
+        key = self._key(backend, dtype, batch, composed)
         if key not in self._choices:
-            around = (backend, dtype, 2**exponent, composed)
+            around = (backend, dtype, 2 ** (batch - 1).bit_length(), composed)
             # Where backends are timed, they compute gradients.
             with torch.inference_mode(False):
                 recurrence = self._choose("recurrence", *around)
@@ -114,6 +114,11 @@ class Wiring:
     def report(self, backend: str, dtype: torch.dtype, batch: int) -> BackendReport:
         """What :meth:`operators` chose, and why."""
         return BackendReport(batch, self.choices(backend, dtype, batch))
+
+    def _key(self, backend: str, dtype: torch.dtype, batch: int, composed: bool) -> tuple[Any, ...]:
+        # On the CPU the choice is the same.
+        repeats = is_deterministic() and self._device.type != "cpu"
+        return backend, dtype, (batch - 1).bit_length(), composed, repeats
 
     def _choose(
         self,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 
 from pyg_modules.ops.cost_model import is_measured, measure, predict
+from pyg_modules.ops.determinism import is_deterministic
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.operator import BACKENDS
 from pyg_modules.ops.work import Work
@@ -76,7 +77,8 @@ def choose(
     """The fastest backend for ``edges`` on ``device``.
 
     Where the cost model was measured on that type of device it is asked; elsewhere every backend
-    is tried.
+    is tried. Under ``torch.use_deterministic_algorithms(True)`` only backends are considered that
+    give the same bits each time, and none is tried, as the fastest may be another each time.
 
     Args:
         edges (EdgeSet): The edges.
@@ -96,6 +98,8 @@ def choose(
         fits = (can_permute or not backend.permutes_units) and (
             backend.is_composable or not composed
         )
+        if is_deterministic():
+            fits = fits and device.type not in backend.nondeterministic_devices
         work = backend.work(edges, batch) if fits and is_available(name, device, dtype) else None
         if work is not None:
             works[name] = work
@@ -107,6 +111,9 @@ def choose(
         times = {name: predict(device.type, dtype, name, work) for name, work in works.items()}
         seconds = {name: time for name, time in times.items() if time is not None}
         return _fastest(seconds, beside, f"by the cost model for {device.type}")
+    if is_deterministic():
+        least = min(works, key=lambda name: BACKENDS[name].held(works[name]))
+        return Choice(least, "holds the fewest numbers; a choice by time may differ", {})
     seconds = {
         name: measure(BACKENDS[name].build(edges).to(device), edges.num_edges, batch, dtype)
         for name, work in works.items()

@@ -44,6 +44,8 @@ class EdgeOperator(ABC):
     #: Floating types it computes in, and types of devices it computes on.
     dtypes: ClassVar[tuple[torch.dtype, ...]] = (torch.float32, torch.float64)
     devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
+    #: Types of devices where its sums may have other bits each time.
+    nondeterministic_devices: ClassVar[tuple[str, ...]] = ()
     #: Whether it has a ``compose``, so that any transformation of torch can look into it.
     is_composable: ClassVar[bool]
     #: Whether solvers iterate what ``compose`` returns wherever they can, and not the kernels.

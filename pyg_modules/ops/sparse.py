@@ -7,6 +7,7 @@ from torch import Tensor
 
 from pyg_modules.ops.activation import RowActivation
 from pyg_modules.ops.csr import csr_index
+from pyg_modules.ops.determinism import alert_not_deterministic
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.operator import EdgeOperator
 
@@ -15,6 +16,8 @@ class SparseOperator(EdgeOperator):
     """``torch.sparse`` CSR matrices: O(e) memory, float32 and float64, CPU and CUDA."""
 
     name = "sparse"
+    # The algorithms of cuSPARSE that torch takes promise no order of the summands.
+    nondeterministic_devices = ("cuda",)
 
     @classmethod
     def build(cls, edges: EdgeSet) -> SparseOperator:
@@ -34,16 +37,19 @@ class SparseOperator(EdgeOperator):
 
     def matmul(self, values: Tensor, state: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul`."""
+        _alert(state)
         torch.mm(values, state, out=out)
 
     def update(
         self, values: Tensor, state: Tensor, injected: Tensor, f: RowActivation, out: Tensor
     ) -> Tensor:
         """See :meth:`EdgeOperator.update`."""
+        _alert(state)
         return f.apply_(torch.addmm(injected, values, state, out=out))
 
     def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul_transposed`."""
+        _alert(grad)
         torch.mm(values, grad, out=out)
 
     def new_gradient(self, weight: Tensor) -> Tensor:
@@ -52,11 +58,20 @@ class SparseOperator(EdgeOperator):
 
     def accumulate(self, gradient: Tensor, grad: Tensor, state: Tensor) -> None:
         """See :meth:`EdgeOperator.accumulate`."""
+        _alert(grad)
         torch.sparse.sampled_addmm(gradient, grad, state.t(), out=gradient)
 
     def edge_gradient(self, gradient: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.edge_gradient`."""
         return gradient.values()
+
+
+def _alert(state: Tensor) -> None:
+    if state.device.type in SparseOperator.nondeterministic_devices:
+        alert_not_deterministic(
+            f"The backend 'sparse' on {state.device.type}",
+            "Use backend='auto', which takes another then.",
+        )
 
 
 def _csr(

@@ -10,6 +10,7 @@ in one order, so that results do not depend on the number of threads.
 from __future__ import annotations
 
 import math
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import numba
@@ -228,3 +229,21 @@ def sample(offsets, column, grad, state, gradient, starts):
                     s0 += g0[b] * row[b]
                 gradient[e] += s0
                 e += 1
+
+
+def _serial(kernel):
+    """The same loops on the thread that calls them."""
+    function = FunctionType(kernel.py_func.__code__, globals())
+    # Numba keeps compiled functions in files, by this name.
+    function.__qualname__ = f"{kernel.__name__}_serial"
+    return njit(**_options)(function)
+
+
+#: The kernels for where there are no threads.
+SERIAL = SimpleNamespace(
+    CODES=CODES,
+    start=_serial(start),
+    update=_serial(update),
+    adjoint=_serial(adjoint),
+    sample=_serial(sample),
+)

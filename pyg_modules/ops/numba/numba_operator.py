@@ -12,6 +12,7 @@ from torch import Tensor
 from pyg_modules.ops.activation import RowActivation
 from pyg_modules.ops.csr import csr_index
 from pyg_modules.ops.edge_set import EdgeSet
+from pyg_modules.ops.numba.threads import can_use_threads, numba_with_threads
 from pyg_modules.ops.operator import EdgeOperator
 
 # Chunks of rows that a thread takes: more would even out better, fewer cost less.
@@ -126,11 +127,12 @@ class NumbaOperator(EdgeOperator):
         Sets the number of threads of numba to that of torch, or to one where starting them would
         take longer than the work.
         """
-        numba = _numba()
         num_threads = 1
-        if self.index[1].numel() * batch >= _PRODUCTS_WORTH_THREADS:
-            num_threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
-        numba.set_num_threads(num_threads)
+        if can_use_threads():
+            numba = numba_with_threads()
+            if self.index[1].numel() * batch >= _PRODUCTS_WORTH_THREADS:
+                num_threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
+            numba.set_num_threads(num_threads)
         key = (num_threads, transposed)
         if key not in self._chunks:
             offsets = self.index[2 if transposed else 0].numpy()
@@ -150,21 +152,13 @@ def _missing() -> str | None:
     return None
 
 
-@cache
-def _numba() -> Any:
-    """The package, its threads started."""
-    import numba
-
-    # They set the number of OpenMP's threads to that of the cores, and torch, which shares OpenMP,
-    # would forget how many it was told to use.
-    num_threads = torch.get_num_threads()
-    numba.get_num_threads()
-    torch.set_num_threads(num_threads)
-    return numba
-
-
-@cache
 def _kernels() -> Any:
+    kernels = _compiled()
+    return kernels if can_use_threads() else kernels.SERIAL
+
+
+@cache
+def _compiled() -> Any:
     from pyg_modules.ops.numba import kernels
 
     return kernels
