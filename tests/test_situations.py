@@ -8,11 +8,13 @@ import copy
 import io
 import re
 from collections import defaultdict
+
 from contextlib import ExitStack, contextmanager, nullcontext
 
 import pytest
 import torch
 from torch import nn
+from torch.autograd import forward_ad
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.checkpoint import checkpoint
 
@@ -160,6 +162,9 @@ def register(module, x, name, log):
                 yield parameter.register_post_accumulate_grad_hook(
                     lambda told, of=of: log.note(f"{name} {of}", told.grad)
                 )
+        case "update":
+            for _, parameter in parameters:
+                yield parameter.register_post_accumulate_grad_hook(update)
         case "removed":
             for other in (
                 "pre changes",
@@ -168,6 +173,12 @@ def register(module, x, name, log):
                 "parameter changes",
             ):
                 yield from register(module, x, other, log)
+
+
+@torch.no_grad()
+def update(parameter):
+    """A step of an optimizer in the backward pass."""
+    parameter -= 0.1 * parameter.grad
 
 
 class Restored:
@@ -193,6 +204,8 @@ def copied(model, wrapper):
         averaged = AveragedModel(model)
         averaged.update_parameters(model)
         return averaged.module
+    if wrapper == "double":
+        return model.double()
     if wrapper == "state_dict":
         state, other = model.state_dict(), copy.deepcopy(model)
         with torch.no_grad():
@@ -222,6 +235,9 @@ def called(model, x, situation):
     if wrapper == "saved tensors":
         with torch.autograd.graph.saved_tensors_hooks(lambda kept: kept.clone(), lambda kept: kept):
             return model(x)
+    if wrapper == "default device":
+        with torch.device("meta"):
+            return model(x)
     if wrapper in COMPILED and isinstance(model, SynchronousGraph | ModularGraph):
         torch._dynamo.reset()
         return torch.compile(model, backend=wrapper)(x)
@@ -234,6 +250,8 @@ def use(model, situation):
     layer = inner(model)
     x = inputs(situation, layer.graph.num_inputs)
     used = copied(model, situation.wrapper)
+    if situation.wrapper == "double":
+        x = x.detach().double().requires_grad_(x.requires_grad)
     is_seen = situation.device != "meta" and situation.wrapper not in (*TRANSFORMED, *COMPILED)
     log = Log(keeps_values=is_seen)
     with hooked(inner(used), x, situation.hooks, log):
@@ -248,33 +266,63 @@ def use(model, situation):
 
 
 def passed(model, x, situation):
+    wrapper, is_cast = situation.wrapper, bool(situation.autocast) and situation.device != "meta"
     grad_mode = {"no_grad": torch.no_grad, "inference_mode": torch.inference_mode}
-    autocast = (
-        torch.autocast(situation.device, situation.autocast, enabled=True)
-        if situation.autocast and situation.device != "meta"
-        else nullcontext()
-    )
-    with autocast, grad_mode.get(situation.wrapper, nullcontext)():
-        if situation.wrapper == "gradient by torch.func":
-            parameters = dict(model.named_parameters())
+    with ExitStack() as stack:
+        if is_cast:
+            stack.enter_context(torch.autocast(situation.device, situation.autocast))
+        stack.enter_context(grad_mode.get(wrapper, nullcontext)())
+        if wrapper == "anomaly":
+            stack.enter_context(torch.autograd.detect_anomaly())
+        if wrapper == "deterministic":
+            stack.enter_context(deterministic())
+        if wrapper == "forward mode":
+            with forward_ad.dual_level():
+                dual = forward_ad.unpack_dual(model(forward_ad.make_dual(x, torch.ones_like(x))))
+            return {"outputs": dual.primal, "tangents": dual.tangent}
+        if wrapper == "gradient by torch.func":
             return torch.func.grad(
                 lambda given: loss_of(torch.func.functional_call(model, given, (x,)))
-            )(parameters)
+            )(dict(model.named_parameters()))
         outputs = called(model, x, situation)
-    found = {"outputs": outputs}
-    if outputs.requires_grad:
-        loss = loss_of(outputs)
-        if situation.wrapper == "second derivative":
-            leaves = [leaf for leaf in (x, *model.parameters()) if leaf.requires_grad]
-            grads = torch.autograd.grad(loss, leaves, create_graph=True, allow_unused=True)
-            found |= {f"first {n}": grad for n, grad in enumerate(grads)}
-            loss = sum(loss_of(grad) for grad in grads if grad is not None)
-        if loss.requires_grad:
-            loss.backward()
+        found = {"outputs": outputs}
+        if not situation.backward_inside:
+            stack.close()
+        if outputs.requires_grad:
+            found |= gradients(model, x, loss_of(outputs), wrapper)
     found["gradient of the input"] = x.grad
+    found |= {name: value for name, value in model.named_parameters()}
     found |= {f"gradient of {name}": value.grad for name, value in model.named_parameters()}
     found |= {name: value for name, value in model.named_buffers() if name.endswith("calls")}
     return found
+
+
+def gradients(model, x, loss, wrapper):
+    """What a backward pass returns, if it does not accumulate."""
+    if wrapper == "input alone" and x.requires_grad:
+        return {"input alone": torch.autograd.grad(loss, x)[0]}
+    found = {}
+    if wrapper == "second derivative":
+        leaves = [leaf for leaf in (x, *model.parameters()) if leaf.requires_grad]
+        grads = torch.autograd.grad(loss, leaves, create_graph=True, allow_unused=True)
+        found = {f"first {number}": grad for number, grad in enumerate(grads)}
+        loss = sum(loss_of(grad) for grad in grads if grad is not None)
+        if not loss.requires_grad:
+            return found
+    if wrapper == "two backward passes":
+        loss.backward(retain_graph=True)
+    loss.backward()
+    return found
+
+
+@contextmanager
+def deterministic():
+    """Torch fills memory that it does not initialise with NaN."""
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def loss_of(outputs):
@@ -297,7 +345,9 @@ def differences(situation, found, expected):
     tolerance = ROUNDING[situation.dtype]
     if isinstance(situation.solver, Equilibrium):
         tolerance = OF_EQUILIBRIA[situation.dtype]
-    if situation.wrapper == "sequential" and situation.autocast and situation.device != "meta":
+    # Layers of torch, and the gradients of products that autocast sees, are in half precision.
+    is_half = situation.wrapper in ("sequential", "gradient by torch.func")
+    if situation.autocast and (is_half or situation.backward_inside):
         tolerance = max(tolerance, ROUNDING[situation.autocast])
     for name in sorted(found.keys() | expected.keys()):
         left, right = found.get(name), expected.get(name)
