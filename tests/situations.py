@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -34,6 +35,8 @@ HOOKS = (
     *("input", "output", "parameter", "parameter changes", "accumulated", "update", "removed"),
 )
 FORWARD_HOOKS = HOOKS[:5]
+#: Those that no call of the layer is needed for.
+PARAMETER_HOOKS = {"input", "parameter", "parameter changes", "accumulated", "update"}
 PARAMETRIZATIONS = (
     *("weight_norm", "spectral_norm", "pruned", "pruned bias", "old weight_norm"),
     *("scaled", "mixed", "noise"),
@@ -76,8 +79,42 @@ class Situation:
 
 
 def draw(seed: int, device: str) -> Situation:
-    """Situation number ``seed``; on the CPU one in ten is on meta, and one in 100 compiled."""
+    """Situation number ``seed``; on the CPU one in ten is on meta, and one in 100 compiled.
+
+    Of those that may be refused, most are drawn again.
+    """
     rand = random.Random(seed)
+    situation = _draw(rand, seed, device)
+    while any(refusals(situation)) and rand.random() < 0.8:
+        situation = _draw(rand, seed, device)
+    return situation
+
+
+def refusals(situation: Situation) -> Iterator[str]:
+    """How the messages begin by which the package may refuse a situation, each with its remedy."""
+    is_equilibrium = isinstance(situation.solver, Equilibrium)
+    # Neither kernels nor the search for an equilibrium can be looked into.
+    is_closed = is_equilibrium or situation.backend in ("numba", "sparse", "block")
+    if situation.wrapper in TRANSFORMED and is_closed:
+        yield "Expected no transformation of torch.func"
+    is_once = is_equilibrium or situation.backend != "scatter"
+    if situation.wrapper == "second derivative" and is_once:
+        yield "Expected a first derivative"
+    if situation.backend == "block" and situation.graph == "feedback":
+        yield "Expected outputs without outgoing edges"
+    if situation.backend in ("numba", "sparse") and situation.dtype in HALF:
+        yield "Expected weights in float32, float64"
+    if situation.backend in ("numba", "sparse", "block") and situation.device == "meta":
+        yield "Expected weights in .* on cpu"
+    if situation.backend == "numba" and situation.device == "cuda":
+        yield "Expected weights in .* on cpu"
+    if situation.kind == "batched":
+        is_called = set(situation.hooks) - PARAMETER_HOOKS - {"removed"}
+        if is_called or situation.graph == "feedback" or situation.parametrization in HOOKED:
+            yield "Expected parts that fit execution 'batched'"
+
+
+def _draw(rand: random.Random, seed: int, device: str) -> Situation:
     wrapper = rand.choice(WRAPPERS) if rand.random() < 0.75 else None
     if seed % 100 == 50:
         wrapper = rand.choice(COMPILED)
@@ -89,9 +126,8 @@ def draw(seed: int, device: str) -> Situation:
     parametrization = rand.choice(PARAMETRIZATIONS) if rand.random() < 0.4 else None
     if parametrization is not None and solver == "equilibrium" and kind == "layer":
         solver = "contraction"  # What it makes of small weights may be large.
-    if wrapper in COPIED:
-        if parametrization in HOOKED or wrapper == "pickle":
-            parametrization = None  # Torch copies no tensors that hooks made, and pickles none.
+    if wrapper in COPIED and (parametrization in HOOKED or wrapper == "pickle"):
+        parametrization = None  # Torch copies no tensors that hooks made, and pickles none.
     if wrapper == "two backward passes":
         hooks = [hook for hook in hooks if hook != "update"]  # Torch refuses the second.
     if wrapper in TRANSFORMED and parametrization == "scaled":

@@ -1,14 +1,14 @@
 """A thousand random ways to use a layer, against a plain dense module used in the same way.
 
-Seed by seed, hooks, wrappers, parametrizations, autocast and devices are combined at random; outputs,
-gradients, and which hooks ran, how often and with what, have to be those of the reference.
+Hooks, wrappers, parametrizations, autocast and devices are combined at random; outputs, gradients,
+and which hooks ran, how often and with what, have to be those of the reference.
 """
 
 import copy
 import io
 import re
+import traceback
 from collections import defaultdict
-
 from contextlib import ExitStack, contextmanager, nullcontext
 
 import pytest
@@ -20,7 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from pyg_modules import Equilibrium, ModularGraph, SynchronousGraph
 from tests.dense_graph import DenseGraph
-from tests.situations import COMPILED, HALF, TRANSFORMED, build, draw, inner, inputs
+from tests.situations import COMPILED, TRANSFORMED, build, draw, inner, inputs, refusals
 
 NUM_SITUATIONS, CHUNK = 1000, 50
 # Sums of at most 17 terms, over at most 5 updates, forwards and backwards, each rounded by half an
@@ -35,40 +35,6 @@ ROUNDING = {
 # An equilibrium is found within tol / (1 - contraction), five times the tolerance, and so is its
 # adjoint, whose right hand side has an error of that size already.
 OF_EQUILIBRIA = {torch.float64: 1e-9, torch.float32: 2e-4}
-
-
-# What the package refuses, each with a message that has the remedy ##########################
-
-
-def refusals(situation):
-    """Messages by which the package may refuse a situation, when a layer is made or used."""
-    is_equilibrium = isinstance(situation.solver, Equilibrium)
-    if situation.wrapper in TRANSFORMED:
-        # It cannot look into kernels, nor into the search for an equilibrium.
-        if is_equilibrium or situation.backend in ("numba", "sparse", "block"):
-            yield "Expected no transformation of torch.func"
-    if situation.wrapper == "second derivative":
-        if is_equilibrium or situation.backend != "scatter":
-            yield "Expected a first derivative"
-    if situation.backend == "block" and situation.graph == "feedback":
-        yield "Expected outputs without outgoing edges"
-    if situation.backend in ("numba", "sparse") and situation.dtype in HALF:
-        yield "Expected weights in float32, float64"
-    if situation.backend in ("numba", "sparse", "block") and situation.device == "meta":
-        yield "Expected weights in .* on cpu"
-    if situation.backend == "numba" and situation.device == "cuda":
-        yield "Expected weights in .* on cpu"
-    if situation.kind == "batched":
-        is_called = set(situation.hooks) - {
-            "input",
-            "parameter",
-            "parameter changes",
-            "accumulated",
-        }
-        if is_called or situation.graph == "feedback" or "old" in str(situation.parametrization):
-            yield "Expected parts that fit execution 'batched'"
-        if situation.parametrization in ("pruned", "pruned bias"):
-            yield "Expected parts that fit execution 'batched'"
 
 
 # Hooks ######################################################################################
@@ -118,10 +84,10 @@ def register(module, x, name, log):
         case "forward":
             yield module.register_forward_hook(lambda _, args, output: note(*args, output))
         case "forward changes":
-            yield module.register_forward_hook(lambda _, args, output: output + 0.5)
+            yield module.register_forward_hook(lambda *told: told[-1] + 0.5)
         case "forward with keywords":
             yield module.register_forward_hook(
-                lambda _, args, kwargs, output: note(*args, output), with_kwargs=True, prepend=True
+                lambda _, args, __, output: note(*args, output), with_kwargs=True, prepend=True
             )
         case "instance":
             forward = module.forward
@@ -137,7 +103,7 @@ def register(module, x, name, log):
             yield module.register_full_backward_hook(lambda _, ins, outs: note(*ins, *outs))
         case "backward changes":
             yield module.register_full_backward_hook(
-                lambda _, ins, outs: tuple(None if one is None else 2 * one for one in ins)
+                lambda _, ins, __: tuple(None if one is None else 2 * one for one in ins)
             )
         case "backward pre":
             yield module.register_full_backward_pre_hook(lambda _, outs: note(*outs))
@@ -147,7 +113,7 @@ def register(module, x, name, log):
             yield x.register_hook(note)
         case "output":
             yield module.register_forward_hook(
-                lambda _, args, output: (
+                lambda _, __, output: (
                     output.register_hook(note) and None if output.requires_grad else None
                 )
             )
@@ -291,7 +257,7 @@ def passed(model, x, situation):
         if outputs.requires_grad:
             found |= gradients(model, x, loss_of(outputs), wrapper)
     found["gradient of the input"] = x.grad
-    found |= {name: value for name, value in model.named_parameters()}
+    found |= dict(model.named_parameters())
     found |= {f"gradient of {name}": value.grad for name, value in model.named_parameters()}
     found |= {name: value for name, value in model.named_buffers() if name.endswith("calls")}
     return found
@@ -375,13 +341,27 @@ def fault(seed, device):
     situation = draw(seed, device)
     try:
         model, reference = build(situation)
-        found = use(model, situation)
-        expected = use(reference, situation)
+        found, expected = use(model, situation), use(reference, situation)
     except Exception as error:
         if any(re.match(message, str(error)) for message in refusals(situation)):
             return ""
-        import traceback
-
-        return f"{situation}\n" + traceback.format_exc()
+        return f"{situation}\n{traceback.format_exc()}"
     lines = list(differences(situation, found, expected))
     return "\n  ".join([str(situation), *lines]) if lines else ""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+        ),
+    ],
+)
+@pytest.mark.parametrize("first", range(0, NUM_SITUATIONS, CHUNK))
+def test_a_layer_is_used_as_a_dense_module_is(first, device):
+    faults = [fault(seed, device) for seed in range(first, first + CHUNK)]
+    assert not any(faults), "\n\n".join(filter(None, faults))

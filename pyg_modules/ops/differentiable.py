@@ -40,11 +40,12 @@ def refuse_second_derivative(
 
 
 def refuse_transformation(what: str) -> None:
-    """Raise if ``torch.func`` transforms this call of ``what``."""
+    """Raise if ``torch.func``, or forward-mode differentiation, looks into ``what``."""
     if is_transforming():
         raise RuntimeError(
             f"Expected no transformation of torch.func, such as vmap or jacrev, and no forward-mode"
-            f" derivatives (got one): they cannot look into {what}. Use backend='auto', 'dense' or 'scatter' and an Unrolled solver."
+            f" derivatives (got one): they cannot look into {what}. Use backend='auto', 'dense' or"
+            f" 'scatter' and an Unrolled solver."
         )
 
 
