@@ -26,21 +26,26 @@ class DenseGraph(nn.Module):
         self.graph, self.solver, self.activation = layer.graph, layer.solver, layer.activation
         self.weight = nn.Parameter(layer.weight.detach().clone())
         self.bias = nn.Parameter(layer.bias.detach().clone())
-        self.dtype = layer.weight.dtype
+        self.register_buffer("edge_mask", None)
+        if layer.edge_mask is not None:
+            self.edge_mask = layer.edge_mask.clone()
         device = layer.weight.device
         self.edges = layer.graph.edge_index.to(device)
         end = self.graph.num_units if self.graph.has_feedback else self.graph.hidden.stop
         self.iterated = slice(self.graph.num_inputs, end)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == "meta":  # It knows no autocast.
+        if x.is_meta:  # It knows no autocast.
             return self._outputs(x)
         with torch.autocast(x.device.type, enabled=False):
-            return self._outputs(x.to(self.dtype))
+            return self._outputs(x.to(next(self.parameters()).dtype))
 
     def _outputs(self, x: Tensor) -> Tensor:
         graph, iterated = self.graph, self.iterated
-        matrix = self._matrix(self.weight)
+        weight = self.weight
+        if self.edge_mask is not None:
+            weight = weight * self.edge_mask
+        matrix = self._matrix(weight)
         bias = torch.cat([x.new_zeros(graph.num_inputs), self.bias])
         rows, columns = matrix[iterated], slice(0, graph.num_inputs)
         recurrent = rows[:, iterated]
@@ -111,4 +116,4 @@ class DenseSum(nn.Module):
         self.parts = nn.ModuleList(DenseGraph(part) for part in parts)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.stack([part(x) for part in self.parts]).sum(dim=0)
+        return sum(part(x) for part in self.parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -31,29 +32,26 @@ SHAPES = ((), (0,), (1,), (5,), (2, 3), (2, 0, 3))
 HOOKS = (
     *("pre", "pre changes", "forward", "forward changes", "forward with keywords"),
     *("instance", "global", "backward", "backward changes", "backward pre", "backward pre changes"),
-    *("input", "output", "parameter", "parameter changes", "accumulated", "removed"),
+    *("input", "output", "parameter", "parameter changes", "accumulated", "update", "removed"),
 )
 FORWARD_HOOKS = HOOKS[:5]
+#: Those that no call of the layer is needed for.
+PARAMETER_HOOKS = {"input", "parameter", "parameter changes", "accumulated", "update"}
 PARAMETRIZATIONS = (
     *("weight_norm", "spectral_norm", "pruned", "pruned bias", "old weight_norm"),
     *("scaled", "mixed", "noise"),
 )
 #: Those that compute the parameter in a hook.
 HOOKED = ("pruned", "pruned bias", "old weight_norm")
-TRANSFORMED = ("vmap", "gradient by torch.func")
+TRANSFORMED = ("vmap", "gradient by torch.func", "forward mode")
 COMPILED = ("eager", "aot_eager")
+COPIED = ("deepcopy", "pickle", "state_dict", "averaged", "double")
 WRAPPERS = (
     *TRANSFORMED,
-    *(
-        "sequential",
-        "checkpoint",
-        "reentrant",
-        "functional_call",
-        "deepcopy",
-        "pickle",
-        "state_dict",
-    ),
-    *("averaged", "no_grad", "inference_mode", "second derivative", "twice", "saved tensors"),
+    *COPIED,
+    *("sequential", "checkpoint", "reentrant", "functional_call", "twice", "saved tensors"),
+    *("no_grad", "inference_mode", "second derivative", "two backward passes", "input alone"),
+    *("anomaly", "deterministic", "default device"),
 )
 
 
@@ -75,28 +73,67 @@ class Situation:
     parametrization: str | None
     wrapper: str | None
     autocast: torch.dtype | None
+    backward_inside: bool
     frozen: tuple[str, ...]
+    masked: bool
 
 
 def draw(seed: int, device: str) -> Situation:
-    """Situation number ``seed``; on the CPU one in ten is on meta, and one in 100 compiled."""
+    """Situation number ``seed``; on the CPU one in ten is on meta, and one in 100 compiled.
+
+    Of those that may be refused, most are drawn again.
+    """
     rand = random.Random(seed)
+    situation = _draw(rand, seed, device)
+    while any(refusals(situation)) and rand.random() < 0.8:
+        situation = _draw(rand, seed, device)
+    return situation
+
+
+def refusals(situation: Situation) -> Iterator[str]:
+    """How the messages begin by which the package may refuse a situation, each with its remedy."""
+    is_equilibrium = isinstance(situation.solver, Equilibrium)
+    # Neither kernels nor the search for an equilibrium can be looked into.
+    is_closed = is_equilibrium or situation.backend in ("numba", "sparse", "block")
+    if situation.wrapper in TRANSFORMED and is_closed:
+        yield "Expected no transformation of torch.func"
+    is_once = is_equilibrium or situation.backend != "scatter"
+    if situation.wrapper == "second derivative" and is_once:
+        yield "Expected a first derivative"
+    if situation.backend == "block" and situation.graph == "feedback":
+        yield "Expected outputs without outgoing edges"
+    if situation.backend in ("numba", "sparse") and situation.dtype in HALF:
+        yield "Expected weights in float32, float64"
+    if situation.backend in ("numba", "sparse", "block") and situation.device == "meta":
+        yield "Expected weights in .* on cpu"
+    if situation.backend == "numba" and situation.device == "cuda":
+        yield "Expected weights in .* on cpu"
+    if situation.kind == "batched":
+        is_called = set(situation.hooks) - PARAMETER_HOOKS - {"removed"}
+        if is_called or situation.graph == "feedback" or situation.parametrization in HOOKED:
+            yield "Expected parts that fit execution 'batched'"
+
+
+def _draw(rand: random.Random, seed: int, device: str) -> Situation:
     wrapper = rand.choice(WRAPPERS) if rand.random() < 0.75 else None
     if seed % 100 == 50:
         wrapper = rand.choice(COMPILED)
+    hooks = FORWARD_HOOKS if wrapper in (*TRANSFORMED, *COMPILED) else HOOKS
+    if seed % 10 == 9 and wrapper == "anomaly":
+        wrapper = None  # It looks at numbers, which meta has not.
     kind = rand.choice(("layer", "layer", "auto", "batched", "loop"))
     solver = rand.choice(("unrolled", "unrolled", "equilibrium", "contraction"))
     parametrization = rand.choice(PARAMETRIZATIONS) if rand.random() < 0.4 else None
     if parametrization is not None and solver == "equilibrium" and kind == "layer":
         solver = "contraction"  # What it makes of small weights may be large.
-    if wrapper in ("deepcopy", "pickle", "state_dict", "averaged"):
-        if parametrization in HOOKED or wrapper == "pickle":
-            parametrization = None  # Torch copies no tensors that hooks made, and pickles none.
+    if wrapper in COPIED and (parametrization in HOOKED or wrapper == "pickle"):
+        parametrization = None  # Torch copies no tensors that hooks made, and pickles none.
+    if wrapper == "two backward passes":
+        hooks = [hook for hook in hooks if hook != "update"]  # Torch refuses the second.
     if wrapper in TRANSFORMED and parametrization == "scaled":
         parametrization = None  # It counts in place, which torch.func refuses.
     dtype = rand.choice((*WIDE, *WIDE, *WIDE, *HALF) if solver == "unrolled" else WIDE)
     tol = 1e-12 if dtype == torch.float64 else 1e-6
-    hooks = FORWARD_HOOKS if wrapper in (*TRANSFORMED, *COMPILED) else HOOKS
     filled = [shape for shape in SHAPES if shape and 0 not in shape]
     return Situation(
         seed=seed,
@@ -118,7 +155,10 @@ def draw(seed: int, device: str) -> Situation:
         parametrization=parametrization,
         wrapper=wrapper,
         autocast=rand.choice(HALF) if rand.random() < 0.25 else None,
+        # Torch advises against it, and many do it.
+        backward_inside=rand.random() < 0.5 and dtype in WIDE,
         frozen=tuple(name for name in ("weight", "bias", "input") if rand.random() < 0.12),
+        masked=rand.random() < 0.15,
     )
 
 
@@ -136,6 +176,8 @@ def build(situation: Situation) -> tuple[nn.Module, nn.Module]:
     if isinstance(situation.solver, Equilibrium) and situation.solver.contraction is None:
         with torch.no_grad():  # There is an equilibrium, whatever the activation.
             layer.weight.mul_(0.5 / max(1.0, float(layer.weight.norm())))
+    if situation.masked:  # As prune_cross_edges does it.
+        layer.edge_mask = torch.rand(graph.num_edges, generator=generator(situation.seed)) > 0.3
     model: nn.Module = layer
     if situation.kind != "layer":
         labels = torch.full((graph.num_units,), -1)

@@ -1,23 +1,25 @@
 """A thousand random ways to use a layer, against a plain dense module used in the same way.
 
-Seed by seed, hooks, wrappers, parametrizations, autocast and devices are combined at random; outputs,
-gradients, and which hooks ran, how often and with what, have to be those of the reference.
+Hooks, wrappers, parametrizations, autocast and devices are combined at random; outputs, gradients,
+and which hooks ran, how often and with what, have to be those of the reference.
 """
 
 import copy
 import io
 import re
+import traceback
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager, nullcontext
 
 import torch
 from torch import nn
+from torch.autograd import forward_ad
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.checkpoint import checkpoint
 
 from pyg_modules import Equilibrium, ModularGraph, SynchronousGraph
 from tests.dense_graph import DenseGraph
-from tests.situations import COMPILED, HALF, TRANSFORMED, build, draw, inner, inputs
+from tests.situations import COMPILED, TRANSFORMED, build, draw, inner, inputs, refusals
 
 NUM_SITUATIONS, CHUNK = 1000, 50
 # Sums of at most 17 terms, over at most 5 updates, forwards and backwards, each rounded by half an
@@ -32,40 +34,6 @@ ROUNDING = {
 # An equilibrium is found within tol / (1 - contraction), five times the tolerance, and so is its
 # adjoint, whose right hand side has an error of that size already.
 OF_EQUILIBRIA = {torch.float64: 1e-9, torch.float32: 2e-4}
-
-
-# What the package refuses, each with a message that has the remedy ##########################
-
-
-def refusals(situation):
-    """Messages by which the package may refuse a situation, when a layer is made or used."""
-    is_equilibrium = isinstance(situation.solver, Equilibrium)
-    if situation.wrapper in TRANSFORMED:
-        # It cannot look into kernels, nor into the search for an equilibrium.
-        if is_equilibrium or situation.backend in ("numba", "sparse", "block"):
-            yield "Expected no transformation of torch.func"
-    if situation.wrapper == "second derivative":
-        if is_equilibrium or situation.backend != "scatter":
-            yield "Expected a first derivative"
-    if situation.backend == "block" and situation.graph == "feedback":
-        yield "Expected outputs without outgoing edges"
-    if situation.backend in ("numba", "sparse") and situation.dtype in HALF:
-        yield "Expected weights in float32, float64"
-    if situation.backend in ("numba", "sparse", "block") and situation.device == "meta":
-        yield "Expected weights in .* on cpu"
-    if situation.backend == "numba" and situation.device == "cuda":
-        yield "Expected weights in .* on cpu"
-    if situation.kind == "batched":
-        is_called = set(situation.hooks) - {
-            "input",
-            "parameter",
-            "parameter changes",
-            "accumulated",
-        }
-        if is_called or situation.graph == "feedback" or "old" in str(situation.parametrization):
-            yield "Expected parts that fit execution 'batched'"
-        if situation.parametrization in ("pruned", "pruned bias"):
-            yield "Expected parts that fit execution 'batched'"
 
 
 # Hooks ######################################################################################
@@ -115,10 +83,10 @@ def register(module, x, name, log):
         case "forward":
             yield module.register_forward_hook(lambda _, args, output: note(*args, output))
         case "forward changes":
-            yield module.register_forward_hook(lambda _, args, output: output + 0.5)
+            yield module.register_forward_hook(lambda *told: told[-1] + 0.5)
         case "forward with keywords":
             yield module.register_forward_hook(
-                lambda _, args, kwargs, output: note(*args, output), with_kwargs=True, prepend=True
+                lambda _, args, __, output: note(*args, output), with_kwargs=True, prepend=True
             )
         case "instance":
             forward = module.forward
@@ -134,7 +102,7 @@ def register(module, x, name, log):
             yield module.register_full_backward_hook(lambda _, ins, outs: note(*ins, *outs))
         case "backward changes":
             yield module.register_full_backward_hook(
-                lambda _, ins, outs: tuple(None if one is None else 2 * one for one in ins)
+                lambda _, ins, __: tuple(None if one is None else 2 * one for one in ins)
             )
         case "backward pre":
             yield module.register_full_backward_pre_hook(lambda _, outs: note(*outs))
@@ -144,7 +112,7 @@ def register(module, x, name, log):
             yield x.register_hook(note)
         case "output":
             yield module.register_forward_hook(
-                lambda _, args, output: (
+                lambda _, __, output: (
                     output.register_hook(note) and None if output.requires_grad else None
                 )
             )
@@ -159,6 +127,9 @@ def register(module, x, name, log):
                 yield parameter.register_post_accumulate_grad_hook(
                     lambda told, of=of: log.note(f"{name} {of}", told.grad)
                 )
+        case "update":
+            for _, parameter in parameters:
+                yield parameter.register_post_accumulate_grad_hook(update)
         case "removed":
             for other in (
                 "pre changes",
@@ -167,6 +138,12 @@ def register(module, x, name, log):
                 "parameter changes",
             ):
                 yield from register(module, x, other, log)
+
+
+@torch.no_grad()
+def update(parameter):
+    """A step of an optimizer in the backward pass."""
+    parameter -= 0.1 * parameter.grad
 
 
 class Restored:
@@ -192,6 +169,8 @@ def copied(model, wrapper):
         averaged = AveragedModel(model)
         averaged.update_parameters(model)
         return averaged.module
+    if wrapper == "double":
+        return model.double()
     if wrapper == "state_dict":
         state, other = model.state_dict(), copy.deepcopy(model)
         with torch.no_grad():
@@ -221,6 +200,9 @@ def called(model, x, situation):
     if wrapper == "saved tensors":
         with torch.autograd.graph.saved_tensors_hooks(lambda kept: kept.clone(), lambda kept: kept):
             return model(x)
+    if wrapper == "default device":
+        with torch.device("meta"):
+            return model(x)
     if wrapper in COMPILED and isinstance(model, SynchronousGraph | ModularGraph):
         torch._dynamo.reset()
         return torch.compile(model, backend=wrapper)(x)
@@ -233,6 +215,8 @@ def use(model, situation):
     layer = inner(model)
     x = inputs(situation, layer.graph.num_inputs)
     used = copied(model, situation.wrapper)
+    if situation.wrapper == "double":
+        x = x.detach().double().requires_grad_(x.requires_grad)
     is_seen = situation.device != "meta" and situation.wrapper not in (*TRANSFORMED, *COMPILED)
     log = Log(keeps_values=is_seen)
     with hooked(inner(used), x, situation.hooks, log):
@@ -247,33 +231,63 @@ def use(model, situation):
 
 
 def passed(model, x, situation):
+    wrapper, is_cast = situation.wrapper, bool(situation.autocast) and situation.device != "meta"
     grad_mode = {"no_grad": torch.no_grad, "inference_mode": torch.inference_mode}
-    autocast = (
-        torch.autocast(situation.device, situation.autocast, enabled=True)
-        if situation.autocast and situation.device != "meta"
-        else nullcontext()
-    )
-    with autocast, grad_mode.get(situation.wrapper, nullcontext)():
-        if situation.wrapper == "gradient by torch.func":
-            parameters = dict(model.named_parameters())
+    with ExitStack() as stack:
+        if is_cast:
+            stack.enter_context(torch.autocast(situation.device, situation.autocast))
+        stack.enter_context(grad_mode.get(wrapper, nullcontext)())
+        if wrapper == "anomaly":
+            stack.enter_context(torch.autograd.detect_anomaly())
+        if wrapper == "deterministic":
+            stack.enter_context(deterministic())
+        if wrapper == "forward mode":
+            with forward_ad.dual_level():
+                dual = forward_ad.unpack_dual(model(forward_ad.make_dual(x, torch.ones_like(x))))
+            return {"outputs": dual.primal, "tangents": dual.tangent}
+        if wrapper == "gradient by torch.func":
             return torch.func.grad(
                 lambda given: loss_of(torch.func.functional_call(model, given, (x,)))
-            )(parameters)
+            )(dict(model.named_parameters()))
         outputs = called(model, x, situation)
-    found = {"outputs": outputs}
-    if outputs.requires_grad:
-        loss = loss_of(outputs)
-        if situation.wrapper == "second derivative":
-            leaves = [leaf for leaf in (x, *model.parameters()) if leaf.requires_grad]
-            grads = torch.autograd.grad(loss, leaves, create_graph=True, allow_unused=True)
-            found |= {f"first {n}": grad for n, grad in enumerate(grads)}
-            loss = sum(loss_of(grad) for grad in grads if grad is not None)
-        if loss.requires_grad:
-            loss.backward()
+        found = {"outputs": outputs}
+        if not situation.backward_inside:
+            stack.close()
+        if outputs.requires_grad:
+            found |= gradients(model, x, loss_of(outputs), wrapper)
     found["gradient of the input"] = x.grad
+    found |= dict(model.named_parameters())
     found |= {f"gradient of {name}": value.grad for name, value in model.named_parameters()}
     found |= {name: value for name, value in model.named_buffers() if name.endswith("calls")}
     return found
+
+
+def gradients(model, x, loss, wrapper):
+    """What a backward pass returns, if it does not accumulate."""
+    if wrapper == "input alone" and x.requires_grad:
+        return {"input alone": torch.autograd.grad(loss, x)[0]}
+    found = {}
+    if wrapper == "second derivative":
+        leaves = [leaf for leaf in (x, *model.parameters()) if leaf.requires_grad]
+        grads = torch.autograd.grad(loss, leaves, create_graph=True, allow_unused=True)
+        found = {f"first {number}": grad for number, grad in enumerate(grads)}
+        loss = sum(loss_of(grad) for grad in grads if grad is not None)
+        if not loss.requires_grad:
+            return found
+    if wrapper == "two backward passes":
+        loss.backward(retain_graph=True)
+    loss.backward()
+    return found
+
+
+@contextmanager
+def deterministic():
+    """Torch fills memory that it does not initialise with NaN."""
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(False)
 
 
 def loss_of(outputs):
@@ -296,7 +310,9 @@ def differences(situation, found, expected):
     tolerance = ROUNDING[situation.dtype]
     if isinstance(situation.solver, Equilibrium):
         tolerance = OF_EQUILIBRIA[situation.dtype]
-    if situation.wrapper == "sequential" and situation.autocast and situation.device != "meta":
+    # Layers of torch, and the gradients of products that autocast sees, are in half precision.
+    is_half = situation.wrapper in ("sequential", "gradient by torch.func")
+    if situation.autocast and (is_half or situation.backward_inside):
         tolerance = max(tolerance, ROUNDING[situation.autocast])
     for name in sorted(found.keys() | expected.keys()):
         left, right = found.get(name), expected.get(name)
@@ -324,13 +340,27 @@ def fault(seed, device):
     situation = draw(seed, device)
     try:
         model, reference = build(situation)
-        found = use(model, situation)
-        expected = use(reference, situation)
+        found, expected = use(model, situation), use(reference, situation)
     except Exception as error:
         if any(re.match(message, str(error)) for message in refusals(situation)):
             return ""
-        import traceback
-
-        return f"{situation}\n" + traceback.format_exc()
+        return f"{situation}\n{traceback.format_exc()}"
     lines = list(differences(situation, found, expected))
     return "\n  ".join([str(situation), *lines]) if lines else ""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda",
+            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+        ),
+    ],
+)
+@pytest.mark.parametrize("first", range(0, NUM_SITUATIONS, CHUNK))
+def test_a_layer_is_used_as_a_dense_module_is(first, device):
+    faults = [fault(seed, device) for seed in range(first, first + CHUNK)]
+    assert not any(faults), "\n\n".join(filter(None, faults))

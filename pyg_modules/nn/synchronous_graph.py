@@ -18,7 +18,7 @@ from pyg_modules.nn.wiring import Operators, Wiring
 from pyg_modules.ops.activation import ACTIVATIONS, check_activation
 from pyg_modules.ops.dispatch import BackendReport, check_backend
 from pyg_modules.ops.edge_sum import bind
-from pyg_modules.ops.tracing import has_autocast, is_compiling, is_transforming
+from pyg_modules.ops.tracing import has_autocast, is_compiling, is_transforming, without_autocast
 from pyg_modules.ops.update import Update
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution
@@ -328,12 +328,9 @@ class SynchronousGraph(MessagePassing):
 
     def edge_weight(self) -> Tensor:
         """The weights, exactly 0 on edges that were pruned, ``[E]``, differentiable."""
-        if has_autocast(self.device):  # A parametrization may be a product of matrices.
-            with torch.autocast(self.device.type, enabled=False):
-                return SynchronousGraph.edge_weight(self)
-        if self.edge_mask is None:
-            return self.weight
-        return torch.where(self.edge_mask, self.weight, 0.0)
+        with without_autocast(self.device):  # A parametrization may be a product of matrices.
+            weight = self.weight
+        return weight if self.edge_mask is None else torch.where(self.edge_mask, weight, 0.0)
 
     def scaled_weight(self) -> Tensor:
         """The weights as the solver uses them, ``[E]``, differentiable.
@@ -382,7 +379,7 @@ class SynchronousGraph(MessagePassing):
 
         It is one of the class, as that of the instance may have been replaced by one that calls it.
         """
-        with torch.autocast(self.device.type, enabled=False):
+        with without_autocast(self.device):
             return method(self, x.to(self.dtype), **kwargs)
 
     def _prepared(
@@ -430,9 +427,10 @@ class SynchronousGraph(MessagePassing):
             for key, value in state_dict.items()
             if key.startswith(prefix) and "weight" in key.removeprefix(prefix)
         ]
-        if mask is not None and mask.shape == self.weight.shape:
-            self.edge_mask = mask.to(self.weight.device, copy=True)
-        elif mask is None and any(weight.shape == self.weight.shape for weight in weights):
+        shape = (self.graph.num_edges,)
+        if mask is not None and mask.shape == shape:
+            self.edge_mask = mask.to(self.device, copy=True)
+        elif mask is None and any(weight.shape == shape for weight in weights):
             self.edge_mask = None
         super()._load_from_state_dict(state_dict, prefix, *args)
         # With assign=True the parameters may be on another device now.

@@ -10,7 +10,12 @@ import torch
 from torch import Tensor
 
 from pyg_modules.ops.operator import BACKENDS, EdgeOperator
-from pyg_modules.ops.tracing import has_autocast, is_compiling, is_transforming
+from pyg_modules.ops.tracing import (
+    has_autocast,
+    is_compiling,
+    is_transforming,
+    without_autocast,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -35,11 +40,12 @@ def refuse_second_derivative(
 
 
 def refuse_transformation(what: str) -> None:
-    """Raise if ``torch.func`` transforms this call of ``what``."""
+    """Raise if ``torch.func``, or forward-mode differentiation, looks into ``what``."""
     if is_transforming():
         raise RuntimeError(
-            f"Expected no transformation of torch.func, such as vmap or jacrev (got one): it cannot"
-            f" look into {what}. Use backend='auto', 'dense' or 'scatter' and an Unrolled solver."
+            f"Expected no transformation of torch.func, such as vmap or jacrev, and no forward-mode"
+            f" derivatives (got one): they cannot look into {what}. Use backend='auto', 'dense' or"
+            f" 'scatter' and an Unrolled solver."
         )
 
 
@@ -111,11 +117,10 @@ class Differentiable(ABC):
         """
         if has_autocast(self.operator.index[0].device):
             return _without_autocast
-        if is_compiling():
-            return _call_compiled
         refuse_transformation(self.subject)
-        if self.operator.index[0].is_meta:
-            return _call_compiled  # It knows shapes without numbers.
+        # On meta as for a compiler there are shapes alone.
+        if is_compiling() or self.operator.index[0].is_meta:
+            return _call_compiled
         return _Eager.apply if with_gradient else type(self).forward
 
 
@@ -133,7 +138,9 @@ class _Eager(torch.autograd.Function):
         refuse_second_derivative(ctx.function.subject)
         if grad is None:
             return None, None, None
-        return None, *ctx.function.backward(ctx.needs_input_grad[1:], grad, *ctx.saved_tensors)
+        # Autocast of who calls backward.
+        with without_autocast(grad.device):
+            return None, *ctx.function.backward(ctx.needs_input_grad[1:], grad, *ctx.saved_tensors)
 
 
 def _keep(
@@ -149,7 +156,7 @@ def _keep(
 
 def _without_autocast(function: Differentiable, weight: Tensor, state: Tensor) -> Any:
     """Kernels that write into tensors of theirs know no other dtype than that of the weights."""
-    with torch.autocast(weight.device.type, enabled=False):
+    with without_autocast(weight.device):
         return function.entry()(function, weight, state.to(weight.dtype))
 
 

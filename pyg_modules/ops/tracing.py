@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
+from torch.autograd import forward_ad
 
 
 def is_compiling() -> bool:
@@ -11,9 +14,9 @@ def is_compiling() -> bool:
 
 
 def is_transforming() -> bool:
-    """Whether a transformation of ``torch.func``, e.g. ``vmap``, runs this call."""
-    # The one that torch.autograd.Function asks itself.
-    return torch._C._are_functorch_transforms_active()
+    """Whether a transformation of ``torch.func``, or forward-mode differentiation, runs this."""
+    # The ones that torch.autograd.Function asks itself.
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
 def is_tracing() -> bool:
@@ -25,3 +28,8 @@ def has_autocast(device: torch.device) -> bool:
     """Whether autocast changes dtypes of what is computed on ``device``."""
     kind = device.type
     return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[None]:
+    """A context in which what is computed on ``device`` has the dtype of the weights."""
+    return torch.autocast(device.type, enabled=False) if has_autocast(device) else nullcontext()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +10,7 @@ from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, spare_generator
 from pyg_modules.ops.dispatch import is_available, joint_backend
 from pyg_modules.ops.edge_set import EdgeSet
-from pyg_modules.ops.tracing import has_autocast
+from pyg_modules.ops.tracing import without_autocast
 
 
 class BatchedParts:
@@ -38,26 +37,22 @@ class BatchedParts:
             UnitGraph(edges, num_units + graph.num_outputs, graph.num_inputs, graph.num_outputs),
             first.solver.without_scaling(),
             first.activation,
-            device=first.device,
+            device="meta",  # Where no random numbers are drawn.
             dtype=first.dtype,
             generator=spare_generator(first.device),
         )
-        self.whole.backend = _joint_backend(parts)
         # Its parameters are given at every call; these take no memory.
         for name, parameter in list(self.whole.named_parameters()):
-            empty = parameter.detach().new_zeros(()).expand(parameter.shape)
+            empty = first.bias.detach().new_zeros(()).expand(parameter.shape)
             setattr(self.whole, name, nn.Parameter(empty, requires_grad=False))
+        self.whole.backend = _joint_backend(parts)
         self._adds_to = None if adds_to is None else adds_to.to(first.device)
 
     def __call__(self, parts: Sequence[SynchronousGraph], x: Tensor) -> Tensor:
         """The sum of the outputs of ``parts``, with their parameters as they are now."""
         parts = [parts[number] for number in self._order]
-        device = self.whole.device
-        # Parametrizations of biases too are computed as the layers do it.
-        context = (
-            torch.autocast(device.type, enabled=False) if has_autocast(device) else nullcontext()
-        )
-        with context:
+        # Parametrizations too compute as they do for the layers.
+        with without_autocast(self.whole.device):
             parameters = {"weight": self._weight(parts), "bias": self._bias(parts)}
         outputs: Tensor = functional_call(self.whole, parameters, (x,))
         return outputs

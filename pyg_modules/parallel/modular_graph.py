@@ -12,7 +12,7 @@ from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
 from pyg_modules.modules.merge import merge
 from pyg_modules.modules.split import split
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
-from pyg_modules.ops.tracing import is_compiling
+from pyg_modules.ops.tracing import is_compiling, without_autocast
 from pyg_modules.parallel.batched_parts import BatchedParts
 from pyg_modules.parallel.execution_report import ExecutionReport
 
@@ -97,7 +97,8 @@ class ModularGraph(nn.Module):
             return self._batched(parts, x)
         # On other devices, all are started before the first is waited for.
         terms = [part(x.to(part.device)) for part in parts]
-        return torch.stack([term.to(x.device) for term in terms]).sum(dim=0)
+        with without_autocast(x.device):  # Which cannot stack numbers of another half precision.
+            return torch.stack([term.to(x.device) for term in terms]).sum(dim=0)
 
     def execution_report(self, batch: int) -> ExecutionReport:
         """How the parts are computed for ``batch`` samples, and why: print it.
