@@ -11,6 +11,7 @@ import traceback
 from collections import defaultdict
 from contextlib import ExitStack, contextmanager, nullcontext
 
+import pytest
 import torch
 from torch import nn
 from torch.autograd import forward_ad

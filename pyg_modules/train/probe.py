@@ -21,8 +21,9 @@ from pyg_modules.train.optimization import Optimization
 from pyg_modules.train.seeding import as_seed, seeded
 from pyg_modules.train.training_data import are_rows, batches_of, undisturbed
 
-# The steps of a probe are this share of those of the training.
+# The steps of a probe are this share of those of the training, and so many at least.
 _SHARE = 0.01
+_LEAST = 5
 
 
 class Probe:
@@ -30,8 +31,9 @@ class Probe:
 
     Right after a cut, the loss says little. Trained on, a network that has what it needs in its
     modules is soon as good as before, and one that has not is not. So a copy of the model is cut,
-    trained for some steps, measured on the data of these steps, and thrown away. Every probe
-    has the same samples in the same order, and no random number of the training is drawn.
+    trained for some steps, and thrown away; what counts is the lower of its losses before and after
+    these steps, on the data of these steps. Every probe has the same samples in the same order,
+    and no random number of the training is drawn.
 
     Args:
         model (torch.nn.Module): The model in training; it is left as it is.
@@ -89,13 +91,15 @@ class Probe:
         """
         with self._apart():
             model = deepcopy(self._model)
-            if labels is not None:
-                layer: Any = list(model.modules())[self._position]
-                prune_cross_edges(layer, labels)
-                with torch.enable_grad():
-                    self._train(model)
-            # From the first sample on.
-            return evaluate(model, self._batches(model), self._loss)["loss"]
+            if labels is None:
+                return self._measured(model)
+            layer: Any = list(model.modules())[self._position]
+            prune_cross_edges(layer, labels)
+            at_once = self._measured(model)
+            with torch.enable_grad():
+                self._train(model)
+            # Steps at the full rate may cost a trained network more than the cut did.
+            return min(at_once, self._measured(model))
 
     def chance(self) -> float:
         """The loss of the best outputs that are the same for all samples of a probe."""
@@ -137,6 +141,10 @@ class Probe:
             optimizer.step(closure)  # type: ignore[no-untyped-call]
             return float(closure().detach())
 
+    def _measured(self, model: nn.Module) -> float:
+        """The mean loss over the samples of a probe, from the first on."""
+        return evaluate(model, self._batches(model), self._loss)["loss"]
+
     def _train(self, model: nn.Module) -> None:
         model.train()
         batches = self._batches(model)
@@ -153,7 +161,7 @@ class Probe:
 
 def steps_of_probe(total_steps: int) -> int:
     """Steps of a probe in a training of so many steps."""
-    return ceil(_SHARE * total_steps)
+    return max(_LEAST, ceil(_SHARE * total_steps))
 
 
 def _position(model: nn.Module, layer: SynchronousGraph | None) -> int:

@@ -58,7 +58,16 @@ def test_with_labels_it_is_that_of_the_cut_network_after_a_training():
         one_cycle=False,
     )
     expected = F.mse_loss(modular(x), y).item()
+    assert expected < F.mse_loss(cut(layer, labels)(x), y).item()
     assert probe(labels) == pytest.approx(expected, rel=1e-4)
+
+
+def test_steps_that_make_a_cut_network_worse_do_not_count():
+    layer, (x, y) = new_layer(), data()
+    labels = two_modules(layer)
+    probe = Probe(layer, (x, y), loss=F.mse_loss, learning_rate=10.0)
+    expected = F.mse_loss(cut(layer, labels)(x), y).item()
+    assert probe(labels) == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_model_its_gradients_and_all_random_sources_are_left_as_they_are():
@@ -113,8 +122,8 @@ def test_steps_may_be_fewer_or_more_than_those_of_an_epoch(steps):
     seen = []
     loss = lambda outputs, targets: (seen.append(len(targets)), F.mse_loss(outputs, targets))[1]  # noqa: E731
     Probe(layer, (x, y), loss=loss, batch_size=8, steps=steps)(two_modules(layer))
-    # In the training, and in the measurement after it.
-    assert seen == [8] * (2 * steps)
+    # In the training, and in the measurements before and after it.
+    assert seen == [8] * (3 * steps)
 
 
 def test_a_compiled_model_is_not_compiled_again():
