@@ -230,10 +230,8 @@ def test_a_run_that_is_killed_while_it_is_written_is_one_of_two(runs, tmp_path):
     [
         "analysis.safetensors",
         "config.json",
-        "free/labels.json",
         "free/model.safetensors",
         "history.json",
-        "labels.json",
         "metrics.json",
         "model.safetensors",
         "regularized/model.safetensors",
@@ -243,11 +241,7 @@ def test_a_file_of_a_run_of_the_same_sizes_is_refused(runs, tmp_path, name):
     for seed, run in enumerate(runs):
         write_run(run, tmp_path / str(seed))
     path = tmp_path / "0" / name
-    before = path.read_bytes()
     path.write_bytes((tmp_path / "1" / name).read_bytes())
-    if path.read_bytes() == before:
-        assert load_run(tmp_path / "0").config.seed == 0
-        return
     with pytest.raises(ValueError, match=r"of another run.*Copy them again, or train into"):
         load_run(tmp_path / "0")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 
 from pyg_modules._files import digest_of, read_json, staged_folder, write_json
 from pyg_modules._safetensors import read_tensors, write_tensors
-from pyg_modules.experiment.experiment import ExperimentResult
+from pyg_modules.experiment.experiment import MODELS, ExperimentResult
 from pyg_modules.experiment.experiment_config import ExperimentConfig
 from pyg_modules.modules.independence import Independence
 from pyg_modules.modules.lesion import LesionStudy
@@ -124,34 +125,72 @@ def load_run(folder: str | os.PathLike[str]) -> ExperimentResult:
 def _load_run(folder: Path, metrics: dict[str, Any]) -> ExperimentResult:
     tensors = read_tensors(folder / _ANALYSIS)
     lesions = {field.name: tensors[_LESIONS + field.name] for field in fields(LesionStudy)}
-    image_shape = metrics["image_shape"]
     labels = torch.tensor(read_json(folder / _LABELS), device="cpu")
+    losses = [field.name for field in fields(Verdict) if field.name != "labels"]
     return ExperimentResult(
-        dataset=metrics["dataset"],
+        dataset=_text(metrics["dataset"]),
         config=ExperimentConfig(**metrics["config"]),
         free=SynchronousGraph.load(folder / _FREE),
         free_labels=torch.tensor(read_json(folder / _FREE / _LABELS), device="cpu"),
         regularized=SynchronousGraph.load(folder / _REGULARIZED),
         finetuned=SynchronousGraph.load(folder),
         labels=labels,
-        test_accuracy=metrics["test_accuracy"],
-        num_parameters=metrics["num_parameters"],
-        normalized_cut=metrics["normalized_cut"],
-        cut_fraction=metrics["cut_fraction"],
+        test_accuracy=_numbers(metrics["test_accuracy"], MODELS),
+        num_parameters=_numbers(metrics["num_parameters"], MODELS),
+        normalized_cut=_numbers(metrics["normalized_cut"], (_FREE, _REGULARIZED, "cut")),
+        cut_fraction=_number(metrics["cut_fraction"]),
         module_sizes=metrics["module_sizes"],
-        verdict=Verdict(labels, **metrics["verdict"]),
-        independence=Independence(**metrics["independence"]),
+        verdict=Verdict(labels, **_numbers(metrics["verdict"], losses)),
+        independence=Independence(
+            **_numbers(metrics["independence"], [field.name for field in fields(Independence)])
+        ),
         histories={
-            name: [EpochRecord(**record) for record in history]
+            name: [
+                EpochRecord(_text(record["phase"]), _numbers(record["losses"], record["losses"]))
+                for record in history
+            ]
             for name, history in read_json(folder / _HISTORY).items()
         },
         lesions=LesionStudy(**lesions),
         attribution=tensors["attribution"],
         samples=tensors["samples"],
-        image_shape=image_shape and tuple(image_shape),
-        environment={name: metrics[name] for name in ("num_threads", "versions")},
-        seconds=metrics["seconds"],
+        image_shape=_image_shape(metrics["image_shape"], tensors["samples"].size(1)),
+        environment={
+            "num_threads": _number(metrics["num_threads"]),
+            "versions": {name: _text(of) for name, of in metrics["versions"].items()},
+        },
+        seconds=_number(metrics["seconds"]),
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} instead of a text")
+    value.encode()  # Not all that is a text in JSON can be written.
+    return value
+
+
+def _image_shape(value: Any, num_inputs: int) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    height, width = value
+    if not type(height) is type(width) is int or height < 0 or height * width != num_inputs:
+        raise ValueError(f"image_shape {value!r} of {num_inputs} inputs")
+    return height, width
+
+
+def _number(value: Any) -> Any:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{value!r} instead of a number")
+    float(value)  # Too large an integer is none.
+    return value
+
+
+def _numbers(value: Any, names: Iterable[str]) -> dict[str, Any]:
+    """``value``, if it has a number for each of ``names``."""
+    if set(value) != set(names):
+        raise ValueError(f"{value!r} instead of numbers for {', '.join(names)}")
+    return {name: _number(number) for name, number in value.items()}
 
 
 def _files_of_another_run(run: ExperimentResult) -> list[str]:

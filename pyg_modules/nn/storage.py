@@ -151,13 +151,14 @@ def _read_config(folder: Path) -> dict[str, Any]:
             f"Expected the folder of a saved model (got {folder}, which is"
             f" {'a file' if folder.exists() else 'not there'}). Write one with layer.save(folder)."
         )
-    version = config.get("format_version") if isinstance(config, dict) else None
+    found: dict[str, Any] = config if isinstance(config, dict) else {}
+    version = found.get("format_version")
     if version != FORMAT_VERSION:
         raise ValueError(
             f"Expected format_version {FORMAT_VERSION} in {folder / _CONFIG} (got {version!r})."
             f" Load it with the version of pyg_modules that wrote it, and save it again."
         )
-    return dict(config)
+    return found
 
 
 def _unreadable(path: Path, error: Exception) -> ValueError:

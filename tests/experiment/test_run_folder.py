@@ -1,4 +1,7 @@
+import hashlib
 import json
+import math
+import os
 import re
 import shutil
 from dataclasses import fields
@@ -110,3 +113,61 @@ def test_a_file_of_another_run_is_named(folder, tmp_path_factory, name):
     expected = {"metrics.json": "config.json", "free": "free/config.json"}.get(name, name)
     with pytest.raises(ValueError, match=rf"got .*{re.escape(expected)}.* of another run"):
         load_run(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dataset": 1},
+        {"dataset": "\ud800"},
+        {"test_accuracy": [1]},
+        {"test_accuracy": {"mlp": 1}},
+        {"num_parameters": None},
+        {"normalized_cut": {"free": "0", "regularized": 0, "cut": 0}},
+        {"cut_fraction": {}},
+        {"independence": {"paths": 0, "max_cross_jacobian": None, "max_split_difference": 0}},
+        {"image_shape": 64},
+        {"image_shape": [3, 5]},
+        {"image_shape": ["8", "8"]},
+        {"module_sizes": 8},
+        {"versions": 3},
+        {"seconds": 10**400},
+        {"config": []},
+        {"config": {"epochs": math.nan}},
+        {"sha256": []},
+        {"sha256": {}},
+    ],
+)
+def test_figures_of_other_types_are_refused(folder, change):
+    path = folder / "metrics.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=r"all files of one run of this version"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize(
+    "history", [{"mlp": 1}, {"mlp": [1]}, {"mlp": [{"phase": 1, "losses": {}}]}]
+)
+def test_a_history_of_other_types_is_refused(folder, history):
+    path = folder / "history.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **history}))
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["sha256"]["history.json"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(ValueError, match=r"all files of one run of this version"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "labels.json", "analysis.safetensors", "free"])
+def test_what_is_no_file_of_a_run_is_refused(folder, name):
+    path = folder / name
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for make in (os.mkfifo, os.mkdir):
+        make(path)
+        with pytest.raises(ValueError, match=r"all files of one run of this version"):
+            load_run(folder)
+        path.rmdir() if path.is_dir() else path.unlink()
+    for content in (b"", b"\xff\xfe\x00", b"[" * 100_000):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"all files of one run of this version"):
+            load_run(folder)

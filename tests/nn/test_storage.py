@@ -1,4 +1,6 @@
 import json
+import math
+import os
 
 import pytest
 import torch
@@ -165,3 +167,47 @@ def test_configurations_of_other_types_are_refused(saved, change):
 def test_a_configuration_nested_without_end_is_refused(saved):
     (saved / "config.json").write_text("[" * 100_000)
     refused(saved, r"complete file .*config.json")
+
+
+@pytest.mark.parametrize("num_units", [10**15, 2**64, 10**400, math.nan, math.inf])
+def test_sizes_that_the_tensors_do_not_have_are_refused_before_anything_is_made(saved, num_units):
+    edit_config(saved, num_units=num_units)
+    refused(saved, r"of one model")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_what_is_no_file_is_refused(saved, name):
+    path = saved / name
+    path.unlink()
+    for make in (os.mkfifo, os.mkdir):
+        make(path)
+        refused(saved, rf"complete file .*{name} \(got: .*it is no file")
+        path.rmdir() if path.is_dir() else path.unlink()
+    path.symlink_to(path)
+    refused(saved, rf"complete file .*{name}")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"9" * 5000])
+def test_what_is_no_content_is_refused(saved, name, content):
+    (saved / name).write_bytes(content)
+    refused(saved, rf"complete file .*{name}")
+
+
+@pytest.mark.parametrize("shape", [[2**63, 0], [2**62, 0], [-1], [[]], "x"])
+def test_shapes_that_no_tensor_has_are_refused(saved, shape):
+    header = json.dumps({"weight": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}})
+    content = len(header).to_bytes(8, "little") + header.encode()
+    (saved / "model.safetensors").write_bytes(content)
+    refused(saved, r"complete file .*model.safetensors|of one model")
+
+
+def test_a_name_that_no_folder_can_have_is_refused():
+    refused("x" * 5000, r"complete file")
+
+
+def test_a_folder_whose_files_have_no_digest_is_that_of_an_earlier_version(saved):
+    config = json.loads((saved / "config.json").read_text())
+    del config["sha256"]
+    (saved / "config.json").write_text(json.dumps(config))
+    assert SynchronousGraph.load(saved).graph.num_hidden == 3

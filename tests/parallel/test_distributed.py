@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from safetensors.torch import load_file, save_file
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor.debug import CommDebugMode
 from torch.nn.parallel import DistributedDataParallel
@@ -426,3 +427,30 @@ def test_counts_of_steps_go_where_the_kernels_of_an_optimizer_read_them(tmp_path
         states = optimizer.state.values()
         assert {state["step"].device.type for state in states} == {device}
         assert {state["exp_avg"].device.type for state in states} == {"meta"}
+
+
+@pytest.mark.usefixtures("single_rank")
+@pytest.mark.parametrize(
+    "change",
+    [{"files": None}, {"files": [1]}, {"files": ["nowhere"]}, {"files": []}, {"format_version": 1}],
+)
+def test_a_manifest_that_makes_no_sense_is_refused(tmp_path, change):
+    model = DistributedModules(split(cut_layer()))
+    model.save(tmp_path / "checkpoint")
+    path = tmp_path / "checkpoint" / "modules.json"
+    for content in (json.dumps({**json.loads(path.read_text()), **change}), "[]", "[" * 100_000):
+        path.write_text(content)
+        with pytest.raises(ValueError, match=r"Expected .* in .*checkpoint"):
+            model.load(tmp_path / "checkpoint")
+
+
+@pytest.mark.usefixtures("single_rank")
+def test_a_checkpoint_of_other_shapes_is_refused_and_changes_nothing(tmp_path):
+    model = DistributedModules(split(cut_layer()))
+    model.save(tmp_path / "checkpoint")
+    (path,) = (tmp_path / "checkpoint").glob("*.safetensors")
+    save_file({name: value[:1] for name, value in load_file(path).items()}, path)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ValueError, match=r"a complete checkpoint .*of shape \[1\]"):
+        model.load(tmp_path / "checkpoint")
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())

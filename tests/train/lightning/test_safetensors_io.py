@@ -112,3 +112,31 @@ def test_what_is_not_supported_is_refused(tmp_path):
     with pytest.raises(TypeError, match=r"no map_location \(got 'cuda'\)"):
         io.load_checkpoint(path, map_location="cuda")
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        "[" * 100_000,
+        "x",
+        '{"tensor": 5}',
+        '{"tensor": "nowhere"}',
+        '{"dict": 1}',
+        '{"dict": [1]}',
+        '{"dict": [[[], 1]]}',
+        '{"list": null}',
+        "{}",
+        '{"a": 1, "b": 2}',
+    ],
+)
+def test_a_description_that_makes_no_sense_is_refused(tmp_path, tree):
+    path = tmp_path / "1.ckpt"
+    save_file({"weight": torch.ones(1)}, path, {"format_version": "1", "checkpoint": tree})
+    with pytest.raises(ValueError, match=r"a complete checkpoint of SafetensorsIO in .*1\.ckpt"):
+        SafetensorsIO().load_checkpoint(path)
+
+
+def test_a_header_without_a_description_is_refused(tmp_path):
+    save_file({"weight": torch.ones(1)}, tmp_path / "1.ckpt", {"format_version": "1"})
+    with pytest.raises(ValueError, match=r"a complete checkpoint of SafetensorsIO in .*1\.ckpt"):
+        SafetensorsIO().load_checkpoint(tmp_path / "1.ckpt")
