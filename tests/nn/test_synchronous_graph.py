@@ -1,5 +1,4 @@
 import copy
-import dataclasses
 
 import pytest
 import torch
@@ -453,7 +452,7 @@ def test_forward_mode_and_functional_gradients_are_those_of_a_backward_pass(back
     torch.testing.assert_close(torch.func.jacfwd(layer)(x), expected)
 
 
-@pytest.mark.filterwarnings("ignore:Dynamo:UserWarning")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
     "layer",
     [
@@ -470,7 +469,7 @@ def test_kernels_refuse_forward_mode_and_compiled_transformations(layer):
     ):
         layer(forward_ad.make_dual(x, x))
     torch._dynamo.reset()
-    with pytest.raises(RuntimeError, match="Expected no transformation"):
+    with torch.no_grad(), pytest.raises(RuntimeError, match="Expected no transformation"):
         torch.compile(torch.vmap(layer), backend="eager")(x)
 
 
@@ -506,20 +505,15 @@ def test_a_compiled_layer_refuses_second_derivatives():
         torch.autograd.grad(outputs.sum(), x, create_graph=True)
 
 
-@pytest.mark.parametrize("backend", backends)
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_a_backward_pass_under_autocast_is_in_the_precision_of_the_layer(backend, dtype):
+@pytest.mark.parametrize("backend", ["dense", "block"])
+def test_kernels_go_back_under_autocast_of_the_other_half_precision(backend):
+    # Without self-loops the recurrent weights are no full matrix, into which they are copied.
     layer = SynchronousGraph(
-        UnitGraph.complete(3, 20, 2), Equilibrium(1e-6, contraction=0.9), "tanh", backend=backend
-    )
-    recurrence = layer.solver.solve
-    found = []
-    for enabled in (False, True):
-        weight = layer.weight.detach().clone().requires_grad_()
-        with torch.no_grad():
-            prepared = layer._prepared(torch.ones(5, 3))[0]
-        operator_weight = layer._wiring().split(weight)[1]
-        states = recurrence(dataclasses.replace(prepared, weight=operator_weight)).states
-        with torch.autocast("cpu", dtype, enabled=enabled):
-            found += torch.autograd.grad(states.sum(), weight)
-    torch.testing.assert_close(found[1], found[0])
+        UnitGraph.yoked([3, 4, 2]), Unrolled(3), "tanh", backend=backend, dtype=torch.float16
+    ).requires_grad_(False)
+    x = normal(5, 3).half().requires_grad_()
+    outputs = layer(x)
+    expected = torch.autograd.grad(outputs.sum(), x, retain_graph=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = torch.autograd.grad(outputs.sum(), x)
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
