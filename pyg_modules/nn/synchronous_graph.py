@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import chain
 from math import prod
 from typing import Any, TypeVar
 
@@ -203,9 +204,9 @@ class SynchronousGraph(MessagePassing):
 
         The weights themselves are read once per call: a parametrization computes them every time.
         """
-        for parameter in self._parameters.values():
-            return parameter
-        return next(self.parameters())  # Of parametrizations.
+        own: Iterable[Tensor] = self._parameters.values()
+        parametrized: Iterable[Tensor] = self.parameters()
+        return next(chain(own, parametrized))
 
     @property
     def backend(self) -> str:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.autograd import gradcheck, gradgradcheck
+from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch_geometric.nn import GINConv, MessagePassing
 
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled
@@ -426,3 +426,108 @@ def test_initial_weights_come_from_the_generator_that_is_given():
     assert torch.equal(layer.bias, other.bias)
     torch.manual_seed(3)
     assert torch.equal(SynchronousGraph(graph).weight, layer.weight)
+
+
+@pytest.mark.parametrize("replace", ["instance", "subclass"])
+@pytest.mark.parametrize("method", ["forward", "states"])
+def test_a_method_that_was_replaced_acts_once_under_autocast(method, replace):
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2))
+    plain = getattr(layer, method)
+    if replace == "instance":
+        setattr(layer, method, lambda x: plain(x) + 1)
+    else:
+        own = {method: lambda self, x: getattr(SynchronousGraph, method)(self, x) + 1}
+        layer.__class__ = type("Mine", (SynchronousGraph,), own)
+        plain = getattr(super(type(layer), layer), method)
+    x = torch.ones(5, 3)
+    expected = plain(x) + 1
+    with torch.autocast("cpu"):
+        torch.testing.assert_close(getattr(layer, method)(x), expected)
+
+
+def test_bad_inputs_are_refused_under_autocast_too():
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2))
+    with torch.autocast("cpu"), pytest.raises(TypeError, match="Expected x to be a Tensor"):
+        layer([[1.0, 2.0, 3.0]])
+
+
+@pytest.mark.parametrize("backend", ["auto", "dense", "scatter"])
+@pytest.mark.parametrize("checkpoint", [False, True])
+def test_forward_mode_and_functional_gradients_are_those_of_a_backward_pass(backend, checkpoint):
+    layer = SynchronousGraph(
+        UnitGraph.complete(3, 4, 2), Unrolled(5, checkpoint=checkpoint), "tanh", backend=backend
+    ).double()
+    x = normal(3)
+    expected = torch.autograd.functional.jacobian(layer, x)
+    with forward_ad.dual_level():
+        tangent = forward_ad.unpack_dual(layer(forward_ad.make_dual(x, normal(3, seed=1)))).tangent
+    torch.testing.assert_close(tangent, expected @ normal(3, seed=1))
+    torch.testing.assert_close(torch.func.jacrev(layer)(x), expected)
+    torch.testing.assert_close(torch.func.jacfwd(layer)(x), expected)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    "layer",
+    [
+        SynchronousGraph(UnitGraph.complete(3, 4, 2), backend="sparse"),
+        SynchronousGraph(UnitGraph.complete(3, 4, 2), CONTRACTING),
+    ],
+    ids=str,
+)
+def test_kernels_refuse_forward_mode_and_compiled_transformations(layer):
+    x = torch.ones(5, 3)
+    with (
+        forward_ad.dual_level(),
+        pytest.raises(RuntimeError, match="no forward-mode derivatives"),
+    ):
+        layer(forward_ad.make_dual(x, x))
+    torch._dynamo.reset()
+    with torch.no_grad(), pytest.raises(RuntimeError, match="Expected no transformation"):
+        torch.compile(torch.vmap(layer), backend="eager")(x)
+
+
+@pytest.mark.parametrize("backend", ["auto", "dense", "scatter"])
+@pytest.mark.parametrize(
+    "solver", [Unrolled(3), Equilibrium(), Equilibrium(contraction=0.9)], ids=str
+)
+def test_on_meta_there_are_the_shapes_of_outputs_and_gradients(solver, backend):
+    graph = UnitGraph.complete(3, 4, 2)
+    layer = SynchronousGraph(graph, solver, backend=backend, device="meta")
+    x = torch.ones(5, 3, device="meta", requires_grad=True)
+    layer(x).sum().backward()
+    assert layer.states(x).shape == (5, 9)
+    assert layer.solve(x).residual.shape == (5,)
+    assert [t.grad.shape for t in (x, layer.weight, layer.bias)] == [(5, 3), (36,), (6,)]
+
+
+def test_on_meta_an_equilibrium_refuses_what_it_refuses_elsewhere():
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2), Equilibrium(), device="meta")
+    x = torch.ones(5, 3, device="meta", requires_grad=True)
+    with pytest.raises(RuntimeError, match="Expected a first derivative"):
+        torch.autograd.grad(layer(x).sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="Expected no transformation"):
+        torch.func.vmap(layer)(x)
+
+
+def test_a_compiled_layer_refuses_second_derivatives():
+    torch._dynamo.reset()
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2), backend="sparse")
+    x = torch.ones(5, 3, requires_grad=True)
+    outputs = torch.compile(layer, backend="eager")(x)
+    with pytest.raises(RuntimeError, match="Expected a first derivative"):
+        torch.autograd.grad(outputs.sum(), x, create_graph=True)
+
+
+@pytest.mark.parametrize("backend", ["dense", "block"])
+def test_kernels_go_back_under_autocast_of_the_other_half_precision(backend):
+    # Without self-loops the recurrent weights are no full matrix, into which they are copied.
+    layer = SynchronousGraph(
+        UnitGraph.yoked([3, 4, 2]), Unrolled(3), "tanh", backend=backend, dtype=torch.float16
+    ).requires_grad_(False)
+    x = normal(5, 3).half().requires_grad_()
+    outputs = layer(x)
+    expected = torch.autograd.grad(outputs.sum(), x, retain_graph=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = torch.autograd.grad(outputs.sum(), x)
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)

@@ -2,11 +2,13 @@ import copy
 import pickle
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils import prune
 from torch.nn.utils.parametrize import register_parametrization
 
@@ -460,3 +462,70 @@ def test_a_layer_that_gets_its_weights_from_another_draws_none(tmp_path):
     torch.testing.assert_close(whole(x), modular(x))
     torch.testing.assert_close(together(x), modular(x))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@contextmanager
+def global_hook(_):
+    handle = register_module_forward_hook(lambda *_: None)
+    yield
+    handle.remove()
+
+
+@contextmanager
+def forward_of_its_own(graph):
+    forward = graph.parts[1].forward
+    graph.parts[1].forward = lambda x: 2 * forward(x)
+    yield
+
+
+@contextmanager
+def subclass(graph):
+    graph.parts[1].__class__ = type(
+        "Doubled",
+        (SynchronousGraph,),
+        {"forward": lambda self, x: 2 * SynchronousGraph.forward(self, x)},
+    )
+    yield
+
+
+@pytest.mark.parametrize("change", [global_hook, forward_of_its_own, subclass])
+def test_parts_whose_call_does_more_are_called(change):
+    graph, x = ModularGraph(split(cut_layer())), normal(5, 3)
+    with change(graph):
+        assert graph.execution_report(5).execution == "loop"
+        torch.testing.assert_close(graph(x), sum(part(x) for part in graph.parts))
+        with pytest.raises(ValueError, match="Expected parts that fit execution 'batched'"):
+            graph.execution = "batched"
+
+
+@pytest.mark.parametrize("change", [ModularGraph.double, copy.deepcopy, lambda graph: graph])
+def test_a_hook_is_refused_after_parts_were_prepared_again(change):
+    graph = ModularGraph(split(cut_layer()), execution="batched")
+    graph.parts[0].register_forward_hook(lambda *_: None)
+    with pytest.raises(ValueError, match="a part with hooks"):
+        change(graph)(normal(5, 3))
+
+
+def test_a_compiled_graph_calls_the_hooks_of_its_parts():
+    torch._dynamo.reset()
+    graph = ModularGraph(split(cut_layer()))
+    graph.parts[1].register_forward_hook(lambda *told: 2 * told[-1])
+    compiled = torch.compile(graph, backend="eager", fullgraph=True)
+    x = normal(5, 3)
+    torch.testing.assert_close(compiled(x), sum(part(x) for part in graph.parts))
+
+
+def test_preparing_parts_draws_no_random_numbers():
+    graph = ModularGraph(split(cut_layer()))
+    before = torch.get_rng_state()
+    graph.double()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("execution", EXECUTIONS)
+def test_half_precision_under_autocast_of_the_other(execution):
+    graph = ModularGraph(split(cut_layer(dtype=torch.float16)), execution=execution)
+    x = normal(5, 3).half()
+    expected = graph(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(graph(x), expected)

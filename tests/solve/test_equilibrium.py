@@ -416,3 +416,16 @@ def test_scaled_weights_are_the_same_under_autocast(backend):
     torch.testing.assert_close(
         gradient, torch.autograd.grad(expected[0].square().sum(), layer.weight)
     )
+
+
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+def test_a_contraction_reckons_with_outputs_that_feed_back(activation):
+    # Output 2 is linear, whatever the activation of unit 1.
+    graph = UnitGraph(torch.tensor([[0, 1, 2], [1, 2, 2]]), 3, num_inputs=1, num_outputs=1)
+    layer = SynchronousGraph(graph, Equilibrium(contraction=0.9, memory=0, throw=True), activation)
+    layer.double()
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([1.0, 0.0, 3.0]))
+    slope = max(1.0, ACTIVATIONS[activation].lipschitz)
+    assert layer.scaled_weight()[2].item() == pytest.approx(0.9 / slope)
+    assert layer.solve(normal(5, 1)).converged.all()
