@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import fields
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         int: The exit status: 0, 2 after bad input, 130 after Ctrl-C.
     """
+    _print_what_cannot_be_encoded()
     try:
         options = _parser().parse_args(arguments)
         if options.command == "datasets":
@@ -73,6 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("pyg-modules: interrupted; no file was written", file=sys.stderr)
         return _INTERRUPTED
+
+
+def _print_what_cannot_be_encoded() -> None:
+    """Let names that the output has no characters for be printed as Python would write them."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _parser() -> argparse.ArgumentParser:

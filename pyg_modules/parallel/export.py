@@ -13,11 +13,17 @@ from torch.export import Dim, ExportedProgram
 from pyg_modules._files import staged_folder, write_json
 from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.ops.activation import ACTIVATIONS
 from pyg_modules.solve.unrolled import Unrolled
 
 FORMATS = ("onnx", "pt2")
 FORMAT_VERSION = 1
 _MANIFEST = "manifest.json"
+# What onnxruntime has no kernels for on a CPU: a file of it could be written, and not be opened.
+_WITHOUT_KERNELS = {
+    torch.float64: ("elu", "gelu", "softplus"),
+    torch.bfloat16: tuple(ACTIVATIONS),
+}
 # Below this share of all edges, a matrix is mostly zeros.
 _SPARSE = 1 / 16
 
@@ -46,7 +52,8 @@ def export_parts(
         ImportError: If a package has to be installed first.
         TypeError: If a part is not a ``SynchronousGraph``.
         ValueError: If there are no parts, they do not fit together, are not ``Unrolled`` (the steps
-            of an ``Equilibrium`` depend on the data), or ``file_format`` or ``folder`` is wrong.
+            of an ``Equilibrium`` depend on the data), onnxruntime could not open the files, or
+            ``file_format`` or ``folder`` is wrong.
     """
     listed = list_of_parts(parts)
     check_fitting(listed)
@@ -60,6 +67,8 @@ def export_parts(
             f" depends on the data). Set part.solver = Unrolled(steps), with enough steps."
         )
     if file_format == "onnx":
+        for part in listed:
+            _check_kernels(part)
         _need_onnx()
     files = [f"part_{number}.{file_format}" for number in range(len(listed))]
     with staged_folder(folder) as stage:
@@ -83,8 +92,9 @@ def export_parts(
 
 def _write(part: SynchronousGraph, path: Path, file_format: str) -> None:
     part = copy.deepcopy(part).eval().requires_grad_(False)
-    # Of operations that every runtime knows.
-    part.backend = "dense" if _density(part) >= _SPARSE else "scatter"
+    # Of operations that every runtime knows; onnxruntime has no sums of float16 by index.
+    is_dense = _density(part) >= _SPARSE or part.weight.dtype == torch.float16
+    part.backend = "dense" if is_dense else "scatter"
     x = part.weight.new_zeros(2, part.graph.num_inputs)
     program = torch.export.export(part, (x,), dynamic_shapes={"x": {0: Dim.DYNAMIC}})
     if file_format == "pt2":
@@ -104,6 +114,15 @@ def _write_onnx(program: ExportedProgram, x: Tensor, path: Path) -> None:
 def _density(part: SynchronousGraph) -> float:
     graph = part.graph
     return graph.num_edges / max(1, graph.num_units * (graph.num_hidden + graph.num_outputs))
+
+
+def _check_kernels(part: SynchronousGraph) -> None:
+    dtype, activation = part.weight.dtype, part.activation
+    if activation in _WITHOUT_KERNELS.get(dtype, ()):
+        raise ValueError(
+            f"Expected parts in a dtype that onnxruntime computes the activation {activation!r} in"
+            f" (got {dtype}). Use part.float() of each, or file_format='pt2'."
+        )
 
 
 def _need_onnx() -> None:

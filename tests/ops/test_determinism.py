@@ -68,8 +68,9 @@ SOLVERS = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.usefixtures("deterministic")
 @SOLVERS
-def test_a_backend_that_may_differ_raises_as_torch_does(solver, deterministic, monkeypatch):
+def test_a_backend_that_may_differ_raises_as_torch_does(solver, monkeypatch):
     layer, x = layer_and_x(solver)
     outputs = layer(x)  # On the CPU it does not.
     monkeypatch.setattr(SparseOperator, "nondeterministic_devices", ("cpu",))
@@ -84,7 +85,8 @@ def test_a_backend_that_may_differ_raises_as_torch_does(solver, deterministic, m
     assert torch.equal(repeated, outputs)
 
 
-def test_every_kernel_of_it_raises(deterministic, monkeypatch):
+@pytest.mark.usefixtures("deterministic")
+def test_every_kernel_of_it_raises(monkeypatch):
     edges = random_edges(20, 0.3)
     operator = SparseOperator.build(edges)
     weight, state = torch.ones(edges.num_edges), torch.ones(20, 3)
@@ -102,14 +104,15 @@ def test_every_kernel_of_it_raises(deterministic, monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("backend", ["auto", *BACKENDS])
+@pytest.mark.usefixtures("deterministic")
 @SOLVERS
-def test_cuda_gives_the_same_bits_or_an_error(solver, backend, deterministic, monkeypatch):
+def test_cuda_gives_the_same_bits_or_an_error(solver, backend, monkeypatch):
     if backend == "numba":
         pytest.skip("is for the CPU")
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    layer, x = layer_and_x(solver, backend, "cuda")
+    whole, x = layer_and_x(solver, backend, "cuda")
     labels = torch.tensor([-1] * 4 + [0, 1, 2] * 20 + [-1] * 2)
-    for layer in (layer, cut(layer, labels)):
+    for layer in (whole, cut(whole, labels)):
         if backend == "sparse":
             with pytest.raises(RuntimeError, match="The backend 'sparse' on cuda"):
                 layer(x)

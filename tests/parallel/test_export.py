@@ -1,12 +1,15 @@
 import importlib.util
 import json
+import warnings
 
 import numpy
 import pytest
 import torch
 
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut, split
+from pyg_modules.ops import ACTIVATIONS
 from pyg_modules.parallel import export_parts
+from pyg_modules.train import ModularRegressor
 from tests.strategies import generator, normal
 
 
@@ -39,6 +42,70 @@ def test_the_outputs_of_onnx_files_add_up_in_another_runtime(tmp_path, density):
         "part_0.onnx",
         "part_1.onnx",
     ]
+
+
+def layer_of(activation, dtype, density=1.0, solver=None):
+    graph = UnitGraph.erdos_renyi(3, 12, 2, density, generator=generator(0))
+    options = {"dtype": dtype, "generator": generator(1)}
+    return SynchronousGraph(graph, solver or Unrolled(2), activation, **options)
+
+
+REFUSED = [(torch.float64, name) for name in ("elu", "gelu", "softplus")]
+TOLERANCES = {torch.float16: 5e-3, torch.float32: 1e-5, torch.float64: 1e-12}
+
+
+@pytest.mark.filterwarnings("default")  # The exporter warns about itself.
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"density": 0.05}, {"density": 0.05, "solver": Unrolled(2, checkpoint=True)}],
+    ids=["dense", "sparse", "checkpoint"],
+)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_onnxruntime_opens_and_runs_what_is_written(tmp_path, activation, dtype, options):
+    if options and activation not in ("tanh", "gelu"):
+        pytest.skip("the edges make no other difference for it")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    layer = layer_of(activation, dtype, **options)
+    if dtype == torch.bfloat16 or (dtype, activation) in REFUSED:
+        name = f"activation '{activation}' in \\(got {dtype}"
+        with pytest.raises(ValueError, match=name + r"\)\. Use part\.float\(\)"):
+            export_parts([layer], tmp_path / "parts")
+        assert not (tmp_path / "parts").exists()
+        layer = layer.float()
+    export_parts([layer], tmp_path / "parts")
+    session = onnxruntime.InferenceSession(str(tmp_path / "parts" / "part_0.onnx"))
+    x = normal(7, 3).to(layer.weight)
+    outputs = session.run(["outputs"], {"x": x.numpy()})[0]
+    assert outputs.dtype == x.numpy().dtype
+    assert numpy.abs(outputs - layer(x).detach().numpy()).max() <= TOLERANCES[layer.weight.dtype]
+
+
+@pytest.mark.parametrize(("dtype", "activation"), [*REFUSED, (torch.bfloat16, "relu")])
+def test_the_other_format_takes_every_dtype(tmp_path, dtype, activation):
+    layer = layer_of(activation, dtype)
+    export_parts([layer], tmp_path, file_format="pt2")
+    x = normal(7, 3).to(layer.weight)
+    outputs = torch.export.load(tmp_path / "part_0.pt2").module()(x)
+    torch.testing.assert_close(outputs, layer(x))
+
+
+def test_modules_of_an_estimator_are_exported_when_they_are_float32(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    x = normal(20, 3).numpy()
+    settings = {"num_hidden": 4, "epochs": 1, "finetune_epochs": 0, "random_state": 0}
+    model = ModularRegressor(2, activation="gelu", **settings).fit(x, x[:, 0])
+    with pytest.raises(ValueError, match=r"activation 'gelu' in \(got torch.float64"):
+        export_parts(model.modules_, tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # The exporter warns about itself.
+        export_parts(model.modules_.float(), tmp_path)
+    paths = sorted(tmp_path.glob("*.onnx"))
+    sessions = [onnxruntime.InferenceSession(str(path)) for path in paths]
+    outputs = sum(session.run(None, {"x": x.astype("float32")})[0] for session in sessions)
+    assert numpy.abs(outputs[:, 0] - model.predict(x)).max() <= 1e-5
 
 
 def test_the_outputs_of_exported_programs_add_up(tmp_path):

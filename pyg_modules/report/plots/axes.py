@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,6 +21,20 @@ def axes_or_current(ax: Axes | None) -> Axes:
     except ImportError as error:
         raise ImportError("Figures need matplotlib: pip install 'pyg-modules[report]'") from error
     return pyplot.gca()
+
+
+def ink() -> Any:
+    """The colour of text in matplotlib's style, which stands out from :func:`paper`."""
+    from matplotlib import rcParams
+
+    return rcParams["text.color"]
+
+
+def paper() -> Any:
+    """The colour behind what is drawn in matplotlib's style."""
+    from matplotlib import rcParams
+
+    return rcParams["axes.facecolor"]
 
 
 def add_colorbar(image: AxesImage, label: str) -> None:

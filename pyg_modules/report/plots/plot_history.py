@@ -6,18 +6,18 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from pyg_modules.report.palette import CATEGORIES, GUIDE
-from pyg_modules.report.plots.axes import axes_or_current, count_along
+from pyg_modules.report.plots.axes import axes_or_current, count_along, ink
 from pyg_modules.train.epoch_record import EpochRecord
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: What the legend says of a phase, and its shade.
+#: What the legend says of a phase, and how much of a colour shades it.
 _PHASES = {
-    "free": ("no regularizer", "1.0"),
-    "ramp": ("regularizer raised", "0.92"),
-    "full": ("regularizer on", "0.84"),
-    "cut": ("cut", "#e8f1fa"),
+    "free": ("no regularizer", 0.0),
+    "ramp": ("regularizer raised", 0.08),
+    "full": ("regularizer on", 0.16),
+    "cut": ("cut", 0.1),
 }
 _LABELS = {
     "task": "task loss",
@@ -56,10 +56,13 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
                 f" diverged. Lower the learning rate."
             )
     ax = axes_or_current(ax)
+    from matplotlib.colors import to_rgba
+
     begin = 0
     for phase, records in groupby(history, key=lambda record: record.phase):
         end = begin + len(list(records))
-        label, shade = _PHASES[phase]
+        label, share = _PHASES[phase]
+        shade = to_rgba(CATEGORIES[0] if phase == "cut" else ink(), share)
         ax.axvspan(begin + 0.5, end + 0.5, facecolor=shade, edgecolor=GUIDE, label=label, zorder=0)
         begin = end
     names = dict.fromkeys(name for record in history for name in record.losses)

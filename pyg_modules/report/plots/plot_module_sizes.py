@@ -9,7 +9,7 @@ from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import check_labels
 from pyg_modules.partition.metrics import module_costs, module_sizes
 from pyg_modules.report.palette import GUIDE, module_color
-from pyg_modules.report.plots.axes import axes_or_current
+from pyg_modules.report.plots.axes import axes_or_current, ink, paper
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -76,10 +76,10 @@ def plot_module_sizes(layer: SynchronousGraph, labels: Tensor, *, ax: Axes | Non
                 padding=2,
                 fontsize=7,
                 # Above the line of equal shares.
-                bbox={"facecolor": "white", "linewidth": 0, "pad": 0.5},
+                bbox={"facecolor": paper(), "linewidth": 0, "pad": 0.5},
             )
     handles.append(
-        ax.axhline(100 / num_modules, color="black", ls="--", lw=0.8, label="equal shares")
+        ax.axhline(100 / num_modules, color=ink(), ls="--", lw=0.8, label="equal shares")
     )
     # Room for the numbers above the bars, and for the legend above these.
     ax.margins(y=0.35)

@@ -6,7 +6,7 @@ import numpy
 
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.report.palette import CATEGORIES, GUIDE, NEGATIVE
-from pyg_modules.report.plots.axes import axes_or_current
+from pyg_modules.report.plots.axes import axes_or_current, ink
 from pyg_modules.report.plots.weights import check_finite, check_hidden, hidden_weights
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def plot_spectrum(layer: SynchronousGraph, *, ax: Axes | None = None) -> Axes:
     ax.axvline(0, color=GUIDE, linewidth=0.5, zorder=0)
     angle = numpy.linspace(0, 2 * numpy.pi, 181)
     for size, color, style, label in (
-        (1.0, "black", "-", "unit circle"),
+        (1.0, ink(), "-", "unit circle"),
         (norm, NEGATIVE, "--", f"spectral norm {norm:.3g}"),
     ):
         x, y = size * numpy.cos(angle), size * numpy.sin(angle)

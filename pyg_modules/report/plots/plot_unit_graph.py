@@ -8,8 +8,8 @@ from torch import Tensor
 
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import SHARED
-from pyg_modules.report.palette import GUIDE, NEGATIVE, POSITIVE, module_color
-from pyg_modules.report.plots.axes import axes_or_current
+from pyg_modules.report.palette import GUIDE, NEGATIVE, module_color
+from pyg_modules.report.plots.axes import axes_or_current, ink, paper
 from pyg_modules.report.plots.weights import check_finite
 from pyg_modules.report.unit_groups import UnitGroup, group_of_unit, unit_groups
 from pyg_modules.report.unit_layout import edge_curves, place_name, place_units
@@ -118,7 +118,7 @@ def _draw_group(
         zorder=4,
         bbox={
             "boxstyle": "round,pad=0.2",
-            "facecolor": "white",
+            "facecolor": paper(),
             "edgecolor": group.color,
             "alpha": 0.85,
         },
@@ -141,7 +141,7 @@ def _draw_edges(
     share = strength / widest
     thin, wide = _GROUP_LINES if merged else _UNIT_LINES
     colors = [
-        to_rgba(GUIDE if merged else POSITIVE if value > 0 else NEGATIVE, alpha)
+        to_rgba(GUIDE if merged else ink() if value > 0 else NEGATIVE, alpha)
         for value, alpha in zip(weight[drawn].tolist(), (0.25 + 0.55 * share).tolist(), strict=True)
     ]
     source, target = edge_index[:, drawn]
@@ -165,7 +165,7 @@ def _draw_edges(
 def _draw_legend(ax: Axes, title: str, merged: bool) -> None:
     from matplotlib.lines import Line2D
 
-    lines = {"positive weight": (POSITIVE, 2), "negative weight": (NEGATIVE, 2)}
+    lines = {"positive weight": (ink(), 2), "negative weight": (NEGATIVE, 2)}
     if merged:
         lines = {"sum of |weight| from one group to another": (GUIDE, 4)}
     legend = ax.legend(
