@@ -39,14 +39,15 @@ def _started() -> tuple[Any, str]:
     # They set the number of OpenMP's threads to that of the cores, and torch, which shares OpenMP,
     # would forget how many it was told to use.
     num_threads = torch.get_num_threads()
-    numba.get_num_threads()
+    package: Any = numba  # Its stubs do not know all of it.
+    package.get_num_threads()
     torch.set_num_threads(num_threads)
-    return numba, numba.threading_layer()
+    return package, package.threading_layer()
 
 
 def _after_fork() -> None:
     global _are_lost
-    numba = sys.modules.get("numba")
+    numba: Any = sys.modules.get("numba")
     try:
         _are_lost = numba is not None and bool(numba.threading_layer())
     except (AttributeError, ValueError):  # Not imported to the end, or no threads yet.
