@@ -94,6 +94,9 @@ def lines_of(work: Callable[[], object]) -> int:
     low, high = 1, 1
     while killed_at_line(high, work):
         low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if killed_at_line(middle, work) else (low, middle)
     return low
 
 

@@ -303,7 +303,7 @@ def test_a_short_training_works_too(epochs):
         ({"epochs": 1.5}, TypeError, r"epochs to be an int \(got float"),
         ({"tolerance": -0.1}, ValueError, r"tolerance >= 0 \(got -0.1\)"),
         ({"seed": -1}, ValueError, r"seed >= 0 \(got -1\)"),
-        ({"probe": 1.0}, TypeError, r"a probe that can be called with labels \(got float\)"),
+        ({"probe": 1.0}, TypeError, r"called with labels and has chance\(\) \(got float\)"),
     ],
 )
 def test_bad_settings_are_refused(arguments, error, message):
