@@ -37,7 +37,7 @@ from pyg_modules import (
 )
 from pyg_modules.datasets.named import DATA_ROOT_VARIABLE
 from pyg_modules.experiment.baselines import num_parameters
-from pyg_modules.train import seeded
+from pyg_modules.train import Probe, seeded
 
 EPOCHS, WIDTH, NUM_HIDDEN, STEPS = 200, 16, 32, 4
 SEEDS, SEARCH_SEEDS = range(30), range(100, 105)
@@ -182,7 +182,19 @@ def train(
             layer = model.update
             assert isinstance(layer, SynchronousGraph)
             until = round(_SHARE * epochs)
-            schedule = PartitionSchedule(PartitionRegularizer(layer, 4), until, seed=seed)
+            probe = Probe(
+                model,
+                data,
+                layer=layer,
+                forward=lambda network, graph: (network(graph), graph.y),
+                steps=5,
+                learning_rate=rates[0],
+                weight_decay=rates[1],
+                seed=seed,
+            )
+            schedule = PartitionSchedule(
+                PartitionRegularizer(layer, 4), until, probe=probe, seed=seed
+            )
             _fit(model, data, until, rates, schedule)
             model.update = cut(layer, schedule.labels())
             validation, test = _fit(model, data, epochs - until, rates, None)

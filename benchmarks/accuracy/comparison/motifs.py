@@ -32,7 +32,7 @@ from pyg_modules import (
     cut,
 )
 from pyg_modules.experiment.baselines import num_parameters
-from pyg_modules.train import accuracy, seeded
+from pyg_modules.train import Probe, accuracy, seeded
 
 SEEDS, EPOCHS, BATCH_SIZE, WIDTH, NUM_HIDDEN, STEPS = 5, 40, 50, 16, 16, 4
 #: Both motifs have five nodes; in a graph this dense, chance makes triangles and cycles too.
@@ -130,12 +130,28 @@ def _trained(row: str, data: list[Data], epochs: int, learning_rate: float, seed
         return model
     until = round(_SHARE * epochs)
     convs = (model.first, model.second)
+    probes = [
+        Probe(
+            model,
+            data,
+            layer=conv.nn,
+            forward=lambda network, batch: (network(batch), batch.y),
+            learning_rate=learning_rate,
+            weight_decay=0.0,
+            batch_size=BATCH_SIZE,
+            seed=seed,
+        )
+        for conv in convs
+    ]
     schedules = [
-        PartitionSchedule(PartitionRegularizer(conv.nn, 4), until, seed=seed) for conv in convs
+        PartitionSchedule(PartitionRegularizer(conv.nn, 4), until, probe=probe, seed=seed)
+        for conv, probe in zip(convs, probes, strict=True)
     ]
     _fit(model, data, until, learning_rate, schedules)
-    for conv, schedule in zip(convs, schedules, strict=True):
-        conv.nn = cut(conv.nn, schedule.labels())
+    # All before the first cut, after which the model is another one.
+    labels = [schedule.labels() for schedule in schedules]
+    for conv, modules in zip(convs, labels, strict=True):
+        conv.nn = cut(conv.nn, modules)
     _fit(model, data, epochs - until, learning_rate, [])
     return model
 
