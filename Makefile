@@ -36,7 +36,7 @@ docs: $(VENV)/.docs ## Build the documentation; look at build/docs/index.html
 test-scatter: $(VENV)/.test ## The tests of the backends again, with torch-scatter (built once, 5 minutes)
 	$(PIP) install --quiet setuptools wheel
 	$(PIP) install --quiet --no-build-isolation torch-scatter
-	$(RUN) -m pytest tests/ops tests/solve tests/nn
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile tests/ops tests/solve tests/nn
 
 bench: $(VENV)/.bench ## Measure the speed against every peer again, then write the tables
 	$(RUN) -m benchmarks.speed
