@@ -7,6 +7,8 @@ from torch import Tensor
 
 from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
 from pyg_modules.ops import ACTIVATIONS, BACKENDS
+from pyg_modules.partition import Verdict
+from pyg_modules.partition.liveliness import Liveliness
 
 seeds = st.integers(0, 2**31 - 1)
 #: Backends that can be used here; numba is an extra.
@@ -66,7 +68,13 @@ def layers_with_labels(draw, scope):
         labels[graph.hidden.stop :] = -1
     found = labels[labels >= 0].unique()
     assume(torch.equal(found, torch.arange(len(found))))
+    assume(stays_alive(layer, labels))
     return layer, labels
+
+
+def stays_alive(layer: SynchronousGraph, labels: Tensor) -> bool:
+    """Whether all units that live in a layer do so when it is cut."""
+    return not Liveliness.of(layer.graph, labels, layer.solver.num_updates).num_dead
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -76,8 +84,13 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 class KnowsItsTask:
     """A probe of a network that has learned everything, and for which no modules are good."""
 
-    def __call__(self, labels):
+    def __call__(self, labels, *, trained=True):  # noqa: ARG002
         return 0.0 if labels is None else 1.0
 
     def chance(self):
         return 1.0
+
+
+def verdict_of(labels, uncut, probed, random, chance):
+    """A verdict of these losses."""
+    return Verdict(labels, uncut, probed, probed, (random,), chance, 0.1, 0.5, 0)

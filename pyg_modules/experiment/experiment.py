@@ -107,7 +107,7 @@ class ExperimentResult:
             "normalized_cut": self.normalized_cut,
             "cut_fraction": self.cut_fraction,
             "module_sizes": self.module_sizes,
-            "verdict": self.verdict.losses(),
+            "verdict": self.verdict.figures(),
             "independence": asdict(self.independence),
             "config": asdict(self.config),
             "seed": self.config.seed,

@@ -126,7 +126,6 @@ def _load_run(folder: Path, metrics: dict[str, Any]) -> ExperimentResult:
     tensors = read_tensors(folder / _ANALYSIS)
     lesions = {field.name: tensors[_LESIONS + field.name] for field in fields(LesionStudy)}
     labels = torch.tensor(read_json(folder / _LABELS), device="cpu")
-    losses = [field.name for field in fields(Verdict) if field.name != "labels"]
     return ExperimentResult(
         dataset=_text(metrics["dataset"]),
         config=ExperimentConfig(**metrics["config"]),
@@ -140,7 +139,7 @@ def _load_run(folder: Path, metrics: dict[str, Any]) -> ExperimentResult:
         normalized_cut=_numbers(metrics["normalized_cut"], (_FREE, _REGULARIZED, "cut")),
         cut_fraction=_number(metrics["cut_fraction"]),
         module_sizes=metrics["module_sizes"],
-        verdict=Verdict(labels, **_numbers(metrics["verdict"], losses)),
+        verdict=_verdict(labels, metrics["verdict"]),
         independence=Independence(
             **_numbers(metrics["independence"], [field.name for field in fields(Independence)])
         ),
@@ -161,6 +160,15 @@ def _load_run(folder: Path, metrics: dict[str, Any]) -> ExperimentResult:
         },
         seconds=_number(metrics["seconds"]),
     )
+
+
+def _verdict(labels: torch.Tensor, figures: dict[str, Any]) -> Verdict:
+    names = {field.name for field in fields(Verdict)} - {"labels", "random"}
+    numbers = _numbers({name: figures[name] for name in figures if name != "random"}, names)
+    random = tuple(_number(loss) for loss in figures["random"])
+    if not random:
+        raise ValueError("a verdict without a cut at random")
+    return Verdict(labels, random=random, **numbers)
 
 
 def _text(value: Any) -> str:

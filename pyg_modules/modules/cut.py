@@ -7,7 +7,8 @@ from torch.optim import Optimizer
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.modules.optimizer_state import check_optimizes, replace_parameter
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
-from pyg_modules.partition.labels import SHARED, check_labels
+from pyg_modules.partition.labels import SHARED, check_labels, stays_independent
+from pyg_modules.partition.liveliness import check_alive
 
 
 @torch.inference_mode(False)  # What is made there could never be trained.
@@ -34,12 +35,17 @@ def cut(
 
     Raises:
         TypeError: If ``layer`` is not a ``SynchronousGraph`` or ``labels`` not an integer tensor.
-        ValueError: If ``labels`` has the wrong length, a gap, or leaves a hidden unit shared; or if
-            the optimizer is not that of the layer.
+        ValueError: If ``labels`` has the wrong length, a gap, or leaves a hidden unit shared; if a
+            module would lose all paths from an input to an output; or if the optimizer is not that
+            of the layer.
+
+    Warns:
+        UserWarning: If units would, though their module does not.
     """
     check_layer(layer)
     graph = layer.graph
     labels = check_modules(layer, labels)
+    check_alive(graph, labels, layer.solver.num_updates)
     if optimizer is not None:
         check_optimizes(optimizer, dict(layer.named_parameters()))
     kept = stays_independent(graph, labels)
@@ -75,15 +81,3 @@ def check_modules(layer: SynchronousGraph, labels: Tensor) -> Tensor:
             f" that modules share would connect them; give it to one of them."
         )
     return labels
-
-
-def stays_independent(graph: UnitGraph, labels: Tensor) -> Tensor:
-    """Which edges carry no state from one module into another, ``[E]``."""
-    source_id = graph.edge_index[0]
-    source, target = labels[graph.edge_index]
-    stays: Tensor = (
-        (source == target)
-        | ((source == SHARED) & (source_id < graph.num_inputs))
-        | ((source != SHARED) & (target == SHARED))
-    )
-    return stays

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
-from pyg_modules.modules.cut import stays_independent
 from pyg_modules.modules.joined_parts import JoinedParts, list_of_parts
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.partition.labels import stays_independent
 
 
 @torch.inference_mode(False)  # What is made there could never be trained.

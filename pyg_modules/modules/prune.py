@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pyg_modules.modules.cut import check_modules, stays_independent
+from pyg_modules.modules.cut import check_modules
 from pyg_modules.modules.optimizer_state import check_optimizes, forget_entries
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.partition.labels import stays_independent
 
 
 @torch.inference_mode(False)  # What is made there could never be trained with.

@@ -4,10 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.modules.cut import stays_independent
 from pyg_modules.nn.origin import Origin
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
-from pyg_modules.partition.labels import SHARED, check_labels
+from pyg_modules.partition.labels import SHARED, check_labels, stays_independent
 
 
 @torch.inference_mode(False)  # What is made there could never be trained.

@@ -1,6 +1,7 @@
 """Units to modules: soft assignment, losses, rounding to balanced labels, metrics."""
 
 from pyg_modules.partition.agreement import agreement, stability
+from pyg_modules.partition.judge import PartitionProbe
 from pyg_modules.partition.labels import check_labels
 from pyg_modules.partition.losses import (
     LOSSES,
@@ -23,7 +24,7 @@ from pyg_modules.partition.metrics import (
 )
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.partition.rounding import balanced_labels
-from pyg_modules.partition.schedule import PartitionProbe, PartitionSchedule
+from pyg_modules.partition.schedule import PartitionSchedule
 from pyg_modules.partition.suggest import ModuleSuggestion, suggest_num_modules
 from pyg_modules.partition.units import Partitionable, Units
 from pyg_modules.partition.verdict import Verdict

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pyg_modules.graph.unit_graph import UnitGraph
+
 #: The label of units that all modules share.
 SHARED = -1
 
@@ -54,3 +56,20 @@ def check_assignment(assignment: Tensor) -> None:
             f"Expected a soft assignment of shape [num_units, num_modules], e.g. from softmax (got"
             f" {assignment.dtype}, {list(assignment.shape)})."
         )
+
+
+def stays_independent(graph: UnitGraph, labels: Tensor) -> Tensor:
+    """Which edges carry no state from one module into another, ``[E]``.
+
+    Args:
+        graph (UnitGraph): The units.
+        labels (LongTensor): Module of every unit, ``[N]``, on the CPU, −1 for shared ones.
+    """
+    source_id = graph.edge_index[0]
+    source, target = labels[graph.edge_index]
+    stays: Tensor = (
+        (source == target)
+        | ((source == SHARED) & (source_id < graph.num_inputs))
+        | ((source != SHARED) & (target == SHARED))
+    )
+    return stays

@@ -117,6 +117,8 @@ class PartitionRegularizer(nn.Module):
         self.terms = tuple(LOSSES)
         #: What all coefficients are multiplied by, from 0 to 1; :class:`PartitionSchedule` sets it.
         self.strength = 1.0
+        #: Whether terms were evaluated since a schedule last set labels.
+        self.was_evaluated = False
         weight = layer.edge_weight().detach()
         self.logits = nn.Parameter(weight.new_empty(len(self.units), self.num_modules))
         for name, loss in LOSSES.items():
@@ -154,6 +156,7 @@ class PartitionRegularizer(nn.Module):
         if not active:
             return {}
         self._check_match()
+        self.was_evaluated = True
         assignment = self.assignment()
         if self.trains == "weights":
             assignment = assignment.detach()

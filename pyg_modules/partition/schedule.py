@@ -1,16 +1,18 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pyg_modules._checks import as_coefficient, as_int
 from pyg_modules.partition.candidates import candidates
+from pyg_modules.partition.judge import PartitionProbe, judge
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.regularizer import PartitionRegularizer
-from pyg_modules.partition.verdict import Verdict, shuffled
+from pyg_modules.partition.reminders import Reminders
+from pyg_modules.partition.verdict import Verdict
 
 # At which shares of the epochs the modules are read off the weights; and at the end.
 _READINGS = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -24,19 +26,8 @@ _CONFIDENCE = 0.99
 _GOOD, _LEARNED = 0.1, 0.3
 _WELL_LEARNED = 0.15
 _NEARLY_LEARNED, _FALLING = 0.25, 0.95
-
-
-class PartitionProbe(Protocol):
-    """What a :class:`PartitionSchedule` asks for the worth of modules, such as a ``Probe``."""
-
-    def __call__(self, labels: Tensor | None) -> float:
-        """The loss of the network cut into these modules, ``[N]``, and trained for a while.
-
-        Without labels, that of the network as it is.
-        """
-
-    def chance(self) -> float:
-        """The loss of the best outputs that are the same for all samples."""
+# How many cuts at random there are in the end.
+_NUM_RANDOM = 3
 
 
 class PartitionSchedule:
@@ -131,6 +122,7 @@ class PartitionSchedule:
         self.probe = probe
         self.tolerance = as_coefficient("tolerance", tolerance)
         self.seed = as_int("seed", seed, smallest=0)
+        self._reminders = Reminders(regularizer)
         self._forget()
 
     def step(self, epoch: int) -> None:
@@ -147,7 +139,9 @@ class PartitionSchedule:
         epoch = as_int("epoch", epoch, smallest=0)
         if epoch < self._epoch:
             self._forget()  # Another training begins.
-        self._epoch = epoch
+        if self._strength(self._epoch) > 0 and epoch > self._epoch:
+            self._reminders.check()
+        self._epoch, self._has_stepped = epoch, True
         if self.probe is not None:
             if epoch in self._readings():
                 before, self._verdict = self._verdict, self._read()
@@ -193,9 +187,11 @@ class PartitionSchedule:
             ValueError: If there is no probe; or the weights or the logits are not finite, or all
                 weights are 0.
         """
+        if self.probe is not None and not self._has_stepped:
+            self._reminders.never_stepped()
         weight = self.regularizer.layer.edge_weight().detach()
         if self._latest is None or not torch.equal(weight, self._latest[0]):
-            self._latest = weight.clone(), self._read()
+            self._latest = weight.clone(), self._read(_NUM_RANDOM)
         return self._latest[1]
 
     def penalties(self) -> dict[str, tuple[float, Tensor]]:
@@ -223,12 +219,13 @@ class PartitionSchedule:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state_dict` returned."""
         self._forget()
-        self._epoch = state["epoch"]
+        self._epoch, self._has_stepped = state["epoch"], True
         self._opened_at, self._set_at = state["opened_at"], state["set_at"]
         if state["verdict"] is not None:
             self._verdict = Verdict(**state["verdict"])
 
     def _forget(self) -> None:
+        self._has_stepped = False
         self._epoch = self._set_at = 0
         self._opened_at = self._verdict = self._latest = None
 
@@ -240,7 +237,7 @@ class PartitionSchedule:
             return 0.0
         return min(max((epoch - self._opened_at) / (_RAMP * self.epochs), 0.0), 1.0)
 
-    def _read(self) -> Verdict:
+    def _read(self, num_random: int = 1) -> Verdict:
         """The best of several partitions of the weights as they are, by the probe."""
         probe, regularizer = self.probe, self.regularizer
         if probe is None:
@@ -261,12 +258,14 @@ class PartitionSchedule:
         )
         losses = [probe(labels) for labels in found]
         best = min(range(len(found)), key=losses.__getitem__)
-        return Verdict(
-            labels=found[best],
-            uncut=probe(None),
+        return judge(
+            regularizer.units,
+            found[best],
+            probe,
             probed=losses[best],
-            random=probe(shuffled(found[best], self.seed)),
-            chance=probe.chance(),
+            tolerance=self.tolerance,
+            num_random=num_random,
+            seed=self.seed,
         )
 
     def _repaired(self) -> Tensor:
@@ -274,6 +273,7 @@ class PartitionSchedule:
 
     def _set_labels(self, labels: Tensor) -> None:
         self.regularizer.set_labels(labels, _CONFIDENCE)
+        self._reminders.labels_set()
         self._set_at = self._epoch
 
     def _is_repair_due(self) -> bool:

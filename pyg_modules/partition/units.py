@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
+from pyg_modules.graph.reach import Reach
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.ops.dense import DenseOperator
 from pyg_modules.ops.edge_set import EdgeSet
@@ -158,6 +159,12 @@ class Units:
         return graph.num_units if self.scope == "all" else graph.num_hidden
 
     @property
+    def num_updates(self) -> int | None:
+        """How many edges between hidden units a signal can pass, if the layer's solver says so."""
+        num_updates: int | None = getattr(getattr(self.layer, "solver", None), "num_updates", None)
+        return num_updates
+
+    @property
     def edges(self) -> PartitionedEdges:
         """The edges among them, on the device of the layer."""
         device = self.layer.device
@@ -218,6 +225,37 @@ class Units:
     def bounds(self, num_modules: int, tolerance: float = 0.0) -> SizeBounds:
         """How many of them a module may have; see ``SizeBounds.of``."""
         return SizeBounds.of(len(self), num_modules, self.capacities, tolerance)
+
+    def classes(self, smallest: int) -> NDArray[numpy.int64]:
+        """Classes of them by their distance from the inputs, from 0 on, ``[n]``.
+
+        Modules have a share of every class, so that they are not levels of a layered graph, of
+        which only the first sees an input. A complete graph has one class. Inputs are in the class
+        of the nearest hidden units; outputs, and what no input reaches, in that of the farthest.
+
+        Args:
+            smallest (int): Classes with fewer units are put together.
+        """
+        graph = self.layer.graph
+        depth = graph.cached("depth", lambda: Reach.of(graph).from_inputs)
+        hidden = depth[graph.hidden.start : graph.hidden.stop]
+        reached = hidden[hidden < numpy.inf]
+        if not len(reached):
+            return numpy.zeros(len(self), dtype=numpy.int64)
+        depth = numpy.minimum(depth, reached.max())
+        depth[: graph.num_inputs] = reached.min()
+        depth[graph.outputs.start :] = reached.max()
+        levels, level, counts = numpy.unique(
+            depth[self.members.cpu().numpy()], return_inverse=True, return_counts=True
+        )
+        group, size = numpy.zeros(len(levels), dtype=numpy.int64), 0
+        for number, count in enumerate(counts):
+            group[number] = group[number - 1] + (size >= smallest) if number else 0
+            size = count + (0 if size >= smallest else size)
+        if size < smallest:
+            group[group == group[-1]] -= group[-1] > 0
+        classes: NDArray[numpy.int64] = group[level]
+        return classes
 
     def labels_of_members(self, labels: Tensor, num_modules: int) -> Tensor:
         """Theirs, ``[n]``, on the device of the layer, of the labels of all units, ``[N]``.

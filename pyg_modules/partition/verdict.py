@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import mean, stdev
 from typing import Any
 
-import torch
 from torch import Tensor
 
 # Chosen on planted problems, where the right modules are known.
@@ -32,21 +32,33 @@ class Verdict:
     Args:
         labels (LongTensor): The modules, ``[N]``, −1 for units that are not partitioned.
         uncut (float): The loss of the network as it is.
-        probed (float): Its loss when it is cut into these modules and trained for a while.
-        random (float): Likewise for modules of the same sizes, drawn at random.
+        cut (float): Its loss right after it is cut into these modules.
+        probed (float): The same when it was trained for a while since, if that is lower.
+        random (tuple of float): Likewise for modules of the same sizes, each drawn at random.
         chance (float): The loss of the best outputs that are the same for all samples.
+        normalized_cut (float): Of these modules.
+        null_normalized_cut (float): Of modules found in the same way where the weights that enter
+            a unit have changed places.
+        num_dead (int): Number of units that the cut puts to rest.
     """
 
     labels: Tensor
     uncut: float
+    cut: float
     probed: float
-    random: float
+    random: tuple[float, ...]
     chance: float
+    normalized_cut: float
+    null_normalized_cut: float
+    num_dead: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "random", tuple(self.random))  # A list, where it was loaded.
 
     @property
     def lost(self) -> float:
         """The loss that the cut costs, as a share of what a cut at random costs; 0 is best."""
-        return (self.probed - self.uncut) / max(self.random - self.uncut, _NO_LOSS)
+        return (self.probed - self.uncut) / max(mean(self.random) - self.uncut, _NO_LOSS)
 
     @property
     def unlearned(self) -> float:
@@ -63,31 +75,25 @@ class Verdict:
         """
         if self.unlearned > _MAX_UNLEARNED:
             return "unlearned"
-        if self.random - self.uncut < _INDIFFERENT * (self.chance - self.uncut):
+        if mean(self.random) - self.uncut < _INDIFFERENT * (self.chance - self.uncut):
             return "indifferent"
         return "good" if self.lost < _GOOD else "fair" if self.lost < _FAIR else "poor"
 
     def __str__(self) -> str:
+        spread = f" +- {stdev(self.random):.2g}" if len(self.random) > 1 else ""
+        dead = f" {self.num_dead} units take no part once it is cut." if self.num_dead else ""
         return (
-            f"{_MEANINGS[self.word]} (loss {self.uncut:.4g} uncut, {self.probed:.4g} cut and"
-            f" trained for a while, {self.random:.4g} if cut at random, {self.chance:.4g} by"
-            f" chance)."
+            f"{_MEANINGS[self.word]} (loss {self.uncut:.4g} uncut, {self.cut:.4g} cut,"
+            f" {self.probed:.4g} cut and trained for a while, {mean(self.random):.4g}{spread} if"
+            f" cut at random, {self.chance:.4g} by chance; normalized cut"
+            f" {self.normalized_cut:.2g}, {self.null_normalized_cut:.2g} among shuffled"
+            f" weights).{dead}"
         )
 
-    def losses(self) -> dict[str, float]:
-        """The four losses by name."""
-        return {name: loss for name, loss in vars(self).items() if name != "labels"}
+    def figures(self) -> dict[str, Any]:
+        """All but the labels, by name."""
+        return {name: value for name, value in self.state_dict().items() if name != "labels"}
 
     def state_dict(self) -> dict[str, Any]:
         """The fields by name."""
-        return dict(vars(self))
-
-
-def shuffled(labels: Tensor, seed: int) -> Tensor:
-    """Modules of the same sizes at random: ``labels`` in another order, −1 where it is."""
-    generator = torch.Generator("cpu").manual_seed(seed)
-    members = (labels >= 0).nonzero().flatten()
-    order = torch.randperm(len(members), generator=generator, device="cpu").to(labels.device)
-    mixed = labels.clone()
-    mixed[members] = labels[members[order]]
-    return mixed
+        return {**vars(self), "random": list(self.random)}

@@ -32,6 +32,11 @@ class Solver(ABC):
             )
         SOLVERS[name] = cls
 
+    @property
+    def num_updates(self) -> int | None:
+        """How many updates there are, if it is the same for all inputs: a limit to long paths."""
+        return None
+
     def scaled(self, update: Update, weight: Tensor) -> Tensor:  # noqa: ARG002
         """The recurrent weights ``[e]`` as this solver wants them; as they are by default."""
         return weight

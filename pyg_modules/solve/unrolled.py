@@ -47,6 +47,11 @@ class Unrolled(Solver, name="unrolled"):
                 f"Expected checkpoint to be a bool (got {type(self.checkpoint).__name__})."
             )
 
+    @property
+    def num_updates(self) -> int:
+        """The steps."""
+        return self.steps
+
     def solve(self, recurrence: Recurrence) -> Solution:
         """See :meth:`Solver.solve`."""
         stride = isqrt(self.steps - 1) + 1 if self.checkpoint else 1

@@ -12,6 +12,7 @@ from pyg_modules.train.fit import DivergedError, fit
 from pyg_modules.train.modular_classifier import ModularClassifier
 from pyg_modules.train.modular_regressor import ModularRegressor
 from pyg_modules.train.organise import Organised, organise
+from pyg_modules.train.partition_verdict import partition_verdict
 from pyg_modules.train.probe import Probe
 from pyg_modules.train.seeding import seeded
 from pyg_modules.train.training_schedule import Schedule
@@ -27,5 +28,6 @@ __all__ = [
     "accuracy",
     "fit",
     "organise",
+    "partition_verdict",
     "seeded",
 ]

@@ -42,6 +42,7 @@ class ModularClassifier(ClassifierMixin, ModularEstimator):
         network_: The trained :class:`SynchronousGraph`, from features to logits.
         labels_: Module of every unit of ``network_.graph``, ``[N]``, −1 for inputs and outputs,
             which all modules share.
+        verdict_: What the modules are worth, a :class:`pyg_modules.partition.Verdict`.
         modules_: The K modules of the cut network, whose logits add up to its logits; there is no
             such attribute as long as the network is not cut.
         classes_: The classes, in the order of the outputs.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy
@@ -16,6 +17,7 @@ from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.modules.cut import cut
 from pyg_modules.modules.split import split
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.partition.verdict import Verdict
 from pyg_modules.solve.unrolled import Unrolled
 from pyg_modules.train.organise import organise
 
@@ -27,6 +29,7 @@ class ModularEstimator(BaseEstimator):
 
     network_: SynchronousGraph
     labels_: NDArray[numpy.int64]
+    verdict_: Verdict
 
     def __init__(
         self,
@@ -94,7 +97,7 @@ class ModularEstimator(BaseEstimator):
     def _start_fit(self) -> None:
         """Check the parameters, then forget the fit before: it may be of other data."""
         self._check_parameters()
-        for name in ("network_", "labels_"):
+        for name in ("network_", "labels_", "verdict_"):
             self.__dict__.pop(name, None)
 
     def _train(
@@ -104,7 +107,7 @@ class ModularEstimator(BaseEstimator):
         num_outputs: int,
         loss: Callable[[Tensor, Tensor], Tensor],
     ) -> None:
-        """Set :attr:`network_` and :attr:`labels_`."""
+        """Set :attr:`network_`, :attr:`labels_` and :attr:`verdict_`."""
         x = torch.tensor(numpy.ascontiguousarray(inputs), device=self.device)
         y = torch.tensor(numpy.ascontiguousarray(targets), device=self.device)
         generator = check_random_state(self.random_state)
@@ -133,7 +136,9 @@ class ModularEstimator(BaseEstimator):
             batch_size=self.batch_size,
         )
         self.network_ = organised.layer
-        self.labels_ = organised.labels.cpu().numpy()
+        labels = organised.labels.cpu()
+        self.labels_ = labels.numpy()
+        self.verdict_ = replace(organised.verdict, labels=labels)
 
     def _outputs(self, inputs: ArrayLike) -> Tensor:
         """What the network makes of ``inputs``, ``[B, O]``."""

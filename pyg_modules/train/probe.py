@@ -83,11 +83,12 @@ class Probe:
         self._chance: float | None = None
         self._steps = None if steps is None else as_int("steps", steps, smallest=1)
 
-    def __call__(self, labels: Tensor | None) -> float:
+    def __call__(self, labels: Tensor | None, *, trained: bool = True) -> float:
         """The mean loss of the model, cut into these modules and trained; as it is without labels.
 
         Args:
             labels (LongTensor, optional): Module of every unit, ``[N]``, as for :func:`cut`.
+            trained (bool, optional): Else right after the cut. (default: ``True``)
         """
         with self._apart():
             model = deepcopy(self._model)
@@ -96,6 +97,8 @@ class Probe:
             layer: Any = list(model.modules())[self._position]
             prune_cross_edges(layer, labels)
             at_once = self._measured(model)
+            if not trained:
+                return at_once
             with torch.enable_grad():
                 self._train(model)
             # Steps at the full rate may cost a trained network more than the cut did.

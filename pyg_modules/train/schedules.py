@@ -8,8 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.partition.judge import PartitionProbe
 from pyg_modules.partition.regularizer import PartitionRegularizer
-from pyg_modules.partition.schedule import PartitionProbe, PartitionSchedule
+from pyg_modules.partition.schedule import PartitionSchedule
 from pyg_modules.train.epoch_record import PHASES
 from pyg_modules.train.training_schedule import Schedule, check_regularized
 

@@ -59,7 +59,7 @@ def test_figures_are_those_of_the_returned_layers(result, data):
         loss = F.cross_entropy(regularized(data.train_x), data.train_y).item()
     # Of the samples of a probe.
     assert result.verdict.uncut == pytest.approx(loss, rel=0.5)
-    assert result.metrics()["verdict"] == result.verdict.losses()
+    assert result.metrics()["verdict"] == result.verdict.figures()
     assert result.test_accuracy.keys() == result.num_parameters.keys() == MODELS.keys()
 
 

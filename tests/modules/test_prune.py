@@ -15,7 +15,7 @@ from pyg_modules import (
     prune_cross_edges,
     split,
 )
-from pyg_modules.modules.cut import stays_independent
+from pyg_modules.partition.labels import stays_independent
 from tests.strategies import backends, generator, layers_with_labels, normal
 
 OPTIMIZERS = {

@@ -16,7 +16,7 @@ from pyg_modules.partition import (
     normalized_cut,
     size_balance,
 )
-from tests.strategies import generator, seeds, unit_graphs
+from tests.strategies import generator, seeds, stays_alive, unit_graphs
 
 # Directed: 0 -> 1 with 2, 1 -> 0 with -4, 1 -> 2 with 1, self-loop at 2 with -3, 3 shared.
 EDGES = torch.tensor([[0, 1, 1, 2, 3, 0], [1, 0, 2, 2, 0, 3]])
@@ -195,7 +195,9 @@ def test_costs_are_the_edges_of_the_cut_layer(graph, num_modules, scope, seed):
     source, target = graph.edge_index.tolist()
     # An output that receives nothing cannot be told from an input.
     assume(all(unit in target or unit not in source for unit in graph.outputs))
-    modular = cut(SynchronousGraph(graph), labels)
+    layer = SynchronousGraph(graph)
+    assume(stays_alive(layer, labels))
+    modular = cut(layer, labels)
     ends = labels[modular.graph.edge_index].T.tolist()
     expected = [sum(module in pair for pair in ends) for module in range(num_modules)]
     assert module_costs(graph.edge_index, labels) == expected

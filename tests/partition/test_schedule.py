@@ -10,9 +10,16 @@ from pyg_modules import (
     cut,
 )
 from pyg_modules.datasets import planted_problem
-from pyg_modules.partition import Verdict, agreement, module_sizes, normalized_cut, partition_units
+from pyg_modules.partition import agreement, module_sizes, normalized_cut, partition_units
 from pyg_modules.train import fit, seeded
-from tests.strategies import KnowsItsTask, generator
+from tests.strategies import KnowsItsTask, generator, verdict_of
+
+# Schedules are stepped without a training between the steps.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The terms of the regularizer are on, but",
+    "ignore:The modules are read off weights that were trained without the schedule",
+)
+
 
 NUM_INPUTS, NUM_HIDDEN = 3, 20
 
@@ -41,8 +48,11 @@ class Losses:
         self.uncut, self.cut, self.random = uncut, cut, random
         self.asked = []
 
-    def __call__(self, labels):
-        # After the candidates it is asked for the uncut network, then for modules at random.
+    def __call__(self, labels, *, trained=True):
+        # After the candidates it is asked for the uncut network, then for modules right after the
+        # cut, then for modules at random.
+        if not trained:
+            return self.cut
         is_random = bool(self.asked) and self.asked[-1] is None
         self.asked.append(labels)
         if labels is None:
@@ -138,7 +148,7 @@ def test_the_modules_with_the_lowest_probed_loss_are_kept():
     wrong[hidden] = wrong[hidden].roll(1)
 
     class Known(KnowsItsTask):
-        def __call__(self, labels):
+        def __call__(self, labels, *, trained=True):  # noqa: ARG002
             return 0.0 if labels is None else 1.0 - agreement(labels, right)["ari"]
 
     schedule = PartitionSchedule(regularizer_of(layer), 20, probe=Known())
@@ -147,7 +157,7 @@ def test_the_modules_with_the_lowest_probed_loss_are_kept():
             "epoch": 9,
             "opened_at": None,
             "set_at": 0,
-            "verdict": Verdict(wrong, 0.0, 1.0, 1.0, 1.0).state_dict(),
+            "verdict": verdict_of(wrong, 0.0, 1.0, 1.0, 1.0).state_dict(),
         }
     )
     schedule.step(10)
@@ -163,7 +173,7 @@ def test_the_present_modules_stay_if_no_others_are_better():
     present[NUM_INPUTS:-2] = torch.arange(NUM_HIDDEN) % 2
     schedule = scheduled(layer=layer)
     state = {"epoch": 9, "opened_at": None, "set_at": 0}
-    schedule.load_state_dict(state | {"verdict": Verdict(present, 0, 0, 1, 1).state_dict()})
+    schedule.load_state_dict(state | {"verdict": verdict_of(present, 0, 0, 1, 1).state_dict()})
     schedule.step(10)
     assert torch.equal(schedule.labels(), present)
 

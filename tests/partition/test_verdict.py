@@ -1,8 +1,10 @@
+import numpy
 import pytest
 import torch
 
 from pyg_modules.partition import Verdict, module_sizes
-from pyg_modules.partition.verdict import shuffled
+from pyg_modules.partition.judge import shuffled
+from tests.strategies import verdict_of
 
 LABELS = torch.tensor([-1, 0, 0, 1, 1, 1, -1])
 
@@ -25,45 +27,62 @@ LABELS = torch.tensor([-1, 0, 0, 1, 1, 1, -1])
     ],
 )
 def test_the_word_is_that_of_the_losses(uncut, probed, random, word):
-    verdict = Verdict(LABELS, uncut, probed, random, chance=1.0)
+    verdict = verdict_of(LABELS, uncut, probed, random, chance=1.0)
     assert verdict.word == word
 
 
 def test_what_is_lost_and_unlearned_are_shares():
-    verdict = Verdict(LABELS, uncut=0.2, probed=0.4, random=1.0, chance=1.6)
+    verdict = verdict_of(LABELS, uncut=0.2, probed=0.4, random=1.0, chance=1.6)
     assert verdict.lost == pytest.approx(0.25)
     assert verdict.unlearned == pytest.approx(0.125)
 
 
 @pytest.mark.parametrize("losses", [(0.0, 0.0, 0.0, 0.0), (1e-30, 0.0, 0.0, 0.0)])
 def test_losses_of_0_are_no_division_by_0(losses):
-    verdict = Verdict(LABELS, *losses)
+    verdict = verdict_of(LABELS, *losses)
     assert abs(verdict.lost) < 1e-9
     assert verdict.unlearned < 1e-9
 
 
 def test_it_says_what_it_means_with_its_figures():
-    assert str(Verdict(LABELS, 0.1, 0.15, 1.0, 2.0)) == (
+    assert str(verdict_of(LABELS, 0.1, 0.15, 1.0, 2.0)) == (
         "The modules are good: cut into them, the network keeps what it has learned (loss 0.1"
-        " uncut, 0.15 cut and trained for a while, 1 if cut at random, 2 by chance)."
+        " uncut, 0.15 cut, 0.15 cut and trained for a while, 1 if cut at random, 2 by chance;"
+        " normalized cut 0.1, 0.5 among shuffled weights)."
     )
-    assert str(Verdict(LABELS, 0.5, 0.5, 0.6, 1.0)).startswith("Nothing can be said of the modules")
-    assert str(Verdict(LABELS, 0.1, 0.9, 1.0, 1.0)).startswith("The modules are poor")
+    several = Verdict(LABELS, 0.1, 0.8, 0.15, (0.9, 1.0, 1.1), 2.0, 0.1, 0.5, num_dead=3)
+    assert "0.8 cut, 0.15 cut and trained for a while, 1 +- 0.1 if" in str(several)
+    assert str(several).endswith("weights). 3 units take no part once it is cut.")
+    assert str(verdict_of(LABELS, 0.5, 0.5, 0.6, 1.0)).startswith(
+        "Nothing can be said of the modules"
+    )
+    assert str(verdict_of(LABELS, 0.1, 0.9, 1.0, 1.0)).startswith("The modules are poor")
 
 
 def test_it_comes_back_from_its_state():
-    verdict = Verdict(LABELS, 0.1, 0.2, 1.0, 1.5)
+    verdict = verdict_of(LABELS, 0.1, 0.2, 1.0, 1.5)
     again = Verdict(**verdict.state_dict())
     assert torch.equal(again.labels, LABELS)
-    assert (again.uncut, again.probed, again.random, again.chance) == (0.1, 0.2, 1.0, 1.5)
+    assert again.figures() == verdict.figures()
+    assert again.random == (1.0,)
 
 
 def test_shuffled_modules_have_the_same_sizes_and_shared_units():
     labels = torch.arange(60) % 3
     labels[:10] = -1
-    found = shuffled(labels, seed=4)
+    one = numpy.zeros(50, dtype=int)
+    found = shuffled(labels, one, seed=4)
     assert torch.equal(found < 0, labels < 0)
     assert module_sizes(found) == module_sizes(labels)
     assert not torch.equal(found, labels)
-    assert torch.equal(found, shuffled(labels, seed=4))
-    assert not torch.equal(found, shuffled(labels, seed=5))
+    assert torch.equal(found, shuffled(labels, one, seed=4))
+    assert not torch.equal(found, shuffled(labels, one, seed=5))
+
+
+def test_modules_are_shuffled_class_by_class():
+    labels = torch.tensor([-1, 0, 0, 1, 1, 0, 2, 2, -1])
+    classes = numpy.array([0, 0, 0, 1, 1, 1, 1])
+    for seed in range(10):
+        found = shuffled(labels, classes, seed)
+        assert sorted(found[1:4].tolist()) == [0, 0, 1]
+        assert sorted(found[4:8].tolist()) == [0, 1, 2, 2]

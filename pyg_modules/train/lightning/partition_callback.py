@@ -13,6 +13,7 @@ from pyg_modules.modules.prune import prune_cross_edges
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.partition.metrics import normalized_cut
 from pyg_modules.partition.schedule import PartitionSchedule
+from pyg_modules.partition.verdict import Verdict
 from pyg_modules.train.lightning.lit_modular import LitModular
 from pyg_modules.train.probe import Probe, steps_of_probe
 
@@ -50,10 +51,19 @@ class PartitionCallback(L.Callback):
             )
         self.schedule = schedule
         self._cut_labels: Tensor | None = None
+        self._cut_verdict: Verdict | None = None
 
     def labels(self) -> Tensor:
         """The modules of the cut, ``[N]``; before it, those of the schedule as they are now."""
         return self.schedule.labels() if self._cut_labels is None else self._cut_labels
+
+    def verdict(self) -> Verdict:
+        """What these modules are worth; after the cut, what they were when it was made.
+
+        Raises:
+            ValueError: If the schedule has no probe.
+        """
+        return self.schedule.verdict() if self._cut_verdict is None else self._cut_verdict
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Raise unless the training can follow the schedule.
@@ -128,6 +138,7 @@ class PartitionCallback(L.Callback):
             "schedule": self.schedule.state_dict(),
             "strength": self.schedule.regularizer.strength,
             "labels": self._cut_labels,
+            "verdict": None if self._cut_verdict is None else self._cut_verdict.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -135,6 +146,8 @@ class PartitionCallback(L.Callback):
         self.schedule.load_state_dict(state_dict["schedule"])
         self.schedule.regularizer.strength = state_dict["strength"]
         self._cut_labels = state_dict["labels"]
+        verdict = state_dict["verdict"]
+        self._cut_verdict = None if verdict is None else Verdict(**verdict)
 
     def _new_probe(self, trainer: L.Trainer, pl_module: LitModular) -> Probe | None:
         layer, loader = self.schedule.regularizer.layer, trainer.train_dataloader
@@ -158,8 +171,11 @@ class PartitionCallback(L.Callback):
             regularizer.logits.copy_(logits)
 
     def _cut(self, trainer: L.Trainer) -> None:
-        labels = trainer.strategy.broadcast(self.schedule.labels().cpu())
-        regularizer = self.schedule.regularizer
+        schedule = self.schedule
+        verdict = None if schedule.probe is None else schedule.verdict()
+        found = (schedule.labels() if verdict is None else verdict.labels).cpu()
+        labels, self._cut_verdict = trainer.strategy.broadcast((found, verdict))
+        regularizer = schedule.regularizer
         prune_cross_edges(regularizer.layer, labels, optimizer=self._optimizer(trainer))
         regularizer.strength = 0.0
         self._cut_labels = labels

@@ -4,7 +4,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from pyg_modules import cut
-from pyg_modules.modules.cut import stays_independent
+from pyg_modules.partition.labels import stays_independent
 from pyg_modules.train.lightning import LitModular, PartitionCallback
 from tests.train.lightning import training
 from tests.train.lightning.training import (
@@ -50,6 +50,7 @@ def test_a_training_of_the_epochs_of_the_schedule_leaves_the_cut_to_the_user():
     layer = module.model[1]
     assert layer.edge_mask is None
     assert torch.equal(callback.labels(), callback.schedule.labels())
+    assert callback.verdict() is callback.schedule.verdict()
     assert module.regularizer.strength == 1
     assert cut(layer, callback.labels()).graph.num_edges < layer.graph.num_edges
 
@@ -60,6 +61,7 @@ def test_the_cut_stays_in_another_training():
     mask = module.model[1].edge_mask.clone()
     new_trainer(callback).fit(module, loaders()[0])
     assert callback.labels() is labels
+    assert callback.verdict().labels.equal(labels)
     assert torch.equal(module.model[1].edge_mask, mask)
 
 

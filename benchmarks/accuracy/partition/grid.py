@@ -1,0 +1,248 @@
+"""Planted sub-tasks over many settings: the schedule against modules read off a free training."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+from time import process_time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_modules import (
+    PartitionRegularizer,
+    PartitionSchedule,
+    SynchronousGraph,
+    UnitGraph,
+    Unrolled,
+    cut,
+    partition_units,
+)
+from pyg_modules._files import write_json
+from pyg_modules.datasets import PlantedProblem, planted_problem
+from pyg_modules.experiment.versions import versions
+from pyg_modules.partition import agreement
+from pyg_modules.train import Probe, fit, seeded
+
+RESULTS = Path(__file__).with_name("grid.json")
+# No choice was made on these.
+SEEDS = range(200, 210)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A planted problem, a network and its training; half as many epochs follow the cut."""
+
+    kind: str = "parity-majority"
+    num_tasks: int = 4
+    sizes: tuple[int, ...] | None = None
+    hidden_capacities: tuple[int, ...] | None = None
+    activation: str = "relu"
+    num_hidden: int = 64
+    steps: int = 3
+    num_train: int = 6000
+    epochs: int = 100
+    optimizer: str = "AdamW"
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.3
+    batch_size: int = 100
+
+
+def _settings() -> dict[str, Setting]:
+    settings = {}
+    # What a free network of six tasks needs to learn them.
+    sixfold: dict[str, Any] = {"num_tasks": 6, "num_hidden": 96, "num_train": 18000}
+    for num_tasks, epochs, kind, activation in product(
+        (4, 6),
+        (100, 300),
+        ("parity-majority", "linear-threshold", "product"),
+        ("relu", "gelu", "tanh"),
+    ):
+        more = sixfold if num_tasks == 6 else {}
+        setting = Setting(kind=kind, activation=activation, epochs=epochs, **more)
+        settings[f"{kind} {activation} {epochs} M={num_tasks}"] = setting
+    sizes = 1, 2, 3, 4
+    settings |= {
+        "SGD": Setting(epochs=200, optimizer="SGD", learning_rate=0.05, weight_decay=6e-3),
+        "AdamW 1e-2": Setting(epochs=200, learning_rate=1e-2, weight_decay=0.06),
+        **{f"{units} units": Setting(epochs=200, num_hidden=units) for units in (48, 96, 192)},
+        "sizes": Setting(epochs=200, sizes=sizes, num_hidden=120),
+        "sizes, capacities": Setting(
+            epochs=200, sizes=sizes, num_hidden=120, hidden_capacities=(12, 24, 36, 48)
+        ),
+        "no weight decay": Setting(epochs=200, weight_decay=0.0),
+    }
+    return settings
+
+
+SETTINGS = _settings()
+
+
+def run(names: list[str] | None, seeds: list[int], *, quick: bool) -> dict[str, Any]:
+    """All settings and seeds that the file lacks; every one is written when it is there."""
+    names = names or list(SETTINGS)
+    if quick:
+        return compare(names[0], seeds[0], epochs=4)
+    results: dict[str, Any] = {"runs": []}
+    if RESULTS.exists():
+        results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    results["versions"] = versions()
+    results["settings"] = {name: asdict(setting) for name, setting in SETTINGS.items()}
+    known = {(one["setting"], one["seed"]) for one in results["runs"]}
+    jobs = [job for job in product(names, seeds) if job not in known]
+    with ProcessPoolExecutor(2, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        for future in as_completed(pool.submit(compare, *job) for job in jobs):
+            print(json.dumps(future.result()), flush=True)
+            results["runs"].append(future.result())
+            results["runs"].sort(
+                key=lambda one: (list(SETTINGS).index(one["setting"]), one["seed"])
+            )
+            write_json(RESULTS, results)
+    return results
+
+
+def _place(one: dict[str, Any]) -> tuple[int, int]:
+    return list(SETTINGS).index(one["setting"]), one["seed"]
+
+
+def compare(name: str, seed: int, epochs: int | None = None) -> dict[str, Any]:
+    """One setting and seed, with the schedule and without."""
+    setting = SETTINGS[name]
+    problem = planted_problem(
+        setting.num_tasks,
+        setting.kind,
+        sizes=setting.sizes,
+        num_train=setting.num_train,
+        seed=seed,
+    )
+    return {
+        "setting": name,
+        "seed": seed,
+        "schedule": _train(problem, setting, seed, epochs or setting.epochs, scheduled=True),
+        "post_hoc": _train(problem, setting, seed, epochs or setting.epochs, scheduled=False),
+    }
+
+
+def _train(
+    problem: PlantedProblem, setting: Setting, seed: int, epochs: int, *, scheduled: bool
+) -> dict[str, Any]:
+    layer = _new_layer(problem, setting, seed)
+    capacities = _capacities(problem, setting)
+    start = process_time()
+    verdict = None
+    if scheduled:
+        regularizer = PartitionRegularizer(
+            layer,
+            setting.num_tasks,
+            scope="all",
+            capacities=capacities,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        schedule = PartitionSchedule(regularizer, epochs, seed=seed)
+        _fit(layer, problem, setting, epochs, seed, schedule)
+        verdict = schedule.verdict()
+        labels = verdict.labels
+    else:
+        _fit(layer, problem, setting, epochs, seed, None)
+        labels = partition_units(
+            layer,
+            setting.num_tasks,
+            scope="all",
+            capacities=capacities,
+            tolerance=0.1,
+            seed=seed,
+        )
+    seconds = process_time() - start
+    modular = cut(layer, labels)
+    scores = {"uncut": _score(problem, layer), "cut": _score(problem, modular)}
+    _fit(modular, problem, setting, epochs // 2, seed, None)
+    scores["final"] = _score(problem, modular)
+    ari = agreement(labels, problem.owners(setting.num_hidden))["ari"]
+    said = {} if verdict is None else {"verdict": verdict.word, **verdict.losses()}
+    return {"ari": ari, **scores, "seconds": seconds, **said}
+
+
+def _fit(
+    layer: SynchronousGraph,
+    problem: PlantedProblem,
+    setting: Setting,
+    epochs: int,
+    seed: int,
+    schedule: PartitionSchedule | None,
+) -> None:
+    if setting.optimizer == "SGD":
+        _fit_by_sgd(layer, problem, setting, epochs, seed, schedule)
+        return
+    fit(
+        layer,
+        problem,
+        epochs=epochs,
+        seed=seed,
+        schedule=schedule,
+        loss=problem.loss,
+        one_cycle=False,
+        learning_rate=setting.learning_rate,
+        weight_decay=setting.weight_decay,
+        batch_size=setting.batch_size,
+    )
+
+
+def _fit_by_sgd(
+    layer: SynchronousGraph,
+    problem: PlantedProblem,
+    setting: Setting,
+    epochs: int,
+    seed: int,
+    schedule: PartitionSchedule | None,
+) -> None:
+    """A loop as users write it."""
+    x, y = problem.train_x, problem.train_y
+    groups = [{"params": layer.parameters(), "weight_decay": setting.weight_decay}]
+    if schedule is not None:
+        groups.append({"params": schedule.parameters(), "weight_decay": 0.0})
+        schedule.probe = Probe(
+            layer,
+            (x, y),
+            steps=max(5, epochs * len(x) // setting.batch_size // 100),
+            loss=problem.loss,
+        )
+    optimizer = torch.optim.SGD(groups, lr=setting.learning_rate, momentum=0.9)
+    generator = torch.Generator().manual_seed(seed)
+    for epoch in range(epochs):
+        if schedule is not None:
+            schedule.step(epoch)
+        for rows in torch.randperm(len(x), generator=generator).split(setting.batch_size):
+            loss = problem.loss(layer(x[rows]), y[rows])
+            if schedule is not None:
+                loss = loss + schedule.regularizer()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+
+
+def _new_layer(problem: PlantedProblem, setting: Setting, seed: int) -> SynchronousGraph:
+    graph = UnitGraph.complete(problem.num_inputs, setting.num_hidden, problem.num_outputs)
+    with seeded(seed):
+        return SynchronousGraph(graph, Unrolled(setting.steps), setting.activation)
+
+
+def _capacities(problem: PlantedProblem, setting: Setting) -> list[int] | None:
+    """Hidden units as the setting says, the inputs of the sub-task and its output."""
+    if setting.hidden_capacities is None:
+        return None
+    num_uninformative = int((problem.input_owner < 0).sum()) // problem.num_outputs
+    return [
+        hidden + int((problem.input_owner == task).sum()) + num_uninformative + 1
+        for task, hidden in enumerate(setting.hidden_capacities)
+    ]
+
+
+def _score(problem: PlantedProblem, layer: SynchronousGraph) -> float:
+    with torch.no_grad():
+        outputs: Tensor = layer(problem.test_x)
+    return problem.score(outputs, problem.test_y)

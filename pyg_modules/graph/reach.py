@@ -1,0 +1,57 @@
+"""Which units take part: those that an input reaches, and that reach an output."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import dijkstra
+from torch import Tensor
+
+from pyg_modules.graph.unit_graph import UnitGraph
+
+
+class Reach(NamedTuple):
+    """Numbers of edges on shortest paths, ``[N]``; infinite where there is none.
+
+    Attributes:
+        from_inputs: From the nearest input.
+        to_outputs: To the nearest output.
+    """
+
+    from_inputs: NDArray[numpy.float64]
+    to_outputs: NDArray[numpy.float64]
+
+    @classmethod
+    def of(cls, graph: UnitGraph, kept: Tensor | None = None) -> Reach:
+        """That of a graph, or of those of its edges that are ``kept``, a boolean mask ``[E]``."""
+        edges = graph.edge_index if kept is None else graph.edge_index[:, kept]
+        source, target = edges.numpy()
+        shape = graph.num_units, graph.num_units
+        adjacency = csr_array((numpy.ones(len(source)), (source, target)), shape=shape)
+        return cls(
+            _distances(adjacency, graph.inputs),
+            _distances(adjacency.T.tocsr(), graph.outputs),
+        )
+
+    def is_alive(self, steps: int | None = None) -> NDArray[numpy.bool_]:
+        """Which units are on a path from an input to an output that updates can walk, ``[N]``.
+
+        Args:
+            steps (int, optional): Number of updates before the outputs are read. (default: no
+                limit)
+        """
+        length = self.from_inputs + self.to_outputs
+        alive: NDArray[numpy.bool_] = length < numpy.inf if steps is None else length <= steps + 1
+        return alive
+
+
+def _distances(adjacency: csr_array[Any], starts: range) -> NDArray[numpy.float64]:
+    if not starts:
+        return numpy.full(adjacency.shape[0], numpy.inf)
+    distances: NDArray[numpy.float64] = dijkstra(
+        adjacency, indices=list(starts), unweighted=True, min_only=True
+    )
+    return distances

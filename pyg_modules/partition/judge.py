@@ -1,0 +1,114 @@
+"""How modules come to a verdict."""
+
+from __future__ import annotations
+
+from math import isfinite
+from typing import Protocol
+
+import numpy
+import torch
+from torch import Tensor
+
+from pyg_modules.partition.liveliness import Liveliness
+from pyg_modules.partition.methods import find_labels
+from pyg_modules.partition.metrics import normalized_cut
+from pyg_modules.partition.units import EdgeList, Units
+from pyg_modules.partition.verdict import Verdict
+
+
+class PartitionProbe(Protocol):
+    """What says how well a network does in modules, such as a ``Probe``."""
+
+    def __call__(self, labels: Tensor | None, *, trained: bool = True) -> float:
+        """The loss of the network cut into these modules, ``[N]``, and trained for a while.
+
+        Without labels, that of the network as it is; not ``trained``, right after the cut.
+        """
+
+    def chance(self) -> float:
+        """The loss of the best outputs that are the same for all samples."""
+
+
+def judge(
+    units: Units,
+    labels: Tensor,
+    probe: PartitionProbe,
+    *,
+    probed: float | None = None,
+    tolerance: float = 0.1,
+    num_random: int = 1,
+    seed: int = 0,
+) -> Verdict:
+    """What modules are worth.
+
+    Args:
+        units (Units): What is partitioned.
+        labels (LongTensor): The modules, ``[N]``.
+        probe (PartitionProbe): What measures losses.
+        probed (float, optional): What it says of these modules, if it was asked already.
+        tolerance (float, optional): By which share of its capacity a module of the null model may
+            be smaller or larger. (default: 0.1)
+        num_random (int, optional): How many cuts at random. (default: 1)
+        seed (int, optional): Of everything random. (default: 0)
+
+    Raises:
+        ValueError: If the loss of the uncut network is NaN or infinite, or all weights are 0.
+    """
+    uncut = probe(None)
+    if not isfinite(uncut):
+        raise ValueError(
+            f"Expected a finite loss of the uncut network (got {uncut}). Look for NaN or infinity"
+            f" in the data; if there is none, the training diverged: lower the learning rate."
+        )
+    graph, on_cpu = units.layer.graph, labels.detach().cpu().long()
+    num_modules = int(on_cpu.max()) + 1
+    null = _with_shuffled_weights(units, seed)
+    found = find_labels(null, num_modules, tolerance=tolerance, seed=seed)
+    return Verdict(
+        labels=labels,
+        uncut=uncut,
+        cut=probe(labels, trained=False),
+        probed=probe(labels) if probed is None else probed,
+        random=tuple(
+            probe(shuffled(labels, units.classes(num_modules), seed + number))
+            for number in range(num_random)
+        ),
+        chance=probe.chance(),
+        normalized_cut=normalized_cut(graph.edge_index, units.layer.edge_weight(), labels),
+        null_normalized_cut=normalized_cut(graph.edge_index, null.layer.edge_weight(), found),
+        num_dead=Liveliness.of(graph, on_cpu, units.num_updates).num_dead,
+    )
+
+
+def shuffled(labels: Tensor, classes: numpy.ndarray, seed: int) -> Tensor:
+    """Modules of the same sizes at random, in every class of units; −1 where it is.
+
+    Args:
+        labels (LongTensor): Module of every unit, ``[N]``.
+        classes (numpy.ndarray): Class of every unit that has one, ``[n]``.
+        seed (int): Of the order.
+    """
+    generator = torch.Generator("cpu").manual_seed(seed)
+    members = (labels >= 0).nonzero().flatten()
+    mixed = labels.clone()
+    for kind in range(int(classes.max()) + 1):
+        own = members[torch.from_numpy(classes == kind).to(members.device)]
+        order = torch.randperm(len(own), generator=generator, device="cpu").to(labels.device)
+        mixed[own] = labels[own[order]]
+    return mixed
+
+
+def _with_shuffled_weights(units: Units, seed: int) -> Units:
+    """The same units where the weights of the edges that enter one have changed places."""
+    layer, edges = units.layer, units.edges
+    weight = layer.edge_weight().detach().cpu().clone()
+    ids, target = edges.edge_ids.cpu(), edges.target.cpu().numpy()
+    tie = numpy.random.default_rng(seed).random(len(target))
+    place, origin = numpy.argsort(target, kind="stable"), numpy.lexsort((tie, target))
+    weight[ids[torch.from_numpy(place)]] = weight[ids[torch.from_numpy(origin)]]
+    return Units(
+        EdgeList(layer.graph, weight),
+        scope=units.scope,
+        affinity=units.affinity,
+        capacities=units.capacities,
+    )

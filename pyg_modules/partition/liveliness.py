@@ -1,0 +1,83 @@
+"""Units that a cut puts to rest: no input reaches them any more, or they reach no output."""
+
+from __future__ import annotations
+
+import warnings
+from typing import NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pyg_modules.graph.reach import Reach
+from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.partition.labels import SHARED, stays_independent
+
+
+class Liveliness(NamedTuple):
+    """Units that are on a path from an input to an output that the updates can walk, ``[N]``.
+
+    Inputs are not among them: alone they compute nothing.
+
+    Attributes:
+        before: In the graph as it is.
+        after: In the graph that is cut into modules.
+    """
+
+    before: NDArray[numpy.bool_]
+    after: NDArray[numpy.bool_]
+
+    @classmethod
+    def of(cls, graph: UnitGraph, labels: Tensor, num_updates: int | None) -> Liveliness:
+        """That of modules.
+
+        Args:
+            graph (UnitGraph): The units and their edges.
+            labels (LongTensor): Module of every unit, ``[N]``, on the CPU, −1 for shared ones.
+            num_updates (int, optional): Number of updates before the outputs are read, if there is
+                a limit.
+        """
+        before = Reach.of(graph).is_alive(num_updates)
+        after = Reach.of(graph, stays_independent(graph, labels)).is_alive(num_updates)
+        before[: graph.num_inputs] = after[: graph.num_inputs] = False
+        return cls(before, after)
+
+    @property
+    def num_dead(self) -> int:
+        """How many units the cut puts to rest."""
+        return int((self.before & ~self.after).sum())
+
+    def dead_modules(self, labels: Tensor) -> list[int]:
+        """Modules with units that live before the cut, of which none lives after it."""
+        owner = labels.numpy()
+        living = {SHARED, *owner[self.after].tolist()}
+        return sorted(set(owner[self.before].tolist()) - living)
+
+
+def check_alive(graph: UnitGraph, labels: Tensor, num_updates: int | None) -> None:
+    """Raise if a cut makes a module compute a constant, and warn of units that it puts to rest.
+
+    Args:
+        graph (UnitGraph): The units and their edges.
+        labels (LongTensor): Module of every unit, ``[N]``, on the CPU, −1 for shared ones.
+        num_updates (int, optional): Number of updates before the outputs are read, if there is a
+            limit.
+    """
+    liveliness = Liveliness.of(graph, labels, num_updates)
+    within = "" if num_updates is None else f" that {num_updates} updates can walk"
+    remedy = "use fewer modules, a graph with more edges, or a solver with more steps."
+    if dead := liveliness.dead_modules(labels):
+        sizes = [int((labels == module).sum()) for module in dead]
+        raise ValueError(
+            f"Expected modules with a path from an input to an output{within} (got none in the"
+            f" modules {dead}, which have {sizes} units). Cut apart, they would compute constants."
+            f" partition_units and PartitionSchedule find modules that live; else {remedy}"
+        )
+    if liveliness.num_dead:
+        warnings.warn(
+            f"{liveliness.num_dead} of {int(liveliness.before.sum())} units take no part any more"
+            f" once the modules are cut apart: no input reaches them, or they reach no output, by"
+            f" a path{within}. partition_units and PartitionSchedule avoid it where they can; else"
+            f" {remedy}",
+            stacklevel=4,
+        )

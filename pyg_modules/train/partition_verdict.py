@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from pyg_modules.modules.cut import check_modules
+from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.partition.judge import judge
+from pyg_modules.partition.units import Units
+from pyg_modules.partition.verdict import Verdict
+from pyg_modules.train.checked_loss import Loss
+from pyg_modules.train.probe import Probe
+from pyg_modules.train.seeding import as_seed
+
+_NUM_RANDOM = 3
+
+
+def partition_verdict(
+    layer: SynchronousGraph,
+    labels: Tensor,
+    x: Any,
+    y: Any,
+    *,
+    loss: Loss = F.cross_entropy,
+    steps: int | None = None,
+    learning_rate: float = 3e-3,
+    weight_decay: float = 0.1,
+    batch_size: int | None = None,
+    seed: int = 0,
+) -> Verdict:
+    """What modules of a trained layer are worth, wherever they come from.
+
+    Copies of the layer are cut and trained for a while, see :class:`Probe`; it is left as it is.
+    For modules that a :class:`PartitionSchedule` found, there is ``schedule.verdict()``.
+
+    Args:
+        layer (SynchronousGraph): A trained layer, not cut yet.
+        labels (LongTensor): Module of every unit, ``[N]``, as for :func:`cut`.
+        x (Tensor or array): Inputs, ``[B, I]``.
+        y (Tensor or array): Targets, ``[B]`` classes, or what the loss takes.
+        loss (Callable, optional): As for :func:`fit`. (default: cross-entropy)
+        steps (int, optional): Steps of a probe. (default: one pass over the data)
+        learning_rate (float, optional): Of a probe. (default: 3e-3)
+        weight_decay (float, optional): Of a probe. (default: 0.1)
+        batch_size (int, optional): Of a probe. (default: 64)
+        seed (int, optional): Of the samples of a probe and of cuts at random. (default: 0)
+
+    Returns:
+        Verdict: Losses, the normalized cut, dead units, and a word for them.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If ``labels`` have the wrong length, one module only, a gap, or leave a hidden
+            unit shared; or if ``x`` or ``y`` do not fit the layer.
+
+    Example:
+        >>> import torch
+        >>> from pyg_modules import SynchronousGraph, UnitGraph, partition_units
+        >>> from pyg_modules.train import partition_verdict
+        >>> layer = SynchronousGraph(UnitGraph.complete(4, 8, 2))
+        >>> x, y = torch.rand(64, 4), torch.randint(2, (64,))
+        >>> partition_verdict(layer, partition_units(layer, 2), x, y).word
+        'unlearned'
+    """
+    check_layer(layer)
+    found = check_modules(layer, labels)
+    if int(found.max()) < 1:
+        raise ValueError(
+            "Expected labels of at least two modules (got one). One module is not cut at all."
+        )
+    seed = as_seed(seed)
+    is_shared = bool((found[: layer.graph.num_inputs] < 0).any())
+    probe = Probe(
+        layer,
+        (x, y),
+        steps=steps,
+        loss=loss,
+        learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        batch_size=batch_size,
+        seed=seed,
+    )
+    units = Units(layer, scope="hidden" if is_shared else "all")
+    return judge(units, labels, probe, num_random=_NUM_RANDOM, seed=seed)

@@ -1,0 +1,80 @@
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut
+from pyg_modules.partition.liveliness import Liveliness
+from tests.strategies import layers_with_labels
+
+LEVELS = [2, 4, 4, 2]
+
+
+def by_depth():
+    """A layered graph cut into its levels: the second sees no input, the first no output."""
+    return torch.tensor([-1, -1, 0, 0, 0, 0, 1, 1, 1, 1, -1, -1])
+
+
+def test_modules_that_would_compute_constants_are_refused():
+    layer = SynchronousGraph(UnitGraph.layered(LEVELS), Unrolled(2))
+    with pytest.raises(ValueError, match=r"got none in the modules \[0, 1\], which have \[4, 4\]"):
+        cut(layer, by_depth())
+
+
+def test_a_module_without_an_output_of_its_own_is_refused():
+    layer = SynchronousGraph(UnitGraph.complete(2, 4, 1))
+    with pytest.raises(
+        ValueError, match=r"that 6 updates can walk \(got none in the modules \[1\]"
+    ):
+        cut(layer, torch.tensor([0, 1, 0, 1, 0, 1, 0]))
+
+
+def test_paths_that_are_too_long_for_the_updates_are_none():
+    # Module 1 has the detour 0 -> 2 -> 3 -> 4 only; module 0 goes straight.
+    edges = torch.tensor([[0, 1, 0, 2, 3, 1], [1, 4, 2, 3, 4, 3]])
+    graph, labels = UnitGraph(edges, 5, 1, 1), torch.tensor([-1, 0, 1, 1, -1])
+    assert Liveliness.of(graph, labels, 2).num_dead == 0
+    assert Liveliness.of(graph, labels, 1).dead_modules(labels) == []  # They were dead before.
+    longer = UnitGraph(torch.tensor([[0, 1, 1, 0, 2, 3], [1, 4, 3, 2, 3, 4]]), 5, 1, 1)
+    assert Liveliness.of(longer, labels, 2).num_dead == 0
+    assert cut(SynchronousGraph(longer, Unrolled(2)), labels).graph.num_edges == 5
+
+
+def test_units_that_a_cut_puts_to_rest_are_counted():
+    # Unit 2 hears from unit 1 alone, unit 3 from the input.
+    edges = torch.tensor([[0, 0, 1, 1, 2, 3], [1, 3, 2, 4, 4, 4]])
+    layer = SynchronousGraph(UnitGraph(edges, 5, 1, 1))
+    with pytest.warns(UserWarning, match="^1 of 4 units take no part any more") as caught:
+        cut(layer, torch.tensor([-1, 0, 1, 1, -1]))
+    assert caught[0].filename == __file__
+
+
+def test_what_was_dead_before_is_no_fault_of_the_cut():
+    layer = SynchronousGraph(UnitGraph(torch.tensor([[0, 1], [1, 3]]), 4, 1, 1))
+    assert cut(layer, torch.tensor([-1, 0, 1, -1])).graph.num_edges == 2
+
+
+@pytest.mark.parametrize("scope", ["hidden", "all"])
+@given(data=st.data())
+def test_all_units_that_live_have_a_gradient(scope, data):
+    """Of no unit that counts as dead do the outputs depend, on generic weights."""
+    layer, labels = data.draw(layers_with_labels(scope))
+    assume(layer.graph.num_inputs > 0)
+    modular = cut(layer, labels)
+    alive = Liveliness.of(modular.graph, labels, layer.solver.num_updates).after
+    x = torch.randn(3, layer.graph.num_inputs, dtype=torch.float64)
+    weight = modular.edge_weight().detach().requires_grad_()
+    source, target = modular.graph.edge_index
+    state = torch.zeros(3, layer.graph.num_units, dtype=torch.float64)
+    state[:, : layer.graph.num_inputs] = x
+    for _ in range(layer.solver.num_updates + 1):
+        state = torch.zeros_like(state).index_add(1, target, state[:, source] * weight)
+        state[:, : layer.graph.num_inputs] = x
+    out = state[:, layer.graph.outputs.start :].sum()
+    (gradient,) = torch.autograd.grad(out, weight, allow_unused=True)
+    if gradient is None:
+        gradient = torch.zeros_like(weight)
+    hidden = range(layer.graph.hidden.start, layer.graph.hidden.stop)
+    for unit in hidden:
+        moves = bool((gradient[target == unit] != 0).any())
+        assert moves == bool(alive[unit])
