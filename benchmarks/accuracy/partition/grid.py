@@ -1,7 +1,11 @@
-"""Planted sub-tasks over many settings: the schedule against modules read off a free training."""
+"""Planted sub-tasks in many settings: the schedule, and modules read off a free training.
+
+``python -m benchmarks.accuracy.partition.grid`` goes on where it was stopped.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -68,7 +72,7 @@ def _settings() -> dict[str, Setting]:
         settings[f"{kind} {activation} {epochs} M={num_tasks}"] = setting
     sizes = 1, 2, 3, 4
     settings |= {
-        "SGD": Setting(epochs=200, optimizer="SGD", learning_rate=0.05, weight_decay=6e-3),
+        "SGD": Setting(epochs=200, optimizer="SGD", learning_rate=0.1, weight_decay=1e-3),
         "AdamW 1e-2": Setting(epochs=200, learning_rate=1e-2, weight_decay=0.06),
         **{f"{units} units": Setting(epochs=200, num_hidden=units) for units in (48, 96, 192)},
         "sizes": Setting(epochs=200, sizes=sizes, num_hidden=120),
@@ -83,27 +87,32 @@ def _settings() -> dict[str, Setting]:
 SETTINGS = _settings()
 
 
-def run(names: list[str] | None, seeds: list[int], *, quick: bool) -> dict[str, Any]:
-    """All settings and seeds that the file lacks; every one is written when it is there."""
-    names = names or list(SETTINGS)
-    if quick:
-        return compare(names[0], seeds[0], epochs=4)
+def main(arguments: list[str] | None = None) -> None:
+    """Measure what the file lacks; every result is written when it is there."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.accuracy.partition.grid", description=__doc__
+    )
+    parser.add_argument("--quick", action="store_true", help="short and not written: does it run?")
+    parser.add_argument("--only", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file")
+    options = parser.parse_args(arguments)
+    if options.quick:
+        print(compare(options.only[0], options.seeds[0], epochs=4))
+        return
     results: dict[str, Any] = {"runs": []}
-    if RESULTS.exists():
-        results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    if options.out.exists():
+        results = json.loads(options.out.read_text(encoding="utf-8"))
     results["versions"] = versions()
     results["settings"] = {name: asdict(setting) for name, setting in SETTINGS.items()}
     known = {(one["setting"], one["seed"]) for one in results["runs"]}
-    jobs = [job for job in product(names, seeds) if job not in known]
+    jobs = [job for job in product(options.only, options.seeds) if job not in known]
     with ProcessPoolExecutor(2, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        for future in as_completed(pool.submit(compare, *job) for job in jobs):
+        for future in as_completed([pool.submit(compare, *job) for job in jobs]):
             print(json.dumps(future.result()), flush=True)
             results["runs"].append(future.result())
-            results["runs"].sort(
-                key=lambda one: (list(SETTINGS).index(one["setting"]), one["seed"])
-            )
-            write_json(RESULTS, results)
-    return results
+            results["runs"].sort(key=_place)
+            write_json(options.out, results)
 
 
 def _place(one: dict[str, Any]) -> tuple[int, int]:
@@ -157,14 +166,17 @@ def _train(
             tolerance=0.1,
             seed=seed,
         )
-    seconds = process_time() - start
+    seconds_until_cut = process_time() - start
     modular = cut(layer, labels)
     scores = {"uncut": _score(problem, layer), "cut": _score(problem, modular)}
     _fit(modular, problem, setting, epochs // 2, seed, None)
+    seconds = process_time() - start
     scores["final"] = _score(problem, modular)
     ari = agreement(labels, problem.owners(setting.num_hidden))["ari"]
-    said = {} if verdict is None else {"verdict": verdict.word, **verdict.losses()}
-    return {"ari": ari, **scores, "seconds": seconds, **said}
+    row = {"ari": ari, **scores, "seconds_until_cut": seconds_until_cut, "seconds": seconds}
+    if verdict is not None:
+        row |= {"word": verdict.word, "verdict": verdict.figures()}
+    return row
 
 
 def _fit(
@@ -216,12 +228,13 @@ def _fit_by_sgd(
     for epoch in range(epochs):
         if schedule is not None:
             schedule.step(epoch)
-        for rows in torch.randperm(len(x), generator=generator).split(setting.batch_size):
+        rows_of_batches: Any = torch.randperm(len(x), generator=generator)
+        for rows in rows_of_batches.split(setting.batch_size):
             loss = problem.loss(layer(x[rows]), y[rows])
             if schedule is not None:
                 loss = loss + schedule.regularizer()
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
 
 
@@ -246,3 +259,7 @@ def _score(problem: PlantedProblem, layer: SynchronousGraph) -> float:
     with torch.no_grad():
         outputs: Tensor = layer(problem.test_x)
     return problem.score(outputs, problem.test_y)
+
+
+if __name__ == "__main__":
+    main()
