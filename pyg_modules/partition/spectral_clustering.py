@@ -53,7 +53,7 @@ def spectral_labels(
             clusters of their own. (default: 1.0)
     """
     seed %= _NUM_SEEDS
-    num_modules = len(bounds.largest)
+    num_modules = bounds.largest.shape[1]
     labels = numpy.zeros(affinity.shape[0], dtype=numpy.int64)
     # A unit without affinity to another is a cluster of its own to the eigenvectors.
     linked = numpy.flatnonzero(has_links(affinity))
@@ -123,10 +123,11 @@ def _clusters(vectors: Floats, count: int, assign: str, seed: int) -> NDArray[nu
 
 def _numbered_by_size(labels: NDArray[numpy.int64], bounds: SizeBounds) -> NDArray[numpy.int64]:
     """The same clusters, of which some may be empty, a larger one with a larger module's number."""
-    if (bounds.largest == bounds.largest[0]).all():
+    largest = bounds.largest.sum(axis=0)
+    if (largest == largest[0]).all():
         return labels
-    sizes = numpy.bincount(labels, minlength=len(bounds.largest))
+    sizes = numpy.bincount(labels, minlength=len(largest))
     number = numpy.empty_like(sizes)
-    number[numpy.argsort(sizes, kind="stable")] = numpy.argsort(bounds.largest, kind="stable")
+    number[numpy.argsort(sizes, kind="stable")] = numpy.argsort(largest, kind="stable")
     renumbered: NDArray[numpy.int64] = number[labels]
     return renumbered
