@@ -75,7 +75,7 @@ def balance_loss(assignment: Tensor, *, capacities: Sequence[int] | None = None)
     share = assignment.mean(dim=0)
     if capacities is None:
         return num_modules * (share - 1 / num_modules).square().sum()
-    sizes = SizeBounds.of(num_units, num_modules, capacities).largest
+    sizes = SizeBounds.of(num_units, num_modules, capacities).largest[0]
     target = torch.from_numpy(sizes / num_units).to(share)
     return num_modules * (share - target).square().sum()
 

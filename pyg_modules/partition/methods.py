@@ -17,7 +17,7 @@ from pyg_modules.partition.units import Partitionable, Units
 Method: TypeAlias = Callable[..., NDArray[numpy.int64]]
 
 #: By name, functions of ``(affinity, bounds, *, seed)``: the affinities of n units, a symmetric
-#: ``scipy.sparse.csr_array`` ``[n, n]``, and the bounds of the sizes of K modules; each returns the
+#: ``scipy.sparse.csr_array`` ``[n, n]``, and the ``SizeBounds`` of K modules; each returns the
 #: module of every unit, ``[n]``. Sizes need not be within the bounds: they are repaired.
 METHODS: dict[str, Method] = {
     "refine": refined_labels,

@@ -41,8 +41,9 @@ def metis_labels(
     edges.setdiag(0)
     edges.eliminate_zeros()
     weights = numpy.ceil(edges.data * (_LARGEST_WEIGHT / edges.data.max()))
-    middle = (bounds.smallest + bounds.largest) / 2
-    slack = max(0.001, float((bounds.largest / middle).max()) - 1)
+    largest = bounds.largest.sum(axis=0)
+    middle = (bounds.smallest.sum(axis=0) + largest) / 2
+    slack = max(0.001, float((largest / middle).max()) - 1)
     _, labels = pymetis.part_graph(
         len(middle),
         pymetis.CSRAdjacency(edges.indptr, edges.indices),

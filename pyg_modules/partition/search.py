@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import cache
+from types import ModuleType
 from typing import Any
 
 import numpy
@@ -10,190 +12,236 @@ from pyg_modules.partition.size_bounds import SizeBounds
 
 Ints = NDArray[numpy.int64]
 Floats = NDArray[numpy.float64]
-Bools = NDArray[numpy.bool_]
 
-# A gain below this is rounding.
-_LEAST_GAIN = 1e-12
 _MAX_ROUNDS = 50
 _REPAIR_ROUNDS = 16
-# The tabu search reads every gain at every move; this bounds how many numbers it reads in all, to
-# some seconds. On graphs of a million units it makes few moves, and the greedy rounds do the work.
+# A round in which a smaller share of the units moves is the last one.
+_LEAST_MOVED = 1e-4
+# A loop reads about this many numbers, some tenths of a second, before an interrupt of the user is
+# seen; as arrays they are fewer, for the memory.
+_CHUNK, _CHUNK_OF_ARRAYS = 2 * 10**7, 10**6
+# The tabu search reads every gain at every move; this bounds how many it reads in all.
 _MAX_WORK = 2 * 10**8
 
 
 class PartitionSearch:
     """A hard partition that changes unit by unit towards a lower normalized cut.
 
-    The normalized cut of K modules is 1 - (sum of ratios) / K, with the ratio of a module its
-    association, the affinity inside it, over its volume, the affinity around it. The sum of ratios
-    is maximised.
-
     Args:
-        affinity (scipy.sparse.csr_array): Symmetric, not negative, ``[n, n]``.
+        affinity (scipy.sparse.csr_array): Symmetric, not negative, with a mean degree of about 1,
+            ``[n, n]``.
         labels (numpy.ndarray): Module of every unit at first, ``[n]``.
         bounds (SizeBounds): Sizes of the modules. ``labels`` need not be within them.
+        count (numpy.ndarray, optional): How many units of the finest graph each is, ``[n]``.
+            (default: 1)
     """
 
-    labels: Ints
-
-    def __init__(self, affinity: csr_array[Any], labels: Ints, bounds: SizeBounds) -> None:
-        self._bounds = bounds
-        num_units, num_modules = len(labels), len(bounds.smallest)
-        self.labels = labels.astype(numpy.int64, copy=True)
-        self._starts, self._columns = affinity.indptr, affinity.indices
-        self._values = affinity.data
-        self._loop: Floats = affinity.diagonal()
-        self._degree: Floats = numpy.asarray(affinity.sum(axis=1)).ravel()
-        units = numpy.arange(num_units)
-        members = csr_array(
-            (numpy.ones(num_units), (units, self.labels)), shape=(num_units, num_modules)
+    def __init__(
+        self,
+        affinity: csr_array[Any],
+        labels: Ints,
+        bounds: SizeBounds,
+        count: Ints | None = None,
+    ) -> None:
+        self._kernels = _kernels()
+        self.affinity = affinity
+        num_units, (num_classes, num_modules) = len(labels), bounds.smallest.shape
+        # One type of everything, so that loops are compiled once.
+        self._graph = self._kernels.Graph(
+            affinity.indptr.astype(numpy.int64),
+            affinity.indices.astype(numpy.int32, copy=False),
+            affinity.data.astype(numpy.float64, copy=False),
+            numpy.asarray(affinity.sum(axis=1), dtype=numpy.float64).ravel(),
+            affinity.diagonal().astype(numpy.float64, copy=False),
+            numpy.ones(num_units, dtype=numpy.int64) if count is None else count,
+            bounds.classes,
         )
-        # Affinity of every unit to the other units of every module, [n, K].
-        self._pull: Floats = (affinity @ members).toarray()
-        inside = self._pull[units, self.labels]
-        self._pull[units, self.labels] -= self._loop
-        self._size = numpy.bincount(self.labels, minlength=num_modules)
-        self._volume = _sums(self.labels, self._degree, num_modules)
-        self._association = _sums(self.labels, inside, num_modules)
+        self._modules = self._kernels.Modules(
+            numpy.array(labels, dtype=numpy.int64),
+            numpy.zeros((num_classes, num_modules), dtype=numpy.int64),
+            numpy.zeros(num_modules),
+            numpy.zeros(num_modules),
+            bounds.smallest,
+            bounds.largest,
+        )
+        self._add_up()
+
+    @property
+    def labels(self) -> Ints:
+        """Module of every unit, ``[n]``."""
+        labels: Ints = self._modules.labels
+        return labels
 
     @property
     def normalized_cut(self) -> float:
         """The normalized cut of :attr:`labels`."""
-        return 1 - self._sum_of_ratios() / len(self._size)
+        return 1 - self._sum_of_ratios() / len(self._modules.volume)
 
     def repair(self) -> None:
         """Bring the sizes within their bounds, by the moves that raise the cut least.
 
         Gains are read for all units, then used for a part of the moves that are missing, so that
-        the time is about linear in the number of units.
+        the time is about linear in the number of units. Units that count several may not fit.
         """
         while (missing := self._num_misplaced()) > 0:
-            may_lose, may_gain = self._movable()
-            units = numpy.flatnonzero(may_lose[self.labels])
-            gains = self._gains(units)
-            self._forbid(gains, self.labels[units], may_lose, may_gain)
-            promised = numpy.argsort(-gains.max(axis=1), kind="stable")
-            for unit in units[promised[: 1 + missing // _REPAIR_ROUNDS]]:
-                self._improve(int(unit), least_gain=-numpy.inf)
-
-    def climb(self) -> None:
-        """Rounds of moves that lower the cut, the best ones first, as long as there are some."""
-        for _ in range(_MAX_ROUNDS):
-            gains = self._gains(slice(None))
-            self._forbid(gains, self.labels, *self._movable())
-            promised = gains.max(axis=1)
-            hopeful = numpy.flatnonzero(promised > _LEAST_GAIN)
-            order = numpy.argsort(-promised[hopeful], kind="stable")
-            if not sum(self._improve(unit) for unit in hopeful[order]):
+            _, gain = self._best_moves(repairs=True)
+            order = numpy.argsort(-gain, kind="stable")[: 1 + missing // _REPAIR_ROUNDS]
+            if not self._sweep(order, repairs=True):
                 break
 
-    def roam(self, generator: numpy.random.Generator) -> None:
+    def climb(self) -> None:
+        """Rounds of moves of single units that lower the cut, as long as there are some."""
+        self._awake[:] = True
+        for _ in range(_MAX_ROUNDS):
+            units = numpy.flatnonzero(self._awake)
+            if not self._kernels.IS_COMPILED:
+                units = units[self._best_moves()[1][units] > self._kernels.ROUNDING]
+            if self._sweep(units) <= _LEAST_MOVED * len(self.labels):
+                break
+
+    def exchange(self) -> None:
+        """Rounds in which units of two modules change places, as long as that lowers the cut.
+
+        They are of one class, and each counts one.
+        """
+        for _ in range(_MAX_ROUNDS):
+            num_exchanged = 0
+            target, gain = self._best_moves(anywhere=True)
+            for there, back in self._opposite(target, gain):
+                num_exchanged += self._kernels.exchange(
+                    self._graph, self._modules, there, back, gain[there], gain[back]
+                )
+            if num_exchanged <= _LEAST_MOVED * len(self.labels):
+                break
+
+    def _opposite(self, target: Ints, gain: Floats) -> list[tuple[Ints, Ints]]:
+        """Units of one class and module that want to another, and those that want back."""
+        num_modules = len(self._modules.volume)
+        ways = (self._graph.classes * num_modules + self.labels) * num_modules + target
+        order = numpy.lexsort((-gain, ways))
+        present, first = numpy.unique(ways[order], return_index=True)
+        movers = dict(zip(present.tolist(), numpy.split(order, first[1:]), strict=True))
+        pairs = []
+        for way, there in movers.items():
+            rest, other = divmod(way, num_modules)
+            class_, own = divmod(rest, num_modules)
+            back = movers.get((class_ * num_modules + other) * num_modules + own)
+            if own < other and back is not None:
+                pairs.append((there, back))
+        return pairs
+
+    def roam(self, generator: numpy.random.Generator, patience: int) -> None:
         """Tabu search: the best move of a unit that does not rest, even if it raises the cut.
 
         A unit that moved rests for a random number of moves. Sizes may be off by one on the way, so
-        that units can change places. Ends at the best partition within the bounds that was met.
+        that units can change places. Ends at the best partition within the bounds that was met,
+        after ``patience`` moves per unit without a better one.
         """
-        num_units, num_modules = self._pull.shape
-        rest = num_units // 20 + 2, num_units // 5 + 4
-        # Some moves more, as a few units take few moves for a round trip.
-        patience = 4 * num_units + 100
-        best, best_sum, best_step = self.labels.copy(), self._sum_of_ratios(), 0
-        rests_until = numpy.zeros(num_units, dtype=numpy.int64)
-        for step in range(_MAX_WORK // self._pull.size):
-            gains = self._gains(slice(None))
-            self._forbid(gains, self.labels, *self._movable(slack=1))
-            gains[rests_until > step] = -numpy.inf
-            unit, module = divmod(int(gains.argmax()), num_modules)
-            if gains[unit, module] > -numpy.inf:
-                self._move(unit, module)
-                rests_until[unit] = step + generator.integers(*rest)
-            reached = self._sum_of_ratios()
-            if reached > best_sum + _LEAST_GAIN and not self._num_misplaced():
-                best, best_sum, best_step = self.labels.copy(), reached, step
-            elif step > best_step + patience:
+        num_units, num_modules = len(self.labels), len(self._modules.volume)
+        table = self._new_table()
+        best_labels = self.labels.copy()
+        best = numpy.array([self._sum_of_ratios()])
+        # No class is out of its bounds; the best was met at step 0.
+        state = numpy.array([-1, 0, self._graph.count.max()])
+        steps = _MAX_WORK // (num_units * num_modules)
+        chunk = 1 + self._chunk // (num_units * num_modules)
+        for step in range(0, steps, chunk):
+            rests = generator.integers(num_units // 20 + 2, num_units // 5 + 4, size=chunk)
+            if self._kernels.roam(
+                self._graph,
+                self._modules,
+                table,
+                rests,
+                step,
+                state,
+                best_labels,
+                best,
+                # Some moves more, as a few units take few moves for a round trip.
+                patience * num_units + 100,
+            ):
                 break
-        for unit in numpy.flatnonzero(best != self.labels):
-            self._move(int(unit), int(best[unit]))
+        self._modules.labels[:] = best_labels
+        self._add_up()
+
+    @property
+    def _chunk(self) -> int:
+        return _CHUNK if self._kernels.IS_COMPILED else _CHUNK_OF_ARRAYS
+
+    def _add_up(self) -> None:
+        """Sizes, volumes and associations of the labels."""
+        graph, modules = self._graph, self._modules
+        num_classes, num_modules = modules.size.shape
+        owner = numpy.repeat(self.labels, numpy.diff(graph.starts))
+        inside = owner == self.labels[graph.columns]
+        cell = graph.classes * num_modules + self.labels
+        size = numpy.bincount(cell, graph.count, num_classes * num_modules)
+        modules.size[:] = size.reshape(num_classes, num_modules)
+        modules.volume[:] = numpy.bincount(self.labels, graph.degree, num_modules)
+        modules.association[:] = numpy.bincount(owner[inside], graph.values[inside], num_modules)
+        self._awake = numpy.ones(len(self.labels), dtype=numpy.bool_)
 
     def _sum_of_ratios(self) -> float:
-        return float(_ratio(self._association, self._volume).sum())
-
-    def _out_of_bounds(self) -> tuple[Bools, Bools]:
-        return self._size > self._bounds.largest, self._size < self._bounds.smallest
+        return float(self._kernels.sum_of_ratios(self._modules))
 
     def _num_misplaced(self) -> int:
         """How many units have to move at least before the sizes are within their bounds."""
-        above = (self._size - self._bounds.largest).clip(min=0).sum()
-        below = (self._bounds.smallest - self._size).clip(min=0).sum()
-        return int(max(above, below))
+        modules = self._modules
+        above = (modules.size - modules.largest).clip(min=0).sum(axis=1)
+        below = (modules.smallest - modules.size).clip(min=0).sum(axis=1)
+        return int(numpy.maximum(above, below).sum())
 
-    def _movable(self, slack: int = 0) -> tuple[Bools, Bools]:
-        """Which modules may lose a unit and which may gain one, for bounds held within ``slack``.
+    def _sweep(self, units: Ints, *, repairs: bool = False) -> int:
+        """How many of ``units`` moved, each where it gains most."""
+        awake = numpy.ones_like(self._awake) if repairs else self._awake
+        return sum(
+            self._kernels.sweep(self._graph, self._modules, part, awake, repairs)
+            for part in self._parts(units)
+        )
 
-        Where they do not hold, only moves that bring sizes back are allowed.
-        """
-        above, below = self._out_of_bounds()
-        spares = self._size > self._bounds.smallest - slack * (not below.any())
-        has_room = self._size < self._bounds.largest + slack * (not above.any())
-        return above if above.any() else spares, below if below.any() else has_room
+    def _parts(self, units: Ints) -> list[Ints]:
+        """``units`` in parts whose rows have not too many numbers."""
+        lengths = numpy.diff(self._graph.starts)[units] + len(self._modules.volume)
+        part = numpy.cumsum(lengths) // self._chunk
+        return numpy.split(units, numpy.flatnonzero(numpy.diff(part)) + 1)
 
-    def _gains(self, units: Ints | slice) -> Floats:
-        """By how much the sum of ratios grows if a unit moves to a module, [u, K]."""
-        labels, degree, loop = self.labels[units], self._degree[units], self._loop[units]
-        pull = self._pull[units]
-        ratio = _ratio(self._association, self._volume)
-        own = numpy.take_along_axis(pull, labels[:, None], axis=1)[:, 0]
-        left = _ratio(self._association[labels] - 2 * own - loop, self._volume[labels] - degree)
-        gains = _ratio(self._association + 2 * pull + loop[:, None], self._volume + degree[:, None])
-        gains -= ratio
-        gains += (left - ratio[labels])[:, None]
-        return gains
+    def _best_moves(self, *, repairs: bool = False, anywhere: bool = False) -> tuple[Ints, Floats]:
+        """Where every unit gains most within the bounds or ``anywhere``, ``[n]``, and what."""
+        num_units, modules = len(self.labels), self._modules
+        if anywhere:
+            modules = modules._replace(
+                smallest=numpy.zeros_like(modules.size),
+                largest=numpy.full_like(modules.size, self._graph.count.sum()),
+            )
+        target = numpy.zeros(num_units, dtype=numpy.int64)
+        gain = numpy.empty(num_units)
+        for part in self._parts(numpy.arange(num_units)):
+            self._kernels.best_moves(
+                self._graph, modules, repairs, part[0], part[-1] + 1, target, gain
+            )
+        return target, gain
 
-    @staticmethod
-    def _forbid(gains: Floats, labels: Ints, may_lose: Bools, may_gain: Bools) -> None:
-        """Leave only moves between different modules that may lose and gain."""
-        gains[:, ~may_gain] = -numpy.inf
-        gains[~may_lose[labels]] = -numpy.inf
-        numpy.put_along_axis(gains, labels[:, None], -numpy.inf, axis=1)
-
-    def _improve(self, unit: int, least_gain: float = _LEAST_GAIN) -> bool:
-        """Move ``unit`` to where it lowers the cut most, if it gains more than ``least_gain``."""
-        alone = numpy.array([unit])
-        gains = self._gains(alone)
-        self._forbid(gains, self.labels[alone], *self._movable())
-        module = int(gains.argmax())
-        improves = bool(gains[0, module] > least_gain)
-        if improves:
-            self._move(unit, module)
-        return improves
-
-    def _move(self, unit: int, module: int) -> None:
-        source = self.labels[unit]
-        row = slice(self._starts[unit], self._starts[unit + 1])
-        neighbours, values = self._columns[row], self._values[row]
-        loop, degree = self._loop[unit], self._degree[unit]
-        self._association[source] -= 2 * self._pull[unit, source] + loop
-        self._association[module] += 2 * self._pull[unit, module] + loop
-        self._volume[source] -= degree
-        self._volume[module] += degree
-        self._size[source] -= 1
-        self._size[module] += 1
-        self._pull[neighbours, source] -= values
-        self._pull[neighbours, module] += values
-        # A self-loop is no pull of another unit.
-        self._pull[unit, source] += loop
-        self._pull[unit, module] -= loop
-        self.labels[unit] = module
+    def _new_table(self) -> Any:
+        num_units, num_modules = len(self.labels), len(self._modules.volume)
+        units = numpy.arange(num_units)
+        members = csr_array(
+            (numpy.ones(num_units), (self.labels, units)), shape=(num_modules, num_units)
+        )
+        pull = (members @ self.affinity).toarray()
+        pull[self.labels, units] -= self._graph.loop
+        table = self._kernels.Table(
+            numpy.ascontiguousarray(pull),
+            numpy.empty((num_modules, num_units)),
+            numpy.empty(num_units),
+            numpy.zeros(num_units, dtype=numpy.int64),
+        )
+        for module in range(num_modules):
+            self._kernels.fill_table(module, self._graph, self._modules, table)
+        return table
 
 
-def _ratio(association: Floats, volume: Floats) -> Floats:
-    """A module without volume counts as if all of it were cut."""
-    # Subtractions leave rounding where there is nothing.
-    has_volume = volume > _LEAST_GAIN
-    ratio: Floats = numpy.where(has_volume, association / numpy.where(has_volume, volume, 1.0), 0.0)
-    return ratio
+@cache
+def _kernels() -> ModuleType:
+    # numba takes half a second to import.
+    from pyg_modules.partition import kernels
 
-
-def _sums(labels: Ints, values: Floats, num_modules: int) -> Floats:
-    sums: Floats = numpy.bincount(labels, values, minlength=num_modules).astype(numpy.float64)
-    return sums
+    return kernels

@@ -7,17 +7,30 @@ from typing import NamedTuple
 
 import numpy
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from scipy.sparse.csgraph import maximum_flow
 
 from pyg_modules._checks import as_coefficient, as_int
+
+Ints = NDArray[numpy.int64]
 
 _ROUNDING = 1e-9
 
 
 class SizeBounds(NamedTuple):
-    """The least and the greatest number of units of every module, ``[K]`` each."""
+    """How many units of every class every module may have.
 
-    smallest: NDArray[numpy.int64]
-    largest: NDArray[numpy.int64]
+    Partitions within them exist, of every class by itself.
+
+    Attributes:
+        smallest: The least numbers, ``[C, K]``.
+        largest: The greatest numbers, ``[C, K]``.
+        classes: Class of every unit that is partitioned, from 0 to C - 1, ``[n]``.
+    """
+
+    smallest: Ints
+    largest: Ints
+    classes: Ints
 
     @classmethod
     def of(
@@ -26,8 +39,13 @@ class SizeBounds(NamedTuple):
         num_modules: int,
         capacities: Sequence[int] | None = None,
         tolerance: float = 0.0,
+        classes: Ints | None = None,
     ) -> SizeBounds:
         """The bounds of ``num_modules`` modules among ``num_units`` units.
+
+        With several classes, every module has its share of each, rounded so that its size is its
+        capacity; of the units that the tolerance allows beyond, a class has its share, rounded
+        down. So a class that is smaller than the number of modules is not in all of them.
 
         Args:
             num_units (int): Number of units that are partitioned.
@@ -35,11 +53,13 @@ class SizeBounds(NamedTuple):
             capacities (sequence of int, optional): Size of every module. (default: equal, to one
                 unit)
             tolerance (float, optional): By which share of it a size may differ. (default: 0.0)
+            classes (numpy.ndarray, optional): Class of every unit, ``[n]``, integers from 0 on,
+                each with a unit. (default: one class)
 
         Raises:
             TypeError: If an argument has the wrong type.
-            ValueError: If there are fewer than two modules or more than units, or the capacities do
-                not add up to the number of units.
+            ValueError: If there are fewer than two modules or more than units, the capacities do
+                not add up to the number of units, or the classes are not numbered one by one.
         """
         num_modules = as_int("num_modules", num_modules, smallest=2)
         if num_units < 2:
@@ -50,21 +70,76 @@ class SizeBounds(NamedTuple):
                 f" partitioned (got {num_modules})."
             )
         tolerance = as_coefficient("tolerance", tolerance)
-        if capacities is None:
-            wanted = numpy.full(num_modules, num_units / num_modules)
-        else:
-            wanted = _checked(capacities, num_units, num_modules)
+        wanted = None if capacities is None else _checked(capacities, num_units, num_modules)
+        if classes is None:
+            classes = numpy.zeros(num_units, dtype=numpy.int64)
+        count = _counted(classes, num_units)
+        classes = classes.astype(numpy.int64)
+        share = numpy.full(num_modules, num_units / num_modules) if wanted is None else wanted
         # Else a size on the bound would be lost to rounding: 1.15 * 100 is 114.999...
-        least = numpy.ceil((1 - tolerance) * wanted - _ROUNDING)
-        most = numpy.floor((1 + tolerance) * wanted + _ROUNDING)
-        smallest = numpy.maximum(1, numpy.minimum(numpy.floor(wanted), least))
-        # The others have a unit each at least.
-        possible = num_units - num_modules + 1
-        largest = numpy.minimum(possible, numpy.maximum(numpy.ceil(wanted), most))
-        return cls(smallest.astype(numpy.int64), largest.astype(numpy.int64))
+        least = numpy.maximum(1, numpy.ceil((1 - tolerance) * share - _ROUNDING))
+        most = numpy.minimum(num_units, numpy.floor((1 + tolerance) * share + _ROUNDING))
+        if len(count) == 1:
+            smallest = numpy.minimum(numpy.floor(share), least).astype(numpy.int64)
+            largest = numpy.maximum(numpy.ceil(share), most).astype(numpy.int64)
+            # The others have a unit each at least.
+            largest = numpy.minimum(largest, num_units - num_modules + 1)
+            return cls(smallest[None], largest[None], classes)
+        if wanted is None:
+            larger = numpy.arange(num_modules) < num_units % num_modules
+            wanted = num_units // num_modules + larger.astype(numpy.int64)
+        exact = _rounded_shares(count, wanted)
+        below = (wanted - least).clip(min=0).astype(numpy.int64)
+        above = (most - wanted).clip(min=0).astype(numpy.int64)
+        smallest = exact - below * exact // wanted
+        largest = exact + above * exact // wanted
+        # The other modules need their least numbers of the class.
+        possible = count[:, None] - smallest.sum(axis=1, keepdims=True) + smallest
+        return cls(smallest, numpy.minimum(largest, possible), classes)
 
 
-def _checked(capacities: Sequence[int], num_units: int, num_modules: int) -> NDArray[numpy.float64]:
+def _rounded_shares(rows: Ints, columns: Ints) -> Ints:
+    """A matrix with these sums of rows and columns, in proportion to both up to less than 1.
+
+    From `Matrix Rounding Problems <https://doi.org/10.1287/mnsc.12.9.732>`_: the units that
+    rounding down leaves over are a flow from rows to columns, of 1 at most through a cell.
+    """
+    product = rows[:, None] * columns
+    shares, left = numpy.divmod(product, rows.sum())
+    row, column = numpy.nonzero(left)
+    num_rows, num_columns = shares.shape
+    source, sink = num_rows + num_columns, num_rows + num_columns + 1
+    over, lacking = rows - shares.sum(axis=1), columns - shares.sum(axis=0)
+    one = numpy.ones_like(row)
+    tail = [numpy.full(num_rows, source), row, num_rows + numpy.arange(num_columns)]
+    head = [numpy.arange(num_rows), num_rows + column, numpy.full(num_columns, sink)]
+    capacity = numpy.concatenate([over, one, lacking]).astype(numpy.int32)
+    network = csr_array((capacity, (numpy.concatenate(tail), numpy.concatenate(head))))
+    network.resize(sink + 1, sink + 1)
+    flow = maximum_flow(network, source, sink).flow
+    shares[row, column] += flow[row, num_rows + column]
+    return shares
+
+
+def _counted(classes: Ints, num_units: int) -> Ints:
+    """How many units every class has."""
+    if not isinstance(classes, numpy.ndarray) or classes.dtype.kind != "i":
+        got = getattr(classes, "dtype", type(classes).__name__)
+        raise TypeError(f"Expected classes to be an array of integers (got {got}).")
+    if classes.shape != (num_units,):
+        raise ValueError(
+            f"Expected the class of every unit, [{num_units}] (got {list(classes.shape)})."
+        )
+    present, count = numpy.unique(classes, return_counts=True)
+    if present[0] != 0 or present[-1] != len(present) - 1:
+        raise ValueError(
+            f"Expected classes 0..C-1, each with a unit (got {present[:10].tolist()}). Renumber"
+            f" them, e.g. with numpy.unique(classes, return_inverse=True)[1]."
+        )
+    return count.astype(numpy.int64)
+
+
+def _checked(capacities: Sequence[int], num_units: int, num_modules: int) -> Ints:
     if not hasattr(capacities, "__iter__"):
         raise TypeError(
             f"Expected capacities to be a sequence of {num_modules} integers, the size of every"
@@ -80,4 +155,4 @@ def _checked(capacities: Sequence[int], num_units: int, num_modules: int) -> NDA
             f"Expected capacities that add up to {num_units}, the number of units that are"
             f" partitioned (got {sum(sizes)}: {sizes})."
         )
-    return numpy.array(sizes, dtype=numpy.float64)
+    return numpy.array(sizes, dtype=numpy.int64)

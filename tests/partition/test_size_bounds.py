@@ -8,7 +8,8 @@ from pyg_modules.partition.size_bounds import SizeBounds
 
 def bounds(*arguments, **kwargs):
     found = SizeBounds.of(*arguments, **kwargs)
-    return found.smallest.tolist(), found.largest.tolist()
+    (smallest,), (largest,) = found.smallest.tolist(), found.largest.tolist()
+    return smallest, largest
 
 
 def test_sizes_are_equal_to_one_unit():
@@ -47,7 +48,7 @@ def test_every_size_whose_share_is_tolerated_is_within_the_bounds_and_no_other(s
     found = SizeBounds.of(sum(sizes), len(sizes), sizes, tolerance)
     # The other modules have a unit each at least.
     possible = sum(sizes) - len(sizes) + 1
-    for size, smallest, largest in zip(sizes, found.smallest, found.largest, strict=True):
+    for size, smallest, largest in zip(sizes, found.smallest[0], found.largest[0], strict=True):
         tolerated = [n for n in range(1, possible + 1) if abs(n - size) <= tolerance * size]
         assert tolerated == list(range(smallest, largest + 1))
 

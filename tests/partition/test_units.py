@@ -182,9 +182,9 @@ def test_labels_go_to_all_units_and_back():
 
 def test_bounds_follow_the_capacities():
     model, _ = planted()
-    assert Units(model).bounds(5).smallest.tolist() == [2] * 5
+    assert Units(model).bounds(5).smallest.tolist() == [[2] * 5]
     bounds = Units(model, capacities=[4, 8]).bounds(2, tolerance=0.25)
-    assert (bounds.smallest.tolist(), bounds.largest.tolist()) == ([3, 6], [5, 10])
+    assert (bounds.smallest.tolist(), bounds.largest.tolist()) == ([[3, 6]], [[5, 10]])
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_a_method_that_is_added_to_the_table_is_repaired(monkeypatch, capacities
     ((affinity, largest, seed),) = seen
     expected = dense_matrix(model, model.graph.hidden, "abs")
     numpy.testing.assert_allclose(affinity.toarray(), expected.numpy(), rtol=1e-12)
-    assert (largest, seed) == (sizes, 7)
+    assert (largest, seed) == ([sizes], 7)
     with pytest.raises(ValueError, match=r"'metis', 'alone' \(got 'other'\)"):
         partition_units(model, 2, method="other")
 

@@ -1,0 +1,154 @@
+"""Smaller graphs in the place of a large one, for searches that move many units at once."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+
+import numpy
+from numpy.typing import NDArray
+from scipy.sparse import coo_array, csr_array
+
+Ints = NDArray[numpy.int64]
+
+_log = logging.getLogger("pyg_modules")
+
+# Further pairs are few.
+_MATCHING_ROUNDS = 4
+# A smaller graph has at most this share of the units of the one before.
+_SHRINKS = 0.95
+
+
+class Level(NamedTuple):
+    """A graph whose units are groups of units of a finer one, of one class each.
+
+    Attributes:
+        affinity: Of the groups, ``[m, m]``; what is inside of one is on the diagonal.
+        count: How many units of the finest graph every group has, ``[m]``.
+        classes: Class of every group, ``[m]``.
+        group: Group of every unit of the next finer graph, ``[n]``; of the finest, themselves.
+    """
+
+    affinity: csr_array[Any]
+    count: Ints
+    classes: Ints
+    group: Ints
+
+    @classmethod
+    def finest(cls, affinity: csr_array[Any], classes: Ints) -> Level:
+        """The graph itself."""
+        everyone = numpy.arange(affinity.shape[0])
+        return cls(affinity, numpy.ones_like(everyone), classes, everyone)
+
+    def of_groups(self, values: Ints) -> Ints:
+        """What is the same of all units of a group, ``[n]``, as that of the groups, ``[m]``."""
+        of_groups = numpy.empty_like(self.count)
+        of_groups[self.group] = values
+        return of_groups
+
+
+def coarsened(
+    finest: Level,
+    num_units: int,
+    largest_group: Ints,
+    generator: numpy.random.Generator,
+    labels: Ints | None = None,
+) -> list[Level]:
+    """The graph and smaller ones, as far as units that hold together can be put together.
+
+    The associations and volumes of modules are the same on every level. From `A Fast and High
+    Quality Multilevel Scheme for Partitioning Irregular Graphs
+    <https://doi.org/10.1137/S1064827595287997>`_.
+
+    Args:
+        finest (Level): The graph.
+        num_units (int): A graph with no more units is small enough.
+        largest_group (numpy.ndarray): How many units a group of every class may have, ``[C]``.
+        generator (numpy.random.Generator): Of the order in which units are put together.
+        labels (numpy.ndarray, optional): Only units of one module are put together. (default: none)
+    """
+    levels = [finest]
+    while len(levels[-1].count) > num_units:
+        fine = levels[-1]
+        kind = fine.classes
+        if labels is not None:
+            kind = kind * (labels.max() + 1) + labels
+        group = _matched(fine, kind, largest_group[fine.classes], generator)
+        coarse = _contracted(fine, group)
+        _log.info("%d units in %d groups.", len(group), len(coarse.count))
+        if len(coarse.count) > _SHRINKS * len(fine.count):
+            break
+        levels.append(coarse)
+        if labels is not None:
+            labels = coarse.of_groups(labels)
+    return levels
+
+
+def _matched(
+    level: Level, kind: Ints, largest_group: Ints, generator: numpy.random.Generator
+) -> Ints:
+    """Group of every unit: pairs of one kind, each other's nearest among those that are left.
+
+    What is left then, as around a hub or where units of one kind are not joined, is paired with
+    those of its kind that have the same nearest unit.
+    """
+    affinity, count = level.affinity, level.count
+    num_units = affinity.shape[0]
+    units = numpy.arange(num_units)
+    row = numpy.repeat(units.astype(numpy.int32), numpy.diff(affinity.indptr))
+    column = affinity.indices
+    degree = numpy.asarray(affinity.sum(axis=1)).ravel()
+    # What is random breaks ties, of which graphs with equal weights have many.
+    scale = generator.uniform(1, 1.5, num_units) * numpy.where(degree > 0, degree, 1) ** -0.5
+    nearness = affinity.data * scale[row] * scale[column]
+    others = row != column
+    row, column, nearness = row[others], column[others], nearness[others]
+    hub = _nearest(row, column, nearness, num_units)
+    fits = (kind[row] == kind[column]) & (count[row] + count[column] <= largest_group[row])
+    row, column, nearness = row[fits], column[fits], nearness[fits]
+    first_of_pair = units.copy()
+    for _ in range(_MATCHING_ROUNDS):
+        choice = _nearest(row, column, nearness, num_units)
+        chosen = (choice >= 0) & (choice[choice] == units)
+        first_of_pair[chosen] = numpy.minimum(units, choice)[chosen]
+        is_free = numpy.bincount(first_of_pair, minlength=num_units)[first_of_pair] == 1
+        free = is_free[row] & is_free[column]
+        row, column, nearness = row[free], column[free], nearness[free]
+        if not len(row):
+            break
+    left = numpy.flatnonzero(is_free)
+    left = left[numpy.lexsort((count[left], hub[left], kind[left]))]
+    one, other = left[:-1], left[1:]
+    alike = (kind[one] == kind[other]) & (hub[one] == hub[other])
+    alike &= count[one] + count[other] <= largest_group[one]
+    # Every second one of a run of units that are alike.
+    starts = numpy.flatnonzero(numpy.diff(alike, prepend=False) & alike)
+    run = starts[numpy.searchsorted(starts, numpy.arange(len(alike)), side="right") - 1]
+    second = alike & ((numpy.arange(len(alike)) - run) % 2 == 0) if len(starts) else alike
+    first_of_pair[other[second]] = one[second]
+    group: Ints = numpy.unique(first_of_pair, return_inverse=True)[1]
+    return group
+
+
+def _nearest(row: Any, column: Any, nearness: Any, num_units: int) -> Ints:
+    """The nearest unit of every unit, the first of several, ``[n]``, or -1; by rows."""
+    found = numpy.full(num_units, -1)
+    if len(row):
+        first = numpy.flatnonzero(numpy.diff(row, prepend=-1))
+        nearest = numpy.zeros(num_units)
+        nearest[row[first]] = numpy.maximum.reduceat(nearness, first)
+        is_nearest = numpy.flatnonzero(nearness == nearest[row])[::-1]
+        found[row[is_nearest]] = column[is_nearest]
+    return found
+
+
+def _contracted(level: Level, group: Ints) -> Level:
+    affinity = level.affinity
+    small = group.astype(numpy.int32)
+    row = numpy.repeat(small, numpy.diff(affinity.indptr))
+    count = numpy.bincount(group, level.count).astype(numpy.int64)
+    shape = len(count), len(count)
+    coarse = coo_array((affinity.data, (row, small[affinity.indices])), shape=shape).tocsr()
+    classes = numpy.empty_like(count)
+    classes[group] = level.classes
+    return Level(coarse, count, classes, group)
