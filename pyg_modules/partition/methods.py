@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pyg_modules._checks import as_int
+from pyg_modules.partition.admissible import admissible
 from pyg_modules.partition.metis import metis_labels
 from pyg_modules.partition.refine import refine, refined_labels, repair
 from pyg_modules.partition.spectral_clustering import spectral_labels
@@ -41,7 +42,10 @@ def partition_units(
     r"""Modules of balanced sizes, read off the weights of a layer as they are, without training.
 
     All methods work on :math:`a_{ij} = (|w_{ij}| + |w_{ji}|) / 2` and bring the sizes within their
-    bounds by the moves that raise the normalized cut least.
+    bounds by the moves that raise the normalized cut least. Sizes are bounded within every class of
+    units at the same distance from the inputs, which is by level in a layered graph. Then units
+    that would take no part, because no input reaches them inside of their module or they reach no
+    output, move to where they would.
 
     * ``"refine"`` starts from several spectral and random partitions, improves each by greedy moves
       and a tabu search on the normalized cut itself, and returns the best.
@@ -72,8 +76,9 @@ def partition_units(
     Raises:
         ImportError: If a package has to be installed first.
         TypeError: If an argument has the wrong type.
-        ValueError: If an argument is out of range, no edge joins two partitioned units, or all
-            weights among them are 0.
+        ValueError: If an argument is out of range, no edge joins two partitioned units, all weights
+            among them are 0, or a module stays without a path from an input to an output that the
+            updates of the layer can walk.
 
     Example:
         >>> from pyg_modules import SynchronousGraph, UnitGraph, partition_units
@@ -113,4 +118,6 @@ def find_labels(
     else:
         start = units.labels_of_members(initial, num_modules).cpu().numpy()
         found = refine(affinity, start, bounds, seed=seed).labels
-    return units.labels_of_all(torch.from_numpy(repair(affinity, found, bounds).labels))
+    repaired = repair(affinity, found, bounds).labels
+    living = admissible(units, affinity, repaired, bounds, seed=seed)
+    return units.labels_of_all(torch.from_numpy(living))

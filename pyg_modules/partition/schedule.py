@@ -35,7 +35,8 @@ class PartitionSchedule:
 
     Call :meth:`step` at the beginning of every epoch. From half of the epochs on, at every tenth
     and at the end, modules are **read** off the weights, in several ways, and **probed**: what loss
-    does the network learn back to in a short training when it is cut that way? The best are kept.
+    does the network learn back to in a short training when it is cut that way? The best are kept;
+    while they are good and the terms are on, no others are tried before the end.
 
     * **free**: no term is on, so that the task forms structure. A penalty before that makes modules
       that are arbitrary.
@@ -144,7 +145,7 @@ class PartitionSchedule:
         self._epoch, self._has_stepped = epoch, True
         if self.probe is not None:
             if epoch in self._readings():
-                before, self._verdict = self._verdict, self._read()
+                before, self._verdict = self._verdict, self._kept() or self._read()
                 if self._opened_at is None and _is_learned(self._verdict, before):
                     self._opened_at = epoch
                 if self._opened_at is not None:
@@ -258,11 +259,23 @@ class PartitionSchedule:
         )
         losses = [probe(labels) for labels in found]
         best = min(range(len(found)), key=losses.__getitem__)
+        return self._judged(found[best], losses[best], num_random)
+
+    def _kept(self) -> Verdict | None:
+        """The verdict of the present modules, if they were good and still are."""
+        before, probe = self._verdict, self.probe
+        if self._opened_at is None or before is None or probe is None or before.lost >= _GOOD:
+            return None
+        now = self._judged(before.labels, probe(before.labels), num_random=1)
+        return now if now.lost < _GOOD else None
+
+    def _judged(self, labels: Tensor, probed: float, num_random: int) -> Verdict:
+        assert self.probe is not None
         return judge(
-            regularizer.units,
-            found[best],
-            probe,
-            probed=losses[best],
+            self.regularizer.units,
+            labels,
+            self.probe,
+            probed=probed,
             tolerance=self.tolerance,
             num_random=num_random,
             seed=self.seed,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
+from pyg_modules._checks import as_int
 from pyg_modules.graph.reach import Reach
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.ops.dense import DenseOperator
@@ -223,8 +224,10 @@ class Units:
             )
 
     def bounds(self, num_modules: int, tolerance: float = 0.0) -> SizeBounds:
-        """How many of them a module may have; see ``SizeBounds.of``."""
-        return SizeBounds.of(len(self), num_modules, self.capacities, tolerance)
+        """How many of them, and of each class, a module may have; see ``SizeBounds.of``."""
+        num_modules = as_int("num_modules", num_modules, smallest=2)
+        classes = self.classes(num_modules)
+        return SizeBounds.of(len(self), num_modules, self.capacities, tolerance, classes)
 
     def classes(self, smallest: int) -> NDArray[numpy.int64]:
         """Classes of them by their distance from the inputs, from 0 on, ``[n]``.

@@ -1,0 +1,203 @@
+"""Partitions in which every module lives: it has a path from an input to an output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from pyg_modules.graph.reach import Reach
+from pyg_modules.partition.labels import stays_independent
+from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.units import Units
+
+Ints = NDArray[numpy.int64]
+Floats = NDArray[numpy.float64]
+Bools = NDArray[numpy.bool_]
+
+_INPUT, _HIDDEN, _OUTPUT = range(3)
+# After so many rounds that help nobody, what is dead stays dead.
+_PATIENCE = 8
+
+
+def admissible(
+    units: Units, affinity: csr_array[Any], labels: Ints, bounds: SizeBounds, *, seed: int
+) -> Ints:
+    """Labels of which no unit is dead that is not so in the uncut graph, as far as moves find them.
+
+    A unit is alive if it is on a path from an input to an output, inside of its module, that the
+    updates of the solver can walk. Dead ones move, or change places with others, to where they are
+    alive; sizes stay within their bounds.
+
+    Args:
+        units (Units): What is partitioned.
+        affinity (scipy.sparse.csr_array): Of the units, ``[n, n]``.
+        labels (numpy.ndarray): Module of every unit, ``[n]``, within the bounds.
+        bounds (SizeBounds): Sizes of the modules.
+        seed (int): Of what is tried in which order.
+
+    Raises:
+        ValueError: If all units or a module stay dead.
+    """
+    graph = units.layer.graph
+    if not graph.num_inputs or not graph.num_outputs:
+        return labels
+    moves = _Moves(units, affinity, bounds)
+    if not moves.may_live.any():
+        moves.raise_if_too_few_updates()
+        return labels
+    generator = numpy.random.default_rng(seed)
+    best, lack = labels, moves.lack(labels)
+    limit, patience = len(labels), _PATIENCE
+    while lack > (0, 0) and patience:
+        tried = moves.revived(best, limit, generator)
+        still = moves.lack(tried)
+        if still < lack:
+            best, lack, limit, patience = tried, still, 2 * limit, _PATIENCE
+        else:  # Too many at once stand in each other's way.
+            limit, patience = max(1, min(limit, lack[1]) // 2), patience - 1
+    moves.check_modules(*lack)
+    return best
+
+
+class _Moves:
+    """Moves of dead units to modules where they live."""
+
+    def __init__(self, units: Units, affinity: csr_array[Any], bounds: SizeBounds) -> None:
+        self._units, self._affinity, self._bounds = units, affinity, bounds
+        self._graph = units.layer.graph
+        self._steps = units.num_updates
+        self._members = units.members.cpu().numpy().nonzero()[0]
+        self._number = numpy.full(self._graph.num_units, -1)
+        self._number[self._members] = numpy.arange(len(self._members))
+        self._num_modules = bounds.smallest.shape[1]
+        ends = self._graph.hidden.start, self._graph.hidden.stop
+        self._role = numpy.searchsorted(ends, self._members, side="right")
+        self.may_live = self._alive(None)
+
+    def lack(self, labels: Ints) -> tuple[int, int]:
+        """The number of modules without a unit that lives, and that of dead units."""
+        alive = self._alive(labels)
+        num_living = len(numpy.unique(labels[alive]))
+        return self._num_modules - num_living, int((self.may_live & ~alive).sum())
+
+    def revived(self, labels: Ints, limit: int, generator: numpy.random.Generator) -> Ints:
+        """Other labels, of which fewer units are probably dead; at most ``limit`` of them move."""
+        labels = labels.copy()
+        everyone = numpy.arange(len(labels))
+        members = csr_array(
+            (numpy.ones(len(labels)), (everyone, labels)), shape=(len(labels), self._num_modules)
+        )
+        pull = (self._affinity @ members).toarray()
+        fits, dead = self._fits(labels), self.may_live & ~self._alive(labels)
+        if self._units.scope == "all":
+            self._share_roles(labels, pull)
+        for unit in generator.permutation(dead.nonzero()[0])[:limit]:
+            own = labels[unit]
+            replaceable = (self._role == _HIDDEN) & (fits[:, own] | dead)
+            modules = fits[unit].nonzero()[0]
+            for module in modules[(-pull[unit, modules]).argsort(kind="stable")]:
+                if module != own and self._bring(unit, module, labels, replaceable, pull):
+                    break
+        return labels
+
+    def raise_if_too_few_updates(self) -> None:
+        """If there are paths from inputs to outputs, and all are too long."""
+        reach = Reach.of(self._graph)
+        shortest = float((reach.from_inputs + reach.to_outputs).min())
+        if shortest < numpy.inf:
+            raise ValueError(
+                f"Expected a path from an input to an output that {self._steps} updates can walk"
+                f" (got none). Use a solver of at least {int(shortest) - 1} steps."
+            )
+
+    def check_modules(self, num_dead_modules: int, num_dead: int) -> None:
+        """Raise if there are modules without a unit that lives."""
+        if num_dead_modules:
+            within = "" if self._steps is None else f" that {self._steps} updates can walk"
+            scope = self._units.scope
+            raise ValueError(
+                f"Expected {self._num_modules} modules, each with a path from an input to an output"
+                f"{within} (found none for {num_dead_modules} of them; of the"
+                f" {len(self._members)} units that scope={scope!r} partitions, {num_dead} would"
+                f" take no part). Use fewer modules, a graph with more edges, a solver with more"
+                f" steps" + (", or scope='hidden'." if scope == "all" else ".")
+            )
+
+    def _alive(self, labels: Ints | None) -> Bools:
+        """Which units, other than inputs, are on a path, ``[n]``."""
+        alive = self._reach(labels).is_alive(self._steps)[self._members] & (self._role != _INPUT)
+        return numpy.asarray(alive)
+
+    def _reach(self, labels: Ints | None) -> Reach:
+        if labels is None:
+            return Reach.of(self._graph)
+        of_all = self._units.labels_of_all(torch.from_numpy(labels)).cpu()
+        return Reach.of(self._graph, stays_independent(self._graph, of_all))
+
+    def _fits(self, labels: Ints) -> Bools:
+        """Whether a unit would live in a module, with all others where they are, ``[n, K]``."""
+        reach = self._reach(labels)
+        source, target = self._graph.edge_index.numpy()
+        shared_inputs, shared_outputs = (
+            ends if self._units.scope == "hidden" else range(0)
+            for ends in (self._graph.inputs, self._graph.outputs)
+        )
+        from_inputs = self._nearest(labels, target, source, reach.from_inputs, shared_inputs)
+        to_outputs = self._nearest(labels, source, target, reach.to_outputs, shared_outputs)
+        from_inputs[self._role == _INPUT] = to_outputs[self._role == _OUTPUT] = 0
+        length = from_inputs + to_outputs
+        fits: Bools = length < numpy.inf if self._steps is None else length <= self._steps + 1
+        return fits
+
+    def _nearest(
+        self, labels: Ints, unit: Ints, neighbour: Ints, distance: Floats, shared: range
+    ) -> Floats:
+        """One more than the least distance of neighbours that are in a module, ``[n, K]``."""
+        nearest = numpy.full((len(labels), self._num_modules), numpy.inf)
+        row, column = self._number[unit], self._number[neighbour]
+        inside = (row >= 0) & (column >= 0)
+        cells = row[inside], labels[column[inside]]
+        numpy.minimum.at(nearest, cells, distance[neighbour[inside]] + 1)
+        of_shared = (row >= 0) & (neighbour >= shared.start) & (neighbour < shared.stop)
+        nearest[row[of_shared]] = 1
+        return nearest
+
+    def _share_roles(self, labels: Ints, pull: Floats) -> None:
+        """Give every module an input, a hidden unit and an output, where there are enough."""
+        everyone = numpy.arange(len(labels))
+        for role in (_INPUT, _HIDDEN, _OUTPUT):
+            for module in range(self._num_modules):
+                # How many of its role a unit has in its module.
+                alike = numpy.zeros((3, self._num_modules), dtype=numpy.int64)
+                numpy.add.at(alike, (self._role, labels), 1)
+                spare = alike[self._role, labels] > 1
+                donors = (self._role == role) & spare
+                if alike[role, module] or not donors.any():
+                    continue
+                gain = pull[:, module] - pull[everyone, labels]
+                for unit in numpy.where(donors, gain, -numpy.inf).argsort()[::-1][: donors.sum()]:
+                    if self._bring(unit, module, labels, spare, pull):
+                        break
+
+    def _bring(
+        self, unit: int, module: int, labels: Ints, replaceable: Bools, pull: Floats
+    ) -> bool:
+        """Move a unit to a module, in exchange for another if there is no room; whether it did."""
+        bounds, own = self._bounds, labels[unit]
+        kind = bounds.classes[unit]
+        same = bounds.classes == kind
+        size = numpy.bincount(labels[same], minlength=self._num_modules)
+        has_room = size[module] < bounds.largest[kind, module]
+        if has_room and size[own] > bounds.smallest[kind, own]:
+            labels[unit] = module
+            return True
+        others = (same & replaceable & (labels == module)).nonzero()[0]
+        if not len(others):
+            return False
+        partner = others[(pull[others, own] - pull[others, module]).argmax()]
+        labels[unit], labels[partner] = module, own
+        return True

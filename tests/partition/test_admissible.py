@@ -1,0 +1,153 @@
+import numpy
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut, partition_units
+from pyg_modules.partition import module_sizes
+from pyg_modules.partition.liveliness import Liveliness
+from pyg_modules.partition.methods import METHODS
+from pyg_modules.partition.units import Units
+from tests.strategies import generator, seeds
+
+
+def layer_of(graph, steps=8, seed=0):
+    return SynchronousGraph(graph, Unrolled(steps), generator=generator(seed))
+
+
+def num_dead(layer, labels):
+    return Liveliness.of(layer.graph, labels, layer.solver.num_updates).num_dead
+
+
+@pytest.mark.parametrize("method", ["refine", "spectral"])
+@pytest.mark.parametrize("num_modules", [2, 4])
+@pytest.mark.parametrize("num_levels", range(2, 9))
+def test_layered_graphs_are_cut_along_their_levels_not_across(num_levels, num_modules, method):
+    layer = layer_of(UnitGraph.layered([5, *[12] * num_levels, 3]))
+    labels = partition_units(layer, num_modules, method=method)
+    for level in labels[5:-3].reshape(num_levels, 12):
+        assert module_sizes(level) == [12 // num_modules] * num_modules
+    assert num_dead(layer, labels) == 0
+    cut(layer, labels)
+
+
+@pytest.mark.parametrize("make", [UnitGraph.layered, UnitGraph.yoked])
+def test_with_a_tolerance_every_level_has_a_share(make):
+    layer = layer_of(make([5, 20, 10, 15, 3]))
+    labels = partition_units(layer, 2, tolerance=0.2)[5:-3]
+    assert min(module_sizes(labels[:20])) >= 8
+    assert min(module_sizes(labels[20:30])) >= 4
+    assert min(module_sizes(labels[30:])) >= 6
+    assert max(module_sizes(labels)) <= 1.2 * 45 / 2
+
+
+def test_a_complete_graph_has_one_class_of_units():
+    units = Units(layer_of(UnitGraph.complete(3, 10, 2)), scope="all")
+    assert units.classes(4).tolist() == [0] * 15
+
+
+def test_classes_are_those_of_equal_distance_and_small_ones_are_put_together():
+    units = Units(layer_of(UnitGraph.layered([2, 4, 1, 2, 5, 3])))
+    assert units.classes(2).tolist() == [0] * 4 + [1] * 3 + [2] * 5
+    assert units.classes(4).tolist() == [0] * 4 + [1] * 8
+    assert units.classes(6).tolist() == [0] * 12
+    of_all = Units(units.layer, scope="all")
+    assert of_all.classes(2).tolist() == [0] * 6 + [1] * 3 + [2] * 8
+
+
+def lives_at_random(layer, num_modules, scope):
+    """Whether one of many partitions at random has modules that live."""
+    units = Units(layer, scope=scope)
+    classes = units.classes(num_modules)
+    bounds = units.bounds(num_modules)
+    for seed in range(50):
+        rand = numpy.random.default_rng(seed)
+        labels = numpy.empty(len(units), dtype=numpy.int64)
+        for kind in range(classes.max() + 1):
+            sizes = bounds.smallest[kind]
+            missing = (classes == kind).sum() - sizes.sum()
+            filled = numpy.repeat(numpy.arange(num_modules), sizes)
+            own = numpy.concatenate(
+                [filled, numpy.flatnonzero(bounds.largest[kind] > sizes)[:missing]]
+            )
+            labels[classes == kind] = rand.permutation(own)
+        of_all = units.labels_of_all(torch.from_numpy(labels))
+        if not Liveliness.of(layer.graph, of_all, layer.solver.num_updates).dead_modules(of_all):
+            return True
+    return False
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=seeds,
+    num_modules=st.integers(2, 4),
+    density=st.sampled_from([0.1, 0.2, 0.4]),
+    scope=st.sampled_from(["hidden", "all"]),
+    steps=st.integers(2, 8),
+)
+def test_sparse_graphs_get_modules_that_live_or_an_error(seed, num_modules, density, scope, steps):
+    graph = UnitGraph.erdos_renyi(8, 40, 6, density, generator=generator(seed))
+    layer = layer_of(graph, steps, seed)
+    try:
+        labels = partition_units(layer, num_modules, scope=scope)
+    except ValueError:
+        # Not even a search that looks at nothing else finds one for each module.
+        assert not lives_at_random(layer, num_modules, scope)
+    else:
+        liveliness = Liveliness.of(graph, labels, steps)
+        assert liveliness.dead_modules(labels) == []
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_dead_units_of_sparse_graphs_are_moved_to_where_they_live(seed):
+    graph = UnitGraph.erdos_renyi(8, 60, 6, 0.15, generator=generator(seed))
+    assert num_dead(layer_of(graph, seed=seed), partition_units(layer_of(graph, seed=seed), 3)) == 0
+
+
+def test_with_all_units_every_module_has_an_input_and_an_output():
+    layer = layer_of(UnitGraph.complete(4, 20, 3))
+    with torch.no_grad():  # All outputs belong together, and all inputs.
+        source, target = layer.graph.edge_index
+        layer.weight.fill_(0.01)
+        layer.weight[(source >= 19) & (target >= 24)] = 5.0
+        layer.weight[(source < 4) & (target < 9)] = 5.0
+    for method in sorted(set(METHODS) & {"refine", "spectral"}):
+        labels = partition_units(layer, 3, scope="all", method=method)
+        assert set(labels[:4].tolist()) == set(labels[-3:].tolist()) == {0, 1, 2}
+        assert num_dead(layer, labels) == 0
+
+
+def test_more_modules_than_outputs_are_refused_with_all_units():
+    layer = layer_of(UnitGraph.complete(4, 20, 2))
+    with pytest.raises(ValueError, match=r"Expected 3 modules, .* or scope='hidden'"):
+        partition_units(layer, 3, scope="all")
+
+
+def test_too_few_updates_for_the_depth_are_said():
+    layer = layer_of(UnitGraph.layered([2, 6, 6, 6, 2]), steps=2)
+    with pytest.raises(ValueError, match=r"2 updates can walk .* at least 3 steps"):
+        partition_units(layer, 2)
+
+
+def test_a_level_that_is_smaller_than_the_number_of_modules_is_refused():
+    layer = layer_of(UnitGraph.layered([2, 6, 2, 6, 2]))
+    with pytest.raises(ValueError, match="Expected 3 modules, each with a path"):
+        partition_units(layer, 3)
+
+
+def test_graphs_without_inputs_are_no_matter_of_life():
+    edges = torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]])
+    layer = layer_of(UnitGraph(edges, 4, 0, 0))
+    assert module_sizes(partition_units(layer, 2)) == [2, 2]
+
+
+def test_a_module_of_inputs_alone_gets_units_that_compute():
+    layer = layer_of(UnitGraph.complete(24, 12, 4))
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+        source = layer.graph.edge_index[0]
+        layer.weight[source < 20] = 1e-3
+    labels = partition_units(layer, 2, scope="all", capacities=[20, 20], tolerance=0.1)
+    assert num_dead(layer, labels) == 0
+    cut(layer, labels)
