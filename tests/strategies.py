@@ -23,10 +23,14 @@ def generator(seed: int) -> torch.Generator:
 
 @st.composite
 def unit_graphs(
-    draw: st.DrawFn, min_hidden: int = 0, min_outputs: int = 0, feedback: bool = True
+    draw: st.DrawFn,
+    min_inputs: int = 0,
+    min_hidden: int = 0,
+    min_outputs: int = 0,
+    feedback: bool = True,
 ) -> UnitGraph:
     """Any edges into non-inputs: self-loops, direct edges, feedback; many units are isolated."""
-    num_inputs = draw(st.integers(0, 4))
+    num_inputs = draw(st.integers(min_inputs, 4))
     num_hidden = draw(st.integers(min_hidden, 7))
     num_outputs = draw(st.integers(min_outputs, 3))
     num_units = num_inputs + num_hidden + num_outputs

@@ -226,6 +226,14 @@ class Units:
     def bounds(self, num_modules: int, tolerance: float = 0.0) -> SizeBounds:
         """How many of them, and of each class, a module may have; see ``SizeBounds.of``."""
         num_modules = as_int("num_modules", num_modules, smallest=2)
+        graph = self.layer.graph
+        num_ends = min(graph.num_inputs, graph.num_outputs)
+        if self.scope == "all" and 0 < num_ends < num_modules <= len(self):
+            raise ValueError(
+                f"Expected num_modules from 2 to {num_ends}: with scope='all', every module has an"
+                f" input and an output of its own, and there are {graph.num_inputs} and"
+                f" {graph.num_outputs} (got {num_modules}). Use fewer modules, or scope='hidden'."
+            )
         classes = self.classes(num_modules)
         return SizeBounds.of(len(self), num_modules, self.capacities, tolerance, classes)
 

@@ -4,7 +4,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut, partition_units
+from pyg_modules import (
+    PartitionRegularizer,
+    SynchronousGraph,
+    UnitGraph,
+    Unrolled,
+    cut,
+    partition_units,
+)
 from pyg_modules.partition import module_sizes
 from pyg_modules.partition.liveliness import Liveliness
 from pyg_modules.partition.methods import METHODS
@@ -120,8 +127,10 @@ def test_with_all_units_every_module_has_an_input_and_an_output():
 
 def test_more_modules_than_outputs_are_refused_with_all_units():
     layer = layer_of(UnitGraph.complete(4, 20, 2))
-    with pytest.raises(ValueError, match=r"Expected 3 modules, .* or scope='hidden'"):
+    with pytest.raises(ValueError, match=r"from 2 to 2: .* there are 4 and 2 .* or scope='hidden'"):
         partition_units(layer, 3, scope="all")
+    with pytest.raises(ValueError, match="from 2 to 2"):
+        PartitionRegularizer(layer, 3, scope="all")
 
 
 def test_too_few_updates_for_the_depth_are_said():

@@ -23,7 +23,7 @@ def complete_layer():
     return layer
 
 
-@given(layers(min_hidden=3), st.sampled_from(["hidden", "all"]))
+@given(layers(min_inputs=2, min_hidden=3, min_outputs=2), st.sampled_from(["hidden", "all"]))
 def test_losses_are_those_of_the_partitioned_subgraph(layer, scope):
     source, target = layer.graph.edge_index
     ends = layer.graph.hidden if scope == "hidden" else range(layer.graph.num_units)
@@ -61,7 +61,7 @@ def test_weights_between_modules_shrink_and_weights_within_are_left_alone():
     assert torch.equal(layer.weight.grad[crossing].sign(), layer.weight[crossing].sign())
 
 
-@given(layers(min_hidden=3), st.sampled_from(["abs", "square"]))
+@given(layers(min_inputs=2, min_hidden=3, min_outputs=2), st.sampled_from(["abs", "square"]))
 def test_the_gradient_of_the_weights_takes_volumes_as_constants(layer, affinity):
     source, target = layer.graph.edge_index
     assume(bool((source != target).any()))
@@ -97,8 +97,8 @@ def test_labels_are_balanced_and_shared_outside_the_scope():
     assert labels[:3].tolist() == [-1] * 3
     assert labels[11:].tolist() == [-1] * 2
     assert sorted(labels[3:11].bincount().tolist()) == [2, 3, 3]
-    everywhere = PartitionRegularizer(complete_layer(), 3, scope="all").labels()
-    assert sorted(everywhere.bincount().tolist()) == [4, 4, 5]
+    everywhere = PartitionRegularizer(complete_layer(), 2, scope="all").labels()
+    assert sorted(everywhere.bincount().tolist()) == [6, 7]
 
 
 def test_training_organises_units_that_were_planted_apart():

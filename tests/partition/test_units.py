@@ -88,7 +88,11 @@ def test_affinities_equal_a_dense_reference(graph, scope, affinity):
     torch.testing.assert_close((dense + dense.T) / 2, expected)
 
 
-@given(unit_graphs(min_hidden=2), st.sampled_from(["abs", "square"]), seeds)
+@given(
+    unit_graphs(min_inputs=2, min_hidden=2, min_outputs=2),
+    st.sampled_from(["abs", "square"]),
+    seeds,
+)
 def test_another_model_has_the_losses_and_gradients_of_a_dense_reference(graph, affinity, seed):
     source, target = graph.edge_index
     assume(bool((source != target).any()))
