@@ -25,6 +25,9 @@ def cut(
     a module, or joins two shared units. What goes: edges between two modules, and feedback from a
     shared output into a module, which would carry one module's state into another.
 
+    An average of the weights, such as ``torch.optim.swa_utils.AveragedModel``, is made of the new
+    layer, after the cut.
+
     Args:
         layer (SynchronousGraph): The layer to cut. It is left as it is.
         labels (LongTensor): Module of every unit, ``[N]``, −1 for inputs and outputs that all
