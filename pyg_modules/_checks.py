@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from math import inf
 from numbers import Integral, Real
 
 import torch
 
+_LARGEST = 2**63 - 1  # What torch and NumPy have place for.
 
-def as_int(name: str, value: object, smallest: int) -> int:
+
+def as_int(name: str, value: object, smallest: int, largest: int = _LARGEST) -> int:
     """``value`` as an int, from any integer type, e.g. NumPy's.
 
     Raises:
         TypeError: If ``value`` is not an integer.
-        ValueError: If ``value`` is less than ``smallest``.
+        ValueError: If ``value`` is less than ``smallest`` or more than ``largest``.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"Expected {name} to be an int (got {type(value).__name__}: {value!r}).")
-    if value < smallest:
-        raise ValueError(f"Expected {name} >= {smallest} (got {value}).")
-    return int(value)
+    number = int(value)
+    # Python writes no number of thousands of digits.
+    found = str(number) if abs(number) < 2**128 else f"one of {number.bit_length()} bits"
+    if number < smallest:
+        raise ValueError(f"Expected {name} >= {smallest} (got {found}).")
+    if number > largest:
+        raise ValueError(f"Expected {name} <= {largest} (got {found}).")
+    return number
 
 
 def as_coefficient(name: str, value: object) -> float:
@@ -30,8 +38,11 @@ def as_coefficient(name: str, value: object) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"Expected {name} to be a number (got {type(value).__name__}: {value!r}).")
-    number = float(value)
-    if not 0 <= number < float("inf"):
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"Expected {name} to fit into a float (got one that does not).") from None
+    if not 0 <= number < inf:
         raise ValueError(f"Expected a finite {name} >= 0 (got {value}).")
     return number
 

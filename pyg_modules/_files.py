@@ -46,8 +46,8 @@ def staged_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
             in it are left alone. If it is a link, the files end in the folder behind it.
 
     Raises:
-        ValueError: If ``folder`` has no name, is a file, or cannot be written to, e.g. since the
-            disk is full.
+        ValueError: If ``folder`` has no name, a name that is no text, is a file, or cannot be
+            written to, e.g. since the disk is full.
     """
     if not os.fspath(folder):
         raise ValueError("Expected the name of a folder (got an empty one).")
@@ -153,10 +153,22 @@ def _told(folder: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _new_folder_in(folder: Path, made: list[Path]) -> Path:
+    _check_is_text(folder)
     _check_no_file(folder)
     _make(folder, made)
     owner = f"{_UNFINISHED}{os.getpid()}-{_TOKEN}-{platform.node()}-"
     return Path(tempfile.mkdtemp(prefix=owner, dir=folder))
+
+
+def _check_is_text(folder: Path) -> None:
+    """Raise for a path of bytes that are no text: safetensors would not read what is there."""
+    try:
+        os.fspath(folder).encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            f"Expected a folder whose path is text (got {os.fspath(folder)!r}, which UTF-8 has no"
+            f" characters for). Name another folder."
+        ) from None
 
 
 def _make(folder: Path, made: list[Path]) -> None:

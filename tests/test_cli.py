@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from unittest.mock import patch
 import pytest
 import torch
 
-from pyg_modules import SynchronousGraph, __version__, split
+from pyg_modules import SynchronousGraph, UnitGraph, __version__, split
 from pyg_modules.cli import main
 from pyg_modules.datasets import DATASETS
 
@@ -287,3 +288,62 @@ def test_ctrl_c_leaves_the_files_of_the_last_complete_run(run):
     assert error.splitlines()[-1].startswith("pyg-modules: interrupted")
     assert "Traceback" not in error
     assert contents(folder) == before
+
+
+def run_printing(encoding, *arguments):
+    """A process that prints in ``encoding``, which refuses what it does not know."""
+    return subprocess.run(
+        [sys.executable, "-m", "pyg_modules", *arguments],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"},
+        check=False,
+    )
+
+
+NAME = "l\u00e4ufe-\u03a9"
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_a_folder_whose_name_cannot_be_printed_is_written_to(encoding, run, tmp_path):
+    folder = tmp_path / NAME
+    shutil.copytree(run[0], folder)
+    (folder / "report.html").unlink()
+    process = run_printing(encoding, "report", folder)
+    assert (process.returncode, process.stderr) == (0, b"")
+    written = f"wrote {folder / 'report.html'}".encode(encoding, "backslashreplace")
+    assert process.stdout.splitlines() == [written]
+    assert (folder / "report.html").is_file()
+
+
+def test_a_training_says_where_it_wrote_though_it_cannot_print_the_name(tmp_path):
+    folder = tmp_path / "\u03a9"
+    process = run_printing("latin-1", "train", *SMALL, "--out", folder)
+    assert (process.returncode, process.stderr) == (0, b"")
+    assert process.stdout.splitlines()[-1] == f"wrote {folder}".encode("ascii", "backslashreplace")
+    assert sorted(contents(folder)) == FILES
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        lambda folder: ["report", folder / NAME],
+        lambda folder: ["train", "--dataset", NAME, "--out", folder / "run"],
+        lambda folder: ["train", "--out", folder / "run", NAME],
+    ],
+)
+def test_an_error_with_a_name_that_cannot_be_printed_is_said(arguments, tmp_path):
+    process = run_printing("latin-1", *arguments(tmp_path))
+    assert (process.returncode, process.stdout) == (2, b"")
+    *_, last = process.stderr.splitlines()
+    assert b"error: " in last
+    assert NAME.encode("latin-1", "backslashreplace") in last
+    assert not any(tmp_path.iterdir())
+
+
+def test_an_out_whose_name_is_no_text_is_refused_before_training(tmp_path, capsys):
+    folder = tmp_path / os.fsdecode(b"run-\xff")
+    assert main(["train", *SMALL, "--out", str(folder)]) == 2
+    assert "path is text" in capsys.readouterr().err
+    with pytest.raises(ValueError, match=r"path is text \(got '.*run-.udcff', "):
+        SynchronousGraph(UnitGraph.complete(1, 2, 1)).save(folder)
+    assert not any(tmp_path.iterdir())

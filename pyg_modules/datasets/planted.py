@@ -67,6 +67,7 @@ class PlantedProblem:
 
         −1 for hidden units, whose sub-task is not known, and for inputs that inform none.
         """
+        num_hidden = as_int("num_hidden", num_hidden, smallest=0)
         return torch.cat(
             [self.input_owner, self.input_owner.new_full((num_hidden,), -1), self.output_owner]
         )

@@ -5,9 +5,6 @@ from dataclasses import dataclass
 from pyg_modules._checks import as_coefficient, as_int, check_num_modules
 from pyg_modules.ops.activation import check_activation
 
-# torch takes no larger ones.
-_NUM_SEEDS = 2**63
-
 
 @dataclass(frozen=True)
 class ExperimentConfig:
@@ -64,8 +61,6 @@ class ExperimentConfig:
         }
         for name, bound in smallest.items():
             object.__setattr__(self, name, as_int(name, getattr(self, name), bound))
-        if self.seed >= _NUM_SEEDS:
-            raise ValueError(f"Expected seed < 2**63 (got {self.seed}).")
         for name in ("ncut", "balance", "tolerance", "learning_rate", "weight_decay"):
             object.__setattr__(self, name, as_coefficient(name, getattr(self, name)))
         if self.learning_rate == 0:

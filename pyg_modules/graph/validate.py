@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from math import isqrt
+
 import torch
 from torch import Tensor
 
 from pyg_modules._checks import as_int
 
 _INTEGER_DTYPES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+# An edge has the number source * num_units + target, of 64 bits.
+_MOST_UNITS = isqrt(2**63 - 1)
 
 
 def as_sizes(**sizes: object) -> list[int]:
-    """The values of ``sizes`` as integers that are not negative."""
-    return [as_int(name, size, smallest=0) for name, size in sizes.items()]
+    """The values of ``sizes`` as numbers of units."""
+    return [as_int(name, size, 0, _MOST_UNITS) for name, size in sizes.items()]
 
 
 def check_edge_index(edge_index: object, num_units: int, num_inputs: int) -> None:

@@ -5,7 +5,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.modules.optimizer_state import check_optimizes, replace_parameter
+from pyg_modules.modules.optimizer_state import (
+    check_optimizes,
+    remembered,
+    replace_parameter,
+    trained_parameters,
+)
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import SHARED, check_labels, stays_independent
 from pyg_modules.partition.liveliness import check_alive
@@ -21,13 +26,16 @@ def cut(
     a module, or joins two shared units. What goes: edges between two modules, and feedback from a
     shared output into a module, which would carry one module's state into another.
 
+    An average of the weights, such as ``torch.optim.swa_utils.AveragedModel``, is made of the new
+    layer, after the cut.
+
     Args:
         layer (SynchronousGraph): The layer to cut. It is left as it is.
         labels (LongTensor): Module of every unit, ``[N]``, −1 for inputs and outputs that all
             modules share, e.g. ``PartitionRegularizer.labels()``.
         optimizer (torch.optim.Optimizer, optional): The optimizer of the layer. It goes on with the
-            parameters of the new layer, and with what it remembers of the edges that are kept.
-            (default: none)
+            parameters of the new layer, and with what it remembers of the edges that are kept; it
+            no longer trains ``layer``, nor others that share its parameters. (default: none)
 
     Returns:
         SynchronousGraph: Same units, biases, solver, activation and backend, fewer edges; the
@@ -35,22 +43,28 @@ def cut(
 
     Raises:
         TypeError: If ``layer`` is not a ``SynchronousGraph`` or ``labels`` not an integer tensor.
-        ValueError: If ``labels`` has the wrong length, a gap, or leaves a hidden unit shared; if a
-            module would lose all paths from an input to an output; or if the optimizer is not that
-            of the layer.
+        ValueError: If ``labels`` has the wrong length, a gap, or leaves a hidden unit shared; or if
+            a module would lose all paths from an input to an output. With an optimizer: if it is
+            not that of the layer, works through another one, or remembers something else than
+            values per weight; or if the layer is parametrized.
 
     Warns:
-        UserWarning: If units would, though their module does not.
+        UserWarning: If units would lose all paths, though their module does not.
     """
     check_layer(layer)
     graph = layer.graph
     labels = check_modules(layer, labels)
     check_alive(graph, labels, layer.solver.num_updates)
-    if optimizer is not None:
-        check_optimizes(optimizer, dict(layer.named_parameters()))
     kept = stays_independent(graph, labels)
     if layer.edge_mask is not None:
         kept &= layer.edge_mask.cpu()
+    state = {}
+    if optimizer is not None:
+        check_optimizes(optimizer, trained_parameters(layer, "weight", "bias"))
+        state = {
+            name: value[kept.to(value.device)]
+            for name, value in remembered(optimizer, layer.weight).items()
+        }
     counts = graph.num_units, graph.num_inputs, graph.num_outputs
     modular = layer.on_graph(UnitGraph(graph.edge_index[:, kept], *counts), layer.solver)
     with torch.no_grad():
@@ -58,7 +72,7 @@ def cut(
         modular.bias.copy_(layer.bias)
     modular.labels = labels.to(layer.device)
     if optimizer is not None:
-        replace_parameter(optimizer, layer.weight, modular.weight, kept)
+        replace_parameter(optimizer, layer.weight, modular.weight, state)
         replace_parameter(optimizer, layer.bias, modular.bias)
     return modular
 

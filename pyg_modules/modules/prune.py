@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pyg_modules.modules.cut import check_modules
-from pyg_modules.modules.optimizer_state import check_optimizes, forget_entries
+from pyg_modules.modules.optimizer_state import check_optimizes, remembered, trained_parameters
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import stays_independent
 
@@ -19,6 +19,9 @@ def prune_cross_edges(
     For trying a partition in the middle of a training: the number of edges, the parameters and the
     optimizer stay the same. The weights of removed edges become 0, and from then on they have no
     effect and a gradient of exactly 0; :func:`cut` makes the smaller layer in the end.
+
+    An average of the weights, such as ``torch.optim.swa_utils.AveragedModel``, is a copy with
+    edges of its own: prune the layer in it by the same ``labels``, or make it afterwards.
 
     Args:
         layer (SynchronousGraph): The layer to prune. Its buffer ``edge_mask`` marks the edges that
@@ -34,19 +37,24 @@ def prune_cross_edges(
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If ``labels`` has the wrong length, a gap, or leaves a hidden unit shared, or
-            the optimizer is not that of the layer.
+            for an optimizer as :func:`cut`.
     """
     check_layer(layer)
     kept = stays_independent(layer.graph, check_modules(layer, labels)).to(layer.device)
+    state = []
     if optimizer is not None:
-        check_optimizes(optimizer, {"weight": layer.weight})
+        check_optimizes(optimizer, trained_parameters(layer, "weight"))
+        state = list(remembered(optimizer, layer.weight).values())
     if layer.edge_mask is not None:
         kept = kept & layer.edge_mask
+    for value in state:
+        value[~kept.to(value.device)] = 0
     layer.edge_mask = kept
-    with torch.no_grad():
-        layer.weight[~kept] = 0
-        if layer.weight.grad is not None:
-            layer.weight.grad[~kept] = 0
-    if optimizer is not None:
-        forget_entries(optimizer, layer.weight, kept)
+    # Weights that are computed from other parameters are left to the mask.
+    weight = dict(layer.named_parameters(recurse=False)).get("weight")
+    if weight is not None:
+        with torch.no_grad():
+            weight[~kept] = 0
+            if weight.grad is not None:
+                weight.grad[~kept] = 0
     return layer

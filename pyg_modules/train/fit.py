@@ -18,7 +18,6 @@ from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.optimization import Optimization
 from pyg_modules.train.probe import Probe, steps_of_probe
 from pyg_modules.train.schedules import Schedules
-from pyg_modules.train.seeding import as_seed
 from pyg_modules.train.training_data import batches_of, makes_its_batches
 from pyg_modules.train.training_schedule import Schedule
 
@@ -112,7 +111,7 @@ def fit(
     """
     check_model(model)
     epochs = as_int("epochs", epochs, smallest=0)
-    seed = as_seed(seed)
+    seed = as_int("seed", seed, smallest=0)
     for name, called in (("forward", forward), ("on_epoch", on_epoch)):
         if called is not None and not callable(called):
             raise TypeError(

@@ -24,7 +24,7 @@ from pyg_modules.train.checked_loss import CheckedLoss
 from pyg_modules.train.epoch_record import EpochRecord
 from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.fit import EpochCallback, FitOptions, fit
-from pyg_modules.train.seeding import as_seed, seeded
+from pyg_modules.train.seeding import seeded
 from pyg_modules.train.training_data import batches_of, undisturbed
 
 
@@ -134,7 +134,7 @@ def organise(
             in its place; or an argument is out of range.
     """
     names, layer = _only_layer(model)
-    seed = as_seed(seed)
+    seed = as_int("seed", seed, smallest=0)
     coefficients, fitting = _taken_apart(options)
     if finetune_epochs is not None:
         finetune_epochs = as_int("finetune_epochs", finetune_epochs, smallest=0)

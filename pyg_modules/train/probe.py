@@ -18,7 +18,7 @@ from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, Loss
 from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.optimization import Optimization
-from pyg_modules.train.seeding import as_seed, seeded
+from pyg_modules.train.seeding import seeded
 from pyg_modules.train.training_data import are_rows, batches_of, undisturbed
 
 # The steps of a probe are this share of those of the training, and so many at least.
@@ -74,7 +74,9 @@ class Probe:
         self._data = data
         self._position = _position(self._model, layer)
         self._loss = CheckedLoss(loss)
-        self._seed = as_seed(seed)
+        self._seed = as_int("seed", seed, smallest=0)
+        if batch_size is not None:
+            batch_size = as_int("batch_size", batch_size, smallest=1)
         self._batching: Any = {"forward": forward, "batch_size": batch_size}
         self._rates: Any = {
             "learning_rate": as_coefficient("learning_rate", learning_rate),

@@ -13,10 +13,11 @@ def seeded(seed: int, device: torch.device | str | None = None) -> Iterator[None
     """Let torch draw its random numbers from ``seed`` inside; after, go on as if nothing was.
 
     Args:
-        seed (int): The seed.
+        seed (int): The seed, from 0 to 2**63 - 1.
         device (torch.device, optional): The one that is used inside, beside the CPU; no other is
             touched. (default: all GPUs)
     """
+    seed = as_int("seed", seed, smallest=0)
     if device is None:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
@@ -29,11 +30,3 @@ def seeded(seed: int, device: torch.device | str | None = None) -> Iterator[None
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(seed)
         yield
-
-
-def as_seed(seed: object) -> int:
-    """``seed`` as an int from 0 to 2**63 - 1, from any integer type, e.g. NumPy's."""
-    number = as_int("seed", seed, smallest=0)
-    if number >= 2**63:
-        raise ValueError(f"Expected seed < 2**63 (got {number}).")
-    return number

@@ -90,6 +90,7 @@ class LitModular(L.LightningModule):
         self.one_cycle = one_cycle
         self.save_hyperparameters("learning_rate", "weight_decay", "one_cycle")
         self._is_regularized = False
+        self._total_steps: float | None = None
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
@@ -156,7 +157,8 @@ class LitModular(L.LightningModule):
         Raises:
             ValueError: If the training has become longer than it was.
         """
-        total_steps = self.trainer.estimated_stepping_batches
+        # Callbacks may have added an epoch without steps, as StochasticWeightAveraging does.
+        total_steps = self._total_steps or self.trainer.estimated_stepping_batches
         for config in self.trainer.lr_scheduler_configs:
             scheduler = config.scheduler
             if not isinstance(scheduler, torch.optim.lr_scheduler.OneCycleLR):
@@ -213,6 +215,7 @@ class LitModular(L.LightningModule):
                 "Expected a training with a last step, when the learning rate is 0 (got one without"
                 " end). Use Trainer(max_epochs=...), or max_steps where the data has no length."
             )
+        self._total_steps = total_steps
         scheduler = learning_rates(optimizer, int(total_steps), self.one_cycle)
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 

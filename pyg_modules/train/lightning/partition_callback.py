@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from pyg_modules.modules.optimizer_state import check_optimizes
 from pyg_modules.modules.prune import prune_cross_edges
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.partition.metrics import normalized_cut
 from pyg_modules.partition.schedule import PartitionSchedule
 from pyg_modules.partition.verdict import Verdict
+from pyg_modules.train.lightning.averaged_layers import averaged_layers, check_averages_masks
 from pyg_modules.train.lightning.lit_modular import LitModular
 from pyg_modules.train.probe import Probe, steps_of_probe
 
@@ -27,7 +29,8 @@ class PartitionCallback(L.Callback):
     ``Trainer(max_epochs=...)`` may add, edges between modules are off, as by
     :func:`prune_cross_edges`, and so is the regularizer. Parameters and optimizer keep their
     shapes, so that a checkpoint of any epoch can be loaded. After the training,
-    ``cut(layer, callback.labels())`` makes the small layer.
+    ``cut(layer, callback.labels())`` makes the small layer. Averages of the weights that callbacks
+    keep (``EMAWeightAveraging``, ``StochasticWeightAveraging``) are cut alike.
 
     A schedule without a probe gets one of a :class:`LitModular`, on the training data in a loader
     of its own; give it one in other modules. On several devices, the modules are those that the
@@ -88,12 +91,16 @@ class PartitionCallback(L.Callback):
             )
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Raise unless the layer is trained, until the cut.
+        """Raise unless the layer is trained, until the cut, and can be cut.
 
         Raises:
-            ValueError: If no optimizer has its weight, or ``max_steps`` ends before the cut.
+            ValueError: If no optimizer has its weight, or only one that :func:`cut` refuses; if
+                buffers are averaged in a way that no mask can be; or if ``max_steps`` ends before
+                the cut.
         """
-        self._optimizer(trainer)
+        weight = self.schedule.regularizer.layer.weight
+        check_optimizes(self._optimizer(trainer), {"weight": weight})
+        check_averages_masks(trainer)
         is_trial = trainer.fast_dev_run  # type: ignore[attr-defined]
         is_known = isfinite(trainer.num_training_batches) and pl_module.automatic_optimization
         if trainer.max_steps < 0 or is_trial or not is_known:
@@ -115,7 +122,7 @@ class PartitionCallback(L.Callback):
         if self.schedule.probe is None and isinstance(pl_module, LitModular):
             self.schedule.probe = self._new_probe(trainer, pl_module)
         if trainer.current_epoch >= self.schedule.epochs:
-            self._cut(trainer)
+            self._cut(trainer, pl_module)
             return
         self.schedule.step(trainer.current_epoch)
         self._follow_the_first(trainer)
@@ -170,13 +177,15 @@ class PartitionCallback(L.Callback):
         with torch.no_grad():
             regularizer.logits.copy_(logits)
 
-    def _cut(self, trainer: L.Trainer) -> None:
+    def _cut(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         schedule = self.schedule
         verdict = None if schedule.probe is None else schedule.verdict()
         found = (schedule.labels() if verdict is None else verdict.labels).cpu()
         labels, self._cut_verdict = trainer.strategy.broadcast((found, verdict))
         regularizer = schedule.regularizer
-        prune_cross_edges(regularizer.layer, labels, optimizer=self._optimizer(trainer))
+        layer = prune_cross_edges(regularizer.layer, labels, optimizer=self._optimizer(trainer))
+        for averaged in averaged_layers(trainer, pl_module, layer):
+            prune_cross_edges(averaged, labels)
         regularizer.strength = 0.0
         self._cut_labels = labels
 
