@@ -106,26 +106,25 @@ def _matched(
     hub = _nearest(row, column, nearness, num_units)
     fits = (kind[row] == kind[column]) & (count[row] + count[column] <= largest_group[row])
     row, column, nearness = row[fits], column[fits], nearness[fits]
-    first_of_pair = units.copy()
+    first_of_pair, is_free = units.copy(), numpy.ones(num_units, dtype=numpy.bool_)
     for _ in range(_MATCHING_ROUNDS):
         choice = _nearest(row, column, nearness, num_units)
         chosen = (choice >= 0) & (choice[choice] == units)
         first_of_pair[chosen] = numpy.minimum(units, choice)[chosen]
-        is_free = numpy.bincount(first_of_pair, minlength=num_units)[first_of_pair] == 1
+        is_free &= ~chosen
         free = is_free[row] & is_free[column]
         row, column, nearness = row[free], column[free], nearness[free]
-        if not len(row):
-            break
     left = numpy.flatnonzero(is_free)
     left = left[numpy.lexsort((count[left], hub[left], kind[left]))]
-    one, other = left[:-1], left[1:]
-    alike = (kind[one] == kind[other]) & (hub[one] == hub[other])
-    alike &= count[one] + count[other] <= largest_group[one]
-    # Every second one of a run of units that are alike.
-    starts = numpy.flatnonzero(numpy.diff(alike, prepend=False) & alike)
-    run = starts[numpy.searchsorted(starts, numpy.arange(len(alike)), side="right") - 1]
-    second = alike & ((numpy.arange(len(alike)) - run) % 2 == 0) if len(starts) else alike
-    first_of_pair[other[second]] = one[second]
+    position = numpy.arange(len(left))
+    differs = numpy.diff(kind[left], prepend=-1) != 0
+    differs |= numpy.diff(hub[left], prepend=-2) != 0
+    # Every second one of a run of units that are alike joins the one before.
+    start = numpy.maximum.accumulate(numpy.where(differs, position, 0))
+    second = numpy.flatnonzero((position - start) % 2)
+    one, other = left[second - 1], left[second]
+    fits_both = count[one] + count[other] <= largest_group[one]
+    first_of_pair[other[fits_both]] = one[fits_both]
     group: Ints = numpy.unique(first_of_pair, return_inverse=True)[1]
     return group
 

@@ -26,6 +26,8 @@ _NUM_KICKS, _KICK = 16, 0.05
 _PATIENCE, _PATIENCE_OF_KICK = 4, 1
 # A graph with no more units is searched as it is, by several long searches.
 _SMALL = 1200
+# Eigenvectors of more units take more time and memory than all the rest.
+_MAX_SPECTRAL = 200_000
 # The smallest graph has this many units per module, so that there is something to choose from.
 _UNITS_PER_MODULE = 25
 # A module of the smallest graph has this many groups at least.
@@ -90,7 +92,10 @@ def refined_labels(affinity: csr_array[Any], bounds: SizeBounds, *, seed: int) -
     coarsest = _best_of_starts(levels[-1], _loosened(bounds, levels[-1]), generator, seed)
     _log.info("A normalized cut of %g of %d groups.", coarsest.normalized_cut, len(coarsest.labels))
     starts = [_uncoarsened(levels, coarsest.labels, bounds)]
-    starts.append(spectral_labels(finest.affinity, bounds, seed=seed, power=0.5))
+    if len(finest.count) <= _MAX_SPECTRAL:
+        starts.append(
+            spectral_labels(finest.affinity, bounds, seed=seed, assign="cluster_qr", power=0.5)
+        )
     searches = [_settled(finest.affinity, labels, bounds) for labels in starts]
     for search in searches:
         _log.info("A normalized cut of %g at first.", search.normalized_cut)

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from threading import Lock
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
+from scipy.linalg import qr
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
+from threadpoolctl import ThreadpoolController
 
 from pyg_modules.partition.size_bounds import SizeBounds
 from pyg_modules.partition.units import has_links
@@ -16,8 +21,9 @@ Floats = NDArray[numpy.float64]
 
 # scikit-learn takes no larger ones.
 _NUM_SEEDS = 2**32
-# Filters of warnings belong to all threads: two that change them in turn would leave them changed.
-_FILTERS = Lock()
+# Filters of warnings and numbers of threads belong to the process: two threads that change them
+# in turn would leave them changed.
+_PROCESS = Lock()
 # Up to here all eigenvectors of a dense matrix are faster than a few of a sparse one.
 _DENSE_UNITS = 300
 # What clusters need of the eigenvectors; twenty restarts are some hundred products with the matrix.
@@ -25,6 +31,8 @@ _TOLERANCE, _MAX_RESTARTS = 1e-2, 20
 # The eigensolver holds about twice as many vectors as it finds; of a million units this is 2 GB.
 _MAX_NUMBERS = 3 * 10**7
 _LEAST_VECTORS = 8
+# Where there are no clusters, the means do not come to rest.
+_MAX_ITERATIONS = 50
 # The centres of clusters are learned from this many units.
 _MAX_SAMPLE = 20_000
 
@@ -61,9 +69,24 @@ def spectral_labels(
         labels[linked] = numpy.arange(len(linked)) % num_modules
         return _numbered_by_size(labels, bounds)
     matrix = affinity if len(linked) == len(labels) else affinity[linked][:, linked]
-    vectors = _eigenvectors(matrix, num_modules, power, numpy.random.default_rng(seed))
-    labels[linked] = _clusters(vectors, num_modules, assign, seed)
+    with _one_thread():
+        vectors = _eigenvectors(matrix, num_modules, power, numpy.random.default_rng(seed))
+        labels[linked] = _clusters(vectors, num_modules, assign, seed)
     return _numbered_by_size(labels, bounds)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Sums in an order that does not depend on the number of threads."""
+    with _PROCESS, _thread_pools().limit(limits=1):
+        yield
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    import sklearn.cluster  # noqa: F401  Its threads are found once it is loaded.
+
+    return ThreadpoolController()
 
 
 def _eigenvectors(
@@ -103,22 +126,32 @@ def _eigenvectors(
 
 def _clusters(vectors: Floats, count: int, assign: str, seed: int) -> NDArray[numpy.int64]:
     from sklearn.cluster import KMeans
-    from sklearn.cluster._spectral import cluster_qr
     from sklearn.exceptions import ConvergenceWarning
 
     if assign == "cluster_qr" and vectors.shape[1] == count:
-        labels: NDArray[numpy.int64] = cluster_qr(vectors).astype(numpy.int64)
-        return labels
+        return _clusters_by_pivots(vectors)
     sample = vectors
     if len(vectors) > _MAX_SAMPLE:
         chosen = numpy.random.default_rng(seed).choice(len(vectors), _MAX_SAMPLE, replace=False)
         sample = vectors[numpy.sort(chosen)]
-    with _FILTERS, warnings.catch_warnings():
+    with warnings.catch_warnings():
         # Units that are alike to the eigenvectors may be fewer clusters than asked for.
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
-        clusters = KMeans(count, n_init=3, random_state=seed).fit(sample)
+        clusters = KMeans(count, n_init=3, max_iter=_MAX_ITERATIONS, random_state=seed).fit(sample)
     found: NDArray[numpy.int64] = clusters.predict(vectors).astype(numpy.int64)
     return found
+
+
+def _clusters_by_pivots(vectors: Floats) -> NDArray[numpy.int64]:
+    """The units that lie farthest apart stand for the clusters.
+
+    From `Simple, direct and efficient multi-way spectral clustering
+    <https://doi.org/10.1093/imaiai/iay008>`_.
+    """
+    pivots = qr(vectors.T, mode="r", pivoting=True)[1][: vectors.shape[1]]
+    left, _, right = numpy.linalg.svd(vectors[pivots].T)
+    labels: NDArray[numpy.int64] = abs(vectors @ (left @ right)).argmax(axis=1)
+    return labels
 
 
 def _numbered_by_size(labels: NDArray[numpy.int64], bounds: SizeBounds) -> NDArray[numpy.int64]:
