@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from pyg_modules.partition.coarsen import Level, coarsened
+from pyg_modules.partition.loops import is_compiled
 from pyg_modules.partition.search import PartitionSearch
 from pyg_modules.partition.size_bounds import SizeBounds
 from pyg_modules.partition.spectral_clustering import spectral_labels
@@ -19,8 +20,9 @@ Ints = NDArray[numpy.int64]
 _log = logging.getLogger("pyg_modules")
 
 _NUM_RANDOM_STARTS = 2
-# From the best partition on, with this share of the units out of place.
-_NUM_KICKS, _KICK = 16, 0.05
+# Searches from the best partition on, with this share of the units out of place; fewer where loops
+# are not compiled, so that they take no longer than the first searches.
+_NUM_KICKS, _NUM_KICKS_OF_ARRAYS, _KICK = 16, 4, 0.05
 # After how many moves per unit without a better partition a search is over: a first one, and one
 # after a kick.
 _PATIENCE, _PATIENCE_OF_KICK = 4, 1
@@ -202,7 +204,7 @@ def _best_of_starts(
     ]
     starts += [_random_labels(bounds, generator) for _ in range(_NUM_RANDOM_STARTS)]
     best = min((_roamed(level, start, bounds, generator) for start in starts), key=_cut_of)
-    for _ in range(_NUM_KICKS):
+    for _ in range(_NUM_KICKS if is_compiled() else _NUM_KICKS_OF_ARRAYS):
         kicked = _roamed(
             level, _kicked(best.labels, bounds, generator), bounds, generator, _PATIENCE_OF_KICK
         )
