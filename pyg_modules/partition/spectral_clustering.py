@@ -11,6 +11,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy.linalg import qr
 from scipy.sparse import csr_array, diags_array
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 from threadpoolctl import ThreadpoolController
 
@@ -30,7 +31,7 @@ _DENSE_UNITS = 300
 _TOLERANCE, _MAX_RESTARTS = 1e-2, 20
 # The eigensolver holds about twice as many vectors as it finds; of a million units this is 2 GB.
 _MAX_NUMBERS = 3 * 10**7
-_LEAST_VECTORS = 8
+_LEAST_VECTORS, _MOST_VECTORS = 8, 128
 # Where there are no clusters, the means do not come to rest.
 _MAX_ITERATIONS = 50
 # The centres of clusters are learned from this many units.
@@ -100,28 +101,64 @@ def _eigenvectors(
     # The mean keeps a few loosely joined units from being clusters of their own.
     scale = (degree + (power != 1) * degree.mean()) ** -0.5
     matrix = (diags_array(scale) @ matrix @ diags_array(scale)).tocsr()
-    count = min(count, max(_LEAST_VECTORS, _MAX_NUMBERS // num_units))
-    if num_units <= max(_DENSE_UNITS, 4 * count):
-        vectors = numpy.linalg.eigh(matrix.toarray())[1][:, -count:]
-    else:
-        try:
-            _, vectors = eigsh(
-                matrix,
-                count,
-                which="LA",
-                v0=generator.standard_normal(num_units),
-                ncv=min(num_units - 1, max(2 * count + 10, 30)),
-                maxiter=_MAX_RESTARTS,
-                tol=_TOLERANCE,
-            )
-        except ArpackNoConvergence as error:
-            vectors = error.eigenvectors  # Those that it found.
+    count = min(count, _MOST_VECTORS, max(_LEAST_VECTORS, _MAX_NUMBERS // num_units))
+    vectors = _first_vectors(matrix, count, generator)
     if vectors.shape[1] == 0:
         vectors = generator.standard_normal((num_units, 1))
     vectors = vectors * scale[:, None]
     length = numpy.linalg.norm(vectors, axis=1, keepdims=True)
     placed: Floats = vectors / numpy.where(length > 0, length, 1)
     return placed
+
+
+def _first_vectors(matrix: csr_array[Any], count: int, generator: numpy.random.Generator) -> Floats:
+    """Eigenvectors of the largest eigenvalues, ``count`` or those that are found, ``[n, c]``.
+
+    The largest is that of every connected part; an iterative solver would not find all of them.
+    """
+    num_parts, part = connected_components(matrix, directed=False)
+    if num_parts == 1:
+        return _solved(matrix, count, generator)[1]
+    num_units = len(part)
+    if num_parts >= count:
+        vectors = numpy.zeros((num_units, count))
+        rank = numpy.argsort(numpy.argsort(-numpy.bincount(part), kind="stable"), kind="stable")
+        vectors[numpy.arange(num_units), rank[part] % count] = 1
+        return vectors
+    values, blocks = [], []
+    for number in range(num_parts):
+        units = numpy.flatnonzero(part == number)
+        # Each of the other parts has one eigenvector at least among the first.
+        most = min(len(units), count - num_parts + 1)
+        found, vectors = _solved(matrix[units][:, units], most, generator)
+        block = numpy.zeros((num_units, len(found)))
+        block[units] = vectors
+        values.append(found)
+        blocks.append(block)
+    order = numpy.argsort(-numpy.concatenate(values), kind="stable")[:count]
+    return numpy.concatenate(blocks, axis=1)[:, order]
+
+
+def _solved(
+    matrix: csr_array[Any], count: int, generator: numpy.random.Generator
+) -> tuple[Floats, Floats]:
+    """The largest eigenvalues and their vectors, as many as are found."""
+    num_units = matrix.shape[0]
+    if num_units <= max(_DENSE_UNITS, 4 * count):
+        values, vectors = numpy.linalg.eigh(matrix.toarray())
+        return values[-count:], vectors[:, -count:]
+    try:
+        return eigsh(
+            matrix,
+            count,
+            which="LA",
+            v0=generator.standard_normal(num_units),
+            ncv=min(num_units - 1, max(2 * count + 10, 30)),
+            maxiter=_MAX_RESTARTS,
+            tol=_TOLERANCE,
+        )
+    except ArpackNoConvergence as error:
+        return error.eigenvalues, error.eigenvectors  # Those that it found.
 
 
 def _clusters(vectors: Floats, count: int, assign: str, seed: int) -> NDArray[numpy.int64]:
