@@ -9,7 +9,10 @@ import numpy
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
+from pyg_modules.partition.loops import graph_of, is_compiled, kernels, parts
+
 Ints = NDArray[numpy.int64]
+Floats = NDArray[numpy.float64]
 
 _log = logging.getLogger("pyg_modules")
 
@@ -87,47 +90,71 @@ def coarsened(
 def _matched(
     level: Level, kind: Ints, largest_group: Ints, generator: numpy.random.Generator
 ) -> Ints:
-    """Group of every unit: pairs of one kind, each other's nearest among those that are left.
+    """Group of every unit: pairs of one kind, near to each other.
 
     What is left then, as around a hub or where units of one kind are not joined, is paired with
     those of its kind that have the same nearest unit.
     """
+    count = level.count
+    degree = numpy.asarray(level.affinity.sum(axis=1)).ravel()
+    # What is random breaks ties, of which graphs with equal weights have many.
+    scale = generator.uniform(1, 1.5, len(count)) * numpy.where(degree > 0, degree, 1) ** -0.5
+    if is_compiled():
+        order = generator.permutation(len(count))
+        mate, hub = _match_in_order(level, kind, largest_group, scale, order)
+    else:
+        mate, hub = _match_in_rounds(level, kind, largest_group, scale)
+    units = numpy.arange(len(count))
+    first_of_pair = numpy.where(mate < 0, units, numpy.minimum(units, mate))
+    left = numpy.flatnonzero(mate < 0)
+    left = left[numpy.lexsort((count[left], hub[left], kind[left]))]
+    position = numpy.arange(len(left))
+    differs = numpy.diff(kind[left], prepend=-1) != 0
+    differs |= numpy.diff(hub[left], prepend=-2) != 0
+    # Every second one of a run of units that are alike joins the one before.
+    start = numpy.maximum.accumulate(numpy.where(differs, position, 0))
+    second = numpy.flatnonzero((position - start) % 2)
+    one, other = left[second - 1], left[second]
+    fits = count[one] + count[other] <= largest_group[one]
+    first_of_pair[other[fits]] = one[fits]
+    group: Ints = numpy.unique(first_of_pair, return_inverse=True)[1]
+    return group
+
+
+def _match_in_order(
+    level: Level, kind: Ints, largest_group: Ints, scale: Floats, order: Ints
+) -> tuple[Ints, Ints]:
+    """The mate of every unit, or -1, and its nearest unit: one after the other."""
+    graph = graph_of(level.affinity, level.count, level.classes)
+    mate, hub = numpy.full(len(order), -1), numpy.full(len(order), -1)
+    for part in parts(numpy.diff(graph.starts)[order]):
+        kernels().match(graph, scale, kind, largest_group, order[part], mate, hub)
+    return mate, hub
+
+
+def _match_in_rounds(
+    level: Level, kind: Ints, largest_group: Ints, scale: Floats
+) -> tuple[Ints, Ints]:
+    """The same for all at once: those that are each other's nearest among those that are left."""
     affinity, count = level.affinity, level.count
-    num_units = affinity.shape[0]
+    num_units = len(count)
     units = numpy.arange(num_units)
     row = numpy.repeat(units.astype(numpy.int32), numpy.diff(affinity.indptr))
     column = affinity.indices
-    degree = numpy.asarray(affinity.sum(axis=1)).ravel()
-    # What is random breaks ties, of which graphs with equal weights have many.
-    scale = generator.uniform(1, 1.5, num_units) * numpy.where(degree > 0, degree, 1) ** -0.5
     nearness = affinity.data * scale[row] * scale[column]
     others = row != column
     row, column, nearness = row[others], column[others], nearness[others]
     hub = _nearest(row, column, nearness, num_units)
     fits = (kind[row] == kind[column]) & (count[row] + count[column] <= largest_group[row])
     row, column, nearness = row[fits], column[fits], nearness[fits]
-    first_of_pair = units.copy()
+    mate = numpy.full(num_units, -1)
     for _ in range(_MATCHING_ROUNDS):
         choice = _nearest(row, column, nearness, num_units)
         chosen = (choice >= 0) & (choice[choice] == units)
-        first_of_pair[chosen] = numpy.minimum(units, choice)[chosen]
-        is_free = numpy.bincount(first_of_pair, minlength=num_units)[first_of_pair] == 1
-        free = is_free[row] & is_free[column]
+        mate[chosen] = choice[chosen]
+        free = (mate[row] < 0) & (mate[column] < 0)
         row, column, nearness = row[free], column[free], nearness[free]
-        if not len(row):
-            break
-    left = numpy.flatnonzero(is_free)
-    left = left[numpy.lexsort((count[left], hub[left], kind[left]))]
-    one, other = left[:-1], left[1:]
-    alike = (kind[one] == kind[other]) & (hub[one] == hub[other])
-    alike &= count[one] + count[other] <= largest_group[one]
-    # Every second one of a run of units that are alike.
-    starts = numpy.flatnonzero(numpy.diff(alike, prepend=False) & alike)
-    run = starts[numpy.searchsorted(starts, numpy.arange(len(alike)), side="right") - 1]
-    second = alike & ((numpy.arange(len(alike)) - run) % 2 == 0) if len(starts) else alike
-    first_of_pair[other[second]] = one[second]
-    group: Ints = numpy.unique(first_of_pair, return_inverse=True)[1]
-    return group
+    return mate, hub
 
 
 def _nearest(row: Any, column: Any, nearness: Any, num_units: int) -> Ints:
@@ -143,12 +170,45 @@ def _nearest(row: Any, column: Any, nearness: Any, num_units: int) -> Ints:
 
 
 def _contracted(level: Level, group: Ints) -> Level:
-    affinity = level.affinity
-    small = group.astype(numpy.int32)
-    row = numpy.repeat(small, numpy.diff(affinity.indptr))
     count = numpy.bincount(group, level.count).astype(numpy.int64)
-    shape = len(count), len(count)
-    coarse = coo_array((affinity.data, (row, small[affinity.indices])), shape=shape).tocsr()
     classes = numpy.empty_like(count)
     classes[group] = level.classes
-    return Level(coarse, count, classes, group)
+    contract = _contract_in_order if is_compiled() else _contract_at_once
+    return Level(contract(level, group, len(count)), count, classes, group)
+
+
+def _contract_in_order(level: Level, group: Ints, num_groups: int) -> csr_array[Any]:
+    """The affinities of groups, ``[m, m]``, row by row."""
+    graph = graph_of(level.affinity, level.count, level.classes)
+    members = numpy.argsort(group, kind="stable")
+    member_starts = numpy.zeros(num_groups + 1, dtype=numpy.int64)
+    numpy.cumsum(numpy.bincount(group), out=member_starts[1:])
+    columns, values = numpy.empty_like(graph.columns), numpy.empty_like(graph.values)
+    place, ends = numpy.full(num_groups, -1), numpy.zeros(num_groups, dtype=numpy.int64)
+    lengths = numpy.bincount(group, numpy.diff(graph.starts)).astype(numpy.int64)
+    for part in parts(lengths):
+        kernels().contract(
+            graph,
+            group,
+            members,
+            member_starts,
+            part.start,
+            part.stop,
+            place,
+            columns,
+            values,
+            ends,
+        )
+    starts = numpy.concatenate([[0], ends])
+    kept = slice(0, starts[-1])
+    shape = num_groups, num_groups
+    # Copies, so that what is not needed of the arrays is freed.
+    return csr_array((values[kept].copy(), columns[kept].copy(), starts), shape=shape)
+
+
+def _contract_at_once(level: Level, group: Ints, num_groups: int) -> csr_array[Any]:
+    """The same for all rows."""
+    affinity, small = level.affinity, group.astype(numpy.int32)
+    row = numpy.repeat(small, numpy.diff(affinity.indptr))
+    shape = num_groups, num_groups
+    return coo_array((affinity.data, (row, small[affinity.indices])), shape=shape).tocsr()

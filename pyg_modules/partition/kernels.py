@@ -375,3 +375,48 @@ def roam(graph, modules, table, rests, step, state, best_labels, best, patience)
         elif now > state[1] + patience:
             return True
     return False
+
+
+@njit
+def match(graph, scale, kind, largest_group, order, mate, hub):
+    """Write into ``mate`` of each of ``order`` that has none its nearest unit of its kind.
+
+    That which has no mate either, and with which it is no more than ``largest_group`` units; -1 if
+    there is none. Into ``hub`` the nearest unit of all, or -1.
+    """
+    for position in range(len(order)):
+        unit = order[position]
+        nearest, best, choice = 0.0, 0.0, -1
+        for edge in range(graph.starts[unit], graph.starts[unit + 1]):
+            other = graph.columns[edge]
+            if other != unit:
+                nearness = graph.values[edge] * scale[other]
+                if nearness > nearest:
+                    nearest, hub[unit] = nearness, other
+                if nearness > best and mate[unit] < 0 and mate[other] < 0:
+                    fits = graph.count[unit] + graph.count[other] <= largest_group[unit]
+                    if fits and kind[unit] == kind[other]:
+                        best, choice = nearness, other
+        if choice >= 0:
+            mate[unit], mate[choice] = choice, unit
+
+
+@njit
+def contract(graph, group, members, member_starts, first, last, place, columns, values, ends):
+    """Write the rows of the groups from ``first`` to ``last``, whose ``members`` are together.
+
+    ``place`` keeps where in the row a group is; ``ends`` where the rows end, as far as they are.
+    """
+    end = ends[first - 1] if first else 0
+    for one in range(first, last):
+        start = end
+        for position in range(member_starts[one], member_starts[one + 1]):
+            unit = members[position]
+            for edge in range(graph.starts[unit], graph.starts[unit + 1]):
+                other = group[graph.columns[edge]]
+                if place[other] < start:
+                    place[other] = end
+                    columns[end], values[end] = other, 0.0
+                    end += 1
+                values[place[other]] += graph.values[edge]
+        ends[one] = end

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from pyg_modules.partition.coarsen import Level, coarsened
+from pyg_modules.partition.loops import is_compiled
 from pyg_modules.partition.search import PartitionSearch
 from pyg_modules.partition.size_bounds import SizeBounds
 from pyg_modules.partition.spectral_clustering import spectral_labels
@@ -19,16 +20,19 @@ Ints = NDArray[numpy.int64]
 _log = logging.getLogger("pyg_modules")
 
 _NUM_RANDOM_STARTS = 2
-# From the best partition on, with this share of the units out of place.
-_NUM_KICKS, _KICK = 16, 0.05
+# Searches from the best partition on, with this share of the units out of place; fewer where loops
+# are not compiled, so that they take no longer than the first searches.
+_NUM_KICKS, _NUM_KICKS_OF_ARRAYS, _KICK = 16, 4, 0.05
 # After how many moves per unit without a better partition a search is over: a first one, and one
 # after a kick.
 _PATIENCE, _PATIENCE_OF_KICK = 4, 1
 # A graph with no more units is searched as it is, by several long searches.
 _SMALL = 1200
+# Of a graph with more units, eigenvectors and a second cycle would take more than all the rest.
+_HUGE = 200_000
 # The smallest graph has this many units per module, so that there is something to choose from.
 _UNITS_PER_MODULE = 25
-# A module of the smallest graph has this many groups at least.
+# A module of mean size has this many groups of the smallest graph at least.
 _GROUPS_PER_MODULE = 8
 # On the way, sizes may be out of their bounds by this share.
 _SLACK = 0.03
@@ -90,7 +94,10 @@ def refined_labels(affinity: csr_array[Any], bounds: SizeBounds, *, seed: int) -
     coarsest = _best_of_starts(levels[-1], _loosened(bounds, levels[-1]), generator, seed)
     _log.info("A normalized cut of %g of %d groups.", coarsest.normalized_cut, len(coarsest.labels))
     starts = [_uncoarsened(levels, coarsest.labels, bounds)]
-    starts.append(spectral_labels(finest.affinity, bounds, seed=seed, power=0.5))
+    if len(finest.count) <= _HUGE:
+        starts.append(
+            spectral_labels(finest.affinity, bounds, seed=seed, assign="cluster_qr", power=0.5)
+        )
     searches = [_settled(finest.affinity, labels, bounds) for labels in starts]
     for search in searches:
         _log.info("A normalized cut of %g at first.", search.normalized_cut)
@@ -129,7 +136,7 @@ def _refined(
         search.roam(generator, _PATIENCE)
         return search
     finest = Level.finest(search.affinity, bounds.classes)
-    for _ in range(_MAX_CYCLES):
+    for _ in range(_MAX_CYCLES if len(search.labels) <= _HUGE else 1):
         levels = _levels(finest, bounds, generator, search.labels)
         labels = search.labels
         for level in levels[1:]:
@@ -154,10 +161,9 @@ def _levels(
     labels: Ints | None = None,
 ) -> list[Level]:
     num_units = min(_UNITS_PER_MODULE * bounds.largest.shape[1], _SMALL)
-    # Of the modules that have units of a class, the smallest.
-    most = numpy.iinfo(numpy.int64).max
-    least = numpy.where(bounds.largest > 0, bounds.largest, most).min(axis=1)
-    largest_group = numpy.maximum(1, least // _GROUPS_PER_MODULE)
+    num_largest = numpy.maximum(1, (bounds.largest > 0).sum(axis=1))
+    mean = bounds.largest.sum(axis=1) // num_largest
+    largest_group = numpy.maximum(1, mean // _GROUPS_PER_MODULE)
     return coarsened(finest, num_units, largest_group, generator, labels)
 
 
@@ -197,7 +203,8 @@ def _best_of_starts(
     ]
     starts += [_random_labels(bounds, generator) for _ in range(_NUM_RANDOM_STARTS)]
     best = min((_roamed(level, start, bounds, generator) for start in starts), key=_cut_of)
-    for _ in range(_NUM_KICKS):
+    num_kicks = _NUM_KICKS if is_compiled() else _NUM_KICKS_OF_ARRAYS
+    for _ in range(num_kicks if len(level.count) <= _SMALL else 0):
         kicked = _roamed(
             level, _kicked(best.labels, bounds, generator), bounds, generator, _PATIENCE_OF_KICK
         )

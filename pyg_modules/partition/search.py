@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from functools import cache
-from types import ModuleType
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from pyg_modules.partition.loops import chunk, graph_of, is_compiled, kernels, parts
 from pyg_modules.partition.size_bounds import SizeBounds
 
 Ints = NDArray[numpy.int64]
@@ -17,9 +16,6 @@ _MAX_ROUNDS = 50
 _REPAIR_ROUNDS = 16
 # A round in which a smaller share of the units moves is the last one.
 _LEAST_MOVED = 1e-4
-# A loop reads about this many numbers, some tenths of a second, before an interrupt of the user is
-# seen; as arrays they are fewer, for the memory.
-_CHUNK, _CHUNK_OF_ARRAYS = 2 * 10**7, 10**6
 # The tabu search reads every gain at every move; this bounds how many it reads in all.
 _MAX_WORK = 2 * 10**8
 
@@ -43,19 +39,11 @@ class PartitionSearch:
         bounds: SizeBounds,
         count: Ints | None = None,
     ) -> None:
-        self._kernels = _kernels()
+        self._kernels = kernels()
         self.affinity = affinity
         num_units, (num_classes, num_modules) = len(labels), bounds.smallest.shape
-        # One type of everything, so that loops are compiled once.
-        self._graph = self._kernels.Graph(
-            affinity.indptr.astype(numpy.int64),
-            affinity.indices.astype(numpy.int32, copy=False),
-            affinity.data.astype(numpy.float64, copy=False),
-            numpy.asarray(affinity.sum(axis=1), dtype=numpy.float64).ravel(),
-            affinity.diagonal().astype(numpy.float64, copy=False),
-            numpy.ones(num_units, dtype=numpy.int64) if count is None else count,
-            bounds.classes,
-        )
+        ones = numpy.ones(num_units, dtype=numpy.int64)
+        self._graph = graph_of(affinity, ones if count is None else count, bounds.classes)
         self._modules = self._kernels.Modules(
             numpy.array(labels, dtype=numpy.int64),
             numpy.zeros((num_classes, num_modules), dtype=numpy.int64),
@@ -94,7 +82,7 @@ class PartitionSearch:
         self._awake[:] = True
         for _ in range(_MAX_ROUNDS):
             units = numpy.flatnonzero(self._awake)
-            if not self._kernels.IS_COMPILED:
+            if not is_compiled():
                 units = units[self._best_moves()[1][units] > self._kernels.ROUNDING]
             if self._sweep(units) <= _LEAST_MOVED * len(self.labels):
                 break
@@ -144,9 +132,9 @@ class PartitionSearch:
         # No class is out of its bounds; the best was met at step 0.
         state = numpy.array([-1, 0, self._graph.count.max()])
         steps = _MAX_WORK // (num_units * num_modules)
-        chunk = 1 + self._chunk // (num_units * num_modules)
-        for step in range(0, steps, chunk):
-            rests = generator.integers(num_units // 20 + 2, num_units // 5 + 4, size=chunk)
+        size = 1 + chunk() // (num_units * num_modules)
+        for step in range(0, steps, size):
+            rests = generator.integers(num_units // 20 + 2, num_units // 5 + 4, size=size)
             if self._kernels.roam(
                 self._graph,
                 self._modules,
@@ -162,10 +150,6 @@ class PartitionSearch:
                 break
         self._modules.labels[:] = best_labels
         self._add_up()
-
-    @property
-    def _chunk(self) -> int:
-        return _CHUNK if self._kernels.IS_COMPILED else _CHUNK_OF_ARRAYS
 
     def _add_up(self) -> None:
         """Sizes, volumes and associations of the labels."""
@@ -194,15 +178,15 @@ class PartitionSearch:
         """How many of ``units`` moved, each where it gains most."""
         awake = numpy.ones_like(self._awake) if repairs else self._awake
         return sum(
-            self._kernels.sweep(self._graph, self._modules, part, awake, repairs)
-            for part in self._parts(units)
+            self._kernels.sweep(self._graph, self._modules, units[part], awake, repairs)
+            for part in parts(self._lengths[units])
         )
 
-    def _parts(self, units: Ints) -> list[Ints]:
-        """``units`` in parts whose rows have not too many numbers."""
-        lengths = numpy.diff(self._graph.starts)[units] + len(self._modules.volume)
-        part = numpy.cumsum(lengths) // self._chunk
-        return numpy.split(units, numpy.flatnonzero(numpy.diff(part)) + 1)
+    @property
+    def _lengths(self) -> Ints:
+        """How many numbers are read for the moves of every unit, ``[n]``."""
+        lengths: Ints = numpy.diff(self._graph.starts) + len(self._modules.volume)
+        return lengths
 
     def _best_moves(self, *, repairs: bool = False, anywhere: bool = False) -> tuple[Ints, Floats]:
         """Where every unit gains most within the bounds or ``anywhere``, ``[n]``, and what."""
@@ -214,9 +198,9 @@ class PartitionSearch:
             )
         target = numpy.zeros(num_units, dtype=numpy.int64)
         gain = numpy.empty(num_units)
-        for part in self._parts(numpy.arange(num_units)):
+        for part in parts(self._lengths):
             self._kernels.best_moves(
-                self._graph, modules, repairs, part[0], part[-1] + 1, target, gain
+                self._graph, modules, repairs, part.start, part.stop, target, gain
             )
         return target, gain
 
@@ -237,11 +221,3 @@ class PartitionSearch:
         for module in range(num_modules):
             self._kernels.fill_table(module, self._graph, self._modules, table)
         return table
-
-
-@cache
-def _kernels() -> ModuleType:
-    # numba takes half a second to import.
-    from pyg_modules.partition import kernels
-
-    return kernels

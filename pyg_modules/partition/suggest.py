@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy
+from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
+from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import eigsh
 
 from pyg_modules._checks import as_int
@@ -126,15 +128,34 @@ def _checked(max_modules: int | None, num_units: int) -> int:
 
 
 def _smallest_eigenvalues(matrix: csr_array[Any], count: int) -> list[float]:
-    """The ``count`` smallest eigenvalues of the normalised Laplacian, ascending."""
+    """The ``count`` smallest eigenvalues of the normalised Laplacian, ascending.
+
+    They are those of the connected parts. Each part has the eigenvalue 0 once; an iterative solver
+    would not find all of those of several parts.
+    """
+    num_parts, part = connected_components(matrix, directed=False)
+    if num_parts >= count:
+        return [0.0] * count
+    values: list[float] = []
+    for number in range(num_parts):
+        units = numpy.flatnonzero(part == number)
+        # Of the others at least their 0 is among the smallest.
+        largest = _largest_eigenvalues(matrix[units][:, units], count - num_parts + 1)
+        values += (1 - largest).clip(min=0).tolist()
+    return sorted(values)[:count]
+
+
+def _largest_eigenvalues(matrix: csr_array[Any], count: int) -> NDArray[numpy.float64]:
+    """Those of the normalised affinities, 1 less those of the Laplacian; all where they are few."""
     num_units = matrix.shape[0]
     scale = diags_array(matrix.sum(axis=1) ** -0.5)
-    # Its largest eigenvalues, less 1: an iterative solver finds the largest ones fast.
-    normalised = scale @ matrix @ scale
+    normalised = (scale @ matrix @ scale).tocsr()
     if num_units <= _DENSE_UNITS or 10 * count > num_units:
-        largest = numpy.linalg.eigvalsh(normalised.toarray())
-    else:
-        start = numpy.random.default_rng(0).standard_normal(num_units)
-        largest = eigsh(normalised, count, which="LA", v0=start, return_eigenvectors=False)
-    smallest = numpy.sort(1 - largest)[:count].clip(min=0)
-    return [float(value) for value in smallest]
+        dense: NDArray[numpy.float64] = numpy.linalg.eigvalsh(normalised.toarray())
+        return dense
+    # An iterative solver finds the largest ones fast.
+    start = numpy.random.default_rng(0).standard_normal(num_units)
+    largest: NDArray[numpy.float64] = eigsh(
+        normalised, count, which="LA", v0=start, return_eigenvectors=False
+    )
+    return largest

@@ -99,21 +99,48 @@ def test_eigenvalues_equal_a_dense_reference(layer, scope, affinity):
     numpy.testing.assert_allclose(list(suggestion.gaps.values()), expected_gaps, atol=1e-10)
 
 
-@pytest.mark.parametrize("across", [0.0, 0.02], ids=["apart", "joined"])
-def test_sparse_and_dense_solvers_agree(monkeypatch, across):
-    layer = planted([60, 70, 80], across=across, density=0.1)
+@pytest.mark.parametrize(("across", "num_parts"), [(0.0, 3), (0.02, 1)], ids=["apart", "joined"])
+def test_sparse_and_dense_solvers_agree(monkeypatch, across, num_parts):
+    layer = planted([200, 210, 220], across=across, density=0.1)
     dense = suggest_num_modules(layer)
     solver = Mock(wraps=suggest.eigsh)
     monkeypatch.setattr(suggest, "eigsh", solver)
     monkeypatch.setattr(suggest, "_DENSE_UNITS", 100)
     sparse = suggest_num_modules(layer)
-    assert solver.call_count == 1
+    assert solver.call_count == num_parts
     assert sparse.num_modules == dense.num_modules == 3
     assert sparse.eigenvalues == pytest.approx(dense.eigenvalues, abs=1e-10)
     assert suggest_num_modules(layer) == sparse
     # Too many eigenvalues for an iterative solver.
-    suggest_num_modules(layer, max_modules=209)
-    assert solver.call_count == 2
+    solver.reset_mock()
+    suggest_num_modules(layer, max_modules=629)
+    assert solver.call_count == 0
+
+
+def unconnected(sizes, seed=0):
+    """Sparse modules of hidden units that nothing joins, in mixed order, of both signs."""
+    rand = generator(seed)
+    block = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    order = torch.randperm(len(block), generator=rand)
+    starts = torch.tensor(sizes).cumsum(0) - torch.tensor(sizes)
+    # A ring through every module keeps it in one piece.
+    source = torch.arange(len(block))
+    ring = starts[block] + (source - starts[block] + 1) % torch.tensor(sizes)[block]
+    others = torch.randint(2**40, (5, len(block)), generator=rand) % torch.tensor(sizes)[block]
+    target = torch.cat([ring[None], starts[block] + others]).flatten()
+    edges = torch.stack([order[source.repeat(6)], order[target]]).unique(dim=1)
+    weight = torch.randn(edges.size(1), dtype=torch.float64, generator=rand)
+    return layer_with(UnitGraph(edges, len(block), 0, 0), weight.sign() * (1 + weight.abs()))
+
+
+@pytest.mark.parametrize(
+    "sizes", [[200] * 12, [1500, 700, 150, 40, 12, 5], [1100, 1200]], ids=["equal", "unequal", "2"]
+)
+def test_modules_that_nothing_joins_are_counted_exactly_at_any_size(sizes):
+    suggestion = suggest_num_modules(unconnected(sizes))
+    assert suggestion.num_modules == len(sizes)
+    assert suggestion.eigenvalues[: len(sizes)] == pytest.approx([0.0] * len(sizes), abs=1e-10)
+    assert suggestion.eigenvalues[len(sizes)] > 0.01
 
 
 def test_isolated_units_do_not_count():

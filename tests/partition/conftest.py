@@ -1,0 +1,24 @@
+import importlib.util
+import sys
+
+import pytest
+
+import pyg_modules.partition
+from pyg_modules.partition import loops
+
+
+@pytest.fixture(params=["loops", "arrays"])
+def kernels(request, monkeypatch):
+    """The loops of the search, compiled where numba is installed, and on arrays without numba."""
+    found = loops.kernels()
+    if request.param == "arrays":
+        spec = importlib.util.spec_from_file_location("kernels_without_numba", found.__file__)
+        with monkeypatch.context() as without:
+            without.setitem(sys.modules, "numba", None)
+            found = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(found)
+        assert not found.IS_COMPILED
+    monkeypatch.setattr(pyg_modules.partition, "kernels", found)
+    loops.kernels.cache_clear()
+    yield found
+    loops.kernels.cache_clear()
