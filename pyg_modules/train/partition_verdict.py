@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
+from pyg_modules._checks import as_int
 from pyg_modules.modules.cut import check_modules
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.partition.judge import judge
@@ -12,7 +13,6 @@ from pyg_modules.partition.units import Units
 from pyg_modules.partition.verdict import Verdict
 from pyg_modules.train.checked_loss import Loss
 from pyg_modules.train.probe import Probe
-from pyg_modules.train.seeding import as_seed
 
 _NUM_RANDOM = 3
 
@@ -70,7 +70,7 @@ def partition_verdict(
         raise ValueError(
             "Expected labels of at least two modules (got one). One module is not cut at all."
         )
-    seed = as_seed(seed)
+    seed = as_int("seed", seed, smallest=0)
     is_shared = bool((found[: layer.graph.num_inputs] < 0).any())
     probe = Probe(
         layer,
