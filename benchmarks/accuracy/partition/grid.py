@@ -173,7 +173,12 @@ def _train(
     seconds = process_time() - start
     scores["final"] = _score(problem, modular)
     ari = agreement(labels, problem.owners(setting.num_hidden))["ari"]
-    row: dict[str, Any] = {"ari": ari, **scores, "seconds_until_cut": seconds_until_cut, "seconds": seconds}
+    row: dict[str, Any] = {
+        "ari": ari,
+        **scores,
+        "seconds_until_cut": seconds_until_cut,
+        "seconds": seconds,
+    }
     if verdict is not None:
         row |= {"word": verdict.word, "verdict": verdict.figures()}
     return row
