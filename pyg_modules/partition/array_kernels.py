@@ -62,7 +62,8 @@ def best_moves(graph, modules, repairs, first, last, target, gain):
     owner = numpy.repeat(row, numpy.diff(graph.starts[first : last + 1]))
     cell = owner * num_modules + modules.labels[graph.columns[edges]]
     pull = numpy.bincount(cell, graph.values[edges], len(row) * num_modules)
-    pull = pull.reshape(-1, num_modules)
+    # Of no edges NumPy counts integers.
+    pull = pull.reshape(-1, num_modules).astype(numpy.float64, copy=False)
     pull[row, own] -= loop[:, 0]
     too_many, too_few = modules.size > modules.largest, modules.size < modules.smallest
     above, below = too_many.any(axis=1)[class_], too_few.any(axis=1)[class_]

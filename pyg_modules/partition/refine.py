@@ -112,6 +112,7 @@ def _scaled(affinity: csr_array[Any]) -> csr_array[Any]:
         # One after the other, as neither the sum nor an inverse need be finite.
         scaled.data = scaled.data / largest
         scaled.data *= affinity.shape[0] / scaled.data.sum()
+        scaled.eliminate_zeros()
     return scaled
 
 

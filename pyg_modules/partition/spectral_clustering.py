@@ -99,7 +99,9 @@ def _eigenvectors(
     matrix.data = (matrix.data / matrix.data.max()) ** power
     degree = numpy.asarray(matrix.sum(axis=1)).ravel()
     # The mean keeps a few loosely joined units from being clusters of their own.
-    scale = (degree + (power != 1) * degree.mean()) ** -0.5
+    degree += (power != 1) * degree.mean()
+    # What is small beside the largest affinity may have become 0.
+    scale = numpy.where(degree > 0, degree, 1) ** -0.5
     matrix = (diags_array(scale) @ matrix @ diags_array(scale)).tocsr()
     count = min(count, _MOST_VECTORS, max(_LEAST_VECTORS, _MAX_NUMBERS // num_units))
     vectors = _first_vectors(matrix, count, generator)

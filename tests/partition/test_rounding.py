@@ -162,3 +162,36 @@ def test_many_units_keep_their_wishes_where_they_fit():
 def test_many_units_are_balanced_too():
     assignment = torch.rand(70_000, 4, generator=generator(0)).softmax(dim=-1)
     assert balanced_labels(assignment).bincount().tolist() == [17_500] * 4
+
+
+def test_every_class_is_balanced_by_itself():
+    # All want module 0; of each class two units get it, those that want it most.
+    scores = torch.tensor([[4.0, 0], [3, 0], [2, 0], [1, 0], [9, 0], [8, 0], [7, 0], [6, 0]])
+    classes = numpy.array([0, 0, 0, 0, 1, 1, 1, 1])
+    labels = balanced_labels(scores, classes=classes)
+    assert labels.tolist() == [0, 0, 1, 1, 0, 0, 1, 1]
+    assert balanced_labels(scores).tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+
+
+@given(st.integers(1, 3), st.sampled_from([0.0, 0.5]), seeds)
+def test_no_other_labels_that_are_balanced_within_classes_agree_better(
+    num_classes, tolerance, seed
+):
+    drawn = torch.randint(num_classes, (6,), generator=generator(seed)).numpy()
+    classes = numpy.unique(drawn, return_inverse=True)[1]
+    bounds = SizeBounds.of(6, 2, tolerance=tolerance, classes=classes)
+    scores = normal(6, 2, seed=seed)
+
+    def is_within(labels):
+        sizes = numpy.zeros_like(bounds.smallest)
+        numpy.add.at(sizes, (classes, numpy.array(labels)), 1)
+        return (bounds.smallest <= sizes).all() and (sizes <= bounds.largest).all()
+
+    labels = balanced_labels(scores, tolerance=tolerance, classes=classes)
+    assert is_within(labels.tolist())
+    best = max(
+        float(scores[torch.arange(6), torch.tensor(other)].sum())
+        for other in product(range(2), repeat=6)
+        if is_within(other)
+    )
+    assert float(scores[torch.arange(6), labels].sum()) == pytest.approx(best, abs=1e-9)

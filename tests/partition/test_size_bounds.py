@@ -70,6 +70,76 @@ def test_there_is_a_partition_within_the_bounds(num_units, num_modules, toleranc
     assert numpy.all(found.smallest >= 1)
 
 
+def test_every_module_has_its_share_of_every_class():
+    classes = numpy.repeat([0, 1], [20, 40])
+    found = SizeBounds.of(60, 4, classes=classes)
+    assert found.smallest.tolist() == found.largest.tolist() == [[5] * 4, [10] * 4]
+    assert found.classes.tolist() == classes.tolist()
+    # 20 % of 15 are 3 units: one and two of the classes.
+    found = SizeBounds.of(60, 4, tolerance=0.2, classes=classes)
+    assert found.smallest.tolist() == [[4] * 4, [8] * 4]
+    assert found.largest.tolist() == [[6] * 4, [12] * 4]
+    found = SizeBounds.of(60, 2, [15, 45], classes=classes)
+    assert found.smallest.tolist() == found.largest.tolist() == [[5, 15], [10, 30]]
+
+
+def test_a_class_of_fewer_units_than_modules_is_not_in_all_of_them():
+    found = SizeBounds.of(9, 4, classes=numpy.array([0, 0, 1, 1, 1, 1, 1, 1, 1]))
+    assert found.largest[0].tolist().count(0) == 2
+    assert found.largest.sum(axis=0).tolist() == [3, 2, 2, 2]
+
+
+@given(
+    st.lists(st.integers(1, 12), min_size=2, max_size=6),
+    st.booleans(),
+    st.sampled_from([0.0, 0.1, 0.5, 3.0]),
+    st.data(),
+)
+def test_bounds_of_classes_are_those_of_the_modules_taken_together(
+    sizes, are_capacities, tolerance, data
+):
+    num_units, num_modules = sum(sizes), len(sizes)
+    drawn = data.draw(st.lists(st.integers(0, 4), min_size=num_units, max_size=num_units))
+    classes = numpy.unique(drawn, return_inverse=True)[1]
+    capacities = sizes if are_capacities else None
+    whole = SizeBounds.of(num_units, num_modules, capacities, tolerance)
+    found = SizeBounds.of(num_units, num_modules, capacities, tolerance, classes)
+    count = numpy.bincount(classes)
+    assert (found.smallest >= 0).all()
+    assert (found.smallest.sum(axis=1) <= count).all()
+    assert (found.largest.sum(axis=1) >= count).all()
+    assert (found.smallest.sum(axis=0) >= whole.smallest).all()
+    exact = SizeBounds.of(num_units, num_modules, capacities, 0.0, classes)
+    assert (found.smallest <= exact.largest).all()
+    assert (exact.smallest <= found.largest).all()
+    if len(count) > 1:
+        capacity = numpy.array(capacities or exact.largest.sum(axis=0))
+        assert (exact.smallest == exact.largest).all()
+        assert exact.largest.sum(axis=1).tolist() == count.tolist()
+        assert exact.largest.sum(axis=0).tolist() == capacity.tolist()
+        assert capacity.max() - capacity.min() <= 1 or are_capacities
+        share = count[:, None] * capacity / num_units
+        assert (abs(exact.largest - share) < 1).all()
+        most = numpy.maximum(capacity, numpy.floor((1 + tolerance) * capacity + 1e-9))
+        assert (found.largest.sum(axis=0) <= most).all()
+
+
+@pytest.mark.parametrize(
+    ("classes", "error", "message"),
+    [
+        ([0, 0, 1, 1], TypeError, r"classes to be an array of integers \(got list\)"),
+        (numpy.zeros(4), TypeError, r"array of integers \(got float64\)"),
+        (numpy.array([0, 1]), ValueError, r"class of every unit, \[4\] \(got \[2\]\)"),
+        (numpy.array([0, 2, 2, 0]), ValueError, r"0..C-1, each with a unit \(got \[0, 2\]\)"),
+        (numpy.array([1, 2, 2, 1]), ValueError, r"0..C-1, each with a unit \(got \[1, 2\]\)"),
+        (numpy.array([-1, 0, 1, 1]), ValueError, r"got \[-1, 0, 1\]\). Renumber"),
+    ],
+)
+def test_bad_classes_are_refused(classes, error, message):
+    with pytest.raises(error, match=message):
+        SizeBounds.of(4, 2, classes=classes)
+
+
 @pytest.mark.parametrize(
     ("arguments", "kwargs", "error", "message"),
     [

@@ -1,8 +1,9 @@
-"""A million units: time and memory of the loss and its gradient."""
+"""Up to a million units: time and memory of the loss and its gradient, and of the search."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from math import log
 from multiprocessing import get_context
 from resource import RUSAGE_SELF, getrusage
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch_geometric.utils import coalesce
 
-from pyg_modules.partition import Units
+from pyg_modules.partition import Units, normalized_cut, partition_units
 from pyg_modules.partition.losses import ncut_of
 from pyg_modules.partition.units import EdgeList
 
@@ -36,12 +37,44 @@ def run(*, quick: bool) -> dict[str, Any]:
             "seconds": [case["seconds"] for case in measured],
         }
         result[name]["exponent"] = _exponent(**result[name])
+    searched = [(4096, 169_000, 8), (10**5, 10**6, 8), (10**6, 10**7, 64)]
+    if quick:
+        result["search"] = [measure_search(10**3, 10**4, 8)]
+    else:
+        result["search"] = [_apart(*case, function=measure_search) for case in searched]
     return result
 
 
-def _apart(*arguments: int) -> dict[str, Any]:
+def _apart(
+    *arguments: int, function: Callable[..., dict[str, Any]] | None = None
+) -> dict[str, Any]:
     with get_context("spawn").Pool(1) as pool:
-        return pool.apply(measure, arguments)
+        return pool.apply(function or measure, arguments)
+
+
+def measure_search(num_units: int, num_edges: int, num_modules: int) -> dict[str, Any]:
+    """Seconds of ``partition_units`` with its defaults, its loops compiled before, and memory."""
+    layer = _random_layer(num_units, num_edges)
+    # Large enough for every loop.
+    partition_units(_random_layer(2000, 20_000), num_modules, scope="all")
+    start = time.perf_counter()
+    labels = partition_units(layer, num_modules, scope="all")
+    seconds = time.perf_counter() - start
+    return {
+        "num_units": num_units,
+        "num_edges": num_edges,
+        "num_modules": num_modules,
+        "seconds": seconds,
+        "normalized_cut": float(normalized_cut(layer.graph.edge_index, layer.weight, labels)),
+        "process_gigabytes": getrusage(RUSAGE_SELF).ru_maxrss / 2**20,
+    }
+
+
+def _random_layer(num_units: int, num_edges: int) -> EdgeList:
+    generator = torch.Generator().manual_seed(0)
+    edge_index = coalesce(torch.randint(num_units, (2, num_edges), generator=generator))
+    weight = torch.randn(edge_index.size(1), generator=generator)
+    return EdgeList.of(edge_index, weight, num_units)
 
 
 def measure(num_units: int, num_edges: int, num_modules: int) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def _post_hoc_row(name: str, rows: list[dict[str, Any]]) -> list[str]:
 
 
 def scale() -> str:
-    """Time and memory of the loss and its gradient."""
+    """Time and memory of the loss and its gradient, and of the search."""
     result = _results()["scale"]
     million = result["million"]
     rows = [
@@ -116,6 +116,16 @@ def scale() -> str:
                 f"time against {symbol}, {values[0]:,} to {values[-1]:,}: exponent",
                 "1",
                 f"**{result[name]['exponent']:.2f}**",
+            ]
+        )
+    asked = ("< 1 s", "< 15 s", "< 180 s and 8 GB")
+    for limit, case in zip(asked, result.get("search", ()), strict=False):
+        rows.append(
+            [
+                f"`partition_units`, {case['num_units']:,} units, {case['num_edges']:,} edges, K ="
+                f" {case['num_modules']}",
+                limit,
+                f"**{case['seconds']:.1f} s**, {case['process_gigabytes']:.1f} GB",
             ]
         )
     return table(["figure", "asked", "measured"], rows)
