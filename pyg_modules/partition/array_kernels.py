@@ -40,7 +40,7 @@ def best_module(unit, below, pull, graph, modules):
     if below:
         has_room = size < modules.smallest[class_]
     else:
-        has_room = size + graph.count[unit] <= modules.largest[class_]
+        has_room = size + graph.num_members[unit] <= modules.largest[class_]
     added = 2 * pull + graph.loop[unit]
     now = ratios(modules.association, modules.volume)
     gain = ratios(modules.association + added, modules.volume + degree) - now
@@ -57,7 +57,7 @@ def best_moves(graph, modules, repairs, first, last, target, gain):
     num_modules = len(modules.volume)
     own, degree = modules.labels[first:last], graph.degree[first:last, None]
     loop, row = graph.loop[first:last, None], numpy.arange(last - first)
-    count, class_ = graph.count[first:last, None], graph.classes[first:last]
+    count, class_ = graph.num_members[first:last, None], graph.classes[first:last]
     edges = slice(graph.starts[first], graph.starts[last])
     owner = numpy.repeat(row, numpy.diff(graph.starts[first : last + 1]))
     cell = owner * num_modules + modules.labels[graph.columns[edges]]
@@ -115,7 +115,7 @@ def best_of_table(now, off, above, below, slack, graph, modules, table):
     if above:
         leaves = size > modules.largest[class_, own]
     else:
-        leaves = size - graph.count >= modules.smallest[class_, own] - (0 if below else slack)
+        leaves = size - graph.num_members >= modules.smallest[class_, own] - (0 if below else slack)
     leaves &= table.rests_until <= now
     if off >= 0:
         leaves &= class_ == off
@@ -124,7 +124,7 @@ def best_of_table(now, off, above, below, slack, graph, modules, table):
         has_room = (modules.size < modules.smallest)[class_].T
     else:
         room = modules.largest - modules.size + (0 if above else slack)
-        has_room = (room[class_] >= graph.count[:, None]).T
+        has_room = (room[class_] >= graph.num_members[:, None]).T
     gains[~has_room] = -numpy.inf
     module, unit = divmod(int(gains.argmax()), num_units)
     return (unit, module) if gains[module, unit] > -numpy.inf else (-1, -1)

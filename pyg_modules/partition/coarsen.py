@@ -27,13 +27,13 @@ class Level(NamedTuple):
 
     Attributes:
         affinity: Of the groups, ``[m, m]``; what is inside of one is on the diagonal.
-        count: How many units of the finest graph every group has, ``[m]``.
+        num_members: How many units of the finest graph every group has, ``[m]``.
         classes: Class of every group, ``[m]``.
         group: Group of every unit of the next finer graph, ``[n]``; of the finest, themselves.
     """
 
     affinity: csr_array[Any]
-    count: Ints
+    num_members: Ints
     classes: Ints
     group: Ints
 
@@ -45,7 +45,7 @@ class Level(NamedTuple):
 
     def of_groups(self, values: Ints) -> Ints:
         """What is the same of all units of a group, ``[n]``, as that of the groups, ``[m]``."""
-        of_groups = numpy.empty_like(self.count)
+        of_groups = numpy.empty_like(self.num_members)
         of_groups[self.group] = values
         return of_groups
 
@@ -71,15 +71,15 @@ def coarsened(
         labels (numpy.ndarray, optional): Only units of one module are put together. (default: none)
     """
     levels = [finest]
-    while len(levels[-1].count) > num_units:
+    while len(levels[-1].num_members) > num_units:
         fine = levels[-1]
         kind = fine.classes
         if labels is not None:
             kind = kind * (labels.max() + 1) + labels
         group = _matched(fine, kind, largest_group[fine.classes], generator)
         coarse = _contracted(fine, group)
-        _log.info("%d units in %d groups.", len(group), len(coarse.count))
-        if len(coarse.count) > _SHRINKS * len(fine.count):
+        _log.info("%d units in %d groups.", len(group), len(coarse.num_members))
+        if len(coarse.num_members) > _SHRINKS * len(fine.num_members):
             break
         levels.append(coarse)
         if labels is not None:
@@ -95,7 +95,7 @@ def _matched(
     What is left then, as around a hub or where units of one kind are not joined, is paired with
     those of its kind that have the same nearest unit.
     """
-    count = level.count
+    count = level.num_members
     degree = numpy.asarray(level.affinity.sum(axis=1)).ravel()
     # What is random breaks ties, of which graphs with equal weights have many.
     scale = generator.uniform(1, 1.5, len(count)) * numpy.where(degree > 0, degree, 1) ** -0.5
@@ -125,7 +125,7 @@ def _match_in_order(
     level: Level, kind: Ints, largest_group: Ints, scale: Floats, order: Ints
 ) -> tuple[Ints, Ints]:
     """The mate of every unit, or -1, and its nearest unit: one after the other."""
-    graph = graph_of(level.affinity, level.count, level.classes)
+    graph = graph_of(level.affinity, level.num_members, level.classes)
     mate, hub = numpy.full(len(order), -1), numpy.full(len(order), -1)
     for part in parts(numpy.diff(graph.starts)[order]):
         kernels().match(graph, scale, kind, largest_group, order[part], mate, hub)
@@ -136,7 +136,7 @@ def _match_in_rounds(
     level: Level, kind: Ints, largest_group: Ints, scale: Floats
 ) -> tuple[Ints, Ints]:
     """The same for all at once: those that are each other's nearest among those that are left."""
-    affinity, count = level.affinity, level.count
+    affinity, count = level.affinity, level.num_members
     num_units = len(count)
     units = numpy.arange(num_units)
     row = numpy.repeat(units.astype(numpy.int32), numpy.diff(affinity.indptr))
@@ -170,7 +170,7 @@ def _nearest(row: Any, column: Any, nearness: Any, num_units: int) -> Ints:
 
 
 def _contracted(level: Level, group: Ints) -> Level:
-    count = numpy.bincount(group, level.count).astype(numpy.int64)
+    count = numpy.bincount(group, level.num_members).astype(numpy.int64)
     classes = numpy.empty_like(count)
     classes[group] = level.classes
     contract = _contract_in_order if is_compiled() else _contract_at_once
@@ -179,7 +179,7 @@ def _contracted(level: Level, group: Ints) -> Level:
 
 def _contract_in_order(level: Level, group: Ints, num_groups: int) -> csr_array[Any]:
     """The affinities of groups, ``[m, m]``, row by row."""
-    graph = graph_of(level.affinity, level.count, level.classes)
+    graph = graph_of(level.affinity, level.num_members, level.classes)
     members = numpy.argsort(group, kind="stable")
     member_starts = numpy.zeros(num_groups + 1, dtype=numpy.int64)
     numpy.cumsum(numpy.bincount(group), out=member_starts[1:])

@@ -52,7 +52,7 @@ class Graph(NamedTuple):
         values: Affinities, ``[nnz]``.
         degree: Sums of the rows, ``[n]``.
         loop: The diagonal, ``[n]``.
-        count: How many units of the finest graph each is, ``[n]``.
+        num_members: How many units of the finest graph each is, ``[n]``.
         classes: Class of every unit, ``[n]``.
     """
 
@@ -61,7 +61,7 @@ class Graph(NamedTuple):
     values: Floats
     degree: Floats
     loop: Floats
-    count: Ints
+    num_members: Ints
     classes: Ints
 
 
@@ -135,13 +135,13 @@ def may_leave(unit, above, graph, modules):
     size = modules.size[class_, own]
     if above:
         return size > modules.largest[class_, own]
-    return size - graph.count[unit] >= modules.smallest[class_, own]
+    return size - graph.num_members[unit] >= modules.smallest[class_, own]
 
 
 @njit
 def best_module(unit, below, pull, graph, modules):
     """Where ``unit`` gains most, if a module is ``below`` its bound only there, and what."""
-    class_, own, count = graph.classes[unit], modules.labels[unit], graph.count[unit]
+    class_, own, count = graph.classes[unit], modules.labels[unit], graph.num_members[unit]
     degree, loop = graph.degree[unit], graph.loop[unit]
     best, target = -numpy.inf, -1
     for module in range(len(pull)):
@@ -169,8 +169,8 @@ def move(unit, module, pull_of_own, pull_of_module, graph, modules):
     modules.association[module] += 2 * pull_of_module + graph.loop[unit]
     modules.volume[own] -= graph.degree[unit]
     modules.volume[module] += graph.degree[unit]
-    modules.size[class_, own] -= graph.count[unit]
-    modules.size[class_, module] += graph.count[unit]
+    modules.size[class_, own] -= graph.num_members[unit]
+    modules.size[class_, module] += graph.num_members[unit]
     modules.labels[unit] = module
 
 
@@ -321,7 +321,7 @@ def best_of_table(now, off, above, below, slack, graph, modules, table):
         if above:
             can_leave = size > modules.largest[class_, own]
         else:
-            can_leave = size - graph.count[unit] >= modules.smallest[class_, own] - less
+            can_leave = size - graph.num_members[unit] >= modules.smallest[class_, own] - less
         is_free = table.rests_until[unit] <= now and (off < 0 or class_ == off)
         left[unit] = table.left[unit] if can_leave and is_free else -numpy.inf
     best, best_unit, target = -numpy.inf, -1, -1
@@ -337,7 +337,9 @@ def best_of_table(now, off, above, below, slack, graph, modules, table):
                 if below:
                     has_room = size < modules.smallest[class_, module]
                 else:
-                    has_room = size + graph.count[unit] <= modules.largest[class_, module] + more
+                    has_room = (
+                        size + graph.num_members[unit] <= modules.largest[class_, module] + more
+                    )
                 if has_room:
                     best, best_unit, target = gain, unit, module
     return best_unit, target
@@ -394,7 +396,7 @@ def match(graph, scale, kind, largest_group, order, mate, hub):
                 if nearness > nearest:
                     nearest, hub[unit] = nearness, other
                 if nearness > best and mate[unit] < 0 and mate[other] < 0:
-                    fits = graph.count[unit] + graph.count[other] <= largest_group[unit]
+                    fits = graph.num_members[unit] + graph.num_members[other] <= largest_group[unit]
                     if fits and kind[unit] == kind[other]:
                         best, choice = nearness, other
         if choice >= 0:

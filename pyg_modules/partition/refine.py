@@ -88,13 +88,13 @@ def refined_labels(affinity: csr_array[Any], bounds: SizeBounds, *, seed: int) -
     """
     generator = numpy.random.default_rng(seed)
     finest = Level.finest(_scaled(affinity), bounds.classes)
-    if len(finest.count) <= _SMALL:
+    if len(finest.num_members) <= _SMALL:
         return _best_of_starts(finest, bounds, generator, seed).labels
     levels = _levels(finest, bounds, generator)
     coarsest = _best_of_starts(levels[-1], _loosened(bounds, levels[-1]), generator, seed)
     _log.info("A normalized cut of %g of %d groups.", coarsest.normalized_cut, len(coarsest.labels))
     starts = [_uncoarsened(levels, coarsest.labels, bounds)]
-    if len(finest.count) <= _HUGE:
+    if len(finest.num_members) <= _HUGE:
         starts.append(
             spectral_labels(finest.affinity, bounds, seed=seed, assign="cluster_qr", power=0.5)
         )
@@ -170,7 +170,7 @@ def _levels(
 
 def _search_of(level: Level, labels: Ints, bounds: SizeBounds) -> PartitionSearch:
     of_level = bounds._replace(classes=level.classes)
-    return PartitionSearch(level.affinity, labels, of_level, level.count)
+    return PartitionSearch(level.affinity, labels, of_level, level.num_members)
 
 
 def _uncoarsened(levels: list[Level], labels: Ints, bounds: SizeBounds) -> Ints:
@@ -185,7 +185,7 @@ def _uncoarsened(levels: list[Level], labels: Ints, bounds: SizeBounds) -> Ints:
 def _loosened(bounds: SizeBounds, level: Level) -> SizeBounds:
     """Bounds that sizes can be brought within by moves of whole groups."""
     biggest = numpy.zeros_like(bounds.largest[:, 0])
-    numpy.maximum.at(biggest, level.classes, level.count)
+    numpy.maximum.at(biggest, level.classes, level.num_members)
     share = numpy.ceil(_SLACK * bounds.largest).astype(numpy.int64)
     slack = numpy.maximum(share, biggest[:, None]) * (bounds.largest > 0)
     return bounds._replace(
@@ -205,7 +205,7 @@ def _best_of_starts(
     starts += [_random_labels(bounds, generator) for _ in range(_NUM_RANDOM_STARTS)]
     best = min((_roamed(level, start, bounds, generator) for start in starts), key=_cut_of)
     num_kicks = _NUM_KICKS if is_compiled() else _NUM_KICKS_OF_ARRAYS
-    for _ in range(num_kicks if len(level.count) <= _SMALL else 0):
+    for _ in range(num_kicks if len(level.num_members) <= _SMALL else 0):
         kicked = _roamed(
             level, _kicked(best.labels, bounds, generator), bounds, generator, _PATIENCE_OF_KICK
         )
@@ -231,7 +231,7 @@ def _kicked(labels: Ints, bounds: SizeBounds, generator: numpy.random.Generator)
     """Labels of which some units of a class have changed places."""
     chosen = generator.permutation(len(labels))[: max(2, int(_KICK * len(labels)))]
     chosen = chosen[numpy.argsort(bounds.classes[chosen], kind="stable")]
-    kicked = labels.copy()
+    kicked: Ints = labels.copy()
     kicked[chosen] = labels[numpy.roll(chosen, 1)]
     return kicked
 
@@ -244,7 +244,7 @@ def _random_labels(bounds: SizeBounds, generator: numpy.random.Generator) -> Int
     class_ = bounds.classes[order]
     rank = numpy.arange(len(order)) - (numpy.cumsum(count) - count)[class_]
     share = numpy.cumsum(bounds.largest, axis=1) / bounds.largest.sum(axis=1, keepdims=True)
-    labels = numpy.empty_like(order)
+    labels: Ints = numpy.empty_like(order)
     labels[order] = (share[class_] < ((rank + 0.5) / count[class_])[:, None]).sum(axis=1)
     return labels
 

@@ -130,7 +130,7 @@ class PartitionSearch:
         best_labels = self.labels.copy()
         best = numpy.array([self._sum_of_ratios()])
         # No class is out of its bounds; the best was met at step 0.
-        state = numpy.array([-1, 0, self._graph.count.max()])
+        state = numpy.array([-1, 0, self._graph.num_members.max()])
         steps = _MAX_WORK // (num_units * num_modules)
         size = 1 + chunk() // (num_units * num_modules)
         for step in range(0, steps, size):
@@ -158,7 +158,7 @@ class PartitionSearch:
         owner = numpy.repeat(self.labels, numpy.diff(graph.starts))
         inside = owner == self.labels[graph.columns]
         cell = graph.classes * num_modules + self.labels
-        size = numpy.bincount(cell, graph.count, num_classes * num_modules)
+        size = numpy.bincount(cell, graph.num_members, num_classes * num_modules)
         modules.size[:] = size.reshape(num_classes, num_modules)
         modules.volume[:] = numpy.bincount(self.labels, graph.degree, num_modules)
         modules.association[:] = numpy.bincount(owner[inside], graph.values[inside], num_modules)
@@ -194,7 +194,7 @@ class PartitionSearch:
         if anywhere:
             modules = modules._replace(
                 smallest=numpy.zeros_like(modules.size),
-                largest=numpy.full_like(modules.size, self._graph.count.sum()),
+                largest=numpy.full_like(modules.size, self._graph.num_members.sum()),
             )
         target = numpy.zeros(num_units, dtype=numpy.int64)
         gain = numpy.empty(num_units)

@@ -150,7 +150,7 @@ def _solved(
         values, vectors = numpy.linalg.eigh(matrix.toarray())
         return values[-count:], vectors[:, -count:]
     try:
-        return eigsh(
+        values, vectors = eigsh(
             matrix,
             count,
             which="LA",
@@ -160,7 +160,8 @@ def _solved(
             tol=_TOLERANCE,
         )
     except ArpackNoConvergence as error:
-        return error.eigenvalues, error.eigenvectors  # Those that it found.
+        values, vectors = error.eigenvalues, error.eigenvectors  # Those that it found.
+    return values, vectors
 
 
 def _clusters(vectors: Floats, count: int, assign: str, seed: int) -> NDArray[numpy.int64]:

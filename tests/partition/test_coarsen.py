@@ -34,11 +34,11 @@ def test_groups_are_small_of_one_class_and_module_and_keep_all_affinities(
     group = numpy.arange(num_units)
     for level in levels[1:]:
         group = level.group[group]
-        members = numpy.eye(len(level.count))[group]
+        members = numpy.eye(len(level.num_members))[group]
         expected = members.T @ affinity.toarray() @ members
         numpy.testing.assert_allclose(level.affinity.toarray(), expected, atol=1e-12)
-        assert level.count.tolist() == numpy.bincount(group).tolist()
-        assert (level.count <= largest[level.classes]).all()
+        assert level.num_members.tolist() == numpy.bincount(group).tolist()
+        assert (level.num_members <= largest[level.classes]).all()
         assert (level.classes[group] == classes).all()
         if has_labels:
             assert (level.of_groups(labels)[level.group] == labels).all()
@@ -57,15 +57,15 @@ def test_what_hangs_on_a_hub_and_what_is_of_different_classes_is_put_together_to
         numpy.array([100, 100]),
         numpy.random.default_rng(0),
     )
-    assert len(levels[-1].count) <= 50
-    assert levels[-1].count.sum() == 2001
+    assert len(levels[-1].num_members) <= 50
+    assert levels[-1].num_members.sum() == 2001
 
 
 @pytest.mark.usefixtures("kernels")
 def test_units_without_any_affinity_are_put_together():
     alone = Level.finest(csr_array((100, 100)), numpy.zeros(100, dtype=numpy.int64))
     levels = coarsened(alone, 10, numpy.array([16]), numpy.random.default_rng(0))
-    assert [len(level.count) for level in levels] == [100, 50, 25, 13, 7]
+    assert [len(level.num_members) for level in levels] == [100, 50, 25, 13, 7]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -78,4 +78,4 @@ def test_the_nearest_units_are_put_together_first(seed):
     finest = Level.finest(csr_array(affinity), numpy.zeros(40, dtype=numpy.int64))
     _, coarse = coarsened(finest, 20, numpy.array([40]), numpy.random.default_rng(seed))
     assert (coarse.group[::2] == coarse.group[1::2]).all()
-    assert len(coarse.count) == 20
+    assert len(coarse.num_members) == 20

@@ -29,7 +29,7 @@ def run(*, quick: bool) -> dict[str, Any]:
     edges = [(10**6 // scale, count // scale, 16) for count in (10**6, 3 * 10**6, 10**7)]
     modules = [(10**5 // scale, 10**6 // scale, count) for count in (8, 16, 32, 64)]
     measure_one = measure if quick else _apart
-    result = {"million": measure_one(*million)}
+    result: dict[str, Any] = {"million": measure_one(*million)}
     for name, cases, position in (("edges", edges, 1), ("modules", modules, 2)):
         measured = [measure_one(*case) for case in cases]
         result[name] = {
