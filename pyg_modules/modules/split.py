@@ -37,7 +37,8 @@ def split(layer: SynchronousGraph) -> nn.ModuleList:
     check_layer(layer)
     if layer.labels is None:
         raise ValueError(
-            "Expected a layer made by cut(layer, labels) (got one without labels). Cut it first."
+            "Expected a layer made by cut(layer, labels) (got one without labels). Cut it first;"
+            " a layer of a graph that is cut already, too, gets its labels so."
         )
     labels = layer.labels.cpu()
     num_modules = check_labels(labels, layer.graph.num_units)

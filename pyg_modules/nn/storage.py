@@ -110,9 +110,7 @@ def load_layer(cls: Callable[..., Layer], folder: str | os.PathLike[str]) -> Lay
             layer.weight.copy_(tensors["weight"])
             layer.bias.copy_(tensors["bias"])
         if "labels" in tensors:
-            layer.labels = _checked(tensors, "labels", torch.int64, graph.num_units)
-            if bool(((layer.labels < -1) | (layer.labels >= max(1, graph.num_units))).any()):
-                raise ValueError(f"labels up to {int(layer.labels.abs().max())}")
+            layer.labels = checked_labels(tensors["labels"], graph.num_units)
         if "edge_mask" in tensors:
             layer.edge_mask = _checked(tensors, "edge_mask", torch.bool, graph.num_edges)
         if "module" in config:
@@ -131,6 +129,20 @@ def load_layer(cls: Callable[..., Layer], folder: str | os.PathLike[str]) -> Lay
             f" files from the same save."
         ) from error
     return layer
+
+
+def checked_labels(labels: Tensor, num_units: int) -> Tensor:
+    """``labels``, if they can be those of so many units.
+
+    Raises:
+        ValueError: If they are of another type or length, or out of range.
+    """
+    labels = _checked({"labels": labels}, "labels", torch.int64, num_units)
+    if labels.is_meta:
+        return labels
+    if bool(((labels < -1) | (labels >= max(1, num_units))).any()):
+        raise ValueError(f"labels up to {int(labels.abs().max())}")
+    return labels
 
 
 def _checked(tensors: dict[str, Tensor], name: str, dtype: torch.dtype, length: int) -> Tensor:

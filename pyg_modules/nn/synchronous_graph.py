@@ -14,7 +14,7 @@ from pyg_modules._checks import as_int
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.mlp import read_mlp
 from pyg_modules.nn.origin import Origin
-from pyg_modules.nn.storage import load_layer, save_layer
+from pyg_modules.nn.storage import checked_labels, load_layer, save_layer
 from pyg_modules.nn.wiring import Operators, Wiring
 from pyg_modules.ops.activation import ACTIVATIONS, check_activation
 from pyg_modules.ops.dispatch import BackendReport, check_backend
@@ -121,7 +121,7 @@ class SynchronousGraph(MessagePassing):
         num_biases = graph.num_units - graph.num_inputs
         self.weight = nn.Parameter(torch.empty(graph.num_edges, device=device, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(num_biases, device=device, dtype=dtype))
-        self.register_buffer("labels", None, persistent=False)
+        self.register_buffer("labels", None)
         self.register_buffer("edge_mask", None)
         self.origin: Origin | None = None
         self.reset_parameters(generator)
@@ -433,9 +433,53 @@ class SynchronousGraph(MessagePassing):
             self.edge_mask = mask.to(self.device, copy=True)
         elif mask is None and any(weight.shape == shape for weight in weights):
             self.edge_mask = None
+        state_dict = self._with_labels(state_dict, prefix, *args)
         super()._load_from_state_dict(state_dict, prefix, *args)
         # With assign=True the parameters may be on another device now.
         self._operators(self.backend, _USUAL_BATCH)
+
+    def _with_labels(
+        self, state_dict: dict[str, Tensor], prefix: str, *args: Any
+    ) -> dict[str, Tensor]:
+        """``state_dict`` with the labels that this layer is to have.
+
+        A layer is told its modules with the weights it gets; without labels, as earlier versions
+        and layers that are not cut have none, it keeps those of its graph.
+        """
+        key, error_messages = f"{prefix}labels", args[-1]
+        others = {name: value for name, value in state_dict.items() if name != key}
+        labels, kept = state_dict.get(key), self.labels
+        if labels is not None and all(
+            parameter.shape == others[f"{prefix}{name}"].shape
+            for name, parameter in self.named_parameters()
+            if f"{prefix}{name}" in others
+        ):
+            try:
+                kept = checked_labels(labels, self.graph.num_units)
+                self._check_no_edge_between(kept)
+            except ValueError as error:
+                kept = self.labels
+                error_messages.append(
+                    f"Expected {key} that fit the graph of the layer (got {error}). Load the state"
+                    f" into a layer of the graph that it is from."
+                )
+            else:
+                if self.labels is None:
+                    self.labels = torch.empty_like(labels, device=self.device)
+        return others if kept is None else {**others, key: kept}
+
+    def _check_no_edge_between(self, labels: Tensor) -> None:
+        """Raise a ``ValueError`` if an edge joins two modules of ``labels``, unless it did before.
+
+        Weights of another partition may fit in shape.
+        """
+        is_known = self.labels is not None and not self.labels.is_meta
+        if labels.is_meta or (is_known and torch.equal(labels.to(self.device), self.labels)):
+            return
+        source, target = labels.cpu()[self.graph.edge_index]
+        count = int(((source != target) & (source >= 0) & (target >= 0)).sum())
+        if count:
+            raise ValueError(f"modules that {count} of its edges join")
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
