@@ -35,7 +35,9 @@ class PartitionRegularizer(nn.Module):
 
     Args:
         layer (Partitionable): The layer to organise, not cut yet. It is referred to, not owned:
-            its parameters are not among ``regularizer.parameters()``.
+            its parameters are not among ``regularizer.parameters()``, and a deep copy of the
+            regularizer alone is one of the same layer. A pickle has the layer in it: pickle both
+            together.
         num_modules (int): Number of modules :math:`K`, from 2 to the number of partitioned units.
         ncut (float, optional): Coefficient of :func:`ncut_loss`. (default: 1.0)
         balance (float, optional): Coefficient of :func:`balance_loss`. (default: 3.0)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
+from pyg_modules._reference import Reference
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.ops.dense import DenseOperator
 from pyg_modules.ops.edge_set import EdgeSet
@@ -139,11 +140,16 @@ class Units:
             raise ValueError(f"Expected scope 'hidden' or 'all' (got {scope!r}).")
         if affinity not in _AFFINITIES:
             raise ValueError(f"Expected affinity 'abs' or 'square' (got {affinity!r}).")
-        self.layer = layer
+        self._layer = Reference(layer)
         self.scope = scope
         self.affinity = affinity
         self.capacities = copy(capacities)
         self.train_weights = train_weights
+
+    @property
+    def layer(self) -> Partitionable:
+        """The layer; a deep copy of these units alone has the same."""
+        return self._layer()
 
     @property
     def members(self) -> Tensor:
