@@ -29,6 +29,11 @@ class Reference(Generic[T]):
             self._copies = None
         return self._target
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known what a copy refers to; it is not before all is copied."""
+        return self._copies is None
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Reference[T]:
         copied = Reference(self())
         copied._copies = memo

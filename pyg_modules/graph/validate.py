@@ -15,8 +15,8 @@ def as_sizes(**sizes: object) -> list[int]:
     return [as_int(name, size, smallest=0) for name, size in sizes.items()]
 
 
-def check_edge_index(edge_index: object, num_units: int, num_inputs: int) -> None:
-    """Raise unless ``edge_index`` joins two of ``num_units`` units by every edge, each once."""
+def check_edge_index_form(edge_index: object) -> None:
+    """Raise unless ``edge_index`` is a dense integer tensor ``[2, E]``; its values are not read."""
     if not isinstance(edge_index, Tensor):
         raise TypeError(
             f"Expected edge_index to be a LongTensor of shape [2, num_edges] (got"
@@ -32,6 +32,11 @@ def check_edge_index(edge_index: object, num_units: int, num_inputs: int) -> Non
             f"Expected edge_index of shape [2, num_edges], sources above targets (got"
             f" {list(edge_index.shape)})."
         )
+
+
+def check_edge_index(edge_index: Tensor, num_units: int, num_inputs: int) -> None:
+    """Raise unless ``edge_index`` joins two of ``num_units`` units by every edge, each once."""
+    check_edge_index_form(edge_index)
     if edge_index.size(1) == 0:
         return
     smallest, largest = int(edge_index.min()), int(edge_index.max())

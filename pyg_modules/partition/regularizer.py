@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import log
 from typing import Any
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_modules._checks import as_coefficient
+from pyg_modules.ops.tracing import is_compiling
 from pyg_modules.partition.losses import LOSSES
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.rounding import balanced_labels
@@ -168,8 +169,10 @@ class PartitionRegularizer(nn.Module):
 
     def weighted(self, losses: dict[str, Tensor]) -> Tensor:
         """What :meth:`losses` returned, each times its coefficient and the strength, summed."""
-        # A sum of no terms can be differentiated too.
-        total: Tensor = self.logits.new_zeros(()).requires_grad_(torch.is_grad_enabled())
+        total: Tensor = self.logits.new_zeros(())
+        if not losses and not is_compiling():
+            # A sum of no terms can be differentiated too; a compiler returns no such thing.
+            return total.requires_grad_(torch.is_grad_enabled())
         for name, loss in losses.items():
             total = total + self.coefficient(name) * loss
         return total
@@ -249,6 +252,11 @@ class PartitionRegularizer(nn.Module):
         """Number of units of every module, where they were given."""
         capacities = self.units.capacities
         return None if capacities is None else tuple(map(int, capacities))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PartitionRegularizer:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        _ = self.units.edges  # A compiler has to find them ready, where the layer was moved before.
+        return self
 
     def _check_match(self) -> None:
         weight = self.layer.edge_weight()

@@ -138,13 +138,17 @@ class Units:
             )
         if scope not in _SCOPES:
             raise ValueError(f"Expected scope 'hidden' or 'all' (got {scope!r}).")
-        if affinity not in _AFFINITIES:
-            raise ValueError(f"Expected affinity 'abs' or 'square' (got {affinity!r}).")
+        check_affinity(affinity)
         self._layer = Reference(layer)
         self.scope = scope
         self.affinity = affinity
         self.capacities = copy(capacities)
         self.train_weights = train_weights
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._layer.is_settled:
+            _ = self.edges  # What graphs keep is not in a pickle; a compiler has to find it ready.
 
     @property
     def layer(self) -> Partitionable:
@@ -154,8 +158,11 @@ class Units:
     @property
     def members(self) -> Tensor:
         """Which units of the graph they are, a boolean mask ``[N]`` on the device of the layer."""
+        return self._members_on(self.layer.device)
+
+    def _members_on(self, device: torch.device | str) -> Tensor:
         graph = self.layer.graph
-        members = torch.full((graph.num_units,), self.scope == "all", device=self.layer.device)
+        members = torch.full((graph.num_units,), self.scope == "all", device=device)
         members[graph.hidden.start : graph.hidden.stop] = True
         return members
 
@@ -260,7 +267,7 @@ class Units:
         return weight.index_select(0, self.edges.edge_ids)
 
     def _new_edges(self) -> PartitionedEdges:
-        edges = EdgeSet.among(self.layer.graph.edge_index, self.members.cpu())
+        edges = EdgeSet.among(self.layer.graph.edge_index, self._members_on("cpu"))
         is_dense = edges.num_edges * _DENSE >= edges.num_targets * edges.num_sources
         operator = (DenseOperator if is_dense else SparseOperator).build(edges)
         parts = edges.edge_ids, edges.source, edges.target, operator
@@ -272,6 +279,12 @@ def has_links(affinity: csr_array[Any]) -> NDArray[numpy.bool_]:
     others = numpy.diff(affinity.indptr) - (affinity.diagonal() != 0)
     linked: NDArray[numpy.bool_] = others > 0
     return linked
+
+
+def check_affinity(affinity: str) -> None:
+    """Raise a ``ValueError`` unless ``affinity`` is known."""
+    if affinity not in _AFFINITIES:
+        raise ValueError(f"Expected affinity 'abs' or 'square' (got {affinity!r}).")
 
 
 def check_edge_weight(edge_index: Tensor, edge_weight: Tensor) -> None:
