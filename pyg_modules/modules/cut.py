@@ -7,6 +7,7 @@ from torch.optim import Optimizer
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.modules.optimizer_state import check_optimizes, replace_parameter
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.ops.sharding import is_sharded, whole
 from pyg_modules.partition.labels import SHARED, check_labels
 
 
@@ -30,7 +31,8 @@ def cut(
 
     Returns:
         SynchronousGraph: Same units, biases, solver, activation and backend, fewer edges; the
-        kept weights are copied in their order, and ``labels`` is stored as an attribute.
+        kept weights are copied in their order, and ``labels`` is stored as an attribute. Of a
+        layer that ``fully_shard`` spread over ranks, every rank gets a whole one.
 
     Raises:
         TypeError: If ``layer`` is not a ``SynchronousGraph`` or ``labels`` not an integer tensor.
@@ -42,14 +44,20 @@ def cut(
     labels = check_modules(layer, labels)
     if optimizer is not None:
         check_optimizes(optimizer, dict(layer.named_parameters()))
+        if any(map(is_sharded, layer.parameters())):
+            raise ValueError(
+                "Expected an optimizer of whole parameters (got DTensors, which other ranks hold a"
+                " part of). Cut without optimizer= and shard the new layer, or use"
+                " prune_cross_edges(layer, labels, optimizer=...)."
+            )
     kept = stays_independent(graph, labels)
     if layer.edge_mask is not None:
         kept &= layer.edge_mask.cpu()
     counts = graph.num_units, graph.num_inputs, graph.num_outputs
     modular = layer.on_graph(UnitGraph(graph.edge_index[:, kept], *counts), layer.solver)
     with torch.no_grad():
-        modular.weight.copy_(layer.weight[kept.to(layer.device)])
-        modular.bias.copy_(layer.bias)
+        modular.weight.copy_(whole(layer.weight)[kept.to(layer.device)])
+        modular.bias.copy_(whole(layer.bias))
     modular.labels = labels.to(layer.device)
     if optimizer is not None:
         replace_parameter(optimizer, layer.weight, modular.weight, kept)

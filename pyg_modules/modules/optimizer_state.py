@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pyg_modules.ops.sharding import clear
+
 
 def check_optimizes(
     optimizer: Optimizer, parameters: Mapping[str, nn.Parameter], whose: str = "layer"
@@ -63,7 +65,7 @@ def forget_entries(optimizer: Optimizer, parameter: nn.Parameter, kept: Tensor) 
     """Set to 0 what ``optimizer`` remembers of the entries of ``parameter`` that are not kept."""
     for value in optimizer.state.get(parameter, {}).values():
         if isinstance(value, Tensor) and value.shape == parameter.shape:
-            value[~kept.to(value.device)] = 0
+            clear(value, kept)
 
 
 def _selected(value: object, old: nn.Parameter, kept: Tensor | None) -> object:

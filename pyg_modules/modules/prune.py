@@ -7,6 +7,7 @@ from torch.optim import Optimizer
 from pyg_modules.modules.cut import check_modules, stays_independent
 from pyg_modules.modules.optimizer_state import check_optimizes, forget_entries
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.ops.sharding import clear
 
 
 @torch.inference_mode(False)  # What is made there could never be trained with.
@@ -42,10 +43,9 @@ def prune_cross_edges(
     if layer.edge_mask is not None:
         kept = kept & layer.edge_mask
     layer.edge_mask = kept
-    with torch.no_grad():
-        layer.weight[~kept] = 0
-        if layer.weight.grad is not None:
-            layer.weight.grad[~kept] = 0
+    clear(layer.weight, kept)
+    if layer.weight.grad is not None:
+        clear(layer.weight.grad, kept)
     if optimizer is not None:
         forget_entries(optimizer, layer.weight, kept)
     return layer

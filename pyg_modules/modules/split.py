@@ -7,6 +7,7 @@ from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.modules.cut import stays_independent
 from pyg_modules.nn.origin import Origin
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.ops.sharding import whole
 from pyg_modules.partition.labels import SHARED, check_labels
 
 
@@ -72,7 +73,7 @@ def _part(layer: SynchronousGraph, labels: Tensor, module: int) -> SynchronousGr
     device = layer.device
     with torch.no_grad():
         part.weight.copy_(layer.scaled_weight()[kept.to(device)])
-        bias = torch.where(owned[graph.num_inputs :].to(device), layer.bias, 0.0)
+        bias = torch.where(owned[graph.num_inputs :].to(device), whole(layer.bias), 0.0)
         part.bias.copy_(bias[present[graph.num_inputs :].to(device)])
     if layer.edge_mask is not None and not bool(layer.edge_mask.cpu()[kept].all()):
         part.edge_mask = layer.edge_mask[kept.to(device)]

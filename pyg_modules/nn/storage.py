@@ -14,6 +14,7 @@ from pyg_modules._files import digest_of, read_json, staged_folder, write_json
 from pyg_modules._safetensors import import_safetensors, read_tensors, write_tensors
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.origin import Origin
+from pyg_modules.ops.sharding import whole
 from pyg_modules.solve.solver import Solver, solver_from_config, solver_to_config
 
 FORMAT_VERSION = 1
@@ -45,7 +46,7 @@ Layer = TypeVar("Layer", bound=StoredLayer)
 def save_layer(layer: StoredLayer, folder: str | os.PathLike[str]) -> None:
     """Write ``layer`` into ``folder``."""
     import_safetensors()
-    graph = layer.graph
+    graph, weight, bias = layer.graph, whole(layer.weight), whole(layer.bias)
     config = {
         "format_version": FORMAT_VERSION,
         "num_units": graph.num_units,
@@ -58,8 +59,8 @@ def save_layer(layer: StoredLayer, folder: str | os.PathLike[str]) -> None:
     }
     tensors = {
         "edge_index": graph.edge_index,
-        "weight": layer.weight.detach(),
-        "bias": layer.bias.detach(),
+        "weight": weight.detach(),
+        "bias": bias.detach(),
     }
     if layer.labels is not None:
         tensors["labels"] = layer.labels

@@ -49,7 +49,7 @@ def ncut_loss(
         ValueError: If the shapes or the unit ids do not fit together, or ``affinity`` is unknown.
     """
     check_assignment(assignment)
-    return ncut_of(_units_of(edge_index, edge_weight, len(assignment), affinity), assignment)
+    return ncut_of(_units_of(edge_index, edge_weight, assignment, affinity), assignment)
 
 
 def balance_loss(assignment: Tensor, *, capacities: Sequence[int] | None = None) -> Tensor:
@@ -103,7 +103,7 @@ def cost_balance_loss(edge_index: Tensor, assignment: Tensor) -> Tensor:
     check_edge_index_form(edge_index)
     # Edges cost the same, whatever their weights.
     weight = assignment.new_ones(edge_index.size(1))
-    return cost_balance_of(_units_of(edge_index, weight, len(assignment)), assignment)
+    return cost_balance_of(_units_of(edge_index, weight, assignment), assignment)
 
 
 def sharpness_loss(assignment: Tensor) -> Tensor:
@@ -175,8 +175,14 @@ def cost_balance_of(units: Units, assignment: Tensor) -> Tensor:
 
 
 def _units_of(
-    edge_index: Tensor, edge_weight: Tensor, num_units: int, affinity: str = "abs"
+    edge_index: Tensor, edge_weight: Tensor, assignment: Tensor, affinity: str = "abs"
 ) -> Units:
+    num_units = len(assignment)
+    if isinstance(edge_weight, Tensor) and edge_weight.device != assignment.device:
+        raise ValueError(
+            f"Expected edge_weight on device {assignment.device}, that of the assignment (got"
+            f" {edge_weight.device}). Use edge_weight.to({str(assignment.device)!r})."
+        )
     if is_compiling():
         return TracedUnits(edge_index, edge_weight, num_units, affinity)
     return Units(EdgeList.of(edge_index, edge_weight, num_units), affinity=affinity)

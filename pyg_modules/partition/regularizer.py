@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from pyg_modules._checks import as_coefficient
-from pyg_modules.ops.tracing import is_compiling
+from pyg_modules.ops.sharding import overwrite, whole
+from pyg_modules.ops.tracing import is_compiling, refuse_script
 from pyg_modules.partition.losses import LOSSES
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.rounding import balanced_labels
@@ -138,8 +140,9 @@ class PartitionRegularizer(nn.Module):
             generator (torch.Generator, optional): Source of randomness; the global one of torch by
                 default.
         """
-        with torch.no_grad():
-            self.logits.normal_(0.0, 0.1, generator=generator)
+        drawn = self._new_logits()
+        drawn.normal_(0.0, 0.1, generator=generator)
+        overwrite(self.logits, drawn)
 
     def forward(self) -> Tensor:
         """The penalty: the weighted sum of :meth:`losses`, a scalar; 0 without :meth:`losses`."""
@@ -156,6 +159,11 @@ class PartitionRegularizer(nn.Module):
         active = [name for name in self.terms if self.coefficient(name) > 0]
         if not active:
             return {}
+        if isinstance(self.logits, Proxy):
+            raise RuntimeError(
+                "Expected a PartitionRegularizer outside of torch.fx.symbolic_trace (got it"
+                " inside). Trace the model, and add regularizer() to its loss."
+            )
         self._check_match()
         assignment = self.assignment()
         if self.trains == "weights":
@@ -169,7 +177,7 @@ class PartitionRegularizer(nn.Module):
 
     def weighted(self, losses: dict[str, Tensor]) -> Tensor:
         """What :meth:`losses` returned, each times its coefficient and the strength, summed."""
-        total: Tensor = self.logits.new_zeros(())
+        total = torch.zeros((), device=self.logits.device, dtype=self.logits.dtype)
         if not losses and not is_compiling():
             # A sum of no terms can be differentiated too; a compiler returns no such thing.
             return total.requires_grad_(torch.is_grad_enabled())
@@ -179,7 +187,11 @@ class PartitionRegularizer(nn.Module):
 
     def assignment(self) -> Tensor:
         """The soft assignment of the partitioned units, ``[N_partitioned, K]``, rows sum to 1."""
-        return self.logits.softmax(dim=-1)
+        return whole(self.logits).softmax(dim=-1)
+
+    def _new_logits(self) -> Tensor:
+        logits = self.logits
+        return torch.empty(logits.shape, device=logits.device, dtype=logits.dtype)
 
     def labels(self, *, tolerance: float = 0.0, seed: int = 0) -> Tensor:
         """Balanced hard labels, ``[N]``, −1 for units that are not partitioned.
@@ -223,9 +235,7 @@ class PartitionRegularizer(nn.Module):
                 f"Expected confidence between 1 / {self.num_modules} and 1 (got {confidence})."
             )
         logit = log(confidence * (self.num_modules - 1) / (1 - confidence))
-        with torch.no_grad():
-            self.logits.zero_()
-            self.logits.scatter_(1, own.unsqueeze(1), logit)
+        overwrite(self.logits, self._new_logits().zero_().scatter_(1, own.unsqueeze(1), logit))
 
     @property
     def layer(self) -> Any:
@@ -252,6 +262,8 @@ class PartitionRegularizer(nn.Module):
         """Number of units of every module, where they were given."""
         capacities = self.units.capacities
         return None if capacities is None else tuple(map(int, capacities))
+
+    __prepare_scriptable__ = refuse_script
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PartitionRegularizer:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

@@ -11,12 +11,15 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
+from pyg_modules._checks import check_plain
 from pyg_modules._reference import Reference
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.ops.dense import DenseOperator
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.operator import EdgeOperator
+from pyg_modules.ops.scatter import ScatterOperator
 from pyg_modules.ops.sparse import SparseOperator
+from pyg_modules.ops.tracing import is_transforming
 from pyg_modules.partition.labels import SHARED, check_labels
 from pyg_modules.partition.size_bounds import SizeBounds
 
@@ -174,7 +177,12 @@ class Units:
     def edges(self) -> PartitionedEdges:
         """The edges among them, on the device of the layer."""
         device = self.layer.device
-        return self.layer.graph.cached(("partition", self.scope, device), self._new_edges)
+        edges = self.layer.graph.cached(("partition", self.scope, device), self._new_edges)
+        if edges.operator.is_composable or not is_transforming():
+            return edges
+        # Transformations cannot look into sparse matrices.
+        ends = edges.source, edges.target, edges.target
+        return edges._replace(operator=ScatterOperator(ends, edges.operator.sizes))
 
     def magnitudes(self) -> Tensor:
         """What the weights of :attr:`edges` count, ``[e]``, differentiable, single or double."""
@@ -291,6 +299,13 @@ def check_edge_weight(edge_index: Tensor, edge_weight: Tensor) -> None:
     """Raise unless every edge has a weight."""
     if not isinstance(edge_weight, Tensor):
         raise TypeError(f"Expected edge_weight to be a Tensor (got {type(edge_weight).__name__}).")
+    check_plain("edge_weight", edge_weight)
+    if edge_weight.is_complex() or edge_weight.dtype == torch.bool:
+        remedy = "abs" if edge_weight.is_complex() else "float"
+        raise TypeError(
+            f"Expected edge_weight of real numbers (got {edge_weight.dtype}). Use"
+            f" edge_weight.{remedy}()."
+        )
     if edge_weight.shape != edge_index.shape[1:]:
         raise ValueError(
             f"Expected one weight per edge, [{edge_index.size(1)}] (got {list(edge_weight.shape)})."
