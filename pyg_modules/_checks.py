@@ -6,6 +6,7 @@ from math import inf
 from numbers import Integral, Real
 
 import torch
+from torch import Tensor
 
 _LARGEST = 2**63 - 1  # What torch and NumPy have place for.
 
@@ -45,6 +46,37 @@ def as_coefficient(name: str, value: object) -> float:
     if not 0 <= number < inf:
         raise ValueError(f"Expected a finite {name} >= 0 (got {value}).")
     return number
+
+
+def check_plain(name: str, value: Tensor, *, instead_of_sparse: str = "{name}.to_dense()") -> None:
+    """Raise a ``TypeError`` unless ``value`` is a dense tensor, all of it here."""
+    if value.is_nested:
+        padded = f"torch.nested.to_padded_tensor({name}, 0.0)"
+        got, remedy = "a nested one", f"{padded}, or {name}.values() of a jagged one"
+    elif value.layout != torch.strided:
+        remedy = instead_of_sparse.format(name=name)
+        got = f"one of layout {value.layout}"
+    elif value.is_quantized:
+        got, remedy = f"a quantized one, {value.dtype}", f"{name}.dequantize()"
+    elif hasattr(value, "full_tensor"):
+        got, remedy = "a DTensor", f"{name}.full_tensor()"
+    else:
+        return
+    raise TypeError(f"Expected {name} to be a plain, dense Tensor (got {got}). Use {remedy}.")
+
+
+def check_values(name: str, value: Tensor) -> None:
+    """Raise unless ``value`` is a dense tensor whose values can be looked at.
+
+    Raises:
+        TypeError: If it is not plain.
+        ValueError: If it is on ``meta``.
+    """
+    check_plain(name, value)
+    if value.is_meta:
+        raise ValueError(
+            f"Expected {name} with values (got it on device meta). Make it on another device."
+        )
 
 
 def check_num_modules(num_modules: int, num_hidden: int) -> None:

@@ -7,7 +7,7 @@ from math import isqrt
 import torch
 from torch import Tensor
 
-from pyg_modules._checks import as_int
+from pyg_modules._checks import as_int, check_plain, check_values
 
 _INTEGER_DTYPES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 # An edge has the number source * num_units + target, of 64 bits.
@@ -19,13 +19,18 @@ def as_sizes(**sizes: object) -> list[int]:
     return [as_int(name, size, 0, _MOST_UNITS) for name, size in sizes.items()]
 
 
-def check_edge_index(edge_index: object, num_units: int, num_inputs: int) -> None:
-    """Raise unless ``edge_index`` joins two of ``num_units`` units by every edge, each once."""
+def check_edge_index_form(edge_index: object) -> None:
+    """Raise unless ``edge_index`` is a dense integer tensor ``[2, E]``; its values are not read."""
     if not isinstance(edge_index, Tensor):
         raise TypeError(
             f"Expected edge_index to be a LongTensor of shape [2, num_edges] (got"
             f" {type(edge_index).__name__}). Use torch.tensor([sources, targets])."
         )
+    check_plain(
+        "edge_index",
+        edge_index,
+        instead_of_sparse="torch_geometric.utils.to_edge_index(adjacency)[0]",
+    )
     if edge_index.dtype not in _INTEGER_DTYPES:
         raise TypeError(
             f"Expected edge_index of dtype torch.long (got {edge_index.dtype}). Use"
@@ -36,6 +41,12 @@ def check_edge_index(edge_index: object, num_units: int, num_inputs: int) -> Non
             f"Expected edge_index of shape [2, num_edges], sources above targets (got"
             f" {list(edge_index.shape)})."
         )
+
+
+def check_edge_index(edge_index: Tensor, num_units: int, num_inputs: int) -> None:
+    """Raise unless ``edge_index`` joins two of ``num_units`` units by every edge, each once."""
+    check_edge_index_form(edge_index)
+    check_values("edge_index", edge_index)
     if edge_index.size(1) == 0:
         return
     smallest, largest = int(edge_index.min()), int(edge_index.max())

@@ -12,6 +12,7 @@ from pyg_modules.modules.optimizer_state import (
     trained_parameters,
 )
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.ops.sharding import is_sharded, whole
 from pyg_modules.partition.labels import SHARED, check_labels, stays_independent
 from pyg_modules.partition.liveliness import check_alive
 
@@ -39,7 +40,8 @@ def cut(
 
     Returns:
         SynchronousGraph: Same units, biases, solver, activation and backend, fewer edges; the
-        kept weights are copied in their order, and ``labels`` is stored as an attribute.
+        kept weights are copied in their order, and ``labels`` is stored as an attribute. Of a
+        layer that ``fully_shard`` spread over ranks, every rank gets a whole one.
 
     Raises:
         TypeError: If ``layer`` is not a ``SynchronousGraph`` or ``labels`` not an integer tensor.
@@ -61,6 +63,12 @@ def cut(
     state = {}
     if optimizer is not None:
         check_optimizes(optimizer, trained_parameters(layer, "weight", "bias"))
+        if any(map(is_sharded, layer.parameters())):
+            raise ValueError(
+                "Expected an optimizer of whole parameters (got DTensors, which other ranks hold a"
+                " part of). Cut without optimizer= and shard the new layer, or use"
+                " prune_cross_edges(layer, labels, optimizer=...)."
+            )
         state = {
             name: value[kept.to(value.device)]
             for name, value in remembered(optimizer, layer.weight).items()
@@ -68,8 +76,8 @@ def cut(
     counts = graph.num_units, graph.num_inputs, graph.num_outputs
     modular = layer.on_graph(UnitGraph(graph.edge_index[:, kept], *counts), layer.solver)
     with torch.no_grad():
-        modular.weight.copy_(layer.weight[kept.to(layer.device)])
-        modular.bias.copy_(layer.bias)
+        modular.weight.copy_(whole(layer.weight)[kept.to(layer.device)])
+        modular.bias.copy_(whole(layer.bias))
     modular.labels = labels.to(layer.device)
     if optimizer is not None:
         replace_parameter(optimizer, layer.weight, modular.weight, state)

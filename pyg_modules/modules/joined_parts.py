@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.ops.sharding import whole
 from pyg_modules.partition.labels import SHARED
 
 
@@ -78,7 +79,7 @@ class JoinedParts:
 
     def bias(self, parts: Sequence[SynchronousGraph]) -> Tensor:
         """The biases of :attr:`graph`, ``[N - I]``, on the CPU."""
-        biases = [part.bias.detach().cpu() for part in parts]
+        biases = [whole(part.bias).detach().cpu() for part in parts]
         num_hidden = [part.graph.num_hidden for part in parts]
         hidden = [bias[:count] for bias, count in zip(biases, num_hidden, strict=True)]
         outputs = [bias[count:] for bias, count in zip(biases, num_hidden, strict=True)]

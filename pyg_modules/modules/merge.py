@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pyg_modules.modules.joined_parts import JoinedParts, list_of_parts
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.ops.sharding import whole
 from pyg_modules.partition.labels import stays_independent
 
 
@@ -88,6 +89,6 @@ def _feedback(part: SynchronousGraph) -> dict[tuple[int, int], float]:
 
 def _adds_to(part: SynchronousGraph, output: int) -> bool:
     graph = part.graph
-    bias: Tensor = part.bias[graph.num_hidden + output]
+    bias: Tensor = whole(part.bias)[graph.num_hidden + output]
     unit = graph.outputs.start + output
     return bool(bias != 0) or bool((graph.edge_index[1] == unit).any())

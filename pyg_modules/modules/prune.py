@@ -7,6 +7,7 @@ from torch.optim import Optimizer
 from pyg_modules.modules.cut import check_modules
 from pyg_modules.modules.optimizer_state import check_optimizes, remembered, trained_parameters
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.ops.sharding import clear
 from pyg_modules.partition.labels import stays_independent
 
 
@@ -48,13 +49,12 @@ def prune_cross_edges(
     if layer.edge_mask is not None:
         kept = kept & layer.edge_mask
     for value in state:
-        value[~kept.to(value.device)] = 0
+        clear(value, kept)
     layer.edge_mask = kept
     # Weights that are computed from other parameters are left to the mask.
     weight = dict(layer.named_parameters(recurse=False)).get("weight")
     if weight is not None:
-        with torch.no_grad():
-            weight[~kept] = 0
-            if weight.grad is not None:
-                weight.grad[~kept] = 0
+        clear(weight, kept)
+        if weight.grad is not None:
+            clear(weight.grad, kept)
     return layer

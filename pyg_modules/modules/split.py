@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.origin import Origin
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.ops.sharding import whole
 from pyg_modules.partition.labels import SHARED, check_labels, stays_independent
 
 
@@ -36,7 +37,8 @@ def split(layer: SynchronousGraph) -> nn.ModuleList:
     check_layer(layer)
     if layer.labels is None:
         raise ValueError(
-            "Expected a layer made by cut(layer, labels) (got one without labels). Cut it first."
+            "Expected a layer made by cut(layer, labels) (got one without labels). Cut it first;"
+            " a layer of a graph that is cut already, too, gets its labels so."
         )
     labels = layer.labels.cpu()
     num_modules = check_labels(labels, layer.graph.num_units)
@@ -70,7 +72,7 @@ def _part(layer: SynchronousGraph, labels: Tensor, module: int) -> SynchronousGr
     device = layer.device
     with torch.no_grad():
         part.weight.copy_(layer.scaled_weight()[kept.to(device)])
-        bias = torch.where(owned[graph.num_inputs :].to(device), layer.bias, 0.0)
+        bias = torch.where(owned[graph.num_inputs :].to(device), whole(layer.bias), 0.0)
         part.bias.copy_(bias[present[graph.num_inputs :].to(device)])
     if layer.edge_mask is not None and not bool(layer.edge_mask.cpu()[kept].all()):
         part.edge_mask = layer.edge_mask[kept.to(device)]

@@ -14,6 +14,7 @@ from pyg_modules._files import digest_of, read_json, staged_folder, write_json
 from pyg_modules._safetensors import import_safetensors, read_tensors, write_tensors
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.origin import Origin
+from pyg_modules.ops.sharding import whole
 from pyg_modules.solve.solver import Solver, solver_from_config, solver_to_config
 
 FORMAT_VERSION = 1
@@ -45,7 +46,7 @@ Layer = TypeVar("Layer", bound=StoredLayer)
 def save_layer(layer: StoredLayer, folder: str | os.PathLike[str]) -> None:
     """Write ``layer`` into ``folder``."""
     import_safetensors()
-    graph = layer.graph
+    graph, weight, bias = layer.graph, whole(layer.weight), whole(layer.bias)
     config = {
         "format_version": FORMAT_VERSION,
         "num_units": graph.num_units,
@@ -58,8 +59,8 @@ def save_layer(layer: StoredLayer, folder: str | os.PathLike[str]) -> None:
     }
     tensors = {
         "edge_index": graph.edge_index,
-        "weight": layer.weight.detach(),
-        "bias": layer.bias.detach(),
+        "weight": weight.detach(),
+        "bias": bias.detach(),
     }
     if layer.labels is not None:
         tensors["labels"] = layer.labels
@@ -110,9 +111,7 @@ def load_layer(cls: Callable[..., Layer], folder: str | os.PathLike[str]) -> Lay
             layer.weight.copy_(tensors["weight"])
             layer.bias.copy_(tensors["bias"])
         if "labels" in tensors:
-            layer.labels = _checked(tensors, "labels", torch.int64, graph.num_units)
-            if bool(((layer.labels < -1) | (layer.labels >= max(1, graph.num_units))).any()):
-                raise ValueError(f"labels up to {int(layer.labels.abs().max())}")
+            layer.labels = checked_labels(tensors["labels"], graph.num_units)
         if "edge_mask" in tensors:
             layer.edge_mask = _checked(tensors, "edge_mask", torch.bool, graph.num_edges)
         if "module" in config:
@@ -131,6 +130,20 @@ def load_layer(cls: Callable[..., Layer], folder: str | os.PathLike[str]) -> Lay
             f" files from the same save."
         ) from error
     return layer
+
+
+def checked_labels(labels: Tensor, num_units: int) -> Tensor:
+    """``labels``, if they can be those of so many units.
+
+    Raises:
+        ValueError: If they are of another type or length, or out of range.
+    """
+    labels = _checked({"labels": labels}, "labels", torch.int64, num_units)
+    if labels.is_meta:
+        return labels
+    if bool(((labels < -1) | (labels >= max(1, num_units))).any()):
+        raise ValueError(f"labels up to {int(labels.abs().max())}")
+    return labels
 
 
 def _checked(tensors: dict[str, Tensor], name: str, dtype: torch.dtype, length: int) -> Tensor:

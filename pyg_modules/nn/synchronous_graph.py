@@ -2,24 +2,37 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from functools import reduce
 from itertools import chain
-from math import prod
+from operator import mul
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 from torch_geometric.nn import MessagePassing
 
-from pyg_modules._checks import as_int
+from pyg_modules._checks import as_int, check_plain
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.mlp import read_mlp
 from pyg_modules.nn.origin import Origin
-from pyg_modules.nn.storage import load_layer, save_layer
+from pyg_modules.nn.storage import checked_labels, load_layer, save_layer
 from pyg_modules.nn.wiring import Operators, Wiring
 from pyg_modules.ops.activation import ACTIVATIONS, check_activation
 from pyg_modules.ops.dispatch import BackendReport, check_backend
 from pyg_modules.ops.edge_sum import bind
-from pyg_modules.ops.tracing import has_autocast, is_compiling, is_transforming, without_autocast
+from pyg_modules.ops.sharding import is_sharded, overwrite, whole
+from pyg_modules.ops.tracing import (
+    as_leaf,
+    has_autocast,
+    is_compiling,
+    is_recording,
+    is_transforming,
+    recorded,
+    refuse_script,
+    unrecorded,
+    without_autocast,
+)
 from pyg_modules.ops.update import Update
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution
@@ -121,7 +134,7 @@ class SynchronousGraph(MessagePassing):
         num_biases = graph.num_units - graph.num_inputs
         self.weight = nn.Parameter(torch.empty(graph.num_edges, device=device, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(num_biases, device=device, dtype=dtype))
-        self.register_buffer("labels", None, persistent=False)
+        self.register_buffer("labels", None)
         self.register_buffer("edge_mask", None)
         self.origin: Origin | None = None
         self.reset_parameters(generator)
@@ -243,19 +256,29 @@ class SynchronousGraph(MessagePassing):
         super().reset_parameters()
         target = self.graph.edge_index[1]
         degree = torch.bincount(target, minlength=self.graph.num_units).clamp(min=1)
-        bound = degree.to(self.weight).rsqrt()
-        with torch.no_grad():
-            self.weight.uniform_(-1, 1, generator=generator).mul_(bound[target.to(bound.device)])
-            self.bias.uniform_(-1, 1, generator=generator).mul_(bound[self.graph.num_inputs :])
+        bound = degree.to(self.device, self.dtype).rsqrt()
+        of_edges, of_units = bound[target.to(bound.device)], bound[self.graph.num_inputs :]
+        for parameter, bounds in ((self.weight, of_edges), (self.bias, of_units)):
+            drawn = torch.empty_like(bounds) if is_sharded(parameter) else parameter
+            with torch.no_grad():
+                drawn.uniform_(-1, 1, generator=generator).mul_(bounds)
+            if drawn is not parameter:
+                overwrite(parameter, drawn)
+
+    __prepare_scriptable__ = refuse_script
 
     # Computing ###############################################################################
 
     def forward(self, x: Tensor) -> Tensor:
         """The outputs, ``[*, O]``, for the inputs ``x``, ``[*, I]``."""
+        if isinstance(x, Proxy):
+            return as_leaf(self, x)
         if self._has_autocast(x):
             return self._without_autocast(SynchronousGraph.forward, x)
-        recurrence, read = self._prepared(x)
-        return read(self.solver.solve(recurrence).states)
+        if is_recording():
+            with recorded():
+                return self._outputs(x)
+        return self._outputs(x)
 
     def states(self, x: Tensor) -> Tensor:
         """The states of all units when the solver has stopped.
@@ -315,9 +338,10 @@ class SynchronousGraph(MessagePassing):
         Returns:
             Tensor: The next states, ``[*, N]``.
         """
+        self._check_whole()
         _check_tensor("states", states, self.graph.num_units, "units", self._stored)
         num_units = self.graph.num_units
-        columns = states.reshape(prod(states.shape[:-1]), num_units).T
+        columns = states.reshape(reduce(mul, states.shape[:-1], 1), num_units).T
         columns = self.propagate(
             self._edge_index(states.device),
             x=columns,
@@ -328,9 +352,13 @@ class SynchronousGraph(MessagePassing):
         return following
 
     def edge_weight(self) -> Tensor:
-        """The weights, exactly 0 on edges that were pruned, ``[E]``, differentiable."""
+        """The weights, exactly 0 on edges that were pruned, ``[E]``, differentiable.
+
+        Those that ``fully_shard`` spread over ranks are gathered: all ranks have to ask for them,
+        and to compute the same with them where they are trained by it.
+        """
         with without_autocast(self.device):  # A parametrization may be a product of matrices.
-            weight = self.weight
+            weight = whole(self.weight)
         return weight if self.edge_mask is None else torch.where(self.edge_mask, weight, 0.0)
 
     def scaled_weight(self) -> Tensor:
@@ -388,10 +416,11 @@ class SynchronousGraph(MessagePassing):
     ) -> tuple[Recurrence, Callable[[Tensor], Tensor]]:
         """What is iterated for ``x`` [*, I], and the map from its last states to outputs."""
         graph, wiring = self.graph, self._wiring()
+        self._check_whole()
         _check_tensor("x", x, graph.num_inputs, "inputs", self._stored)
         shape = x.shape[:-1]
-        # Torch's own product of sizes would fix the batch of an exported program.
-        batch = prod(shape)
+        # Other products would fix the batch of an exported or of a traced program.
+        batch = reduce(mul, shape, 1)
         operators = self._operators(self.backend, batch)
         update = self._update_by(operators)
         injection, recurrent, readout, direct = self._scaled_weight(update)[1]
@@ -402,12 +431,28 @@ class SynchronousGraph(MessagePassing):
             outputs = bind(operators.readout, readout)(states)
             if wiring.edge_sets["direct"].num_edges:
                 outputs = outputs + bind(operators.direct, direct)(clamped)
-            outputs = outputs + output_bias
-            return outputs.T.reshape(*shape, graph.num_outputs)
+            # The sum comes last: fully_shard, for one, wants outputs that are no views.
+            return outputs.T.reshape(*shape, graph.num_outputs) + output_bias.squeeze(-1)
 
         # Inputs never change: what they inject is computed once.
         injected = bind(operators.injection, injection)(clamped) + bias
         return Recurrence(update, recurrent, injected, observe), read
+
+    def _outputs(self, x: Tensor) -> Tensor:
+        recurrence, read = self._prepared(x)
+        return read(self.solver.solve(recurrence).states)
+
+    def _check_whole(self) -> None:
+        """Raise a ``RuntimeError`` if a forward pass would see a part of the weights.
+
+        Gathered, they would have the gradient of the batch of one rank.
+        """
+        if is_sharded(self._stored):
+            raise RuntimeError(
+                "Expected whole weights in a forward pass (got DTensors). If fully_shard made them,"
+                " call the layer itself, or first make the method that is called a forward pass:"
+                " torch.distributed.fsdp.register_fsdp_forward_method(layer, 'states')."
+            )
 
     def _all_states(self, x: Tensor, states: Tensor, outputs: Tensor) -> Tensor:
         """Inputs, hidden states and outputs, ``[*, N]``, from iterated ``states`` [n, B]."""
@@ -433,9 +478,55 @@ class SynchronousGraph(MessagePassing):
             self.edge_mask = mask.to(self.device, copy=True)
         elif mask is None and any(weight.shape == shape for weight in weights):
             self.edge_mask = None
+        state_dict = self._with_labels(state_dict, prefix, *args)
         super()._load_from_state_dict(state_dict, prefix, *args)
         # With assign=True the parameters may be on another device now.
         self._operators(self.backend, _USUAL_BATCH)
+
+    def _with_labels(
+        self, state_dict: dict[str, Tensor], prefix: str, *args: Any
+    ) -> dict[str, Tensor]:
+        """``state_dict`` with the labels that this layer is to have.
+
+        A layer is told its modules with the weights it gets; without labels, as earlier versions
+        and layers that are not cut have none, it keeps those of its graph.
+        """
+        key, error_messages = f"{prefix}labels", args[-1]
+        others = {name: value for name, value in state_dict.items() if name != key}
+        labels, kept = state_dict.get(key), self.labels
+        if labels is not None and all(
+            parameter.shape == others[f"{prefix}{name}"].shape
+            for name, parameter in self.named_parameters()
+            if f"{prefix}{name}" in others
+        ):
+            try:
+                kept = checked_labels(labels, self.graph.num_units)
+                self._check_no_edge_between(kept)
+            except ValueError as error:
+                kept = self.labels
+                error_messages.append(
+                    f"Expected {key} that fit the graph of the layer (got {error}). Load the state"
+                    f" into a layer of the graph that it is from."
+                )
+            else:
+                if self.labels is None:
+                    self.labels = torch.empty_like(labels, device=self.device)
+        return others if kept is None else {**others, key: kept}
+
+    def _check_no_edge_between(self, labels: Tensor) -> None:
+        """Raise a ``ValueError`` if an edge joins two modules of ``labels``, unless it did before.
+
+        Weights of another partition may fit in shape.
+        """
+        known = self.labels
+        if labels.is_meta or (
+            known is not None and not known.is_meta and torch.equal(labels.to(known.device), known)
+        ):
+            return
+        source, target = labels.cpu()[self.graph.edge_index]
+        count = int(((source != target) & (source >= 0) & (target >= 0)).sum())
+        if count:
+            raise ValueError(f"modules that {count} of its edges join")
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -457,6 +548,9 @@ class SynchronousGraph(MessagePassing):
         if is_compiling():
             batch = _USUAL_BATCH
         dtype = self.dtype
+        if is_recording():
+            with unrecorded():
+                return self._wiring().operators(backend, dtype, _USUAL_BATCH, composed=True)
         return self._wiring().operators(backend, dtype, batch, composed=is_transforming())
 
     def _wiring(self) -> Wiring:
@@ -502,21 +596,32 @@ def _check_tensor(name: str, value: Tensor, width: int, units: str, weight: Tens
         raise TypeError(
             f"Expected {name} to be a Tensor (got {type(value).__name__}). Use torch.as_tensor."
         )
-    if value.dim() == 0 or value.size(-1) != width:
+    check_plain(name, value)
+    # Where sizes are recorded, a comparison would be a constant.
+    if not is_recording() and (value.dim() == 0 or value.size(-1) != width):
         raise ValueError(
             f"Expected {name} of shape [*, {width}], the number of {units} of the graph (got"
             f" {list(value.shape)})."
         )
     if value.dtype != weight.dtype:
         or_layer = f" or layer.to({value.dtype})" if value.is_floating_point() else ""
+        if value.is_complex():
+            name_of_real = f"torch.view_as_real({name}).flatten(-2)"
+            raise TypeError(
+                f"Expected {name} of dtype {weight.dtype}, that of the layer (got {value.dtype})."
+                f" Use {name}.abs(), or {name_of_real} and twice the inputs."
+            )
         raise TypeError(
             f"Expected {name} of dtype {weight.dtype}, that of the layer (got {value.dtype})."
             f" Use {name}.to({weight.dtype}){or_layer}."
         )
     if value.device != weight.device:
+        remedy = f"Use {name}.to({str(weight.device)!r})."
+        if value.is_meta:
+            remedy = "It has no values; make it there, or use layer.to('meta') for shapes alone."
         raise ValueError(
             f"Expected {name} on device {weight.device}, that of the layer (got {value.device})."
-            f" Use {name}.to({str(weight.device)!r})."
+            f" {remedy}"
         )
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from pyg_modules.ops.batched_gradient import for_each_gradient
 from pyg_modules.ops.operator import BACKENDS, EdgeOperator
 from pyg_modules.ops.tracing import (
     has_autocast,
@@ -40,12 +41,12 @@ def refuse_second_derivative(
 
 
 def refuse_transformation(what: str) -> None:
-    """Raise if ``torch.func``, or forward-mode differentiation, looks into ``what``."""
+    """Raise if ``torch.func``, or what else :func:`is_transforming` tells, looks into ``what``."""
     if is_transforming():
         raise RuntimeError(
-            f"Expected no transformation of torch.func, such as vmap or jacrev, and no forward-mode"
-            f" derivatives (got one): they cannot look into {what}. Use backend='auto', 'dense' or"
-            f" 'scatter' and an Unrolled solver."
+            f"Expected no transformation of torch.func, such as vmap or jacrev, no forward-mode"
+            f" derivatives and no torch.jit.trace (got one): they cannot look into {what}. Use"
+            f" backend='auto', 'dense' or 'scatter' and an Unrolled solver."
         )
 
 
@@ -139,8 +140,9 @@ class _Eager(torch.autograd.Function):
         if grad is None:
             return None, None, None
         # Autocast of who calls backward.
+        backward, needs, saved = ctx.function.backward, ctx.needs_input_grad[1:], ctx.saved_tensors
         with without_autocast(grad.device):
-            return None, *ctx.function.backward(ctx.needs_input_grad[1:], grad, *ctx.saved_tensors)
+            return None, *for_each_gradient(lambda one: backward(needs, one, *saved), grad)
 
 
 def _keep(

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, NoReturn
 
 import torch
+from torch import Tensor, nn
 from torch.autograd import forward_ad
+from torch.fx import Proxy
+from torch.jit import TracerWarning  # type: ignore[attr-defined]
 
 
 def is_compiling() -> bool:
@@ -13,15 +19,79 @@ def is_compiling() -> bool:
     return torch.compiler.is_compiling()
 
 
+def is_recording() -> bool:
+    """Whether ``torch.jit.trace`` records this call, which makes sizes tensors."""
+    return torch._C._get_tracing_state() is not None
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """A context of which ``torch.jit.trace`` records nothing, and where sizes are integers."""
+    state = torch._C._get_tracing_state()
+    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
+
+
+@contextmanager
+def recorded() -> Iterator[None]:
+    """A context for ``torch.jit.trace`` in which sizes of what is no input may be looked at."""
+    with warnings.catch_warnings():
+        # They are the same in every call.
+        warnings.simplefilter("ignore", TracerWarning)
+        yield
+
+
 def is_transforming() -> bool:
-    """Whether a transformation of ``torch.func``, or forward-mode differentiation, runs this."""
-    # The ones that torch.autograd.Function asks itself.
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+    """Whether anything runs this that has to look into what is computed.
+
+    That is a transformation of ``torch.func``, forward-mode differentiation or ``torch.jit.trace``.
+    """
+    # The first two are those that torch.autograd.Function asks itself.
+    return (
+        torch._C._are_functorch_transforms_active()
+        or forward_ad._current_level >= 0
+        or is_recording()
+    )
 
 
 def is_tracing() -> bool:
     """Whether anything other than autograd looks at this call."""
     return is_compiling() or is_transforming()
+
+
+def refuse_script(module: object) -> NoReturn:
+    """What ``torch.jit.script`` calls as ``module.__prepare_scriptable__()``.
+
+    Raises:
+        RuntimeError: Always.
+    """
+    raise RuntimeError(
+        f"Expected no torch.jit.script, which torch has deprecated (got it for a"
+        f" {type(module).__name__}). Use torch.export.export, torch.compile, or torch.jit.trace."
+    )
+
+
+def as_leaf(module: nn.Module, x: Proxy) -> Tensor:
+    """The call of ``module`` as ``torch.fx.symbolic_trace`` records it.
+
+    It is one node of the graph, as that of a module of torch is.
+
+    Raises:
+        RuntimeError: If it is ``module`` itself that is traced.
+    """
+    tracer: Any = x.tracer
+    if tracer.root is module:
+        raise RuntimeError(
+            f"Expected a model with the {type(module).__name__} in it for torch.fx.symbolic_trace"
+            f" (got the {type(module).__name__} alone, whose sizes are no symbols). Use"
+            f" torch.export.export, or trace torch.nn.Sequential of it."
+        )
+    path = tracer.path_of_module(module)
+    stand_in: Tensor = tracer.create_proxy("call_module", path, (x,), {})
+    return stand_in
 
 
 def has_autocast(device: torch.device) -> bool:

@@ -6,13 +6,20 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 from torch.nn.modules.module import _has_any_global_hook
 
 from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
 from pyg_modules.modules.merge import merge
 from pyg_modules.modules.split import split
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
-from pyg_modules.ops.tracing import is_compiling, without_autocast
+from pyg_modules.ops.tracing import (
+    as_leaf,
+    is_compiling,
+    is_recording,
+    refuse_script,
+    without_autocast,
+)
 from pyg_modules.parallel.batched_parts import BatchedParts
 from pyg_modules.parallel.execution_report import ExecutionReport
 
@@ -89,6 +96,8 @@ class ModularGraph(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The sum of the outputs of all parts, ``[*, O]``, for the inputs ``x``, ``[*, I]``."""
+        if isinstance(x, Proxy):
+            return as_leaf(self, x)
         if not is_compiling():
             self._follow()
         parts, execution = self._listed(), self._chosen()
@@ -96,7 +105,7 @@ class ModularGraph(nn.Module):
             assert self._batched is not None
             return self._batched(parts, x)
         # On other devices, all are started before the first is waited for.
-        terms = [part(x.to(part.device)) for part in parts]
+        terms = [part(x if x.is_meta else x.to(part.device)) for part in parts]
         with without_autocast(x.device):  # Which cannot stack numbers of another half precision.
             return torch.stack([term.to(x.device) for term in terms]).sum(dim=0)
 
@@ -179,6 +188,8 @@ class ModularGraph(nn.Module):
         """The setting, for ``repr``."""
         return f"execution={self.execution!r}"
 
+    __prepare_scriptable__ = refuse_script
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ModularGraph:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._prepare()
@@ -221,7 +232,8 @@ class ModularGraph(nn.Module):
 
     def _chosen(self) -> str:
         """How the parts are computed; raises if it cannot be done as it was asked for."""
-        if self.execution == "loop":
+        # What torch.jit.trace records cannot be called with other parameters.
+        if self.execution == "loop" or is_recording():
             return "loop"
         # Where nothing can be built, hooks that came later can still be noticed.
         hides_hooks = is_compiling() and _reason_to_call(self._listed()) is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pyg_modules._checks import check_plain, check_values
 from pyg_modules.graph.unit_graph import UnitGraph
 
 #: The label of units that all modules share.
@@ -27,6 +28,7 @@ def check_labels(labels: Tensor, num_units: int) -> int:
         raise TypeError(
             f"Expected labels to be a LongTensor (got {got}). Use torch.as_tensor(labels).long()."
         )
+    check_values("labels", labels)
     if labels.shape != (num_units,):
         raise ValueError(
             f"Expected labels of shape [{num_units}], one per unit, inputs and outputs included"
@@ -51,6 +53,7 @@ def check_assignment(assignment: Tensor) -> None:
     """Raise unless ``assignment`` is a floating ``[N, K]`` tensor of at least one unit."""
     if not isinstance(assignment, Tensor):
         raise TypeError(f"Expected assignment to be a Tensor (got {type(assignment).__name__}).")
+    check_plain("assignment", assignment)
     if assignment.dim() != 2 or not assignment.is_floating_point() or not len(assignment):
         raise ValueError(
             f"Expected a soft assignment of shape [num_units, num_modules], e.g. from softmax (got"

@@ -10,10 +10,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.graph.validate import check_edge_index_form
 from pyg_modules.ops.edge_sum import bind
+from pyg_modules.ops.tracing import is_compiling
 from pyg_modules.partition.labels import check_assignment
 from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.traced_units import TracedUnits
 from pyg_modules.partition.units import EdgeList, Units
 
 
@@ -47,8 +49,7 @@ def ncut_loss(
         ValueError: If the shapes or the unit ids do not fit together, or ``affinity`` is unknown.
     """
     check_assignment(assignment)
-    edges = EdgeList.of(edge_index, edge_weight, len(assignment))
-    return ncut_of(Units(edges, affinity=affinity), assignment)
+    return ncut_of(_units_of(edge_index, edge_weight, assignment, affinity), assignment)
 
 
 def balance_loss(assignment: Tensor, *, capacities: Sequence[int] | None = None) -> Tensor:
@@ -99,10 +100,10 @@ def cost_balance_loss(edge_index: Tensor, assignment: Tensor) -> Tensor:
         ValueError: If the shapes or the unit ids do not fit together.
     """
     check_assignment(assignment)
-    graph = UnitGraph(edge_index, len(assignment), num_inputs=0, num_outputs=0)
+    check_edge_index_form(edge_index)
     # Edges cost the same, whatever their weights.
-    edges = EdgeList(graph, assignment.new_ones(graph.num_edges))
-    return cost_balance_of(Units(edges), assignment)
+    weight = assignment.new_ones(edge_index.size(1))
+    return cost_balance_of(_units_of(edge_index, weight, assignment), assignment)
 
 
 def sharpness_loss(assignment: Tensor) -> Tensor:
@@ -171,6 +172,20 @@ def cost_balance_of(units: Units, assignment: Tensor) -> Tensor:
     # Where nothing costs anything, all shares are equal; dividing by 1 keeps the gradient finite.
     share = torch.where(total > 0, cost / torch.where(total > 0, total, 1.0), 1 / num_modules)
     return num_modules * (share - 1 / num_modules).square().sum()
+
+
+def _units_of(
+    edge_index: Tensor, edge_weight: Tensor, assignment: Tensor, affinity: str = "abs"
+) -> Units:
+    num_units = len(assignment)
+    if isinstance(edge_weight, Tensor) and edge_weight.device != assignment.device:
+        raise ValueError(
+            f"Expected edge_weight on device {assignment.device}, that of the assignment (got"
+            f" {edge_weight.device}). Use edge_weight.to({str(assignment.device)!r})."
+        )
+    if is_compiling():
+        return TracedUnits(edge_index, edge_weight, num_units, affinity)
+    return Units(EdgeList.of(edge_index, edge_weight, num_units), affinity=affinity)
 
 
 class Loss(NamedTuple):

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import log
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.fx import Proxy
 
 from pyg_modules._checks import as_coefficient
+from pyg_modules.ops.sharding import overwrite, whole
+from pyg_modules.ops.tracing import is_compiling, refuse_script
 from pyg_modules.partition.losses import LOSSES
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.rounding import balanced_labels
@@ -35,7 +38,9 @@ class PartitionRegularizer(nn.Module):
 
     Args:
         layer (Partitionable): The layer to organise, not cut yet. It is referred to, not owned:
-            its parameters are not among ``regularizer.parameters()``.
+            its parameters are not among ``regularizer.parameters()``, and a deep copy of the
+            regularizer alone is one of the same layer. A pickle has the layer in it: pickle both
+            together.
         num_modules (int): Number of modules :math:`K`, from 2 to the number of partitioned units.
         ncut (float, optional): Coefficient of :func:`ncut_loss`. (default: 1.0)
         balance (float, optional): Coefficient of :func:`balance_loss`. (default: 3.0)
@@ -137,8 +142,9 @@ class PartitionRegularizer(nn.Module):
             generator (torch.Generator, optional): Source of randomness; the global one of torch by
                 default.
         """
-        with torch.no_grad():
-            self.logits.normal_(0.0, 0.1, generator=generator)
+        drawn = self._new_logits()
+        drawn.normal_(0.0, 0.1, generator=generator)
+        overwrite(self.logits, drawn)
 
     def forward(self) -> Tensor:
         """The penalty: the weighted sum of :meth:`losses`, a scalar; 0 without :meth:`losses`."""
@@ -155,6 +161,11 @@ class PartitionRegularizer(nn.Module):
         active = [name for name in self.terms if self.coefficient(name) > 0]
         if not active:
             return {}
+        if isinstance(self.logits, Proxy):
+            raise RuntimeError(
+                "Expected a PartitionRegularizer outside of torch.fx.symbolic_trace (got it"
+                " inside). Trace the model, and add regularizer() to its loss."
+            )
         self._check_match()
         self.was_evaluated = True
         assignment = self.assignment()
@@ -169,15 +180,21 @@ class PartitionRegularizer(nn.Module):
 
     def weighted(self, losses: dict[str, Tensor]) -> Tensor:
         """What :meth:`losses` returned, each times its coefficient and the strength, summed."""
-        # A sum of no terms can be differentiated too.
-        total: Tensor = self.logits.new_zeros(()).requires_grad_(torch.is_grad_enabled())
+        total = torch.zeros((), device=self.logits.device, dtype=self.logits.dtype)
+        if not losses and not is_compiling():
+            # A sum of no terms can be differentiated too; a compiler returns no such thing.
+            return total.requires_grad_(torch.is_grad_enabled())
         for name, loss in losses.items():
             total = total + self.coefficient(name) * loss
         return total
 
     def assignment(self) -> Tensor:
         """The soft assignment of the partitioned units, ``[N_partitioned, K]``, rows sum to 1."""
-        return self.logits.softmax(dim=-1)
+        return whole(self.logits).softmax(dim=-1)
+
+    def _new_logits(self) -> Tensor:
+        logits = self.logits
+        return torch.empty(logits.shape, device=logits.device, dtype=logits.dtype)
 
     def labels(self, *, tolerance: float = 0.0, seed: int = 0) -> Tensor:
         """Balanced hard labels, ``[N]``, −1 for units that are not partitioned.
@@ -221,9 +238,7 @@ class PartitionRegularizer(nn.Module):
                 f"Expected confidence between 1 / {self.num_modules} and 1 (got {confidence})."
             )
         logit = log(confidence * (self.num_modules - 1) / (1 - confidence))
-        with torch.no_grad():
-            self.logits.zero_()
-            self.logits.scatter_(1, own.unsqueeze(1), logit)
+        overwrite(self.logits, self._new_logits().zero_().scatter_(1, own.unsqueeze(1), logit))
 
     @property
     def layer(self) -> Any:
@@ -250,6 +265,13 @@ class PartitionRegularizer(nn.Module):
         """Number of units of every module, where they were given."""
         capacities = self.units.capacities
         return None if capacities is None else tuple(map(int, capacities))
+
+    __prepare_scriptable__ = refuse_script
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PartitionRegularizer:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        _ = self.units.edges  # A compiler has to find them ready, where the layer was moved before.
+        return self
 
     def _check_match(self) -> None:
         weight = self.layer.edge_weight()

@@ -11,13 +11,16 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
-from pyg_modules._checks import as_int
+from pyg_modules._checks import as_int, check_plain
+from pyg_modules._reference import Reference
 from pyg_modules.graph.reach import Reach
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.ops.dense import DenseOperator
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.operator import EdgeOperator
+from pyg_modules.ops.scatter import ScatterOperator
 from pyg_modules.ops.sparse import SparseOperator
+from pyg_modules.ops.tracing import is_transforming
 from pyg_modules.partition.labels import SHARED, check_labels
 from pyg_modules.partition.size_bounds import SizeBounds
 
@@ -139,19 +142,31 @@ class Units:
             )
         if scope not in _SCOPES:
             raise ValueError(f"Expected scope 'hidden' or 'all' (got {scope!r}).")
-        if affinity not in _AFFINITIES:
-            raise ValueError(f"Expected affinity 'abs' or 'square' (got {affinity!r}).")
-        self.layer = layer
+        check_affinity(affinity)
+        self._layer = Reference(layer)
         self.scope = scope
         self.affinity = affinity
         self.capacities = copy(capacities)
         self.train_weights = train_weights
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self._layer.is_settled:
+            _ = self.edges  # What graphs keep is not in a pickle; a compiler has to find it ready.
+
+    @property
+    def layer(self) -> Partitionable:
+        """The layer; a deep copy of these units alone has the same."""
+        return self._layer()
+
     @property
     def members(self) -> Tensor:
         """Which units of the graph they are, a boolean mask ``[N]`` on the device of the layer."""
+        return self._members_on(self.layer.device)
+
+    def _members_on(self, device: torch.device | str) -> Tensor:
         graph = self.layer.graph
-        members = torch.full((graph.num_units,), self.scope == "all", device=self.layer.device)
+        members = torch.full((graph.num_units,), self.scope == "all", device=device)
         members[graph.hidden.start : graph.hidden.stop] = True
         return members
 
@@ -169,7 +184,12 @@ class Units:
     def edges(self) -> PartitionedEdges:
         """The edges among them, on the device of the layer."""
         device = self.layer.device
-        return self.layer.graph.cached(("partition", self.scope, device), self._new_edges)
+        edges = self.layer.graph.cached(("partition", self.scope, device), self._new_edges)
+        if edges.operator.is_composable or not is_transforming():
+            return edges
+        # Transformations cannot look into sparse matrices.
+        ends = edges.source, edges.target, edges.target
+        return edges._replace(operator=ScatterOperator(ends, edges.operator.sizes))
 
     def magnitudes(self) -> Tensor:
         """What the weights of :attr:`edges` count, ``[e]``, differentiable, single or double."""
@@ -303,7 +323,7 @@ class Units:
         return weight.index_select(0, self.edges.edge_ids)
 
     def _new_edges(self) -> PartitionedEdges:
-        edges = EdgeSet.among(self.layer.graph.edge_index, self.members.cpu())
+        edges = EdgeSet.among(self.layer.graph.edge_index, self._members_on("cpu"))
         is_dense = edges.num_edges * _DENSE >= edges.num_targets * edges.num_sources
         operator = (DenseOperator if is_dense else SparseOperator).build(edges)
         parts = edges.edge_ids, edges.source, edges.target, operator
@@ -317,10 +337,23 @@ def has_links(affinity: csr_array[Any]) -> NDArray[numpy.bool_]:
     return linked
 
 
+def check_affinity(affinity: str) -> None:
+    """Raise a ``ValueError`` unless ``affinity`` is known."""
+    if affinity not in _AFFINITIES:
+        raise ValueError(f"Expected affinity 'abs' or 'square' (got {affinity!r}).")
+
+
 def check_edge_weight(edge_index: Tensor, edge_weight: Tensor) -> None:
     """Raise unless every edge has a weight."""
     if not isinstance(edge_weight, Tensor):
         raise TypeError(f"Expected edge_weight to be a Tensor (got {type(edge_weight).__name__}).")
+    check_plain("edge_weight", edge_weight)
+    if edge_weight.is_complex() or edge_weight.dtype == torch.bool:
+        remedy = "abs" if edge_weight.is_complex() else "float"
+        raise TypeError(
+            f"Expected edge_weight of real numbers (got {edge_weight.dtype}). Use"
+            f" edge_weight.{remedy}()."
+        )
     if edge_weight.shape != edge_index.shape[1:]:
         raise ValueError(
             f"Expected one weight per edge, [{edge_index.size(1)}] (got {list(edge_weight.shape)})."

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules._reference import Reference
 from pyg_modules.modules.prune import prune_cross_edges
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.train.batches import Batches, Forward
@@ -70,7 +71,7 @@ class Probe:
     ) -> None:
         check_model(model)
         # A copy of a compiled model would be compiled again.
-        self._model: nn.Module = getattr(model, "_orig_mod", model)
+        self._reference: Reference[nn.Module] = Reference(getattr(model, "_orig_mod", model))
         self._data = data
         self._position = _position(self._model, layer)
         self._loss = CheckedLoss(loss)
@@ -84,6 +85,11 @@ class Probe:
         }
         self._chance: float | None = None
         self._steps = None if steps is None else as_int("steps", steps, smallest=1)
+
+    @property
+    def _model(self) -> nn.Module:
+        """The model in training; a deep copy of the probe alone has the same."""
+        return self._reference()
 
     def __call__(self, labels: Tensor | None, *, trained: bool = True) -> float:
         """The mean loss of the model, cut into these modules and trained; as it is without labels.

@@ -1,4 +1,7 @@
+import io
+
 import pytest
+import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -150,3 +153,102 @@ def test_the_parts_of_an_equilibrium_add_up_to_it():
     parts = split(modular)
     torch.testing.assert_close(sum(part(x) for part in parts), modular(x), rtol=0, atol=1e-9)
     assert all(part.solver == Equilibrium(1e-12) for part in parts)
+
+
+def cut_layer():
+    layer = SynchronousGraph(UnitGraph.complete(2, 4, 1), Unrolled(2), "tanh", dtype=torch.float64)
+    return cut(layer, torch.tensor([-1, -1, 0, 1, 0, 1, -1]))
+
+
+def of_the_graph_of(layer, device=None):
+    return SynchronousGraph(layer.graph, layer.solver, layer.activation, device=device).to(
+        layer.dtype
+    )
+
+
+def through_safetensors(state):
+    return safetensors.torch.load(safetensors.torch.save(state))
+
+
+def through_torch(state):
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+@pytest.mark.parametrize("way", [dict, through_safetensors, through_torch])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_state_makes_a_layer_of_the_cut_graph_one_that_can_be_split(way, device):
+    modular = cut_layer()
+    fresh = of_the_graph_of(modular, device)
+    fresh.load_state_dict(way(modular.state_dict()), assign=device == "meta")
+    assert torch.equal(fresh.labels, modular.labels)
+    x = normal(3, 2)
+    for part, other in zip(split(fresh), split(modular), strict=True):
+        assert torch.equal(part(x), other(x))
+    merged = of_the_graph_of(modular)
+    merged.load_state_dict(merge(split(modular)).state_dict())
+    assert torch.equal(merged.labels, modular.labels)
+
+
+def test_a_state_has_labels_where_a_layer_has_them_alone():
+    modular = cut_layer()
+    assert list(of_the_graph_of(modular).state_dict()) == ["weight", "bias"]
+    assert list(modular.state_dict()) == ["weight", "bias", "labels"]
+    assert all("labels" not in part.state_dict() for part in split(modular))
+
+
+def test_a_state_of_before_there_were_labels_leaves_those_of_the_layer():
+    modular = cut_layer()
+    other, fresh = (torch.nn.Sequential(made) for made in (cut_layer(), of_the_graph_of(modular)))
+    state = {f"0.{name}": getattr(modular, name) for name in ("weight", "bias")}
+    for model, labels in ((other, modular.labels), (fresh, None)):
+        model.load_state_dict(state)
+        assert torch.equal(model[0].weight, modular.weight)
+        assert model[0].labels is None if labels is None else torch.equal(model[0].labels, labels)
+    with pytest.raises(ValueError, match="of a graph that is cut already, too, gets its labels so"):
+        split(fresh[0])
+    assert len(split(cut(fresh[0], modular.labels))) == 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "got"),
+    [
+        (torch.zeros(3, dtype=torch.long), r"shape \[3\]"),
+        (torch.zeros(7), "labels of torch.float32"),
+        (torch.full((7,), 9), "labels up to 9"),
+        (torch.tensor([-1, -1, 0, 0, 1, 1, -1]), "modules that 4 of its edges join"),
+    ],
+)
+@pytest.mark.parametrize("strict", [True, False])
+def test_labels_that_do_not_fit_are_refused_and_those_before_are_kept(labels, got, strict):
+    for layer in (cut_layer(), of_the_graph_of(cut_layer())):
+        before = None if layer.labels is None else layer.labels.clone()
+        model = torch.nn.Sequential(layer)
+        state = {f"0.{name}": value for name, value in cut_layer().state_dict().items()}
+        with pytest.raises(RuntimeError, match=f"0.labels that fit the graph .*got .*{got}"):
+            model.load_state_dict({**state, "0.labels": labels}, strict=strict)
+        assert layer.labels is None if before is None else torch.equal(layer.labels, before)
+
+
+def test_weights_that_do_not_fit_bring_no_labels():
+    layer = SynchronousGraph(UnitGraph.complete(2, 4, 1), Unrolled(2), dtype=torch.float64)
+    with pytest.raises(RuntimeError, match="size mismatch for weight"):
+        layer.load_state_dict(cut_layer().state_dict())
+    assert layer.labels is None
+
+
+def test_modules_of_other_numbers_are_those_of_the_state():
+    modular, other = cut_layer(), cut_layer()
+    modular.labels = torch.where(modular.labels < 0, -1, 1 - modular.labels)
+    other.load_state_dict(modular.state_dict())
+    assert torch.equal(other.labels, modular.labels)
+
+
+def test_a_parametrized_layer_gets_its_labels_too():
+    modular, fresh = cut_layer(), of_the_graph_of(cut_layer())
+    for layer in (modular, fresh):
+        torch.nn.utils.parametrizations.weight_norm(layer, dim=None)
+    fresh.load_state_dict(modular.state_dict())
+    assert torch.equal(fresh.labels, modular.labels)

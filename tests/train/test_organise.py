@@ -10,6 +10,7 @@ from torch_geometric.data import Data
 from torch_geometric.nn import GCNConv
 
 from pyg_modules import (
+    ModularGraph,
     PartitionRegularizer,
     PartitionSchedule,
     SynchronousGraph,
@@ -406,3 +407,13 @@ def test_in_threads_every_layer_is_what_it_is_alone(data):
         together = list(pool.map(organised, range(4)))
     assert all(map(same_states, together, alone))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_state_of_what_was_organised_makes_a_network_that_can_be_split(data):
+    organised = organise(new_layer(), data[0], 2, **SETTINGS)
+    layer = organised.layer
+    fresh = SynchronousGraph(layer.graph, layer.solver)
+    fresh.load_state_dict(organised.network.state_dict())
+    assert torch.equal(fresh.labels, organised.labels)
+    x = data[1][0]
+    assert torch.equal(ModularGraph(split(fresh))(x), ModularGraph(split(layer))(x))

@@ -5,7 +5,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pyg_modules.train.lightning import SafetensorsIO
+from pyg_modules import SynchronousGraph, UnitGraph, cut, split
+from pyg_modules.train.lightning import LitModular, SafetensorsIO
 
 CHECKPOINT = {
     "epoch": 3,
@@ -140,3 +141,13 @@ def test_a_header_without_a_description_is_refused(tmp_path):
     save_file({"weight": torch.ones(1)}, tmp_path / "1.ckpt", {"format_version": "1"})
     with pytest.raises(ValueError, match=r"a complete checkpoint of SafetensorsIO in .*1\.ckpt"):
         SafetensorsIO().load_checkpoint(tmp_path / "1.ckpt")
+
+
+def test_the_labels_of_a_cut_layer_are_in_the_checkpoint(tmp_path):
+    layer = SynchronousGraph(UnitGraph.complete(2, 4, 1))
+    modular = cut(layer, torch.tensor([-1, -1, 0, 1, 0, 1, -1]))
+    module, fresh = LitModular(modular), LitModular(SynchronousGraph(modular.graph))
+    SafetensorsIO().save_checkpoint({"state_dict": module.state_dict()}, tmp_path / "cut.ckpt")
+    fresh.load_state_dict(SafetensorsIO().load_checkpoint(tmp_path / "cut.ckpt")["state_dict"])
+    assert torch.equal(fresh.model.labels, modular.labels)
+    assert len(split(fresh.model)) == 2
