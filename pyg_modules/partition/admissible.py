@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 from pyg_modules.graph.reach import Reach
 from pyg_modules.partition.labels import stays_independent
-from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.search.size_bounds import SizeBounds
 from pyg_modules.partition.units import Units
 
 Ints = NDArray[numpy.int64]

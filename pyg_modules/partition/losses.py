@@ -14,7 +14,7 @@ from pyg_modules.graph.validate import check_edge_index_form
 from pyg_modules.ops.edge_sum import bind
 from pyg_modules.ops.tracing import is_compiling
 from pyg_modules.partition.labels import check_assignment
-from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.search.size_bounds import checked_capacities
 from pyg_modules.partition.traced_units import TracedUnits
 from pyg_modules.partition.units import EdgeList, Units
 
@@ -76,7 +76,7 @@ def balance_loss(assignment: Tensor, *, capacities: Sequence[int] | None = None)
     share = assignment.mean(dim=0)
     if capacities is None:
         return num_modules * (share - 1 / num_modules).square().sum()
-    sizes = SizeBounds.of(num_units, num_modules, capacities).largest[0]
+    sizes = checked_capacities(capacities, num_units, num_modules)
     target = torch.from_numpy(sizes / num_units).to(share)
     return num_modules * (share - target).square().sum()
 

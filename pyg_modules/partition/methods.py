@@ -10,9 +10,9 @@ from torch import Tensor
 
 from pyg_modules._checks import as_int
 from pyg_modules.partition.admissible import admissible
-from pyg_modules.partition.metis import metis_labels
-from pyg_modules.partition.refine import refine, refined_labels, repair
-from pyg_modules.partition.spectral_clustering import spectral_labels
+from pyg_modules.partition.search.metis import metis_labels
+from pyg_modules.partition.search.refine import refine, refined_labels, repair
+from pyg_modules.partition.search.spectral_clustering import spectral_labels
 from pyg_modules.partition.units import Partitionable, Units
 
 Method: TypeAlias = Callable[..., NDArray[numpy.int64]]

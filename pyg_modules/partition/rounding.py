@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from pyg_modules.partition.labels import check_assignment
-from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.search.size_bounds import SizeBounds
 
 Ints = NDArray[numpy.int64]
 Floats = NDArray[numpy.float64]

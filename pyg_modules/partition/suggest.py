@@ -10,7 +10,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import eigsh
 
 from pyg_modules._checks import as_int
-from pyg_modules.partition.units import Partitionable, Units, has_links
+from pyg_modules.partition.search.links import has_links
+from pyg_modules.partition.units import Partitionable, Units
 
 _MAX_MODULES = 16
 # Up to here all eigenvalues of a dense matrix are faster than a few of a sparse one.

@@ -22,7 +22,8 @@ from pyg_modules.ops.scatter import ScatterOperator
 from pyg_modules.ops.sparse import SparseOperator
 from pyg_modules.ops.tracing import is_transforming
 from pyg_modules.partition.labels import SHARED, check_labels
-from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.search.links import has_links
+from pyg_modules.partition.search.size_bounds import SizeBounds
 
 _SCOPES = ("hidden", "all")
 _AFFINITIES = ("abs", "square")
@@ -328,13 +329,6 @@ class Units:
         operator = (DenseOperator if is_dense else SparseOperator).build(edges)
         parts = edges.edge_ids, edges.source, edges.target, operator
         return PartitionedEdges._make(part.to(self.layer.device) for part in parts)
-
-
-def has_links(affinity: csr_array[Any]) -> NDArray[numpy.bool_]:
-    """Which units have an affinity to another unit, ``[n]``."""
-    others = numpy.diff(affinity.indptr) - (affinity.diagonal() != 0)
-    linked: NDArray[numpy.bool_] = others > 0
-    return linked
 
 
 def check_affinity(affinity: str) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pyg_modules import SynchronousGraph, UnitGraph, partition_units
 from pyg_modules.partition import METHODS, agreement, module_sizes, normalized_cut
-from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.search.size_bounds import SizeBounds
 from pyg_modules.partition.units import EdgeList
 from tests.strategies import generator, layers, seeds
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pyg_modules.partition import balanced_labels
 from pyg_modules.partition.rounding import _in_turn
-from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.search.size_bounds import SizeBounds
 from tests.strategies import generator, normal, seeds
 
 

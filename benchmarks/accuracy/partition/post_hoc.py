@@ -16,9 +16,9 @@ from benchmarks.accuracy.partition import networks, planted
 from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
 from pyg_modules.datasets import load_dataset, planted_problem
 from pyg_modules.partition import Units, balanced_labels
-from pyg_modules.partition.metis import metis_labels
-from pyg_modules.partition.refine import refined_labels, repair
-from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.search.metis import metis_labels
+from pyg_modules.partition.search.refine import refined_labels, repair
+from pyg_modules.partition.search.size_bounds import SizeBounds
 from pyg_modules.partition.units import EdgeList
 from pyg_modules.train import fit, seeded
 

@@ -6,7 +6,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.search.size_bounds import SizeBounds
 
 # METIS wants integer weights.
 _LARGEST_WEIGHT = 10**6

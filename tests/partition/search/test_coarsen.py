@@ -4,7 +4,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array, random_array
 
-from pyg_modules.partition.coarsen import Level, coarsened
+from pyg_modules.partition.search.coarsen import Level, coarsened
 from tests.strategies import seeds
 
 SHARED_FIXTURE = settings(

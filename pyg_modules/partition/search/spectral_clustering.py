@@ -15,8 +15,8 @@ from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 from threadpoolctl import ThreadpoolController
 
-from pyg_modules.partition.size_bounds import SizeBounds
-from pyg_modules.partition.units import has_links
+from pyg_modules.partition.search.links import has_links
+from pyg_modules.partition.search.size_bounds import SizeBounds
 
 Floats = NDArray[numpy.float64]
 

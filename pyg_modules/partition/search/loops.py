@@ -20,9 +20,9 @@ _CHUNK, _CHUNK_OF_ARRAYS = 2 * 10**7, 10**6
 @cache
 def kernels() -> ModuleType:
     """The module of the loops; numba takes half a second to import."""
-    from pyg_modules.partition import kernels
+    from pyg_modules.partition.search import move_kernels
 
-    return kernels
+    return move_kernels
 
 
 def is_compiled() -> bool:

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
-import pyg_modules.partition
-from pyg_modules.partition import loops
+from pyg_modules.partition import search
+from pyg_modules.partition.search import loops
 
 
 @pytest.fixture(params=["loops", "arrays"])
@@ -18,7 +18,7 @@ def kernels(request, monkeypatch):
             found = importlib.util.module_from_spec(spec)
             spec.loader.exec_module(found)
         assert not found.IS_COMPILED
-    monkeypatch.setattr(pyg_modules.partition, "kernels", found)
+    monkeypatch.setattr(search, "move_kernels", found)
     loops.kernels.cache_clear()
     yield found
     loops.kernels.cache_clear()

@@ -9,7 +9,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
-from pyg_modules.partition.loops import graph_of, is_compiled, kernels, parts
+from pyg_modules.partition.search.loops import graph_of, is_compiled, kernels, parts
 
 Ints = NDArray[numpy.int64]
 Floats = NDArray[numpy.float64]

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.search.size_bounds import SizeBounds
 
 
 def bounds(*arguments, **kwargs):

@@ -1,4 +1,4 @@
-"""The innermost loops of :mod:`pyg_modules.partition.kernels` on arrays, where numba is absent."""
+"""The innermost loops of :mod:`.move_kernels` on arrays, where numba is absent."""
 
 # mypy: disable-error-code="misc, no-untyped-def, no-untyped-call"
 

@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from scipy.sparse import coo_array, csr_array
 from threadpoolctl import threadpool_limits
 
-from pyg_modules.partition import refine as module_of_refine
-from pyg_modules.partition.metis import metis_labels
-from pyg_modules.partition.refine import refine, refined_labels, repair
-from pyg_modules.partition.size_bounds import SizeBounds
-from pyg_modules.partition.spectral_clustering import spectral_labels
+from pyg_modules.partition.search import refine as module_of_refine
+from pyg_modules.partition.search.metis import metis_labels
+from pyg_modules.partition.search.refine import refine, refined_labels, repair
+from pyg_modules.partition.search.size_bounds import SizeBounds
+from pyg_modules.partition.search.spectral_clustering import spectral_labels
 from tests.strategies import seeds
 
 with_fixture = settings(

@@ -5,8 +5,8 @@ association, the affinity inside it, over its volume, the affinity around it. Ga
 sum of ratios. What a unit has to do with the modules is read off its row when it is needed, so that
 the memory is that of the graph.
 
-Without numba the innermost loops are those of :mod:`pyg_modules.partition.array_kernels`. All that
-is compiled is in this file, by whose time and size numba knows whether what it kept is still right.
+Without numba the innermost loops are those of :mod:`.array_kernels`. All that is compiled is in
+this file, by whose time and size numba knows whether what it kept is still right.
 """
 
 # mypy: disable-error-code="misc, no-untyped-def, no-untyped-call"
@@ -18,8 +18,8 @@ from typing import NamedTuple
 import numpy
 from numpy.typing import NDArray
 
-from pyg_modules.partition import array_kernels
-from pyg_modules.partition.array_kernels import ROUNDING
+from pyg_modules.partition.search import array_kernels
+from pyg_modules.partition.search.array_kernels import ROUNDING
 
 Ints = NDArray[numpy.int64]
 Floats = NDArray[numpy.float64]

@@ -6,8 +6,8 @@ import numpy
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from pyg_modules.partition.loops import chunk, graph_of, is_compiled, kernels, parts
-from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.search.loops import chunk, graph_of, is_compiled, kernels, parts
+from pyg_modules.partition.search.size_bounds import SizeBounds
 
 Ints = NDArray[numpy.int64]
 Floats = NDArray[numpy.float64]

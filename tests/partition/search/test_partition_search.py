@@ -7,9 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pyg_modules.partition import Units, normalized_cut
-from pyg_modules.partition.refine import refine, refined_labels, repair
-from pyg_modules.partition.search import PartitionSearch
-from pyg_modules.partition.size_bounds import SizeBounds
+from pyg_modules.partition.search.partition_search import PartitionSearch
+from pyg_modules.partition.search.refine import refine, refined_labels, repair
+from pyg_modules.partition.search.size_bounds import SizeBounds
 from pyg_modules.partition.units import EdgeList
 from tests.strategies import generator, seeds
 

@@ -70,7 +70,9 @@ class SizeBounds(NamedTuple):
                 f" partitioned (got {num_modules})."
             )
         tolerance = as_coefficient("tolerance", tolerance)
-        wanted = None if capacities is None else _checked(capacities, num_units, num_modules)
+        wanted = (
+            None if capacities is None else checked_capacities(capacities, num_units, num_modules)
+        )
         if classes is None:
             classes = numpy.zeros(num_units, dtype=numpy.int64)
         count = _counted(classes, num_units)
@@ -139,7 +141,8 @@ def _counted(classes: Ints, num_units: int) -> Ints:
     return count.astype(numpy.int64)
 
 
-def _checked(capacities: Sequence[int], num_units: int, num_modules: int) -> Ints:
+def checked_capacities(capacities: Sequence[int], num_units: int, num_modules: int) -> Ints:
+    """Capacities, ``[K]``, that are integers and add up to the number of units."""
     if not hasattr(capacities, "__iter__"):
         raise TypeError(
             f"Expected capacities to be a sequence of {num_modules} integers, the size of every"
