@@ -22,7 +22,7 @@ from pyg_modules import (
 from pyg_modules.ops import ACTIVATIONS
 from pyg_modules.solve import Solver
 from tests.dense_graph import DenseGraph, DenseSum
-from tests.strategies import backends, generator, smooth_activations
+from tests.strategies import backends, generator, smooth_activations, stays_alive
 
 GRAPHS = ("random", "feedback", "layered", "complete", "no edges", "one hidden", "no hidden")
 WIDE = (torch.float64, torch.float32)
@@ -183,6 +183,8 @@ def build(situation: Situation) -> tuple[nn.Module, nn.Module]:
         labels = torch.full((graph.num_units,), -1)
         hidden = slice(graph.hidden.start, graph.hidden.stop)
         labels[hidden] = torch.arange(graph.num_hidden) % 2
+        if not stays_alive(layer, labels):  # cut would refuse them.
+            labels[hidden] = 0
         model = ModularGraph(split(cut(layer, labels)), execution=situation.kind)
     model.to(situation.device)
     reference = DenseGraph(layer) if situation.kind == "layer" else DenseSum(model.parts)

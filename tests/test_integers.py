@@ -36,6 +36,7 @@ from pyg_modules.train import (
     Probe,
     fit,
     organise,
+    partition_verdict,
     seeded,
 )
 from pyg_modules.train.lightning import LitModular
@@ -82,6 +83,10 @@ def seeded_by(seed):
 
 def probe(**settings):
     Probe(layer(), DATA, loss=F.mse_loss, **settings)
+
+
+def judged(**settings):
+    partition_verdict(layer(), LABELS, *DATA, loss=F.mse_loss, **settings)
 
 
 def lit_probe(**settings):
@@ -160,6 +165,7 @@ CALLS = {
     ),
     "Probe": by_name(probe, "steps", "batch_size", "seed"),
     "fit": by_name(train, "epochs", "seed", "patience", "batch_size"),
+    "partition_verdict": by_name(judged, "steps", "batch_size", "seed"),
     "organise": by_name(organised, "num_modules", "epochs", "finetune_epochs", "seed", "patience")
     | {"capacities": lambda n: organised(capacities=[2, n])},
     "seeded": {"seed": seeded_by},

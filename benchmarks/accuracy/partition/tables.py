@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 from typing import Any
+
+from scipy.stats import t as student
 
 from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("partition.json")
+GRID = Path(__file__).with_name("grid.json")
 
 _PLANTED_ASKED = {"planted_4": 9, "planted_8": 8, "planted_unequal": 8}
 _PLANTED_NAMES = {
@@ -19,6 +22,9 @@ _PLANTED_NAMES = {
     "planted_unequal": "4 sub-tasks of unequal sizes, 16 + 16 + 32 + 64 hidden units",
 }
 _LEAST_CUT_ACCURACY = 0.99
+# A cut that costs less than this, a point of accuracy or of R², costs nothing.
+_MOST_LOST = 0.01
+_KINDS = ("schedule", "post_hoc")
 _MODELS = ("free", "regularized", "cut", "finetuned", "random_modules", "mlp")
 
 
@@ -45,6 +51,80 @@ def planted() -> str:
         )
     header = ["planted problem", "ARI 1", "least accuracy after the cut", "mean uncut", "mean cut"]
     return table([*header, "both: ARI 1 and cut ≥ 0.99", "asked"], rows)
+
+
+def grid() -> str:
+    """The schedule and modules read off a free training, setting by setting."""
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for run in json.loads(GRID.read_text(encoding="utf-8"))["runs"]:
+        groups[run["setting"]].append(run)
+    rows = []
+    for name, runs in groups.items():
+        least = 0.95 if name.startswith("product") else 0.99
+        learned = [run for run in runs if run["post_hoc"]["uncut"] >= least]
+        right = [sum(map(_is_right, (run[kind] for run in learned))) for kind in _KINDS]
+        final = [[run[kind]["final"] for run in runs] for kind in _KINDS]
+        gains = [with_ - without for with_, without in zip(*final, strict=True)]
+        ratio = median(run["schedule"]["seconds"] / run["post_hoc"]["seconds"] for run in runs)
+        rows.append(
+            [
+                name,
+                f"{len(learned)} of {len(runs)}",
+                *(f"{count} of {len(learned)}" for count in right),
+                *(f"{mean(scores):.3f}" for scores in final),
+                f"{mean(gains):+.3f} ± {_half_width(gains):.3f}",
+                f"{ratio:.2f}",
+            ]
+        )
+    header = ["setting", "learned", "right, schedule", "right, post hoc"]
+    return table([*header, "final, schedule", "final, post hoc", "difference", "time, ratio"], rows)
+
+
+def _is_right(run: dict[str, Any]) -> bool:
+    return bool(run["ari"] == 1 and run["uncut"] - run["cut"] < _MOST_LOST)
+
+
+def _half_width(values: list[float]) -> float:
+    """Of the interval at 95 % of a mean, by Student's t."""
+    if len(values) < 2:
+        return float("nan")
+    return float(student.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+
+
+def depth() -> str:
+    """What the cut of layered networks costs."""
+    summary = _results()["depth"]["summary"]
+    rows = [
+        [name, f"{row['cut costs']:.2f}", f"{row['in the end']:.2f}", str(row["dead"])]
+        for name, row in summary.items()
+    ]
+    return table(["hidden levels of 48", "the cut costs", "in the end", "dead units"], rows)
+
+
+def pairs() -> str:
+    """Two real tasks in one network."""
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for run in _results()["pairs"]:
+        groups[run["pair"]].append(run)
+    kinds = ("schedule", "free, refine", "free, spectral", "free, metis", "free, random")
+    rows = []
+    for name, runs in groups.items():
+        for kind in (*kinds, "free, true"):
+            if kind not in runs[0]:
+                continue
+            final = [run[kind]["final"] for run in runs]
+            behind = [run[kind]["final"] - run["free, true"]["final"] for run in runs]
+            rows.append(
+                [
+                    name,
+                    kind,
+                    f"{mean(run[kind]['ari'] for run in runs):.2f}",
+                    f"{mean(run[kind]['cut'] for run in runs):.2f}",
+                    f"{mean(final):.2f} ± {stdev(final):.2f}",
+                    f"{mean(behind):+.2f} ± {_half_width(behind):.2f}",
+                ]
+            )
+    return table(["pair", "modules", "ARI", "right after the cut", "in the end", "− true"], rows)
 
 
 def networks() -> str:
