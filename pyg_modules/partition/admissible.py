@@ -19,8 +19,10 @@ Floats = NDArray[numpy.float64]
 Bools = NDArray[numpy.bool_]
 
 _INPUT, _HIDDEN, _OUTPUT = range(3)
-# After so many rounds that help nobody, what is dead stays dead.
-_PATIENCE = 8
+# After so many rounds that help nobody, what is dead stays dead; after fewer, where they look at
+# more edges than this together.
+_PATIENCE, _LEAST_PATIENCE = 100, 3
+_MANY_EDGES = 10**6
 
 
 def admissible(
@@ -51,13 +53,15 @@ def admissible(
         return labels
     generator = numpy.random.default_rng(seed)
     best, lack = labels, moves.lack(labels)
-    limit, patience = len(labels), _PATIENCE
+    enough = max(_LEAST_PATIENCE, min(_PATIENCE, _MANY_EDGES // max(1, graph.num_edges)))
+    limit, patience = len(labels), enough
     while lack > (0, 0) and patience:
         tried = moves.revived(best, limit, generator)
         still = moves.lack(tried)
         if still < lack:
-            best, lack, limit, patience = tried, still, 2 * limit, _PATIENCE
+            best, lack, limit, patience = tried, still, 2 * limit, enough
         else:  # Too many at once stand in each other's way.
+            best = tried if still == lack else best
             limit, patience = max(1, min(limit, lack[1]) // 2), patience - 1
     moves.check_modules(*lack)
     return best
@@ -102,7 +106,20 @@ class _Moves:
             for module in modules[(-pull[unit, modules]).argsort(kind="stable")]:
                 if module != own and self._bring(unit, module, labels, replaceable, pull):
                     break
+            else:  # No module would do: a neighbour that lives comes to it.
+                self._accompany(unit, labels, dead, pull, generator)
         return labels
+
+    def _accompany(
+        self, unit: int, labels: Ints, dead: Bools, pull: Floats, generator: numpy.random.Generator
+    ) -> None:
+        """Move a neighbour that lives to the module of a unit."""
+        row = slice(self._affinity.indptr[unit], self._affinity.indptr[unit + 1])
+        neighbours = self._affinity.indices[row]
+        others = neighbours[(labels[neighbours] != labels[unit]) & ~dead[neighbours]]
+        if len(others):
+            replaceable = (self._role == _HIDDEN) & (numpy.arange(len(labels)) != unit)
+            self._bring(int(generator.choice(others)), int(labels[unit]), labels, replaceable, pull)
 
     def raise_if_too_few_updates(self) -> None:
         """If there are paths from inputs to outputs, and all are too long."""

@@ -93,7 +93,7 @@ def organise(
     The main recipe: a :class:`PartitionRegularizer` and its :class:`PartitionSchedule` in
     :func:`fit`, then :func:`pyg_modules.cut`, then :func:`fit` again. ``seed`` fixes all but what
     the model itself draws from torch's global generator, as for dropout; see :func:`seeded`. What
-    modules are worth is told by short trainings of cut copies, see :class:`Probe`: at most seven at
+    modules are worth is told by short trainings of cut copies, see :class:`Probe`: at most nine at
     each of six readings, with 1 % of the steps of the training until the cut. Before the training,
     a model with a layer in it is run on a batch, to see that it can be cut.
 

@@ -88,7 +88,22 @@ def _half_width(values: list[float]) -> float:
     """Of the interval at 95 % of a mean, by Student's t."""
     if len(values) < 2:
         return float("nan")
-    return float(student.ppf(0.975, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+    quantile = float(student.ppf(0.975, len(values) - 1))
+    return quantile * stdev(values) / float(len(values) ** 0.5)
+
+
+def alive() -> str:
+    """Units that a cut puts to rest."""
+    rows = [
+        [
+            kind,
+            *(f"{row.get(name, 0):,}" for name in ("cases", "refused", "units", "dead")),
+            str(row.get("cases with dead units", 0)),
+        ]
+        for kind, row in _results()["alive"].items()
+    ]
+    header = ["graph", "cases", "refused", "hidden units", "dead units", "cases with dead units"]
+    return table(header, rows)
 
 
 def depth() -> str:
