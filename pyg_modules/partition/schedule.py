@@ -18,6 +18,8 @@ from pyg_modules.partition.verdict import Verdict
 _READINGS = (0.5, 0.6, 0.7, 0.8, 0.9)
 # For how much of the epochs the terms are raised.
 _RAMP = 0.1
+# While a cut right away costs more than this share of what was learned, the terms are multiplied.
+_COSTLY, _FACTOR = 0.02, 4
 # After how much of the epochs modules that are not good yet are repaired.
 _REPAIR = 0.02
 # The assignment of a unit to its module.
@@ -45,7 +47,8 @@ class PartitionSchedule:
       loss is less than 0.3 of that of chance, the best outputs that are the same for all samples,
       and the best modules cost less than a tenth of what a cut at random costs; or when the loss is
       less than 0.15 of that of chance, or less than 0.25 and no longer falls.
-    * **full**: all terms are on.
+    * **full**: all terms are on. At every reading at which a cut right away would still cost more
+      than a fiftieth of what the network has learned, they are multiplied by four.
 
     While the terms are on and the modules are not good yet, they are **repaired** every fiftieth of
     the epochs: the assignment is rounded, improved by moves that lower the normalized cut of the
@@ -91,9 +94,11 @@ class PartitionSchedule:
     """
 
     _epoch: int
-    # When the terms were switched on, and when modules were set last.
+    # When the terms were switched on, when modules were set last, and what the terms are
+    # multiplied by since.
     _opened_at: int | None
     _set_at: int
+    _factor: float
     # Of the last reading of the training.
     _verdict: Verdict | None
     # Of the weights beside it, which a user asked for.
@@ -146,6 +151,8 @@ class PartitionSchedule:
         if self.probe is not None:
             if epoch in self._readings():
                 before, self._verdict = self._verdict, self._kept() or self._read()
+                if self._strength(epoch) >= 1 and _is_costly(self._verdict):
+                    self._factor *= _FACTOR
                 if self._opened_at is None and _is_learned(self._verdict, before):
                     self._opened_at = epoch
                 if self._opened_at is not None:
@@ -214,6 +221,7 @@ class PartitionSchedule:
             "epoch": self._epoch,
             "opened_at": self._opened_at,
             "set_at": self._set_at,
+            "factor": self._factor,
             "verdict": None if self._verdict is None else self._verdict.state_dict(),
         }
 
@@ -222,11 +230,13 @@ class PartitionSchedule:
         self._forget()
         self._epoch, self._has_stepped = state["epoch"], True
         self._opened_at, self._set_at = state["opened_at"], state["set_at"]
+        self._factor = state["factor"]
         if state["verdict"] is not None:
             self._verdict = Verdict(**state["verdict"])
 
     def _forget(self) -> None:
         self._has_stepped = False
+        self._factor = 1.0
         self._epoch = self._set_at = 0
         self._opened_at = self._verdict = self._latest = None
 
@@ -236,7 +246,8 @@ class PartitionSchedule:
     def _strength(self, epoch: int) -> float:
         if self._opened_at is None:
             return 0.0
-        return min(max((epoch - self._opened_at) / (_RAMP * self.epochs), 0.0), 1.0)
+        ramp = min(max((epoch - self._opened_at) / (_RAMP * self.epochs), 0.0), 1.0)
+        return self._factor * ramp
 
     def _read(self, num_random: int = 1) -> Verdict:
         """The best of several partitions of the weights as they are, by the probe."""
@@ -293,6 +304,11 @@ class PartitionSchedule:
         assert self._verdict is not None
         every = max(1, round(_REPAIR * self.epochs))
         return self._verdict.lost >= _GOOD and self._epoch >= self._set_at + every
+
+
+def _is_costly(verdict: Verdict) -> bool:
+    """Whether the network still uses what a cut takes away."""
+    return verdict.cut - verdict.uncut > _COSTLY * (verdict.chance - verdict.uncut)
 
 
 def _is_learned(verdict: Verdict, before: Verdict | None) -> bool:

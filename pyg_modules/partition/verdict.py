@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 # Chosen on planted problems, where the right modules are known.
-_MAX_UNLEARNED = 0.3
+_MAX_UNLEARNED = 0.15
 _INDIFFERENT = 0.2
 _GOOD, _FAIR = 0.1, 0.2
 # Losses as small are 0: of a network that has learned everything, whatever it is cut into.
@@ -18,7 +18,7 @@ _MEANINGS = {
     "poor": "The modules are poor: cut into them, the network loses much of what it has learned",
     "indifferent": "The modules make little difference: cut at random, the network does nearly as"
     " well",
-    "unlearned": "Nothing can be said of the modules: the network has not learned its task",
+    "unlearned": "Nothing can be said of the modules: the network has not learned all of its task",
 }
 
 
@@ -69,9 +69,9 @@ class Verdict:
     def word(self) -> str:
         """One of five.
 
-        ``"unlearned"``, if the network has not learned its task, so that nothing can be said;
-        ``"indifferent"``, if it learns to do without what any modules of these sizes take away; or,
-        by what is lost, ``"good"``, ``"fair"`` or ``"poor"``.
+        ``"unlearned"``, if the network has not learned all of its task, so that nothing can be
+        said; ``"indifferent"``, if it learns to do without what any modules of these sizes take
+        away; or, by what is lost, ``"good"``, ``"fair"`` or ``"poor"``.
         """
         if self.unlearned > _MAX_UNLEARNED:
             return "unlearned"

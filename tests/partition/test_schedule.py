@@ -157,6 +157,7 @@ def test_the_modules_with_the_lowest_probed_loss_are_kept():
             "epoch": 9,
             "opened_at": None,
             "set_at": 0,
+            "factor": 1.0,
             "verdict": verdict_of(wrong, 0.0, 1.0, 1.0, 1.0).state_dict(),
         }
     )
@@ -172,10 +173,26 @@ def test_the_present_modules_stay_if_no_others_are_better():
     present = torch.full((layer.graph.num_units,), -1)
     present[NUM_INPUTS:-2] = torch.arange(NUM_HIDDEN) % 2
     schedule = scheduled(layer=layer)
-    state = {"epoch": 9, "opened_at": None, "set_at": 0}
+    state = {"epoch": 9, "opened_at": None, "set_at": 0, "factor": 1.0}
     schedule.load_state_dict(state | {"verdict": verdict_of(present, 0, 0, 1, 1).state_dict()})
     schedule.step(10)
     assert torch.equal(schedule.labels(), present)
+
+
+@pytest.mark.parametrize(("cut", "strength"), [(0.019, 1), (0.021, 4**4)])
+def test_terms_are_multiplied_while_a_cut_right_away_costs_much(cut, strength):
+    schedule = scheduled(epochs=20, cut=cut)
+    strengths = []
+    for epoch in range(20):
+        schedule.step(epoch)
+        strengths.append(schedule.regularizer.strength)
+    assert strengths[10:13] == [0, 0.5, 1 if strength == 1 else 4]
+    assert strengths[-1] == strength
+    schedule.step(0)
+    assert schedule.regularizer.strength == 0
+    for epoch in range(13):
+        schedule.step(epoch)
+    assert schedule.regularizer.strength == strengths[12]
 
 
 def test_asking_for_labels_changes_nothing():
