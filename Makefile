@@ -36,7 +36,8 @@ docs: $(VENV)/.docs ## Build the documentation; look at build/docs/index.html
 test-scatter: $(VENV)/.test ## The tests of the backends again, with torch-scatter (built once, 5 minutes)
 	$(PIP) install --quiet setuptools wheel
 	$(PIP) install --quiet --no-build-isolation torch-scatter
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile tests/ops tests/solve tests/nn
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile tests/ops tests/solve/test_unrolled.py \
+		tests/nn/test_synchronous_graph.py tests/modules/test_cut_and_split.py
 
 bench: $(VENV)/.bench ## Measure the speed against every peer again, then write the tables
 	$(RUN) -m benchmarks.speed
@@ -49,6 +50,7 @@ accuracy: $(VENV)/.test ## Measure every accuracy again, then write the tables
 	$(RUN) -m benchmarks.accuracy.exactness
 	$(RUN) -m benchmarks.accuracy.mnist1d
 	$(RUN) -m benchmarks.accuracy.partition
+	$(RUN) -m benchmarks.accuracy.partition.grid
 	$(RUN) -m benchmarks.accuracy.comparison
 	$(RUN) -m benchmarks.accuracy.comparison.frontier
 	$(RUN) -m benchmarks.tables

@@ -172,6 +172,9 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "docs" / "explained" / "modules.md": {"modules": speed.modules},
     ROOT / "docs" / "explained" / "partition.md": {
         "planted": partition.planted,
+        "grid": partition.grid,
+        "verdicts": partition.verdicts,
+        "alive": partition.alive,
         "networks": partition.networks,
         "post_hoc": partition.post_hoc,
         "scale": partition.scale,

@@ -80,6 +80,17 @@ def grid() -> str:
     return table([*header, "final, schedule", "final, post hoc", "difference", "time, ratio"], rows)
 
 
+def verdicts() -> str:
+    """What the verdict says of the modules of the schedule, and whether they are those planted."""
+    runs = [run["schedule"] for run in json.loads(GRID.read_text(encoding="utf-8"))["runs"]]
+    rows = []
+    for word in ("good", "fair", "poor", "indifferent", "unlearned"):
+        own = [run for run in runs if run["word"] == word]
+        right = sum(run["ari"] == 1 for run in own)
+        rows.append([f'`"{word}"`', str(right), str(len(own) - right)])
+    return table(["the verdict", "the planted modules", "others"], rows)
+
+
 def _is_right(run: dict[str, Any]) -> bool:
     return bool(run["ari"] == 1 and run["uncut"] - run["cut"] < _MOST_LOST)
 
