@@ -86,10 +86,10 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 
 
 class KnowsItsTask:
-    """A probe of a network that has learned everything, and for which no modules are good."""
+    """A probe of a network that knows all; all modules are bad, and no cut is costly."""
 
-    def __call__(self, labels, *, trained=True):  # noqa: ARG002
-        return 0.0 if labels is None else 1.0
+    def __call__(self, labels, *, trained=True):
+        return 0.0 if labels is None or not trained else 1.0
 
     def chance(self):
         return 1.0
