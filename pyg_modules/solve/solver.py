@@ -34,7 +34,7 @@ class Solver(ABC):
 
     @property
     def num_updates(self) -> int | None:
-        """How many updates there are, if it is the same for all inputs: a limit to long paths."""
+        """Number of updates, or ``None`` if it depends on the input."""
         return None
 
     def scaled(self, update: Update, weight: Tensor) -> Tensor:  # noqa: ARG002
