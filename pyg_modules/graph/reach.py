@@ -27,8 +27,13 @@ class Reach(NamedTuple):
     @classmethod
     def of(cls, graph: UnitGraph, kept: Tensor | None = None) -> Reach:
         """That of a graph, or of those of its edges that are ``kept``, a boolean mask ``[E]``."""
-        edges = graph.edge_index if kept is None else graph.edge_index[:, kept]
-        source, target = edges.numpy()
+        if kept is None:
+            return graph.cached("reach", lambda: cls._along(graph, graph.edge_index))
+        return cls._along(graph, graph.edge_index[:, kept])
+
+    @classmethod
+    def _along(cls, graph: UnitGraph, edge_index: Tensor) -> Reach:
+        source, target = edge_index.numpy()
         shape = graph.num_units, graph.num_units
         adjacency = csr_array((numpy.ones(len(source)), (source, target)), shape=shape)
         return cls(

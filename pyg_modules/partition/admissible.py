@@ -80,11 +80,11 @@ class _Moves:
         self._num_modules = bounds.smallest.shape[1]
         ends = self._graph.hidden.start, self._graph.hidden.stop
         self._role = numpy.searchsorted(ends, self._members, side="right")
-        self.may_live = self._alive(None)
+        self.may_live = self._alive(Reach.of(self._graph))
 
     def lack(self, labels: Ints) -> tuple[int, int]:
         """The number of modules without a unit that lives, and that of dead units."""
-        alive = self._alive(labels)
+        alive = self._alive(self._reach(labels))
         num_living = len(numpy.unique(labels[alive]))
         return self._num_modules - num_living, int((self.may_live & ~alive).sum())
 
@@ -96,7 +96,8 @@ class _Moves:
             (numpy.ones(len(labels)), (everyone, labels)), shape=(len(labels), self._num_modules)
         )
         pull = (self._affinity @ members).toarray()
-        fits, dead = self._fits(labels), self.may_live & ~self._alive(labels)
+        reach = self._reach(labels)
+        fits, dead = self._fits(labels, reach), self.may_live & ~self._alive(reach)
         if self._units.scope == "all":
             self._share_roles(labels, pull)
         for unit in generator.permutation(dead.nonzero()[0])[:limit]:
@@ -144,20 +145,17 @@ class _Moves:
                 f" steps" + (", or scope='hidden'." if scope == "all" else ".")
             )
 
-    def _alive(self, labels: Ints | None) -> Bools:
+    def _alive(self, reach: Reach) -> Bools:
         """Which units, other than inputs, are on a path, ``[n]``."""
-        alive = self._reach(labels).is_alive(self._steps)[self._members] & (self._role != _INPUT)
+        alive = reach.is_alive(self._steps)[self._members] & (self._role != _INPUT)
         return numpy.asarray(alive)
 
-    def _reach(self, labels: Ints | None) -> Reach:
-        if labels is None:
-            return Reach.of(self._graph)
+    def _reach(self, labels: Ints) -> Reach:
         of_all = self._units.labels_of_all(torch.from_numpy(labels)).cpu()
         return Reach.of(self._graph, stays_independent(self._graph, of_all))
 
-    def _fits(self, labels: Ints) -> Bools:
+    def _fits(self, labels: Ints, reach: Reach) -> Bools:
         """Whether a unit would live in a module, with all others where they are, ``[n, K]``."""
-        reach = self._reach(labels)
         source, target = self._graph.edge_index.numpy()
         shared_inputs, shared_outputs = (
             ends if self._units.scope == "hidden" else range(0)
@@ -166,9 +164,7 @@ class _Moves:
         from_inputs = self._nearest(labels, target, source, reach.from_inputs, shared_inputs)
         to_outputs = self._nearest(labels, source, target, reach.to_outputs, shared_outputs)
         from_inputs[self._role == _INPUT] = to_outputs[self._role == _OUTPUT] = 0
-        length = from_inputs + to_outputs
-        fits: Bools = length < numpy.inf if self._steps is None else length <= self._steps + 1
-        return fits
+        return Reach(from_inputs, to_outputs).is_alive(self._steps)
 
     def _nearest(
         self, labels: Ints, unit: Ints, neighbour: Ints, distance: Floats, shared: range

@@ -62,6 +62,7 @@ def judge(
         )
     graph, on_cpu = units.layer.graph, labels.detach().cpu().long()
     num_modules = int(on_cpu.max()) + 1
+    classes = units.classes(num_modules)
     null = _with_shuffled_weights(units, seed)
     found = find_labels(null, num_modules, tolerance=tolerance, seed=seed)
     return Verdict(
@@ -70,8 +71,7 @@ def judge(
         cut=probe(labels, trained=False),
         probed=probe(labels) if probed is None else probed,
         random=tuple(
-            probe(shuffled(labels, units.classes(num_modules), seed + number))
-            for number in range(num_random)
+            probe(shuffled(labels, classes, seed + number)) for number in range(num_random)
         ),
         chance=probe.chance(),
         normalized_cut=normalized_cut(graph.edge_index, units.layer.edge_weight(), labels),

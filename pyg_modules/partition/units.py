@@ -269,7 +269,7 @@ class Units:
             smallest (int): Classes with fewer units are put together.
         """
         graph = self.layer.graph
-        depth = graph.cached("depth", lambda: Reach.of(graph).from_inputs)
+        depth = Reach.of(graph).from_inputs
         hidden = depth[graph.hidden.start : graph.hidden.stop]
         reached = hidden[hidden < numpy.inf]
         if not len(reached):

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmarks.accuracy.partition.planted import capacities_of
 from pyg_modules import (
     PartitionRegularizer,
     PartitionSchedule,
@@ -141,7 +142,7 @@ def _train(
     problem: PlantedProblem, setting: Setting, seed: int, epochs: int, *, scheduled: bool
 ) -> dict[str, Any]:
     layer = _new_layer(problem, setting, seed)
-    capacities = _capacities(problem, setting)
+    capacities = capacities_of(problem, setting.hidden_capacities)
     start = process_time()
     verdict = None
     if scheduled:
@@ -247,17 +248,6 @@ def _new_layer(problem: PlantedProblem, setting: Setting, seed: int) -> Synchron
     graph = UnitGraph.complete(problem.num_inputs, setting.num_hidden, problem.num_outputs)
     with seeded(seed):
         return SynchronousGraph(graph, Unrolled(setting.steps), setting.activation)
-
-
-def _capacities(problem: PlantedProblem, setting: Setting) -> list[int] | None:
-    """Hidden units as the setting says, the inputs of the sub-task and its output."""
-    if setting.hidden_capacities is None:
-        return None
-    num_uninformative = int((problem.input_owner < 0).sum()) // problem.num_outputs
-    return [
-        hidden + int((problem.input_owner == task).sum()) + num_uninformative + 1
-        for task, hidden in enumerate(setting.hidden_capacities)
-    ]
 
 
 def _score(problem: PlantedProblem, layer: SynchronousGraph) -> float:

@@ -70,7 +70,7 @@ def train(name: str, seed: int, epochs: int | None) -> dict[str, Any]:
         finetune_epochs=0,
         seed=seed,
         scope="all",
-        capacities=_capacities(problem, setting),
+        capacities=capacities_of(problem, setting.hidden_capacities),
         loss=problem.loss,
         one_cycle=False,
         learning_rate=setting.learning_rate,
@@ -98,12 +98,12 @@ def new_layer(problem: PlantedProblem, setting: Setting, seed: int) -> Synchrono
         return SynchronousGraph(graph, Unrolled(setting.steps))
 
 
-def _capacities(problem: PlantedProblem, setting: Setting) -> list[int] | None:
+def capacities_of(problem: PlantedProblem, hidden: tuple[int, ...] | None) -> list[int] | None:
     """Hidden units as the setting says, the inputs of the sub-task and its output."""
-    if setting.hidden_capacities is None:
+    if hidden is None:
         return None
     num_uninformative = int((problem.input_owner < 0).sum()) // problem.num_outputs
     return [
-        hidden + int((problem.input_owner == task).sum()) + num_uninformative + 1
-        for task, hidden in enumerate(setting.hidden_capacities)
+        num_hidden + int((problem.input_owner == task).sum()) + num_uninformative + 1
+        for task, num_hidden in enumerate(hidden)
     ]
