@@ -2,15 +2,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import log
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 
-from pyg_modules._checks import as_coefficient
+from pyg_modules._checks import as_coefficient, as_int
 from pyg_modules.ops.sharding import overwrite, whole
 from pyg_modules.ops.tracing import is_compiling, refuse_script
+from pyg_modules.partition.labels import check_labels
 from pyg_modules.partition.losses import LOSSES
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.rounding import balanced_labels
@@ -41,7 +42,9 @@ class PartitionRegularizer(nn.Module):
             its parameters are not among ``regularizer.parameters()``, and a deep copy of the
             regularizer alone is one of the same layer. A pickle has the layer in it: pickle both
             together.
-        num_modules (int): Number of modules :math:`K`, from 2 to the number of partitioned units.
+        num_modules (int or str): Number of modules :math:`K`, from 2 to the number of partitioned
+            units; or ``"auto"``, which leaves it to a :class:`PartitionSchedule`: the largest
+            number up to 8 of which the modules are good.
         ncut (float, optional): Coefficient of :func:`ncut_loss`. (default: 1.0)
         balance (float, optional): Coefficient of :func:`balance_loss`. (default: 3.0)
         cost_balance (float, optional): Coefficient of :func:`cost_balance_loss`. (default: 0.0)
@@ -78,11 +81,12 @@ class PartitionRegularizer(nn.Module):
     balance: float
     cost_balance: float
     sharpness: float
+    _decided: Tensor
 
     def __init__(
         self,
         layer: Partitionable,
-        num_modules: int,
+        num_modules: int | Literal["auto"],
         *,
         scope: str = "hidden",
         affinity: str = "abs",
@@ -108,9 +112,21 @@ class PartitionRegularizer(nn.Module):
                 "Expected a layer that is not cut yet (got one made by cut). Its modules are in"
                 " layer.labels; regularize the layer before the cut."
             )
-        self.units.bounds(num_modules)
+        self._is_auto = num_modules == "auto"
+        if num_modules == "auto":
+            if capacities is not None:
+                raise ValueError(
+                    f"Expected num_modules, one for each of the capacities (got 'auto', and"
+                    f" {len(capacities)} of them). Say how many, or leave capacities out."
+                )
+            most = max(2, self.units.most_modules())
+            # Logits are for as many modules as there may be; a schedule tells how many there are.
+            self.register_buffer("_decided", torch.zeros((), dtype=torch.long, device="cpu"))
+        else:
+            most = as_int("num_modules", num_modules, smallest=2)
+        self.units.bounds(most)
         self.units.check_linked()
-        self.num_modules = int(num_modules)
+        self._num_modules = 0 if self._is_auto else most
         self.trains = train
         if unknown := set(coefficients) - set(LOSSES):
             names = ", ".join(repr(name) for name in LOSSES)
@@ -125,7 +141,7 @@ class PartitionRegularizer(nn.Module):
         #: Whether terms were evaluated since a schedule last set labels.
         self.was_evaluated = False
         weight = layer.edge_weight().detach()
-        self.logits = nn.Parameter(weight.new_empty(len(self.units), self.num_modules))
+        self.logits = nn.Parameter(weight.new_empty(len(self.units), most))
         for name, loss in LOSSES.items():
             if hasattr(self, name):
                 raise ValueError(
@@ -190,7 +206,30 @@ class PartitionRegularizer(nn.Module):
 
     def assignment(self) -> Tensor:
         """The soft assignment of the partitioned units, ``[N_partitioned, K]``, rows sum to 1."""
-        return whole(self.logits).softmax(dim=-1)
+        logits = whole(self.logits)
+        if self._is_auto:
+            logits = logits[:, : self.num_modules]
+        return logits.softmax(dim=-1)
+
+    @property
+    def num_modules(self) -> int:
+        """Number of modules K.
+
+        Raises:
+            RuntimeError: If it is left to a schedule, which has not decided yet.
+        """
+        if self.is_undecided:
+            raise RuntimeError(
+                "Expected a number of modules (got num_modules='auto', and nobody has decided yet)."
+                " Give the regularizer to a PartitionSchedule with a probe, which decides once the"
+                " network knows its task; or say how many."
+            )
+        return self._num_modules
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether the number of modules is left to a schedule, which has not decided yet."""
+        return self._num_modules == 0
 
     def _new_logits(self) -> Tensor:
         logits = self.logits
@@ -223,6 +262,7 @@ class PartitionRegularizer(nn.Module):
 
         Args:
             labels (LongTensor): Module of every unit, ``[N]``, e.g. of :func:`partition_units`.
+                Where their number was left to a schedule, these decide.
             confidence (float, optional): The assignment of a unit to its module, in (1 / K, 1).
                 (default: 0.99)
 
@@ -231,13 +271,20 @@ class PartitionRegularizer(nn.Module):
             ValueError: If ``labels`` has the wrong length, other modules than K, or leaves out a
                 unit that is partitioned; or if ``confidence`` is out of range.
         """
-        own = self.units.labels_of_members(labels, self.num_modules).to(self.logits.device)
+        num_modules = self._num_modules
+        if self._is_auto:
+            found = check_labels(labels, self.units.layer.graph.num_units)
+            num_modules = min(found, self.logits.size(1))
+        own = self.units.labels_of_members(labels, num_modules).to(self.logits.device)
         confidence = as_coefficient("confidence", confidence)
-        if not 1 / self.num_modules < confidence < 1:
+        if not 1 / num_modules < confidence < 1:
             raise ValueError(
-                f"Expected confidence between 1 / {self.num_modules} and 1 (got {confidence})."
+                f"Expected confidence between 1 / {num_modules} and 1 (got {confidence})."
             )
-        logit = log(confidence * (self.num_modules - 1) / (1 - confidence))
+        if self._is_auto:
+            self._decided.fill_(num_modules)
+            self._num_modules = num_modules
+        logit = log(confidence * (num_modules - 1) / (1 - confidence))
         overwrite(self.logits, self._new_logits().zero_().scatter_(1, own.unsqueeze(1), logit))
 
     @property
@@ -268,6 +315,11 @@ class PartitionRegularizer(nn.Module):
 
     __prepare_scriptable__ = refuse_script
 
+    def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
+        super()._load_from_state_dict(*arguments, **options)
+        if self._is_auto:
+            self._num_modules = int(self._decided)
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PartitionRegularizer:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         _ = self.units.edges  # A compiler has to find them ready, where the layer was moved before.
@@ -293,4 +345,5 @@ class PartitionRegularizer(nn.Module):
         shown = [f"{name}={value}" for name, value in settings.items() if value]
         options = {"affinity": self.affinity, "capacities": self.capacities, "train": self.trains}
         shown += [f"{name}={value!r}" for name, value in options.items() if value != _USUAL[name]]
-        return ", ".join([f"num_modules={self.num_modules}", *shown, f"scope={self.scope!r}"])
+        num_modules = "'auto'" if self.is_undecided else self.num_modules
+        return ", ".join([f"num_modules={num_modules}", *shown, f"scope={self.scope!r}"])

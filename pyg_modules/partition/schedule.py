@@ -1,31 +1,37 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from pyg_modules._checks import as_coefficient, as_int
-from pyg_modules.partition.candidates import candidates
-from pyg_modules.partition.judge import PartitionProbe, judge
+from pyg_modules.partition.judge import PartitionProbe
 from pyg_modules.partition.methods import find_labels
+from pyg_modules.partition.reading import GOOD, read_any_modules, read_modules
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.partition.reminders import Reminders
+from pyg_modules.partition.suggest import suggest_num_modules
 from pyg_modules.partition.verdict import Verdict
 
-# At which shares of the epochs the modules are read off the weights; and at the end.
+# At which shares of the epochs the modules are read off the weights, if the network has learned
+# enough: well for the early ones. And at the end.
+_EARLY_READINGS = (0.3, 0.4)
 _READINGS = (0.5, 0.6, 0.7, 0.8, 0.9)
 # For how much of the epochs the terms are raised.
 _RAMP = 0.1
-# While a cut right away costs more than this share of what was learned, the terms are multiplied.
-_COSTLY, _FACTOR = 0.02, 4
-# After how much of the epochs modules that are not good yet are repaired.
-_REPAIR = 0.02
+# While a cut right away costs more than this share of what was learned, the terms are multiplied,
+# unless the network is about to forget its task: its loss is more than this share of chance.
+_COSTLY, _FACTOR = 0.02, 1.5
+_FORGETFUL = 0.1
+# After how much of the epochs that is looked at, and modules that are not good yet are repaired.
+_CHECK = 0.02
 # The assignment of a unit to its module.
 _CONFIDENCE = 0.99
 # When the terms are switched on; see PartitionSchedule. Chosen on planted problems.
-_GOOD, _LEARNED = 0.1, 0.3
+_LEARNED = 0.3
 _WELL_LEARNED = 0.15
 _NEARLY_LEARNED, _FALLING = 0.25, 0.95
 # How many cuts at random there are in the end.
@@ -35,10 +41,11 @@ _NUM_RANDOM = 3
 class PartitionSchedule:
     r"""Tells a regularizer what to do as the training goes on: learn first, then organise.
 
-    Call :meth:`step` at the beginning of every epoch. From half of the epochs on, at every tenth
-    and at the end, modules are **read** off the weights, in several ways, and **probed**: what loss
-    does the network learn back to in a short training when it is cut that way? The best are kept;
-    while they are good and the terms are on, no others are tried before the end.
+    Call :meth:`step` at the beginning of every epoch. At every tenth of the epochs from 0.3 on at
+    which the network has learned most of its task, and at the end, modules are **read** off the
+    weights, in several ways, and **probed**: what loss does the network learn back to in a short
+    training when it is cut that way? The best are kept; while they are good and the terms are on,
+    no others are tried before the end.
 
     * **free**: no term is on, so that the task forms structure. A penalty before that makes modules
       that are arbitrary.
@@ -46,9 +53,11 @@ class PartitionSchedule:
       regularizer are raised to their coefficients within a tenth of the epochs. It does when its
       loss is less than 0.3 of that of chance, the best outputs that are the same for all samples,
       and the best modules cost less than a tenth of what a cut at random costs; or when the loss is
-      less than 0.15 of that of chance, or less than 0.25 and no longer falls.
-    * **full**: all terms are on. At every reading at which a cut right away would still cost more
-      than a fiftieth of what the network has learned, they are multiplied by four.
+      less than 0.15 of that of chance, or less than 0.25 and no longer falls. In the first half of
+      the epochs it has to be less than 0.15.
+    * **full**: all terms are on. Every fiftieth of the epochs they are raised by a half, if a cut
+      right away would still cost more than a fiftieth of what the network has learned, and the loss
+      is less than 0.1 of that of chance: else the network is left time to adapt.
 
     While the terms are on and the modules are not good yet, they are **repaired** every fiftieth of
     the epochs: the assignment is rounded, improved by moves that lower the normalized cut of the
@@ -94,10 +103,10 @@ class PartitionSchedule:
     """
 
     _epoch: int
-    # When the terms were switched on, when modules were set last, and what the terms are
+    # When the terms were switched on, when modules were looked at last, and what the terms are
     # multiplied by since.
     _opened_at: int | None
-    _set_at: int
+    _checked_at: int
     _factor: float
     # Of the last reading of the training.
     _verdict: Verdict | None
@@ -149,16 +158,19 @@ class PartitionSchedule:
             self._reminders.check()
         self._epoch, self._has_stepped = epoch, True
         if self.probe is not None:
-            if epoch in self._readings():
+            if self._is_worth_reading(epoch):
                 before, self._verdict = self._verdict, self._kept() or self._read()
-                if self._strength(epoch) >= 1 and _is_costly(self._verdict):
-                    self._factor *= _FACTOR
                 if self._opened_at is None and _is_learned(self._verdict, before):
                     self._opened_at = epoch
                 if self._opened_at is not None:
                     self._set_labels(self._verdict.labels)
-            elif self._opened_at is not None and self._is_repair_due():
-                self._set_labels(self._repaired())
+                    self._adapt(self._verdict.uncut, self._verdict.cut)
+            elif self._verdict is not None and self._is_check_due():
+                labels = self._verdict.labels
+                if self._verdict.lost >= GOOD:
+                    labels = self._repaired()
+                    self._set_labels(labels)
+                self._adapt(self.probe(None), self.probe(labels, trained=False))
         self.regularizer.strength = self._strength(epoch)
 
     def phase(self, epoch: int) -> str:
@@ -182,10 +194,15 @@ class PartitionSchedule:
                 " probe=pyg_modules.train.Probe(model, data)), or train by pyg_modules.train.fit.",
                 stacklevel=2,
             )
-            regularizer = self.regularizer
-            return find_labels(
-                regularizer.units, regularizer.num_modules, tolerance=self.tolerance, seed=self.seed
-            )
+            units = self.regularizer.units
+            if self.regularizer.is_undecided:
+                suggestion = suggest_num_modules(
+                    units.layer, scope=units.scope, affinity=units.affinity
+                )
+                num_modules = min(suggestion.num_modules, units.most_modules())
+            else:
+                num_modules = self.regularizer.num_modules
+            return find_labels(units, num_modules, tolerance=self.tolerance, seed=self.seed)
         return self.verdict().labels
 
     def verdict(self) -> Verdict:
@@ -220,7 +237,7 @@ class PartitionSchedule:
         return {
             "epoch": self._epoch,
             "opened_at": self._opened_at,
-            "set_at": self._set_at,
+            "checked_at": self._checked_at,
             "factor": self._factor,
             "verdict": None if self._verdict is None else self._verdict.state_dict(),
         }
@@ -229,19 +246,26 @@ class PartitionSchedule:
         """Go on from what :meth:`state_dict` returned."""
         self._forget()
         self._epoch, self._has_stepped = state["epoch"], True
-        self._opened_at, self._set_at = state["opened_at"], state["set_at"]
+        self._opened_at, self._checked_at = state["opened_at"], state["checked_at"]
         self._factor = state["factor"]
         if state["verdict"] is not None:
             self._verdict = Verdict(**state["verdict"])
 
     def _forget(self) -> None:
-        self._has_stepped = False
-        self._factor = 1.0
-        self._epoch = self._set_at = 0
+        self._has_stepped, self._factor = False, 1.0
+        self._epoch = self._checked_at = 0
         self._opened_at = self._verdict = self._latest = None
 
-    def _readings(self) -> set[int]:
-        return {max(1, round(share * self.epochs)) for share in _READINGS}
+    def _is_worth_reading(self, epoch: int) -> bool:
+        """Whether it is time, and the network has learned enough or did before."""
+        early, usual = (
+            {max(1, round(share * self.epochs)) for share in shares}
+            for shares in (_EARLY_READINGS, _READINGS)
+        )
+        if epoch not in early | usual or self.probe is None:
+            return False
+        limit = _LEARNED if epoch in usual else _WELL_LEARNED
+        return self._opened_at is not None or self.probe(None) < limit * self.probe.chance()
 
     def _strength(self, epoch: int) -> float:
         if self._opened_at is None:
@@ -258,39 +282,24 @@ class PartitionSchedule:
                 " PartitionSchedule(regularizer, epochs, probe=pyg_modules.train.Probe(model,"
                 " data))."
             )
+        options: Any = {"tolerance": self.tolerance, "num_random": num_random, "seed": self.seed}
+        if regularizer.is_undecided:
+            return read_any_modules(regularizer.units, probe, **options)
         known = [] if self._verdict is None else [self._verdict.labels]
         if self._opened_at is not None:
             known.append(self._repaired())
-        found = candidates(
-            regularizer.units,
-            regularizer.num_modules,
-            tolerance=self.tolerance,
-            seed=self.seed,
-            known=known,
-        )
-        losses = [probe(labels) for labels in found]
-        best = min(range(len(found)), key=losses.__getitem__)
-        return self._judged(found[best], losses[best], num_random)
+        num_modules = regularizer.num_modules
+        return read_modules(regularizer.units, num_modules, probe, known=known, **options)
 
     def _kept(self) -> Verdict | None:
         """The verdict of the present modules, if they were good and still are."""
         before, probe = self._verdict, self.probe
-        if self._opened_at is None or before is None or probe is None or before.lost >= _GOOD:
+        if self._opened_at is None or before is None or probe is None or before.lost >= GOOD:
             return None
-        now = self._judged(before.labels, probe(before.labels), num_random=1)
-        return now if now.lost < _GOOD else None
-
-    def _judged(self, labels: Tensor, probed: float, num_random: int) -> Verdict:
-        assert self.probe is not None
-        return judge(
-            self.regularizer.units,
-            labels,
-            self.probe,
-            probed=probed,
-            tolerance=self.tolerance,
-            num_random=num_random,
-            seed=self.seed,
-        )
+        labels = before.labels
+        uncut, cut = probe(None), probe(labels, trained=False)
+        now = replace(before, uncut=uncut, cut=cut, probed=probe(labels))
+        return now if now.lost < GOOD else None
 
     def _repaired(self) -> Tensor:
         return self.regularizer.labels(tolerance=self.tolerance, seed=self.seed)
@@ -298,22 +307,23 @@ class PartitionSchedule:
     def _set_labels(self, labels: Tensor) -> None:
         self.regularizer.set_labels(labels, _CONFIDENCE)
         self._reminders.labels_set()
-        self._set_at = self._epoch
 
-    def _is_repair_due(self) -> bool:
-        assert self._verdict is not None
-        every = max(1, round(_REPAIR * self.epochs))
-        return self._verdict.lost >= _GOOD and self._epoch >= self._set_at + every
+    def _is_check_due(self) -> bool:
+        every = max(1, round(_CHECK * self.epochs))
+        return self._opened_at is not None and self._epoch >= self._checked_at + every
 
-
-def _is_costly(verdict: Verdict) -> bool:
-    """Whether the network still uses what a cut takes away."""
-    return verdict.cut - verdict.uncut > _COSTLY * (verdict.chance - verdict.uncut)
+    def _adapt(self, uncut: float, cut: float) -> None:
+        """Raise the terms that are on while the network still uses what a cut takes away."""
+        assert self.probe is not None
+        self._checked_at, chance = self._epoch, self.probe.chance()
+        is_costly = cut - uncut > _COSTLY * (chance - uncut)
+        if self._strength(self._epoch) >= 1 and is_costly and uncut < _FORGETFUL * chance:
+            self._factor *= _FACTOR
 
 
 def _is_learned(verdict: Verdict, before: Verdict | None) -> bool:
     """Whether the network knows its task well enough for its modules to mean something."""
-    if verdict.lost < _GOOD and verdict.unlearned < _LEARNED:
+    if verdict.lost < GOOD and verdict.unlearned < _LEARNED:
         return True
     falls = before is None or verdict.unlearned < _FALLING * before.unlearned
     return verdict.unlearned < (_WELL_LEARNED if falls else _NEARLY_LEARNED)

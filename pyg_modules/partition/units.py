@@ -27,6 +27,7 @@ from pyg_modules.partition.search.size_bounds import SizeBounds
 
 _SCOPES = ("hidden", "all")
 _AFFINITIES = ("abs", "square")
+_MOST_MODULES = 8
 # Affinities between these have inverses, and sums that are finite.
 _SAFE = 1e-150, 1e150
 # A matrix with fewer cells than this many times the edges is multiplied as a dense one.
@@ -257,6 +258,12 @@ class Units:
             )
         classes = self.classes(num_modules)
         return SizeBounds.of(len(self), num_modules, self.capacities, tolerance, classes)
+
+    def most_modules(self) -> int:
+        """The largest number of modules that are tried where nobody says how many."""
+        graph = self.layer.graph
+        ends = graph.num_inputs, graph.num_outputs
+        return min(_MOST_MODULES, len(self), *(ends if self.scope == "all" and all(ends) else ()))
 
     def classes(self, smallest: int) -> NDArray[numpy.int64]:
         """Classes of them by their distance from the inputs, from 0 on, ``[n]``.

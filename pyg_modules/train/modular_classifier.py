@@ -19,7 +19,8 @@ class ModularClassifier(ClassifierMixin, ModularEstimator):
     float32 or float64; float32 is faster.
 
     Args:
-        num_modules (int, optional): Number of modules K, from 2 to ``num_hidden``. (default: 4)
+        num_modules (int or str, optional): Number of modules K, from 2 to ``num_hidden``, or
+            ``"auto"``; see :class:`PartitionRegularizer`. (default: 4)
         num_hidden (int, optional): Number of hidden units. (default: 128)
         steps (int, optional): Synchronous updates. (default: 6)
         activation (str, optional): See :class:`SynchronousGraph`. (default: ``"relu"``)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy
 import torch
@@ -33,7 +33,7 @@ class ModularEstimator(BaseEstimator):
 
     def __init__(
         self,
-        num_modules: int = 4,
+        num_modules: int | Literal["auto"] = 4,
         *,
         num_hidden: int = 128,
         steps: int = 6,
@@ -154,10 +154,9 @@ class ModularEstimator(BaseEstimator):
 
     def _check_parameters(self) -> None:
         """Raise for parameters that nothing else looks at, or not by their names here."""
-        check_num_modules(
-            as_int("num_modules", self.num_modules, smallest=2),
-            as_int("num_hidden", self.num_hidden, smallest=2),
-        )
+        num_hidden = as_int("num_hidden", self.num_hidden, smallest=2)
+        if self.num_modules != "auto":
+            check_num_modules(as_int("num_modules", self.num_modules, smallest=2), num_hidden)
         if self.finetune_epochs is not None:
             as_int("finetune_epochs", self.finetune_epochs, smallest=0)
         if as_coefficient("learning_rate", self.learning_rate) == 0:

@@ -21,7 +21,7 @@ class ModularRegressor(RegressorMixin, ModularEstimator):
     unit; then the network is scaled back, and its outputs are the predictions.
 
     Args:
-        num_modules (int, optional): Number of modules K; this and all other arguments are as for
+        num_modules (int or str, optional): Number of modules K; this and all other arguments are as for
             :class:`ModularClassifier`. (default: 4)
 
     Attributes:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -71,7 +71,7 @@ class Organised:
 def organise(
     model: nn.Module,
     data: Any,
-    num_modules: int,
+    num_modules: int | Literal["auto"],
     *,
     epochs: int = 40,
     finetune_epochs: int | None = 40,
@@ -101,7 +101,8 @@ def organise(
         model (torch.nn.Module): A :class:`SynchronousGraph`, which is trained and left uncut; or a
             model with one in it, which is replaced by the cut one.
         data (object): As :func:`fit` takes it.
-        num_modules (int): Number of modules K.
+        num_modules (int or str): Number of modules K, or ``"auto"``; see
+            :class:`PartitionRegularizer`.
         epochs (int, optional): Passes over the data until the cut. (default: 40)
         finetune_epochs (int, optional): Passes after the cut; ``None`` does not cut. (default: 40)
         seed (int, optional): Of the order of the samples and of the search for modules.
