@@ -21,8 +21,8 @@ class ModularRegressor(RegressorMixin, ModularEstimator):
     unit; then the network is scaled back, and its outputs are the predictions.
 
     Args:
-        num_modules (int or str, optional): Number of modules K; this and all other arguments are as for
-            :class:`ModularClassifier`. (default: 4)
+        num_modules (int or str, optional): Number of modules K, or ``"auto"``; this and all other
+            arguments are as for :class:`ModularClassifier`. (default: 4)
 
     Attributes:
         network_: The trained :class:`SynchronousGraph`, from features to predictions.

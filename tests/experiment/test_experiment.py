@@ -105,7 +105,7 @@ def test_every_training_has_a_history_of_its_phases(result):
     assert phases == {
         "mlp": ["free"] * 42,
         "free": ["free"] * 42,
-        "regularized": ["free"] * 20 + ["ramp"] * 4 + ["full"] * 16,
+        "regularized": ["free"] * 12 + ["ramp"] * 4 + ["full"] * 24,
         "finetuned": ["cut"] * 2,
         "random_modules": ["cut"] * 42,
     }

@@ -58,11 +58,11 @@ def test_the_terms_of_a_schedule_are_added_and_reported_when_they_are_on(data):
         on_epoch=lambda epoch, losses: reports.append((epoch, losses)),
     )
     assert [epoch for epoch, _ in reports] == list(range(1, 81))
-    # Off for a half, and of coefficient 0 where the ramp begins.
-    assert [list(losses) for _, losses in reports] == [["task"]] * 41 + [["task", "ncut"]] * 39
+    # Off until three tenths, and of coefficient 0 where the ramp begins.
+    assert [list(losses) for _, losses in reports] == [["task"]] * 25 + [["task", "ncut"]] * 55
     assert [record.losses for record in history] == [losses for _, losses in reports]
-    assert [record.phase for record in history] == ["free"] * 40 + ["ramp"] * 8 + ["full"] * 32
-    assert reports[-1][1]["ncut"] < 0.7 * reports[41][1]["ncut"]
+    assert [record.phase for record in history] == ["free"] * 24 + ["ramp"] * 8 + ["full"] * 48
+    assert reports[-1][1]["ncut"] < 0.7 * reports[25][1]["ncut"]
     assert not torch.equal(layer.weight, weight)
     assert not torch.equal(regularizer.logits, logits)
 

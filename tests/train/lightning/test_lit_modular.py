@@ -93,11 +93,11 @@ def test_every_epoch_is_a_row_of_the_log_with_losses_terms_and_accuracies(tmp_pa
     always = {"train_loss", "train_acc", "phase", "strength"}
     terms = {"train_ncut", "train_balance"}
     # Free, the epoch in which the ramp begins at 0, the others until the cut, after it.
-    expected = [always] * 4 + [always | {"normalized_cut"}]
-    expected += [always | {"normalized_cut"} | terms] * 3 + [always | {"normalized_cut"}] * 4
+    expected = [always] * 2 + [always | {"normalized_cut"}]
+    expected += [always | {"normalized_cut"} | terms] * 5 + [always | {"normalized_cut"}] * 4
     assert [set(row) - {"epoch", "step"} for row in train] == expected
-    assert [float(row["phase"]) for row in train] == [0, 0, 0, 0, 1, 2, 2, 2, 3, 3, 3, 3]
-    assert [float(row["strength"]) for row in train] == [0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 0]
+    assert [float(row["phase"]) for row in train] == [0, 0, 1, 2, 2, 2, 2, 2, 3, 3, 3, 3]
+    assert [float(row["strength"]) for row in train] == [0, 0, 0, 1, 1, 1, 1, 1, 0, 0, 0, 0]
     assert [float(row["normalized_cut"]) for row in train[8:]] == [0] * 4
     assert 0 < float(train[7]["normalized_cut"]) < float(train[4]["normalized_cut"])
 
