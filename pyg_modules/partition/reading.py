@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from pyg_modules.partition.candidates import candidates
-from pyg_modules.partition.judge import PartitionProbe, judge
+from pyg_modules.partition.judge import PartitionProbe, judge, shuffled
+from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.units import Units
-from pyg_modules.partition.verdict import Verdict
+from pyg_modules.partition.verdict import Verdict, share_lost
 
 # Modules that cost less than this share of what a cut at random costs.
 GOOD = 0.1
@@ -50,28 +51,37 @@ def read_modules(
     )
 
 
-def read_any_modules(
-    units: Units, probe: PartitionProbe, *, tolerance: float, num_random: int, seed: int
-) -> Verdict:
-    """The best partition into the largest number of modules that is good, by :func:`read_modules`.
+def choose_num_modules(
+    units: Units,
+    probe: PartitionProbe,
+    *,
+    present: int | None = None,
+    tolerance: float,
+    seed: int,
+) -> int:
+    """The largest number of modules of which the modules of the weights as they are are good.
 
-    If none is good, that which loses least.
+    Args:
+        units (Units): The units that are partitioned.
+        probe (PartitionProbe): What says the worth of modules.
+        present (int, optional): The number until now: only larger ones are looked at, and it stays
+            if none of these is good. (default: none; without good modules, it is the number of
+            which they lose least)
+        tolerance (float): By which share of its capacity a module may be smaller or larger.
+        seed (int): Of everything random.
     """
-    verdicts: list[Verdict] = []
-    for num_modules in range(2, units.most_modules() + 1):
+    uncut = probe(None)
+    lost: dict[int, float] = {}
+    for num_modules in range(2 if present is None else present + 1, units.most_modules() + 1):
         try:
-            verdict = read_modules(
-                units,
-                num_modules,
-                probe,
-                tolerance=tolerance,
-                num_random=num_random,
-                seed=seed,
-            )
+            labels = find_labels(units, num_modules, tolerance=tolerance, seed=seed)
         except ValueError:
-            if not verdicts:
+            if present is None and not lost:
                 raise
             break  # So many modules cannot all have a path from the inputs to the outputs.
-        verdicts.append(verdict)
-    good = [verdict for verdict in verdicts if verdict.lost < GOOD]
-    return good[-1] if good else min(verdicts, key=lambda verdict: verdict.lost)
+        at_random = probe(shuffled(labels, units.classes(num_modules), seed))
+        lost[num_modules] = share_lost(probe(labels), uncut, at_random)
+    good = [num_modules for num_modules, share in lost.items() if share < GOOD]
+    if good:
+        return good[-1]
+    return min(lost, key=lost.__getitem__) if present is None else present

@@ -112,7 +112,8 @@ class PartitionRegularizer(nn.Module):
                 "Expected a layer that is not cut yet (got one made by cut). Its modules are in"
                 " layer.labels; regularize the layer before the cut."
             )
-        self._is_auto = num_modules == "auto"
+        #: Whether the number of modules is left to a schedule.
+        self.is_auto = num_modules == "auto"
         if num_modules == "auto":
             if capacities is not None:
                 raise ValueError(
@@ -126,7 +127,7 @@ class PartitionRegularizer(nn.Module):
             most = as_int("num_modules", num_modules, smallest=2)
         self.units.bounds(most)
         self.units.check_linked()
-        self._num_modules = 0 if self._is_auto else most
+        self._num_modules = 0 if self.is_auto else most
         self.trains = train
         if unknown := set(coefficients) - set(LOSSES):
             names = ", ".join(repr(name) for name in LOSSES)
@@ -207,7 +208,7 @@ class PartitionRegularizer(nn.Module):
     def assignment(self) -> Tensor:
         """The soft assignment of the partitioned units, ``[N_partitioned, K]``, rows sum to 1."""
         logits = whole(self.logits)
-        if self._is_auto:
+        if self.is_auto:
             logits = logits[:, : self.num_modules]
         return logits.softmax(dim=-1)
 
@@ -272,7 +273,7 @@ class PartitionRegularizer(nn.Module):
                 unit that is partitioned; or if ``confidence`` is out of range.
         """
         num_modules = self._num_modules
-        if self._is_auto:
+        if self.is_auto:
             found = check_labels(labels, self.units.layer.graph.num_units)
             num_modules = min(found, self.logits.size(1))
         own = self.units.labels_of_members(labels, num_modules).to(self.logits.device)
@@ -281,7 +282,7 @@ class PartitionRegularizer(nn.Module):
             raise ValueError(
                 f"Expected confidence between 1 / {num_modules} and 1 (got {confidence})."
             )
-        if self._is_auto:
+        if self.is_auto:
             self._decided.fill_(num_modules)
             self._num_modules = num_modules
         logit = log(confidence * (num_modules - 1) / (1 - confidence))
@@ -317,7 +318,7 @@ class PartitionRegularizer(nn.Module):
 
     def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
         super()._load_from_state_dict(*arguments, **options)
-        if self._is_auto:
+        if self.is_auto:
             self._num_modules = int(self._decided)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PartitionRegularizer:

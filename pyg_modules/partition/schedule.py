@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pyg_modules._checks import as_coefficient, as_int
 from pyg_modules.partition.judge import PartitionProbe
 from pyg_modules.partition.methods import find_labels
-from pyg_modules.partition.reading import GOOD, read_any_modules, read_modules
+from pyg_modules.partition.reading import GOOD, choose_num_modules, read_modules
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.partition.reminders import Reminders
 from pyg_modules.partition.suggest import suggest_num_modules
@@ -22,8 +22,8 @@ _EARLY_READINGS = (0.3, 0.4)
 _READINGS = (0.5, 0.6, 0.7, 0.8, 0.9)
 # For how much of the epochs the terms are raised.
 _RAMP = 0.1
-# While a cut right away costs more than this share of what was learned, the terms are multiplied,
-# unless the network is about to forget its task: its loss is more than this share of chance.
+# While a cut right away costs more than this share of what was learned, the terms are multiplied;
+# they are divided while the loss is more than this share of that of chance.
 _COSTLY, _FACTOR = 0.02, 1.5
 _FORGETFUL = 0.1
 # After how much of the epochs that is looked at, and modules that are not good yet are repaired.
@@ -55,9 +55,9 @@ class PartitionSchedule:
       and the best modules cost less than a tenth of what a cut at random costs; or when the loss is
       less than 0.15 of that of chance, or less than 0.25 and no longer falls. In the first half of
       the epochs it has to be less than 0.15.
-    * **full**: all terms are on. Every fiftieth of the epochs they are raised by a half, if a cut
-      right away would still cost more than a fiftieth of what the network has learned, and the loss
-      is less than 0.1 of that of chance: else the network is left time to adapt.
+    * **full**: all terms are on. Every fiftieth of the epochs they are multiplied by 1.5, if a cut
+      right away would still cost more than a fiftieth of what the network has learned; or divided
+      by 1.5, down to their coefficients, if its loss is more than 0.1 of that of chance.
 
     While the terms are on and the modules are not good yet, they are **repaired** every fiftieth of
     the epochs: the assignment is rounded, improved by moves that lower the normalized cut of the
@@ -159,9 +159,12 @@ class PartitionSchedule:
         self._epoch, self._has_stepped = epoch, True
         if self.probe is not None:
             if self._is_worth_reading(epoch):
-                before, self._verdict = self._verdict, self._kept() or self._read()
+                number = self._num_modules()
+                before, self._verdict = self._verdict, self._kept(number) or self._read(number)
                 if self._opened_at is None and _is_learned(self._verdict, before):
                     self._opened_at = epoch
+                elif self._opened_at is not None and number != self.regularizer.num_modules:
+                    self._opened_at, self._factor = epoch, 1.0  # They are others.
                 if self._opened_at is not None:
                     self._set_labels(self._verdict.labels)
                     self._adapt(self._verdict.uncut, self._verdict.cut)
@@ -216,7 +219,7 @@ class PartitionSchedule:
             self._reminders.never_stepped()
         weight = self.regularizer.layer.edge_weight().detach()
         if self._latest is None or not torch.equal(weight, self._latest[0]):
-            self._latest = weight.clone(), self._read(_NUM_RANDOM)
+            self._latest = weight.clone(), self._read(self._num_modules(), _NUM_RANDOM)
         return self._latest[1]
 
     def penalties(self) -> dict[str, tuple[float, Tensor]]:
@@ -273,30 +276,52 @@ class PartitionSchedule:
         ramp = min(max((epoch - self._opened_at) / (_RAMP * self.epochs), 0.0), 1.0)
         return self._factor * ramp
 
-    def _read(self, num_random: int = 1) -> Verdict:
-        """The best of several partitions of the weights as they are, by the probe."""
-        probe, regularizer = self.probe, self.regularizer
-        if probe is None:
+    def _num_modules(self) -> int:
+        """How many modules to look for."""
+        regularizer, probe = self.regularizer, self._probe_or_raise()
+        if not regularizer.is_auto:
+            return regularizer.num_modules
+        return choose_num_modules(
+            regularizer.units,
+            probe,
+            present=None if self._opened_at is None else regularizer.num_modules,
+            tolerance=self.tolerance,
+            seed=self.seed,
+        )
+
+    def _probe_or_raise(self) -> PartitionProbe:
+        if self.probe is None:
             raise ValueError(
                 "Expected a schedule with a probe, to judge modules (got one without). Give it one:"
                 " PartitionSchedule(regularizer, epochs, probe=pyg_modules.train.Probe(model,"
                 " data))."
             )
-        options: Any = {"tolerance": self.tolerance, "num_random": num_random, "seed": self.seed}
-        if regularizer.is_undecided:
-            return read_any_modules(regularizer.units, probe, **options)
+        return self.probe
+
+    def _read(self, num_modules: int, num_random: int = 1) -> Verdict:
+        """The best of several partitions of the weights as they are, by the probe."""
+        probe = self._probe_or_raise()
         known = [] if self._verdict is None else [self._verdict.labels]
         if self._opened_at is not None:
             known.append(self._repaired())
-        num_modules = regularizer.num_modules
-        return read_modules(regularizer.units, num_modules, probe, known=known, **options)
+        return read_modules(
+            self.regularizer.units,
+            num_modules,
+            probe,
+            known=[labels for labels in known if int(labels.max()) + 1 == num_modules],
+            tolerance=self.tolerance,
+            num_random=num_random,
+            seed=self.seed,
+        )
 
-    def _kept(self) -> Verdict | None:
-        """The verdict of the present modules, if they were good and still are."""
-        before, probe = self._verdict, self.probe
-        if self._opened_at is None or before is None or probe is None or before.lost >= GOOD:
+    def _kept(self, num_modules: int) -> Verdict | None:
+        """The verdict of the present modules, if they are as many, were good and still are."""
+        before, probe = self._verdict, self._probe_or_raise()
+        if self._opened_at is None or before is None or before.lost >= GOOD:
             return None
         labels = before.labels
+        if int(labels.max()) + 1 != num_modules:
+            return None
         uncut, cut = probe(None), probe(labels, trained=False)
         now = replace(before, uncut=uncut, cut=cut, probed=probe(labels))
         return now if now.lost < GOOD else None
@@ -313,11 +338,17 @@ class PartitionSchedule:
         return self._opened_at is not None and self._epoch >= self._checked_at + every
 
     def _adapt(self, uncut: float, cut: float) -> None:
-        """Raise the terms that are on while the network still uses what a cut takes away."""
+        """Raise the terms while the network still uses what a cut takes away, not too fast for it.
+
+        Once it forgets its task, they are lowered.
+        """
         assert self.probe is not None
         self._checked_at, chance = self._epoch, self.probe.chance()
-        is_costly = cut - uncut > _COSTLY * (chance - uncut)
-        if self._strength(self._epoch) >= 1 and is_costly and uncut < _FORGETFUL * chance:
+        if self._strength(self._epoch) < self._factor:
+            return  # They are still rising.
+        if uncut >= _FORGETFUL * chance:
+            self._factor = max(1.0, self._factor / _FACTOR)
+        elif cut - uncut > _COSTLY * (chance - uncut):
             self._factor *= _FACTOR
 
 

@@ -22,6 +22,11 @@ _MEANINGS = {
 }
 
 
+def share_lost(cut: float, uncut: float, at_random: float) -> float:
+    """The loss that a cut costs, as a share of what one at random costs."""
+    return (cut - uncut) / max(at_random - uncut, _NO_LOSS)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What modules are worth: losses of a network that was cut into them and trained for a while.
@@ -58,7 +63,7 @@ class Verdict:
     @property
     def lost(self) -> float:
         """The loss that the cut costs, as a share of what a cut at random costs; 0 is best."""
-        return (self.probed - self.uncut) / max(mean(self.random) - self.uncut, _NO_LOSS)
+        return share_lost(self.probed, self.uncut, mean(self.random))
 
     @property
     def unlearned(self) -> float:

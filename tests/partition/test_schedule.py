@@ -51,7 +51,8 @@ def _marks_what_is_random(monkeypatch):
         labels.is_random = True
         return labels
 
-    monkeypatch.setattr("pyg_modules.partition.judge.shuffled", marked)
+    for name in ("judge", "reading"):
+        monkeypatch.setattr(f"pyg_modules.partition.{name}.shuffled", marked)
 
 
 class Losses:
@@ -200,7 +201,7 @@ def test_the_present_modules_stay_if_no_others_are_better():
         # What was learned is 0.91 of chance.
         (0.09, 0.09 + 0.019 * 0.91, 0),
         (0.09, 0.09 + 0.021 * 0.91, 12),
-        # The network is about to forget its task.
+        # The network forgets its task.
         (0.11, 0.9, 0),
     ],
 )
@@ -215,6 +216,16 @@ def test_terms_are_raised_while_a_cut_right_away_costs_much(uncut, cut, raised):
     assert strengths[8:] == pytest.approx(expected)
     schedule.step(0)
     assert schedule.regularizer.strength == 0
+
+
+def test_terms_are_lowered_to_their_coefficients_when_the_network_forgets_its_task():
+    schedule = scheduled(20, cut=0.9)
+    strengths = []
+    for epoch in range(20):
+        schedule.probe.uncut = 0.0 if epoch < 12 else 0.11
+        schedule.step(epoch)
+        strengths.append(schedule.regularizer.strength)
+    assert strengths[11:] == pytest.approx([1.5**4, 1.5**3, 1.5**2, 1.5, 1, 1, 1, 1, 1])
 
 
 def test_asking_for_labels_changes_nothing():
@@ -508,6 +519,25 @@ def test_without_good_modules_the_number_is_that_which_loses_least():
     regularizer = PartitionRegularizer(planted()[0], "auto", generator=generator(1))
     schedule = PartitionSchedule(regularizer, 20, probe=Best())
     assert len(module_sizes(schedule.labels())) == 5
+
+
+def test_the_number_of_modules_grows_when_more_are_good_and_the_terms_rise_again():
+    class UpTo(KnowsItsTask):
+        most = 2
+
+        def __call__(self, labels, *, trained=True):
+            is_bad = labels is not None and int(labels.max()) >= self.most
+            return float(is_bad) if trained else float(labels is not None)
+
+    regularizer = PartitionRegularizer(planted()[0], "auto", generator=generator(1))
+    schedule = PartitionSchedule(regularizer, 20, probe=UpTo())
+    strengths = []
+    for epoch in range(20):
+        schedule.probe.most = 2 if epoch < 12 else 4
+        schedule.step(epoch)
+        strengths.append((regularizer.num_modules if epoch >= 6 else 0, regularizer.strength))
+    assert strengths[5:9] == [(0, 0.0), (2, 0.0), (2, 0.5), (2, 1.5)]
+    assert strengths[11:15] == [(2, 1.5**4), (4, 0.0), (4, 0.5), (4, 1.5)]
 
 
 def test_a_number_of_modules_that_nobody_decided_is_refused():
