@@ -9,7 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.partition import alive, depth, networks, pairs, planted, post_hoc, scale
+from benchmarks.accuracy.partition import (
+    alive,
+    depth,
+    hidden,
+    networks,
+    pairs,
+    planted,
+    post_hoc,
+    scale,
+)
 from benchmarks.accuracy.partition.search import search
 from benchmarks.accuracy.partition.tables import RESULTS
 from pyg_modules._files import write_json
@@ -25,6 +34,7 @@ def main(arguments: list[str] | None = None) -> None:
         **{name: partial(_planted, name) for name in planted.SETTINGS},
         "alive": lambda options: alive.run(quick=options.quick),
         "depth": lambda options: depth.run(quick=options.quick),
+        "hidden": lambda options: hidden.run(quick=options.quick),
         "networks": lambda options: networks.run(options.data_root, quick=options.quick),
         "pairs": lambda options: pairs.run(options.data_root, quick=options.quick),
         "post_hoc": lambda options: post_hoc.run(options.data_root, quick=options.quick),
