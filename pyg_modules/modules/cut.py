@@ -39,7 +39,7 @@ def cut(
             no longer trains ``layer``, nor others that share its parameters. (default: none)
 
     Returns:
-        SynchronousGraph: Same units, biases, solver, activation and backend, fewer edges; the
+        SynchronousGraph: Same units, biases, solver, activations and backend, fewer edges; the
         kept weights are copied in their order, and ``labels`` is stored as an attribute. Of a
         layer that ``fully_shard`` spread over ranks, every rank gets a whole one.
 
@@ -62,7 +62,8 @@ def cut(
         kept &= layer.edge_mask.cpu()
     state = {}
     if optimizer is not None:
-        check_optimizes(optimizer, trained_parameters(layer, "weight", "bias"))
+        own = trained_parameters(layer, "weight", "bias")
+        check_optimizes(optimizer, own | dict(layer.dynamics.named_parameters()))
         if any(map(is_sharded, layer.parameters())):
             raise ValueError(
                 "Expected an optimizer of whole parameters (got DTensors, which other ranks hold a"
@@ -82,6 +83,9 @@ def cut(
     if optimizer is not None:
         replace_parameter(optimizer, layer.weight, modular.weight, state)
         replace_parameter(optimizer, layer.bias, modular.bias)
+        of_units = zip(layer.dynamics.parameters(), modular.dynamics.parameters(), strict=True)
+        for old, new in of_units:
+            replace_parameter(optimizer, old, new)
     return modular
 
 
