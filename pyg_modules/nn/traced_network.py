@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,7 +20,16 @@ _TRANSPARENT = (
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 
 
+class _Proxy(fx.Proxy):
+    def __iadd__(self, other: object) -> fx.Proxy:
+        """What changes a tensor that others may read; torch.fx records a sum like any other."""
+        return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
+
+
 class _Tracer(fx.Tracer):
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if isinstance(m, _TRANSPARENT):
             return False
