@@ -21,15 +21,19 @@ def check_tensor(name: str, value: Tensor, width: int, units: str, weight: Tenso
         ValueError: If it is of another width, or elsewhere.
     """
     if not isinstance(value, Tensor):
-        raise TypeError(
-            f"Expected {name} to be a Tensor (got {type(value).__name__}). Use torch.as_tensor."
-        )
+        remedy = "Use torch.as_tensor."
+        if isinstance(getattr(value, "x", None), Tensor):
+            remedy = "Pass its features, layer(data.x): the edges of the layer are its own."
+        raise TypeError(f"Expected {name} to be a Tensor (got {type(value).__name__}). {remedy}")
     check_plain(name, value)
     # Where sizes are recorded, a comparison would be a constant.
     if not is_recording() and (value.dim() == 0 or value.size(-1) != width):
+        remedy = "Make the graph for it, or put a Linear before the layer."
+        if value.dim() > 1 and value.shape[1:].numel() == width:
+            remedy = f"Use {name}.flatten(1)."
         raise ValueError(
             f"Expected {name} of shape [*, {width}], the number of {units} of the graph (got"
-            f" {list(value.shape)})."
+            f" {list(value.shape)}). {remedy}"
         )
     if value.dtype != weight.dtype:
         or_layer = f" or layer.to({value.dtype})" if value.is_floating_point() else ""

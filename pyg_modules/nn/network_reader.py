@@ -280,9 +280,10 @@ class NetworkReader:
             if node.target in (*ADDITIONS, *CONCATENATIONS):
                 continue
             if node.target is F.linear:
-                return int(
-                    self._operations.arguments(node, "input", "weight", bias=None)[1].size(1)
-                )
+                weight = self._operations.arguments(node, "input", "weight")[1]
+                if isinstance(weight, Tensor):
+                    return weight.size(1)
+                self._operations.refuse(node, "its weight is computed; make it a parametrization")
             if node.target is not F.prelu:
                 module: Any = self._operations.module(node)
                 if is_lazy_module(module):

@@ -319,8 +319,14 @@ class SynchronousGraph(MessagePassing):
 
     # Computing ###############################################################################
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The outputs, ``[*, O]``, for the inputs ``x``, ``[*, I]``."""
+    def forward(self, x: Tensor, *others: object) -> Tensor:
+        """The outputs, ``[*, O]``, for the inputs ``x``, ``[*, I]``; ``others`` are refused."""
+        if others:
+            raise TypeError(
+                f"Expected x alone (got {len(others)} more): the edges of the layer are those of"
+                f" its own graph, not of the data. Call layer(x) after a convolution,"
+                f" layer(conv(x, edge_index)), or put it into one: GINConv(nn=layer)."
+            )
         if isinstance(x, Proxy):
             return as_leaf(self, x)
         if self._has_autocast(x):
@@ -567,13 +573,19 @@ class SynchronousGraph(MessagePassing):
         save_layer(self, folder)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> SynchronousGraph:
-        """The layer that :meth:`save` wrote into ``folder``, on the CPU.
+    def load(
+        cls, folder: str | os.PathLike[str], *, device: torch.device | str = "cpu"
+    ) -> SynchronousGraph:
+        """The layer that :meth:`save` wrote into ``folder``.
+
+        Args:
+            folder (path): The folder.
+            device (torch.device, optional): Where it is to be. (default: ``"cpu"``)
 
         Raises:
             ValueError: If the folder is missing, truncated or of another format version.
         """
-        return load_layer(cls, folder)
+        return load_layer(cls, folder).to(device)
 
     def __repr__(self) -> str:
         return (

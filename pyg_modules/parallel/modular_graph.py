@@ -176,14 +176,20 @@ class ModularGraph(nn.Module):
         merge(self._listed()).save(folder)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> ModularGraph:
-        """The modules that :meth:`save` wrote, or a cut layer, split, on the CPU.
+    def load(
+        cls, folder: str | os.PathLike[str], *, device: torch.device | str = "cpu"
+    ) -> ModularGraph:
+        """The modules that :meth:`save` wrote, or a cut layer, split.
+
+        Args:
+            folder (path): The folder.
+            device (torch.device, optional): Where they are to be. (default: ``"cpu"``)
 
         Raises:
             ValueError: If the folder is missing, truncated, of another format version, or holds a
                 layer that was not cut.
         """
-        return cls(split(SynchronousGraph.load(folder)))
+        return cls(split(SynchronousGraph.load(folder))).to(device)
 
     def extra_repr(self) -> str:
         """The setting, for ``repr``."""
