@@ -585,7 +585,8 @@ class SynchronousGraph(MessagePassing):
         Raises:
             ValueError: If the folder is missing, truncated or of another format version.
         """
-        return load_layer(cls, folder).to(device)
+        loaded: SynchronousGraph = load_layer(cls, folder).to(device)
+        return loaded
 
     def __repr__(self) -> str:
         return (
