@@ -321,7 +321,7 @@ class SynchronousGraph(MessagePassing):
 
     def forward(self, x: Tensor, *others: object) -> Tensor:
         """The outputs, ``[*, O]``, for the inputs ``x``, ``[*, I]``; ``others`` are refused."""
-        if others:
+        if isinstance(others, tuple) and others:  # For torch.fx they are a stand-in.
             raise TypeError(
                 f"Expected x alone (got {len(others)} more): the edges of the layer are those of"
                 f" its own graph, not of the data. Call layer(x) after a convolution,"
