@@ -120,7 +120,7 @@ class HandWritten(nn.Module):
 class _Network(nn.Module):
     def __init__(self, part: SynchronousGraph) -> None:
         super().__init__()
-        self.activation = ACTIVATIONS[part.activation].module()
+        self.activation = ACTIVATIONS[part.dynamics.names()[0]].module()
         graph = part.graph
         matrix = part.weight.detach().new_zeros(graph.num_units, graph.num_units)
         matrix[graph.edge_index[1], graph.edge_index[0]] = part.weight.detach()

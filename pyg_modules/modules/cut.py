@@ -13,7 +13,7 @@ from pyg_modules.modules.optimizer_state import (
 )
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.ops.sharding import is_sharded, whole
-from pyg_modules.partition.labels import SHARED, check_labels, stays_independent
+from pyg_modules.partition.labels import SHARED, as_labels, check_labels, stays_independent
 from pyg_modules.partition.liveliness import check_alive
 
 
@@ -30,16 +30,19 @@ def cut(
     An average of the weights, such as ``torch.optim.swa_utils.AveragedModel``, is made of the new
     layer, after the cut.
 
+    An optimizer holds the parameters that it was made with: without ``optimizer=``, the one of
+    ``layer`` trains ``layer`` on, and the new layer not at all.
+
     Args:
         layer (SynchronousGraph): The layer to cut. It is left as it is.
         labels (LongTensor): Module of every unit, ``[N]``, −1 for inputs and outputs that all
-            modules share, e.g. ``PartitionRegularizer.labels()``.
+            modules share, e.g. ``PartitionRegularizer.labels()``; or a list or an array of them.
         optimizer (torch.optim.Optimizer, optional): The optimizer of the layer. It goes on with the
             parameters of the new layer, and with what it remembers of the edges that are kept; it
             no longer trains ``layer``, nor others that share its parameters. (default: none)
 
     Returns:
-        SynchronousGraph: Same units, biases, solver, activation and backend, fewer edges; the
+        SynchronousGraph: Same units, biases, solver, activations and backend, fewer edges; the
         kept weights are copied in their order, and ``labels`` is stored as an attribute. Of a
         layer that ``fully_shard`` spread over ranks, every rank gets a whole one.
 
@@ -62,7 +65,8 @@ def cut(
         kept &= layer.edge_mask.cpu()
     state = {}
     if optimizer is not None:
-        check_optimizes(optimizer, trained_parameters(layer, "weight", "bias"))
+        own = trained_parameters(layer, "weight", "bias")
+        check_optimizes(optimizer, own | dict(layer.dynamics.named_parameters()))
         if any(map(is_sharded, layer.parameters())):
             raise ValueError(
                 "Expected an optimizer of whole parameters (got DTensors, which other ranks hold a"
@@ -82,6 +86,9 @@ def cut(
     if optimizer is not None:
         replace_parameter(optimizer, layer.weight, modular.weight, state)
         replace_parameter(optimizer, layer.bias, modular.bias)
+        of_units = zip(layer.dynamics.parameters(), modular.dynamics.parameters(), strict=True)
+        for old, new in of_units:
+            replace_parameter(optimizer, old, new)
     return modular
 
 
@@ -93,6 +100,7 @@ def check_modules(layer: SynchronousGraph, labels: Tensor) -> Tensor:
         ValueError: If ``labels`` has the wrong length, a gap, or leaves a hidden unit shared.
     """
     graph = layer.graph
+    labels = as_labels(labels)  # type: ignore[assignment]
     check_labels(labels, graph.num_units)
     labels = labels.detach().cpu().long()
     hidden = labels[graph.hidden.start : graph.hidden.stop]

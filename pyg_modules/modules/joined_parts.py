@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.nn.unit_dynamics import UnitDynamics
 from pyg_modules.ops.sharding import whole
 from pyg_modules.partition.labels import SHARED
 
@@ -85,6 +86,10 @@ class JoinedParts:
         outputs = [bias[count:] for bias, count in zip(biases, num_hidden, strict=True)]
         return torch.cat([torch.cat(hidden)[self._hidden_order], torch.stack(outputs).sum(dim=0)])
 
+    def dynamics(self, parts: Sequence[SynchronousGraph]) -> UnitDynamics:
+        """What the hidden units of :attr:`graph` make of their sums."""
+        return UnitDynamics.joined([part.dynamics for part in parts], self._hidden_order)
+
 
 def list_of_parts(parts: Iterable[nn.Module]) -> list[SynchronousGraph]:
     """``parts`` as a list.
@@ -126,7 +131,7 @@ def _description(part: SynchronousGraph) -> dict[str, object]:
         "number of inputs": part.graph.num_inputs,
         "number of outputs": part.graph.num_outputs,
         "solver": part.solver.without_scaling(),
-        "activation": part.activation,
+        **part.dynamics.shared_settings(),
         "dtype": part.dtype,
     }
 

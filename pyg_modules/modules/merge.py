@@ -23,7 +23,7 @@ def merge(parts: Iterable[nn.Module]) -> SynchronousGraph:
 
     Args:
         parts (iterable of SynchronousGraph): Layers with the same numbers of inputs and outputs,
-            solver and activation.
+            solver, ``dropout`` and fixed ``update_rate``.
 
     Returns:
         SynchronousGraph: As :func:`cut` returns it, with copies of the weights, and ``labels`` that
@@ -40,7 +40,7 @@ def merge(parts: Iterable[nn.Module]) -> SynchronousGraph:
     if joined.graph.has_feedback:
         _check_feedback(listed, joined)
     first = listed[0]
-    layer = first.on_graph(joined.graph, first.solver.without_scaling())
+    layer = first.on_graph(joined.graph, first.solver.without_scaling(), joined.dynamics(listed))
     with torch.no_grad():
         layer.weight.copy_(joined.weight(listed))
         layer.bias.copy_(joined.bias(listed))

@@ -49,7 +49,12 @@ def trained_parameters(layer: SynchronousGraph, *names: str) -> dict[str, nn.Par
         ValueError: If one is computed from other parameters, which an optimizer then holds.
     """
     own = dict(layer.named_parameters(recurse=False))
-    others = sorted(name for name, _ in layer.named_parameters() if name not in ("weight", "bias"))
+    of_units = {f"dynamics.{name}" for name, _ in layer.dynamics.named_parameters()}
+    others = sorted(
+        name
+        for name, _ in layer.named_parameters()
+        if name not in ("weight", "bias") and name not in of_units
+    )
     for name in names:
         if name not in own:
             raise ValueError(

@@ -67,6 +67,7 @@ def _part(layer: SynchronousGraph, labels: Tensor, module: int) -> SynchronousGr
             graph.num_outputs,
         ),
         layer.solver.without_scaling(),
+        layer.dynamics.select(unit_ids[is_hidden & present] - graph.num_inputs),
     )
     owned = (labels == module) | ((labels == SHARED) & (module == 0))
     device = layer.device

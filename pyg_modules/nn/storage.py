@@ -14,12 +14,14 @@ from pyg_modules._files import digest_of, read_json, staged_folder, write_json
 from pyg_modules._safetensors import import_safetensors, read_tensors, write_tensors
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.origin import Origin
+from pyg_modules.nn.unit_dynamics import UnitDynamics
 from pyg_modules.ops.sharding import whole
 from pyg_modules.solve.solver import Solver, solver_from_config, solver_to_config
 
 FORMAT_VERSION = 1
 _CONFIG = "config.json"
 _TENSORS = "model.safetensors"
+_DYNAMICS = ("dropout", "update_rate", "learn_update_rate")
 _DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
@@ -28,12 +30,12 @@ class StoredLayer(Protocol):
 
     graph: UnitGraph
     solver: Solver
-    activation: str
     weight: nn.Parameter
     bias: nn.Parameter
     labels: Tensor | None
     edge_mask: Tensor | None
     origin: Origin | None
+    dynamics: UnitDynamics
 
     @property
     def backend(self) -> str:
@@ -54,7 +56,7 @@ def save_layer(layer: StoredLayer, folder: str | os.PathLike[str]) -> None:
         "num_outputs": graph.num_outputs,
         "num_edges": graph.num_edges,
         "solver": solver_to_config(layer.solver),
-        "activation": layer.activation,
+        **layer.dynamics.config(),
         "backend": layer.backend,
     }
     tensors = {
@@ -62,6 +64,8 @@ def save_layer(layer: StoredLayer, folder: str | os.PathLike[str]) -> None:
         "weight": weight.detach(),
         "bias": bias.detach(),
     }
+    for name, parameter in layer.dynamics.named_parameters():
+        tensors[f"dynamics.{name}"] = whole(parameter).detach()
     if layer.labels is not None:
         tensors["labels"] = layer.labels
     if layer.edge_mask is not None:
@@ -101,6 +105,8 @@ def load_layer(cls: Callable[..., Layer], folder: str | os.PathLike[str]) -> Lay
             graph,
             solver=solver_from_config(config["solver"]),
             activation=config["activation"],
+            # Earlier versions did not write them.
+            **{name: config[name] for name in _DYNAMICS if name in config},
             backend=config["backend"],
             dtype=tensors["weight"].dtype,
             generator=torch.Generator("cpu"),  # They are overwritten.
@@ -110,6 +116,9 @@ def load_layer(cls: Callable[..., Layer], folder: str | os.PathLike[str]) -> Lay
         with torch.no_grad():
             layer.weight.copy_(tensors["weight"])
             layer.bias.copy_(tensors["bias"])
+            for name, parameter in layer.dynamics.named_parameters():
+                key = f"dynamics.{name}"
+                parameter.copy_(_checked(tensors, key, parameter.dtype, graph.num_hidden))
         if "labels" in tensors:
             layer.labels = checked_labels(tensors["labels"], graph.num_units)
         if "edge_mask" in tensors:

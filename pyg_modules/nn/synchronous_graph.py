@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from itertools import chain
 from operator import mul
@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 from torch_geometric.nn import MessagePassing
 
-from pyg_modules._checks import as_int, check_plain
+from pyg_modules._checks import as_int
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.nn.mlp import read_mlp
+from pyg_modules.nn.check_tensor import check_tensor
+from pyg_modules.nn.network_reader import NetworkReader
 from pyg_modules.nn.origin import Origin
-from pyg_modules.nn.storage import checked_labels, load_layer, save_layer
+from pyg_modules.nn.state_to_load import state_to_load
+from pyg_modules.nn.storage import load_layer, save_layer
+from pyg_modules.nn.unit_dynamics import UnitDynamics
 from pyg_modules.nn.wiring import Operators, Wiring
-from pyg_modules.ops.activation import ACTIVATIONS, check_activation
 from pyg_modules.ops.dispatch import BackendReport, check_backend
 from pyg_modules.ops.edge_sum import bind
 from pyg_modules.ops.sharding import is_sharded, overwrite, whole
@@ -65,8 +67,19 @@ class SynchronousGraph(MessagePassing):
     Args:
         graph (UnitGraph): The units and the edges between them.
         solver (Solver, optional): When the updates stop. (default: ``Unrolled(steps=6)``)
-        activation (str, optional): ``"relu"``, ``"tanh"``, ``"sigmoid"``, ``"gelu"``, ``"silu"``,
-            ``"elu"``, ``"softplus"`` or ``"identity"``. (default: ``"relu"``)
+        activation (str or sequence of str, optional): ``"relu"``, ``"tanh"``, ``"sigmoid"``,
+            ``"gelu"``, ``"silu"``, ``"elu"``, ``"softplus"``, ``"identity"`` or ``"prelu"``, whose
+            slope at negative sums every unit learns, from 0.25 on; or a name per hidden unit.
+            (default: ``"relu"``)
+        dropout (float, optional): Probability that a hidden unit is 0 in training. It is drawn once
+            per call and sample and holds for all its updates, as in `"A Theoretically Grounded
+            Application of Dropout in Recurrent Neural Networks" <https://arxiv.org/abs/1512.05287>`_
+            , so that an equilibrium exists; the others are divided by :math:`1 - p`. (default: 0)
+        update_rate (float, optional): The part a of the way to the new state that a hidden unit
+            goes at every update, :math:`h_i \leftarrow (1 - a) h_i + a f(\dots)`. It changes no
+            equilibrium. (default: 1)
+        learn_update_rate (bool, optional): Whether every hidden unit learns an a of its own, from
+            ``update_rate`` on; nothing keeps it between 0 and 1. (default: ``False``)
         backend (str, optional): How the weighted sums are computed: ``"numba"`` (compiled CSR
             loops, on the CPU), ``"sparse"`` (CSR matrices of torch), ``"dense"`` (a dense matrix),
             ``"block"`` (batches of dense matrices, once the graph is cut into modules),
@@ -85,6 +98,7 @@ class SynchronousGraph(MessagePassing):
     Attributes:
         weight: One weight per edge, in the order of ``graph.edge_index``, ``[E]``.
         bias: Biases of the hidden and the output units, ``[N - I]``.
+        dynamics: What hidden units make of their sums, with the learned slopes and rates.
         labels: Module of every unit if the layer was made by :func:`pyg_modules.cut`, ``[N]``, −1
             for units that all modules share; else ``None``.
         edge_mask: Edges that are left after :func:`pyg_modules.prune_cross_edges`, ``[E]``; else
@@ -109,8 +123,11 @@ class SynchronousGraph(MessagePassing):
         self,
         graph: UnitGraph,
         solver: Solver | None = None,
-        activation: str = "relu",
+        activation: str | Sequence[str] = "relu",
         *,
+        dropout: float = 0.0,
+        update_rate: float = 1.0,
+        learn_update_rate: bool = False,
         backend: str = "auto",
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
@@ -127,13 +144,14 @@ class SynchronousGraph(MessagePassing):
                 f"Expected solver to be a Solver (got {type(solver).__name__}), e.g."
                 f" Unrolled(steps=6)."
             )
-        check_activation(activation)
         self.graph = graph
         self.solver = solver or Unrolled()
-        self.activation = activation
         num_biases = graph.num_units - graph.num_inputs
         self.weight = nn.Parameter(torch.empty(graph.num_edges, device=device, dtype=dtype))
         self.bias = nn.Parameter(torch.empty(num_biases, device=device, dtype=dtype))
+        self.dynamics = UnitDynamics(
+            graph.num_hidden, activation, dropout, update_rate, learn_update_rate, device, dtype
+        )
         self.register_buffer("labels", None)
         self.register_buffer("edge_mask", None)
         self.origin: Origin | None = None
@@ -141,23 +159,38 @@ class SynchronousGraph(MessagePassing):
         self.backend = backend
 
     @classmethod
-    def from_mlp(cls, mlp: nn.Sequential, *, backend: str = "auto") -> SynchronousGraph:
-        """The same function as ``mlp``, to rounding, as a layered unit graph.
+    def from_module(
+        cls, model: nn.Module, *, dropout: float = 0.0, backend: str = "auto"
+    ) -> SynchronousGraph:
+        """The function that ``model`` computes in evaluation, to rounding, as a unit graph.
+
+        Every hidden unit of ``model`` is one of the graph; edges that skip levels are what
+        connections that skip layers are. ``Dropout`` is left out, ``BatchNorm1d`` is folded into
+        the weights beside it, and a ``LeakyReLU`` becomes a ``"prelu"`` with its slope. A
+        ``Flatten`` at the start stays outside: give the layer ``x.flatten(1)``. So does a
+        ``Softmax``, ``LogSoftmax`` or ``Sigmoid`` at the end, which losses of torch do without.
 
         Args:
-            mlp (torch.nn.Sequential): ``Linear`` and activation modules in turn, the same
-                activation everywhere. Its parameters are copied.
+            model (torch.nn.Module): ``Linear``, activations and the modules above, nested as they
+                are in ``Sequential``, in :class:`torch_geometric.nn.MLP`, or in a module that
+                ``torch.fx`` can trace, with sums and concatenations between them. Its parameters
+                are copied, once for every place where they are used.
+            dropout (float, optional): Of all hidden units, as for the class. (default: 0)
             backend (str, optional): As for the class. (default: ``"auto"``)
 
         Raises:
-            TypeError: If ``mlp`` is not a ``Sequential``.
-            ValueError: If it contains other modules, or in another order.
+            TypeError: If ``model`` is no module.
+            ValueError: If it contains anything else; the message says what, and why.
+
+        Warns:
+            UserWarning: If a last step is left outside.
         """
-        parts = read_mlp(mlp)
+        parts = NetworkReader(model).read()
         layer = cls(
-            UnitGraph.layered(parts.sizes),
-            Unrolled(steps=max(1, len(parts.sizes) - 2)),
-            parts.activation,
+            parts.graph,
+            Unrolled(steps=max(1, parts.num_levels)),
+            parts.activation or "identity",
+            dropout=dropout,
             device=parts.weight.device,
             dtype=parts.weight.dtype,
             backend=backend,
@@ -166,9 +199,15 @@ class SynchronousGraph(MessagePassing):
         with torch.no_grad():
             layer.weight.copy_(parts.weight)
             layer.bias.copy_(parts.bias)
+            if layer.dynamics.slope is not None:
+                layer.dynamics.slope.copy_(parts.slope)
         return layer
 
-    def on_graph(self, graph: UnitGraph, solver: Solver) -> SynchronousGraph:
+    from_mlp = from_module
+
+    def on_graph(
+        self, graph: UnitGraph, solver: Solver, dynamics: UnitDynamics | None = None
+    ) -> SynchronousGraph:
         """A layer on another graph, in all else like this one, whose weights are to be set.
 
         Nothing is drawn for them from torch's global generator.
@@ -176,20 +215,30 @@ class SynchronousGraph(MessagePassing):
         Args:
             graph (UnitGraph): Its units and edges.
             solver (Solver): Its solver.
+            dynamics (UnitDynamics, optional): That of its hidden units. (default: a copy of that of
+                this layer)
         """
+        if dynamics is None:
+            dynamics = self.dynamics.select(torch.arange(graph.num_hidden, device="cpu"))
         layer = SynchronousGraph(
             graph,
             solver,
-            self.activation,
+            **dynamics.config(),
             backend=self.backend,
             device=self.device,
             dtype=self.dtype,
             generator=spare_generator(self.device),
         )
+        layer.dynamics = dynamics.to(self.device)
         layer.train(self.training)
         layer.weight.requires_grad_(self.weight.requires_grad)
         layer.bias.requires_grad_(self.bias.requires_grad)
         return layer
+
+    @property
+    def activation(self) -> str | tuple[str, ...]:
+        """The name of the activation function, or those of every hidden unit."""
+        return self.dynamics.activation
 
     @property
     def in_channels(self) -> int:
@@ -254,6 +303,7 @@ class SynchronousGraph(MessagePassing):
                 default.
         """
         super().reset_parameters()
+        self.dynamics.reset_parameters()
         target = self.graph.edge_index[1]
         degree = torch.bincount(target, minlength=self.graph.num_units).clamp(min=1)
         bound = degree.to(self.device, self.dtype).rsqrt()
@@ -269,8 +319,14 @@ class SynchronousGraph(MessagePassing):
 
     # Computing ###############################################################################
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The outputs, ``[*, O]``, for the inputs ``x``, ``[*, I]``."""
+    def forward(self, x: Tensor, *others: object) -> Tensor:
+        """The outputs, ``[*, O]``, for the inputs ``x``, ``[*, I]``; ``others`` are refused."""
+        if isinstance(others, tuple) and others:  # For torch.fx they are a stand-in.
+            raise TypeError(
+                f"Expected x alone (got {len(others)} more): the edges of the layer are those of"
+                f" its own graph, not of the data. Call layer(x) after a convolution,"
+                f" layer(conv(x, edge_index)), or put it into one: GINConv(nn=layer)."
+            )
         if isinstance(x, Proxy):
             return as_leaf(self, x)
         if self._has_autocast(x):
@@ -330,7 +386,7 @@ class SynchronousGraph(MessagePassing):
         """One synchronous update of all units, as plain PyG message passing.
 
         It is the definition that :meth:`forward` computes faster, for looking inside: hooks on
-        messages work here.
+        messages work here. It has no dropout.
 
         Args:
             states (Tensor): States of all units, ``[*, N]``; inputs are kept as they are.
@@ -339,7 +395,7 @@ class SynchronousGraph(MessagePassing):
             Tensor: The next states, ``[*, N]``.
         """
         self._check_whole()
-        _check_tensor("states", states, self.graph.num_units, "units", self._stored)
+        check_tensor("states", states, self.graph.num_units, "units", self._stored)
         num_units = self.graph.num_units
         columns = states.reshape(reduce(mul, states.shape[:-1], 1), num_units).T
         columns = self.propagate(
@@ -397,7 +453,7 @@ class SynchronousGraph(MessagePassing):
         """The next states, ``[N, B]``, from the summed messages ``inputs`` and the states ``x``."""
         num_inputs = self.graph.num_inputs
         sums = inputs[num_inputs:] + self.bias.unsqueeze(-1)
-        return torch.cat([x[:num_inputs], self._update().f(sums)])
+        return torch.cat([x[:num_inputs], self._update().next(sums, x[num_inputs:])])
 
     def _has_autocast(self, x: Tensor) -> bool:
         """Whether autocast looks on, and ``x`` can be cast back."""
@@ -417,12 +473,13 @@ class SynchronousGraph(MessagePassing):
         """What is iterated for ``x`` [*, I], and the map from its last states to outputs."""
         graph, wiring = self.graph, self._wiring()
         self._check_whole()
-        _check_tensor("x", x, graph.num_inputs, "inputs", self._stored)
+        check_tensor("x", x, graph.num_inputs, "inputs", self._stored)
         shape = x.shape[:-1]
         # Other products would fix the batch of an exported or of a traced program.
         batch = reduce(mul, shape, 1)
         operators = self._operators(self.backend, batch)
-        update = self._update_by(operators)
+        mask = self.dynamics.draw_mask(batch, self._stored)
+        update = self.dynamics.update(operators.recurrence, mask)
         injection, recurrent, readout, direct = self._scaled_weight(update)[1]
         clamped = x.reshape(batch, graph.num_inputs).T.contiguous()
         bias, output_bias = wiring.split_bias(self.bias.unsqueeze(-1))
@@ -466,67 +523,10 @@ class SynchronousGraph(MessagePassing):
         return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        # A layer is pruned as the one whose weights it gets; those it keeps, it keeps pruned.
-        mask = state_dict.get(f"{prefix}edge_mask")
-        weights = [
-            value
-            for key, value in state_dict.items()
-            if key.startswith(prefix) and "weight" in key.removeprefix(prefix)
-        ]
-        shape = (self.graph.num_edges,)
-        if mask is not None and mask.shape == shape:
-            self.edge_mask = mask.to(self.device, copy=True)
-        elif mask is None and any(weight.shape == shape for weight in weights):
-            self.edge_mask = None
-        state_dict = self._with_labels(state_dict, prefix, *args)
+        state_dict = state_to_load(self, state_dict, prefix, args[-1])
         super()._load_from_state_dict(state_dict, prefix, *args)
         # With assign=True the parameters may be on another device now.
         self._operators(self.backend, _USUAL_BATCH)
-
-    def _with_labels(
-        self, state_dict: dict[str, Tensor], prefix: str, *args: Any
-    ) -> dict[str, Tensor]:
-        """``state_dict`` with the labels that this layer is to have.
-
-        A layer is told its modules with the weights it gets; without labels, as earlier versions
-        and layers that are not cut have none, it keeps those of its graph.
-        """
-        key, error_messages = f"{prefix}labels", args[-1]
-        others = {name: value for name, value in state_dict.items() if name != key}
-        labels, kept = state_dict.get(key), self.labels
-        if labels is not None and all(
-            parameter.shape == others[f"{prefix}{name}"].shape
-            for name, parameter in self.named_parameters()
-            if f"{prefix}{name}" in others
-        ):
-            try:
-                kept = checked_labels(labels, self.graph.num_units)
-                self._check_no_edge_between(kept)
-            except ValueError as error:
-                kept = self.labels
-                error_messages.append(
-                    f"Expected {key} that fit the graph of the layer (got {error}). Load the state"
-                    f" into a layer of the graph that it is from."
-                )
-            else:
-                if self.labels is None:
-                    self.labels = torch.empty_like(labels, device=self.device)
-        return others if kept is None else {**others, key: kept}
-
-    def _check_no_edge_between(self, labels: Tensor) -> None:
-        """Raise a ``ValueError`` if an edge joins two modules of ``labels``, unless it did before.
-
-        Weights of another partition may fit in shape.
-        """
-        known = self.labels
-        if labels.is_meta or (
-            known is not None and not known.is_meta and torch.equal(labels.to(known.device), known)
-        ):
-            return
-        source, target = labels.cpu()[self.graph.edge_index]
-        count = int(((source != target) & (source >= 0) & (target >= 0)).sum())
-        if count:
-            raise ValueError(f"modules that {count} of its edges join")
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -534,10 +534,7 @@ class SynchronousGraph(MessagePassing):
 
     def _update(self) -> Update:
         """The synchronous update, for the usual batch."""
-        return self._update_by(self._operators(self.backend, _USUAL_BATCH))
-
-    def _update_by(self, operators: Operators) -> Update:
-        return Update(operators.recurrence, ACTIVATIONS[self.activation], self.graph.num_hidden)
+        return self.dynamics.update(self._operators(self.backend, _USUAL_BATCH).recurrence)
 
     def _operators(self, backend: str, batch: int) -> Operators:
         """The operators for a batch of about this size.
@@ -576,52 +573,25 @@ class SynchronousGraph(MessagePassing):
         save_layer(self, folder)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> SynchronousGraph:
-        """The layer that :meth:`save` wrote into ``folder``, on the CPU.
+    def load(
+        cls, folder: str | os.PathLike[str], *, device: torch.device | str = "cpu"
+    ) -> SynchronousGraph:
+        """The layer that :meth:`save` wrote into ``folder``.
+
+        Args:
+            folder (path): The folder.
+            device (torch.device, optional): Where it is to be. (default: ``"cpu"``)
 
         Raises:
             ValueError: If the folder is missing, truncated or of another format version.
         """
-        return load_layer(cls, folder)
+        loaded: SynchronousGraph = load_layer(cls, folder).to(device)
+        return loaded
 
     def __repr__(self) -> str:
         return (
-            f"{type(self).__name__}({self.graph!r}, {self.solver!r}, activation="
-            f"{self.activation!r}, backend={self.backend!r})"
-        )
-
-
-def _check_tensor(name: str, value: Tensor, width: int, units: str, weight: Tensor) -> None:
-    if not isinstance(value, Tensor):
-        raise TypeError(
-            f"Expected {name} to be a Tensor (got {type(value).__name__}). Use torch.as_tensor."
-        )
-    check_plain(name, value)
-    # Where sizes are recorded, a comparison would be a constant.
-    if not is_recording() and (value.dim() == 0 or value.size(-1) != width):
-        raise ValueError(
-            f"Expected {name} of shape [*, {width}], the number of {units} of the graph (got"
-            f" {list(value.shape)})."
-        )
-    if value.dtype != weight.dtype:
-        or_layer = f" or layer.to({value.dtype})" if value.is_floating_point() else ""
-        if value.is_complex():
-            name_of_real = f"torch.view_as_real({name}).flatten(-2)"
-            raise TypeError(
-                f"Expected {name} of dtype {weight.dtype}, that of the layer (got {value.dtype})."
-                f" Use {name}.abs(), or {name_of_real} and twice the inputs."
-            )
-        raise TypeError(
-            f"Expected {name} of dtype {weight.dtype}, that of the layer (got {value.dtype})."
-            f" Use {name}.to({weight.dtype}){or_layer}."
-        )
-    if value.device != weight.device:
-        remedy = f"Use {name}.to({str(weight.device)!r})."
-        if value.is_meta:
-            remedy = "It has no values; make it there, or use layer.to('meta') for shapes alone."
-        raise ValueError(
-            f"Expected {name} on device {weight.device}, that of the layer (got {value.device})."
-            f" {remedy}"
+            f"{type(self).__name__}({self.graph!r}, {self.solver!r}, {self.dynamics.extra_repr()},"
+            f" backend={self.backend!r})"
         )
 
 

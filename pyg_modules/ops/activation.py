@@ -141,12 +141,14 @@ _ACTIVATIONS = (
     ),
 )
 ACTIVATIONS: dict[str, Activation] = {activation.name: activation for activation in _ACTIVATIONS}
+#: The function with a learned slope for each unit, which no kernel computes by itself.
+PRELU = "prelu"
 
 
-def check_activation(name: str) -> None:
+def check_activation(name: object) -> None:
     """Raise unless ``name`` is the name of an activation function."""
-    if name not in ACTIVATIONS:
-        names = ", ".join(repr(known) for known in ACTIVATIONS)
+    if not isinstance(name, str) or (name not in ACTIVATIONS and name != PRELU):
+        names = ", ".join(repr(known) for known in (*ACTIVATIONS, PRELU))
         raise ValueError(f"Expected activation to be one of {names} (got {name!r}).")
 
 

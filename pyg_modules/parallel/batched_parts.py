@@ -8,6 +8,7 @@ from torch.func import functional_call
 
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, spare_generator
+from pyg_modules.nn.unit_dynamics import UnitDynamics
 from pyg_modules.ops.dispatch import is_available, joint_backend
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.tracing import without_autocast
@@ -33,18 +34,21 @@ class BatchedParts:
         edges, adds_to = _edges_by_set([part.graph for part in parts])
         graph = first.graph
         num_units = graph.num_inputs + sum(part.graph.num_hidden for part in parts)
+        hidden = torch.arange(sum(sizes), device="cpu")
+        joined = UnitDynamics.joined([part.dynamics for part in parts], hidden)
         self.whole = SynchronousGraph(
             UnitGraph(edges, num_units + graph.num_outputs, graph.num_inputs, graph.num_outputs),
             first.solver.without_scaling(),
-            first.activation,
+            **joined.config(),
             device="meta",  # Where no random numbers are drawn.
             dtype=first.dtype,
             generator=spare_generator(first.device),
         )
         # Its parameters are given at every call; these take no memory.
-        for name, parameter in list(self.whole.named_parameters()):
-            empty = first.bias.detach().new_zeros(()).expand(parameter.shape)
-            setattr(self.whole, name, nn.Parameter(empty, requires_grad=False))
+        for module in self.whole.modules():
+            for name, parameter in list(module.named_parameters(recurse=False)):
+                empty = first.bias.detach().new_zeros(()).expand(parameter.shape)
+                setattr(module, name, nn.Parameter(empty, requires_grad=False))
         self.whole.backend = _joint_backend(parts)
         self._adds_to = None if adds_to is None else adds_to.to(first.device)
 
@@ -54,6 +58,9 @@ class BatchedParts:
         # Parametrizations too compute as they do for the layers.
         with without_autocast(self.whole.device):
             parameters = {"weight": self._weight(parts), "bias": self._bias(parts)}
+            for name, _ in self.whole.dynamics.named_parameters():
+                values = [part.dynamics.values(name, part.bias) for part in parts]
+                parameters[f"dynamics.{name}"] = torch.cat(values)
         outputs: Tensor = functional_call(self.whole, parameters, (x,))
         return outputs
 

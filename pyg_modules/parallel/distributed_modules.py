@@ -190,7 +190,7 @@ def _fingerprint(parts: Iterable[SynchronousGraph]) -> str:
     for part in parts:
         graph = part.graph
         counts = graph.num_inputs, graph.num_hidden, graph.num_outputs
-        digest.update(repr((*counts, part.activation, part.solver)).encode())
+        digest.update(repr((*counts, part.dynamics.config(), part.solver)).encode())
         digest.update(graph.edge_index.numpy().tobytes())
         if part.origin is not None:
             digest.update(part.origin.unit_ids.cpu().numpy().tobytes())

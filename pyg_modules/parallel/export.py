@@ -13,7 +13,7 @@ from torch.export import Dim, ExportedProgram
 from pyg_modules._files import staged_folder, write_json
 from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
-from pyg_modules.ops.activation import ACTIVATIONS
+from pyg_modules.ops.activation import ACTIVATIONS, PRELU
 from pyg_modules.solve.unrolled import Unrolled
 
 FORMATS = ("onnx", "pt2")
@@ -22,7 +22,7 @@ _MANIFEST = "manifest.json"
 # What onnxruntime has no kernels for on a CPU: a file of it could be written, and not be opened.
 _WITHOUT_KERNELS = {
     torch.float64: ("elu", "gelu", "softplus"),
-    torch.bfloat16: tuple(ACTIVATIONS),
+    torch.bfloat16: (*ACTIVATIONS, PRELU),
 }
 # Below this share of all edges, a matrix is mostly zeros.
 _SPARSE = 1 / 16
@@ -117,8 +117,8 @@ def _density(part: SynchronousGraph) -> float:
 
 
 def _check_kernels(part: SynchronousGraph) -> None:
-    dtype, activation = part.weight.dtype, part.activation
-    if activation in _WITHOUT_KERNELS.get(dtype, ()):
+    dtype = part.weight.dtype
+    for activation in set(part.dynamics.names()) & set(_WITHOUT_KERNELS.get(dtype, ())):
         raise ValueError(
             f"Expected parts in a dtype that onnxruntime computes the activation {activation!r} in"
             f" (got {dtype}). Use part.float() of each, or file_format='pt2'."

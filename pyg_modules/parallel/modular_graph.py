@@ -34,7 +34,8 @@ class ModularGraph(nn.Module):
 
     Args:
         parts (iterable of SynchronousGraph): The modules, e.g. from :func:`split`, with the same
-            numbers of inputs and outputs, solver and activation. They are used, not copied.
+            numbers of inputs and outputs, solver, ``dropout`` and fixed ``update_rate``. They are
+            used, not copied.
         execution (str, optional): ``"batched"`` computes all parts as one graph of many blocks, by
             batched products of matrices where they are dense; ``"loop"`` one part after the other;
             ``"auto"`` batched, or a loop where that is not possible. (default: ``"auto"``)
@@ -175,14 +176,20 @@ class ModularGraph(nn.Module):
         merge(self._listed()).save(folder)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> ModularGraph:
-        """The modules that :meth:`save` wrote, or a cut layer, split, on the CPU.
+    def load(
+        cls, folder: str | os.PathLike[str], *, device: torch.device | str = "cpu"
+    ) -> ModularGraph:
+        """The modules that :meth:`save` wrote, or a cut layer, split.
+
+        Args:
+            folder (path): The folder.
+            device (torch.device, optional): Where they are to be. (default: ``"cpu"``)
 
         Raises:
             ValueError: If the folder is missing, truncated, of another format version, or holds a
                 layer that was not cut.
         """
-        return cls(split(SynchronousGraph.load(folder)))
+        return cls(split(SynchronousGraph.load(folder))).to(device)
 
     def extra_repr(self) -> str:
         """The setting, for ``repr``."""
@@ -264,6 +271,8 @@ class ModularGraph(nn.Module):
             return reason
         if any(part.graph.has_feedback for part in parts):
             return "feedback from an output"
+        if any(part.dynamics.dropout for part in parts):
+            return "dropout, which every part draws for itself"
         if len(devices) > 1:
             return f"parts on {len(devices)} devices"
         return None
@@ -294,7 +303,7 @@ def _reason_to_call(parts: Sequence[SynchronousGraph]) -> str | None:
 
 def _wiring_of(part: SynchronousGraph) -> tuple[object, ...]:
     """What the way to compute depends on; graphs are compared as objects, which is fast."""
-    settings = part.solver, part.activation, part.backend, part.device
+    settings = part.solver, part.dynamics.config(), part.backend, part.device
     return id(part.graph), *settings, _reason_to_call([part])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -10,6 +11,15 @@ from pyg_modules.graph.unit_graph import UnitGraph
 
 #: The label of units that all modules share.
 SHARED = -1
+
+
+def as_labels(labels: object) -> object:
+    """``labels`` as a tensor, if they are a list or an array of integers."""
+    if isinstance(labels, list | tuple | numpy.ndarray):
+        values = numpy.asarray(labels)
+        if values.dtype.kind in "iu":
+            return torch.as_tensor(values.astype(numpy.int64), device="cpu")
+    return labels
 
 
 def check_labels(labels: Tensor, num_units: int) -> int:

@@ -14,6 +14,7 @@ from pyg_modules.ops.spectral_norm import spectral_norm
 from pyg_modules.ops.update import Update
 from pyg_modules.solve.convergence import Stopping, check_convergence
 from pyg_modules.solve.fixed_point import FixedPoint, find_fixed_point
+from pyg_modules.solve.implicit import solve_implicitly
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution
 from pyg_modules.solve.solver import Solver
@@ -94,7 +95,11 @@ class Equilibrium(Solver, name="equilibrium"):
         """See :meth:`Solver.solve`. The weights are those that :meth:`scaled` returned."""
         shrinks_by = 1.0 if self.contraction is None else self.contraction
         stopping = Stopping(self.tol, self.max_steps, self.memory, shrinks_by, self.throw)
-        problem = _Problem(recurrence.update, stopping, recurrence.observe)
+        # A part of the way to the new states leads to the same fixed point as all of it.
+        update = recurrence.update.at_rest()
+        if update.transition is not None:
+            return solve_implicitly(replace(recurrence, update=update), stopping)
+        problem = _Problem(update, stopping, recurrence.observe)
         weight, injected = recurrence.weight, recurrence.injected
         states, steps, residual = problem.entry()(problem, weight, injected)
         return Solution(states, steps, residual, residual <= self.tol, problem.adjoints)

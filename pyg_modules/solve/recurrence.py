@@ -48,7 +48,9 @@ class Recurrence:
     @property
     def is_composed(self) -> bool:
         """Whether to iterate :meth:`bind` instead of the kernels of the operator."""
-        return self.observe is not None or self.update.operator.is_composed()
+        update = self.update
+        is_more = self.observe is not None or update.transition is not None
+        return is_more or update.operator.is_composed()
 
     def residual(self, state: Tensor) -> Tensor:
         r""":math:`\lVert F(h) - h \rVert / \lVert h \rVert` of every sample, ``[B]``."""

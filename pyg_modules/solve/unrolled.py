@@ -76,7 +76,7 @@ class Unrolled(Solver, name="unrolled"):
         if recurrence.observe is not None:
             return advance(torch.zeros_like(injected), self.steps)
         # The first update, of states 0, needs no edges.
-        state = recurrence.update.f(injected)
+        state = recurrence.update.next(injected)
         if not self.checkpoint or is_transforming():
             return advance(state, self.steps - 1)
         for done in range(0, self.steps - 1, stride):

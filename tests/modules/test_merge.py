@@ -139,8 +139,9 @@ def test_parts_that_compute_otherwise_are_refused():
         merge([first, second])
     with pytest.raises(ValueError, match=r"same dtype \(got torch.float64 for part 0 and"):
         merge([first, first.__class__(first.graph, first.solver, "tanh")])
-    with pytest.raises(ValueError, match=r"same activation \(got tanh for part 0 and relu"):
-        merge([first, SynchronousGraph(first.graph, first.solver, dtype=torch.float64)])
+    dropping = SynchronousGraph(first.graph, first.solver, dropout=0.1, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"same dropout \(got 0.0 for part 0 and 0.1"):
+        merge([first, dropping])
     with pytest.raises(ValueError, match=r"at least one part \(got none\)"):
         merge([])
     with pytest.raises(TypeError, match=r"SynchronousGraph \(got Linear\)"):

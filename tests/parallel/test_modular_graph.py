@@ -232,7 +232,9 @@ def test_parts_can_be_exchanged():
     del graph.parts[0]
     torch.testing.assert_close(graph(x), sum(part(x) for part in graph.parts))
     graph.parts[0] = SynchronousGraph(UnitGraph.complete(3, 7, 2), Unrolled(4), dtype=torch.float64)
-    with pytest.raises(ValueError, match="same activation"):
+    torch.testing.assert_close(graph(x), sum(part(x) for part in graph.parts))
+    graph.parts[0] = SynchronousGraph(UnitGraph.complete(3, 7, 2), Unrolled(5), dtype=torch.float64)
+    with pytest.raises(ValueError, match="same solver"):
         graph(x)
 
 

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from torch import Tensor
+
+from pyg_modules._checks import check_plain
+from pyg_modules.ops.tracing import is_recording
+
+
+def check_tensor(name: str, value: Tensor, width: int, units: str, weight: Tensor) -> None:
+    """Raise unless ``value`` is what a layer with the parameter ``weight`` computes with.
+
+    Args:
+        name (str): What the argument is called.
+        value (Tensor): What came.
+        width (int): Its last size.
+        units (str): What that counts.
+        weight (Tensor): Has the dtype and the device.
+
+    Raises:
+        TypeError: If it is no plain tensor, or of another dtype.
+        ValueError: If it is of another width, or elsewhere.
+    """
+    if not isinstance(value, Tensor):
+        remedy = "Use torch.as_tensor."
+        if isinstance(getattr(value, "x", None), Tensor):
+            remedy = "Pass its features, layer(data.x): the edges of the layer are its own."
+        raise TypeError(f"Expected {name} to be a Tensor (got {type(value).__name__}). {remedy}")
+    check_plain(name, value)
+    # Where sizes are recorded, a comparison would be a constant.
+    if not is_recording() and (value.dim() == 0 or value.size(-1) != width):
+        remedy = "Make the graph for it, or put a Linear before the layer."
+        if value.dim() > 1 and value.shape[1:].numel() == width:
+            remedy = f"Use {name}.flatten(1)."
+        raise ValueError(
+            f"Expected {name} of shape [*, {width}], the number of {units} of the graph (got"
+            f" {list(value.shape)}). {remedy}"
+        )
+    if value.dtype != weight.dtype:
+        or_layer = f" or layer.to({value.dtype})" if value.is_floating_point() else ""
+        if value.is_complex():
+            name_of_real = f"torch.view_as_real({name}).flatten(-2)"
+            raise TypeError(
+                f"Expected {name} of dtype {weight.dtype}, that of the layer (got {value.dtype})."
+                f" Use {name}.abs(), or {name_of_real} and twice the inputs."
+            )
+        raise TypeError(
+            f"Expected {name} of dtype {weight.dtype}, that of the layer (got {value.dtype})."
+            f" Use {name}.to({weight.dtype}){or_layer}."
+        )
+    if value.device != weight.device:
+        remedy = f"Use {name}.to({str(weight.device)!r})."
+        if value.is_meta:
+            remedy = "It has no values; make it there, or use layer.to('meta') for shapes alone."
+        raise ValueError(
+            f"Expected {name} on device {weight.device}, that of the layer (got {value.device})."
+            f" {remedy}"
+        )

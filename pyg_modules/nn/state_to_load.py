@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.nn.storage import checked_labels
+
+
+class LoadingLayer(Protocol):
+    """What a state is loaded into."""
+
+    graph: UnitGraph
+    labels: Tensor | None
+    edge_mask: Tensor | None
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The parameters and their names."""
+
+
+def state_to_load(
+    layer: LoadingLayer, state_dict: dict[str, Tensor], prefix: str, error_messages: list[str]
+) -> dict[str, Tensor]:
+    """``state_dict`` with the labels that ``layer`` is to have, which gets place for its buffers.
+
+    A layer is pruned as the one whose weights it gets; those it keeps, it keeps pruned. It is told
+    its modules with the weights it gets; without labels, as earlier versions and layers that are
+    not cut have none, it keeps those of its graph.
+
+    Args:
+        layer (LoadingLayer): The layer.
+        state_dict (dict): What is loaded.
+        prefix (str): What the names of the layer begin with.
+        error_messages (list of str): Gets a message if the labels do not fit.
+    """
+    mask = state_dict.get(f"{prefix}edge_mask")
+    weights = [
+        value
+        for key, value in state_dict.items()
+        if key.startswith(prefix) and "weight" in key.removeprefix(prefix)
+    ]
+    shape = (layer.graph.num_edges,)
+    if mask is not None and mask.shape == shape:
+        layer.edge_mask = mask.to(layer.device, copy=True)
+    elif mask is None and any(weight.shape == shape for weight in weights):
+        layer.edge_mask = None
+    key = f"{prefix}labels"
+    others = {name: value for name, value in state_dict.items() if name != key}
+    labels, kept = state_dict.get(key), layer.labels
+    if labels is not None and all(
+        parameter.shape == others[f"{prefix}{name}"].shape
+        for name, parameter in layer.named_parameters()
+        if f"{prefix}{name}" in others
+    ):
+        try:
+            kept = checked_labels(labels, layer.graph.num_units)
+            _check_no_edge_between(kept, layer)
+        except ValueError as error:
+            kept = layer.labels
+            error_messages.append(
+                f"Expected {key} that fit the graph of the layer (got {error}). Load the state"
+                f" into a layer of the graph that it is from."
+            )
+        else:
+            if layer.labels is None:
+                layer.labels = torch.empty_like(labels, device=layer.device)
+    return others if kept is None else {**others, key: kept}
+
+
+def _check_no_edge_between(labels: Tensor, layer: LoadingLayer) -> None:
+    """Raise a ``ValueError`` if an edge joins two modules of ``labels``, unless it did before.
+
+    Weights of another partition may fit in shape.
+    """
+    known = layer.labels
+    if labels.is_meta or (
+        known is not None and not known.is_meta and torch.equal(labels.to(known.device), known)
+    ):
+        return
+    source, target = labels.cpu()[layer.graph.edge_index]
+    count = int(((source != target) & (source >= 0) & (target >= 0)).sum())
+    if count:
+        raise ValueError(f"modules that {count} of its edges join")

@@ -1,0 +1,91 @@
+"""A network as ``torch.fx`` sees it, in evaluation."""
+
+from __future__ import annotations
+
+import inspect
+import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch_geometric.nn
+from torch import fx, nn
+
+#: Modules of PyG whose forward pass is made of what is known; others are known by their names.
+_TRANSPARENT = (
+    torch_geometric.nn.MLP,
+    torch_geometric.nn.Linear,
+    torch_geometric.nn.BatchNorm,
+)
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks")
+
+
+class _Proxy(fx.Proxy):
+    def __iadd__(self, other: object) -> fx.Proxy:
+        """What changes a tensor that others may read; torch.fx records a sum like any other."""
+        return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
+
+
+class _Tracer(fx.Tracer):
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if isinstance(m, _TRANSPARENT):
+            return False
+        is_of_pyg = type(m).__module__.startswith("torch_geometric.")
+        return is_of_pyg or super().is_leaf_module(m, module_qualified_name)
+
+
+def trace(model: nn.Module) -> fx.Graph:
+    """The operations of ``model`` in evaluation, as a graph.
+
+    Raises:
+        TypeError: If it is no module.
+        ValueError: If it has hooks, more than one input, or steps that cannot be traced.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"Expected model to be a torch.nn.Module (got {type(model).__name__}).")
+    for path, module in model.named_modules():
+        if any(getattr(module, hooks) for hooks in _HOOKS):
+            raise ValueError(
+                f"Expected a network without hooks (got some on {type(module).__name__} at"
+                f" {path!r}): what they do is not seen. Remove them first, e.g. by"
+                f" torch.nn.utils.prune.remove(module, 'weight')."
+            )
+    parameters = list(inspect.signature(model.forward).parameters.values())
+    required = [
+        one.name
+        for one in parameters
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]
+    if len(required) != 1:
+        raise ValueError(
+            f"Expected a network of one input (got {type(model).__name__} with"
+            f" {', '.join(required) or 'none'})."
+        )
+    defaults: dict[str, Any] = {
+        one.name: one.default for one in parameters if one.default is not one.empty
+    }
+    try:
+        with _evaluating(model):
+            return _Tracer().trace(model, concrete_args=defaults)
+    # Whatever the code of a network raises when it meets a stand-in for numbers.
+    except Exception as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(
+            f"Expected a network whose operations do not depend on its input (got"
+            f" {type(model).__name__}: {reason}). Take the parts of it that torch.fx can trace, and"
+            f" convert each."
+        ) from error
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
