@@ -16,6 +16,11 @@ def percent(share: float, digits: int = 2) -> str:
     return f"{share:.{digits}%}".replace("%", f"{_NARROW}%")
 
 
+def score(value: float, *, is_regression: bool) -> str:
+    """An accuracy, such as ``"96.94 %"``, or R², such as ``"0.431"``."""
+    return f"{value:.3f}".replace("-", "−") if is_regression else percent(value)
+
+
 def points(difference: float) -> str:
     """A difference of shares in percentage points, such as ``"+0.28 points"``."""
     # Not "-0.00".

@@ -4,10 +4,11 @@ import os
 from dataclasses import asdict
 
 from pyg_modules.experiment.experiment import MODELS, ExperimentResult
+from pyg_modules.experiment.table import score_of_seeds
 from pyg_modules.report.html.command import train_command
 from pyg_modules.report.html.costs import cost, part_costs
 from pyg_modules.report.html.interactive_graph import interactive_graph
-from pyg_modules.report.html.numbers import count, percent
+from pyg_modules.report.html.numbers import count
 from pyg_modules.report.html.sections import sections
 from pyg_modules.report.html.words import independence, summary
 from pyg_modules.report.palette import NEGATIVE, POSITIVE
@@ -41,7 +42,7 @@ def render_page(run: ExperimentResult, folder: str | os.PathLike[str]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count=count, percent=percent)
+    environment.filters.update(count=count, score_of_seeds=score_of_seeds)
     steps = run.config.steps
     return environment.get_template(_TEMPLATE).render(
         run=run,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from pyg_modules.experiment.experiment import ExperimentResult
+from pyg_modules.modules.lesion import LesionStudy
 from pyg_modules.report.html.image import Image, image
 from pyg_modules.report.html.numbers import percent, small
 from pyg_modules.report.plots.plot_adjacency import plot_adjacency
@@ -40,7 +41,7 @@ class Section(NamedTuple):
 def sections(run: ExperimentResult) -> list[Section]:
     """All of them for a run, from top to bottom."""
     parts = (_adjacency, _training, _sizes, _lesions, _attribution, _dynamics)
-    return [part(run) for part in parts]
+    return [part(run) for part in parts if run.lesions is not None or part is not _lesions]
 
 
 def _adjacency(run: ExperimentResult) -> Section:
@@ -125,7 +126,7 @@ def _lesions(run: ExperimentResult) -> Section:
         " module needs it. The biases of the outputs go and stay with module 0.",
         [
             image(
-                lambda ax: plot_lesions(run.lesions, ax=ax),
+                lambda ax: plot_lesions(cast(LesionStudy, run.lesions), ax=ax),
                 "Test accuracy by class: all modules, without each, each alone",
                 "Test accuracy by class of all modules together, without each module in turn, and"
                 " of each module alone.",

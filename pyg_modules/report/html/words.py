@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 from pyg_modules.experiment.experiment import ExperimentResult
-from pyg_modules.report.html.numbers import count, duration, percent, points, small
+from pyg_modules.report.html.numbers import count, duration, percent, points, score, small
 
 
 def summary(run: ExperimentResult) -> list[str]:
     """What was learned, for someone who reads nothing else."""
-    config, accuracy = run.config, run.test_accuracy
-    trained_on = f", and {percent(accuracy['finetuned'])} after training on"
+    config = run.config
+    name = "R²" if run.is_regression else "accuracy"
+    scores = {
+        model: score(value, is_regression=run.is_regression)
+        for model, value in run.test_score.items()
+    }
+    change = run.test_score["cut"] - run.test_score["regularized"]
+    trained_on = f", and {scores['finetuned']} after training on"
     left = run.num_parameters["finetuned"]
     all_parameters = run.num_parameters["regularized"]
     return [
         f"{_units(config.num_hidden)}, each connected to each, were trained on the data set"
         f" {run.dataset} with a regularizer that organises them, and divided into"
         f" {config.num_modules} modules of {_sizes(run.module_sizes)}.",
-        f"Test accuracy was {percent(accuracy['regularized'])} before the cut,"
-        f" {percent(accuracy['cut'])} right after every edge between modules was removed"
-        f" ({_change(accuracy['cut'] - accuracy['regularized'])})"
+        f"Test {name} was {scores['regularized']} before the cut, {scores['cut']} right after every"
+        f" edge between modules was removed ({_change(change, is_regression=run.is_regression)})"
         f"{trained_on if config.finetune_epochs else ''}.",
         f"The cut left {count(left)} of {count(all_parameters)} parameters"
         f" ({percent(left / all_parameters, 0)}), in {config.num_modules} networks that share"
         f" nothing but their inputs and can run in parallel; their outputs add up.",
-        f"For comparison, on the same budget: {percent(accuracy['mlp'])} by an MLP with as many"
-        f" parameters as before the cut, {percent(accuracy['free'])} by the same unit graph without"
-        f" a regularizer, {percent(accuracy['random_modules'])} by modules drawn at random.",
+        f"For comparison, on the same budget: {scores['mlp']} by an MLP with as many"
+        f" parameters as before the cut, {scores['free']} by the same unit graph without"
+        f" a regularizer, {scores['random_modules']} by modules drawn at random.",
         f"The whole run took {duration(run.seconds)}.",
     ]
 
@@ -62,8 +67,10 @@ def _sizes(sizes: list[int]) -> str:
     return f"{count(min(sizes))} to {_units(max(sizes))}"
 
 
-def _change(difference: float) -> str:
-    return points(difference) if difference else "no change"
+def _change(difference: float, *, is_regression: bool) -> str:
+    if not difference:
+        return "no change"
+    return f"{difference:+.3f}".replace("-", "−") if is_regression else points(difference)
 
 
 def _exactly(number: float) -> str:

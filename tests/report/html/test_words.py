@@ -20,7 +20,7 @@ def known(run):
     parameters = dict.fromkeys(accuracy, 20_000) | {"finetuned": 12_500}
     return replace(
         run,
-        test_accuracy=accuracy,
+        test_score=accuracy,
         num_parameters=parameters,
         module_sizes=[4, 4, 5],
         independence=Independence(0, 0.0, 2.3e-7),
@@ -43,8 +43,8 @@ def test_the_summary_has_the_numbers_of_the_run(known):
 
 
 def test_an_accuracy_that_stays_is_said_to_stay(known):
-    accuracy = known.test_accuracy | {"cut": known.test_accuracy["regularized"]}
-    assert "removed (no change)," in words.summary(replace(known, test_accuracy=accuracy))[1]
+    accuracy = known.test_score | {"cut": known.test_score["regularized"]}
+    assert "removed (no change)," in words.summary(replace(known, test_score=accuracy))[1]
 
 
 def test_modules_of_one_size_are_given_that_size(known):

@@ -54,7 +54,7 @@ def partition_figure(_):
         finetuned=network,
         dataset="planted",
         config=SimpleNamespace(num_modules=2),
-        test_accuracy=dict.fromkeys(("free", "regularized", "cut", "finetuned"), 0.5),
+        test_score=dict.fromkeys(("free", "regularized", "cut", "finetuned"), 0.5),
         normalized_cut=dict.fromkeys(("free", "regularized", "cut", "finetuned"), 0.5),
     )
     return report.partition_figure(result)
