@@ -189,7 +189,7 @@ def test_a_run_that_cannot_be_written_where_it_should_is_kept_elsewhere(
     (kept,) = rescue.iterdir()
     assert error.endswith(f"The run is not lost: it is in {kept}.\n")
     assert sorted(contents(kept)) == FILES
-    assert not folder.exists()
+    assert not any(folder.iterdir())
 
 
 def test_datasets_are_listed(capsys):

@@ -41,3 +41,7 @@ __all__ = [
     "score_table",
     "write_run",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pyg_modules.experiment.baselines import num_parameters
 from pyg_modules.experiment.experiment import ExperimentResult
+from pyg_modules.modules.independence import Independence
+from pyg_modules.partition.metrics import module_sizes
+from pyg_modules.report.html.layer_study import LayerStudy
 from pyg_modules.report.html.numbers import count, duration, percent, points, score, small
 
 
@@ -36,20 +40,64 @@ def summary(run: ExperimentResult) -> list[str]:
 
 
 def independence(run: ExperimentResult) -> list[str]:
-    """The proof that the modules are independent."""
-    proof, config = run.independence, run.config
+    """The proof that the modules of a run are independent."""
+    return proof_in_words(run.independence, run.config.num_modules, run.config.steps)
+
+
+def proof_in_words(proof: Independence, num_modules: int, steps: int) -> list[str]:
+    """What was proved of so many modules, over so many updates."""
     rounding = " of the largest output, which is rounding"
-    pairs = config.num_modules * (config.num_modules - 1)
+    pairs = num_modules * (num_modules - 1)
     return [
         f"Paths: a search of the graph, from all units of each module, found a way into another"
         f" module in {count(proof.paths)} of {count(pairs)} ordered pairs of modules. Paths through"
         f" inputs do not count, for inputs are clamped to the data.",
-        f"Cross Jacobian: after {_updates(config.steps)}, the largest derivative of a state in one"
+        f"Cross Jacobian: after {_updates(steps)}, the largest derivative of a state in one"
         f" module with respect to an initial state in another is"
         f" {_exactly(proof.max_cross_jacobian)}.",
         f"Split difference: the outputs of the modules, computed apart, add up to those of the"
         f" whole network; the largest difference is {_exactly(proof.max_split_difference)}"
         f"{rounding if proof.max_split_difference else ''}.",
+    ]
+
+
+def study_in_words(study: LayerStudy) -> list[str]:
+    """What a layer of one's own is, and what its modules are worth."""
+    layer, graph = study.layer, study.layer.graph
+    name = "R²" if study.is_regression else "accuracy"
+
+    def shown(value: float) -> str:
+        return score(value, is_regression=study.is_regression)
+
+    sentences = [
+        f"{_units(graph.num_hidden)} between {count(graph.num_inputs)} inputs and"
+        f" {count(graph.num_outputs)} outputs, joined by {count(graph.num_edges)} edges, with the"
+        f" solver {layer.solver} and the activation {layer.activation}.",
+        f"On the {count(study.num_samples)} samples that were given, its {name} is"
+        f" {shown(study.score)}.",
+    ]
+    modular, labels = study.modular, study.labels
+    if modular is None or labels is None:
+        return [
+            *sentences,
+            "It is not cut, and no modules were given: labels=partition_units(layer, num_modules)"
+            " finds some.",
+        ]
+    sizes = module_sizes(labels)
+    modules = f"{len(sizes)} modules of {_sizes(sizes)}"
+    if modular is layer:
+        return [
+            *sentences,
+            f"It is cut into {modules}, which share nothing but their inputs; their outputs add up."
+            f" What they are worth, only the network before the cut can tell.",
+        ]
+    left, all_parameters = num_parameters(modular), num_parameters(layer)
+    return [
+        *sentences,
+        f"Cut into {modules}, without further training, its {name} is"
+        f" {shown(study.modular_score)}; {count(left)} of {count(all_parameters)} parameters"
+        f" ({percent(left / all_parameters, 0)}) are left.",
+        *([] if study.verdict is None else [str(study.verdict)]),
     ]
 
 
