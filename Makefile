@@ -2,13 +2,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-TORCH_VERSION := 2.13.0
-# On this platform the plain package holds CUDA libraries of several gigabytes; ask for the CPU build.
-ifeq ($(shell uname -sm),Linux x86_64)
-TORCH ?= torch==$(TORCH_VERSION)+cpu
-else
-TORCH ?= torch==$(TORCH_VERSION)
-endif
+TORCH ?= torch==2.13.0
 
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check
@@ -61,17 +55,13 @@ tables: $(VENV)/.test ## Write the tables of all pages from the committed result
 clean: ## Remove the environment and what was built
 	rm -rf .venv build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# An environment that already has torch keeps it: make demo VENV=path/to/environment
+# The torch that is there (make demo VENV=path/to/environment), or the build for the CPU, where pip
+# finds one, or the default package. Never a question.
 $(VENV)/.torch:
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -c "import torch" 2>/dev/null || $(PIP) install "$(TORCH)" || { \
-	  echo; \
-	  echo "pip found no $(TORCH). Either tell pip where PyTorch's CPU builds are (the index that"; \
-	  echo "https://pytorch.org/get-started/locally names for 'Pip' and 'CPU'):"; \
-	  echo "    PIP_EXTRA_INDEX_URL=<index> make demo"; \
-	  echo "or take the default build, which may be several gigabytes:"; \
-	  echo "    make demo TORCH=torch==$(TORCH_VERSION)"; \
-	  exit 1; }
+	$(RUN) -c "import torch" 2>/dev/null || $(PIP) install --quiet "$(TORCH)+cpu" 2>/dev/null || { \
+	  echo "Installing the default build of torch: on Linux it is large, with CUDA. The small one: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make"; \
+	  $(PIP) install --quiet "$(TORCH)"; }
 	touch $@
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml

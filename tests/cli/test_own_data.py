@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import re
 import subprocess
 import sys
@@ -195,22 +194,17 @@ def test_mistakes_with_folders_are_named_with_the_remedy(wine, tmp_path, capsys)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_reader_who_leaves_and_a_full_disk_lose_no_training(tmp_path):
+def test_a_reader_who_leaves_loses_no_training(tmp_path):
     own_table("wine").to_csv(tmp_path / "wine.csv", index=False)
     command = [sys.executable, "-m", "pyg_modules", "train", "--data", "wine.csv"]
-    command += ["--target", "grade", *SMALL, "--out", "run", "--overwrite"]
-    reading, writing = os.pipe()
-    os.close(reading)
-    with open("/dev/full", "w") as full, os.fdopen(writing, "w") as left:
-        for stream, status, error in (
-            (left, 0, b""),
-            (full, 1, b"pyg-modules: error: what was to be printed: No space left on device\n"),
-        ):
-            ran = subprocess.run(
-                command, cwd=tmp_path, stdout=stream, stderr=subprocess.PIPE, check=False
-            )
-            assert (ran.returncode, ran.stderr) == (status, error)
-            assert load_run(tmp_path / "run").dataset == "wine.csv"
+    command += ["--target", "grade", *SMALL, "--out", "run"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+    assert load_run(tmp_path / "run").dataset == "wine.csv"
 
 
 def test_ctrl_c_keeps_the_seeds_that_are_finished(tmp_path, monkeypatch, capsys):

@@ -87,7 +87,7 @@ def study_layer(layer: SynchronousGraph, x: Any, y: Any, labels: Tensor | None) 
         labels = layer.labels
     elif labels is not None:
         modular = cut(layer, labels)
-        if len(labels.unique()) - int((labels < 0).any()) > 1:
+        if int(labels.max()) > 0:
             loss = F.mse_loss if is_regression else F.cross_entropy
             verdict = partition_verdict(layer, labels, x, y, loss=loss)
     measured: dict[str, Any] = {}
@@ -119,27 +119,28 @@ def no_modules(graph: UnitGraph) -> Tensor:
 
 
 def _targets(y: Any, x: Tensor, layer: SynchronousGraph) -> Tensor:
-    y = torch.as_tensor(y, device=layer.device)
+    targets: Tensor = torch.as_tensor(y, device=layer.device)
     num_inputs, num_outputs = layer.graph.num_inputs, layer.graph.num_outputs
     if x.dim() != 2 or x.size(1) != num_inputs or len(x) == 0:
         raise ValueError(f"Expected x of shape [B, {num_inputs}] (got {list(x.shape)}).")
     if not bool(x.isfinite().all()):
         row = int((~x.isfinite()).any(dim=1).nonzero()[0])
         raise ValueError(f"Expected finite x (got NaN or infinity in row {row}). Fill it.")
-    if not y.is_floating_point():
-        if y.shape != (len(x),) or not 0 <= int(y.min()) <= int(y.max()) < num_outputs:
+    if not targets.is_floating_point():
+        first, last = int(targets.min()), int(targets.max())
+        if targets.shape != (len(x),) or first < 0 or last >= num_outputs:
             raise ValueError(
                 f"Expected classes from 0 to {num_outputs - 1}, one for each of {len(x)} samples"
-                f" (got y of shape {list(y.shape)}, from {int(y.min())} to {int(y.max())}). Number"
-                f" them from 0; for a regression, use floats."
+                f" (got y of shape {list(targets.shape)}, from {first} to {last}). Number them from"
+                f" 0; for a regression, use floats."
             )
-        return y.long()
-    y = y.to(layer.dtype)
-    if y.dim() == 1 and num_outputs == 1:
-        y = y.unsqueeze(1)
-    if y.shape != (len(x), num_outputs) or not bool(y.isfinite().all()):
+        return targets.long()
+    targets = targets.to(layer.dtype)
+    if targets.dim() == 1 and num_outputs == 1:
+        targets = targets.unsqueeze(1)
+    if targets.shape != (len(x), num_outputs) or not bool(targets.isfinite().all()):
         raise ValueError(
-            f"Expected finite targets of shape {[len(x), num_outputs]} (got {list(y.shape)}, or NaN"
-            f" or infinity). Classes are integers: y.long()."
+            f"Expected finite targets of shape {[len(x), num_outputs]} (got"
+            f" {list(targets.shape)}, or NaN or infinity). Classes are integers: y.long()."
         )
-    return y
+    return targets
