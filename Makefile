@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-scatter docs bench accuracy tables clean
+.PHONY: help demo test test-scatter docs dist bench accuracy tables clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -51,6 +51,20 @@ accuracy: $(VENV)/.test ## Measure every accuracy again, then write the tables
 
 tables: $(VENV)/.test ## Write the tables of all pages from the committed results
 	$(RUN) -m benchmarks.tables
+
+dist: $(VENV)/.test ## Build wheel and source distribution; install each where nothing else is, and use it
+	rm -rf build/clean dist
+	$(PIP) install --quiet build
+	$(RUN) -m build --outdir dist
+	mkdir -p build/clean && tar -xf dist/*.tar.gz -C build/clean --strip-components 1
+	for file in dist/*.whl dist/*.tar.gz; do \
+	  $(PYTHON) -m venv --clear build/clean/venv && \
+	  build/clean/venv/bin/python -m pip --disable-pip-version-check install --quiet --no-deps $$file && \
+	  (cd build/clean/venv && bin/pyg-modules --help >/dev/null && \
+	    PYTHONPATH=$$($(abspath $(RUN)) -c "import sysconfig; print(sysconfig.get_path('purelib'))") \
+	    bin/pyg-modules datasets) || exit 1; \
+	done
+	cd build/clean && PYTHONPATH=. $(abspath $(RUN)) -m pytest -q tests/graph tests/test_lazy.py
 
 clean: ## Remove the environment and what was built
 	rm -rf .venv build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -20,6 +20,7 @@ from pyg_modules.datasets.named import load_dataset
 from pyg_modules.experiment.experiment import ExperimentResult, run_experiment
 from pyg_modules.experiment.experiment_config import ExperimentConfig
 from pyg_modules.experiment.progress import BarProgress, LineProgress, NoProgress, Progress
+from pyg_modules.experiment.run_folder import write_run
 from pyg_modules.experiment.score import score_name
 from pyg_modules.experiment.table import score_table
 from pyg_modules.train.fit import DivergedError
@@ -113,6 +114,9 @@ def _write(result: ExperimentResult, out: Path) -> Path:
                     write_run_with_report(result, folder)
                     raise Refused(f"{error} The run is not lost: it is in {folder}.") from error
             raise Refused(str(error)) from error
+        except Exception:
+            write_run(result, out)  # Its page can be made again.
+            raise
 
 
 def _kept(result: ExperimentResult | None, out: Path) -> str:
