@@ -19,6 +19,7 @@ CONFIG = ExperimentConfig(
     finetune_epochs=2,
     learning_rate=1e-2,
     batch_size=16,
+    random_cut=True,
 )
 
 
@@ -107,6 +108,7 @@ def test_every_training_has_a_history_of_its_phases(result):
         "free": ["free"] * 42,
         "regularized": ["free"] * 20 + ["ramp"] * 4 + ["full"] * 16,
         "finetuned": ["cut"] * 2,
+        "random_cut": ["cut"] * 2,
         "random_modules": ["cut"] * 42,
     }
     assert result.histories["regularized"][-1].losses.keys() == {"task", "ncut", "balance"}

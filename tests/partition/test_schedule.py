@@ -451,3 +451,27 @@ def test_what_is_trained_beside_the_model_are_the_logits():
     schedule = scheduled()
     (parameter,) = schedule.parameters()
     assert parameter is schedule.regularizer.logits
+
+
+def test_a_schedule_and_its_regularizer_say_where_the_training_is():
+    layer, _ = planted()
+    regularizer = regularizer_of(layer)
+    schedule = PartitionSchedule(regularizer, epochs=40, probe=KnowsItsTask())
+    assert str(schedule) == "not begun, 40 epochs: " + regularizer.status()
+    phases = []
+    for epoch in range(40):
+        schedule.step(epoch)
+        before = regularizer.was_evaluated
+        text = str(schedule)
+        assert regularizer.was_evaluated == before
+        phases.append(schedule.phase(epoch))
+        head, _, found = text.partition(". ")
+        assert head == (f"epoch {epoch + 1} of 40, phase {phases[-1]!r}: {regularizer.status()}")
+        if schedule._verdict is not None:
+            assert found == str(schedule._verdict)
+        terms = [
+            f"{name} {float(loss.detach()):.4g} (times {regularizer.coefficient(name):.3g})"
+            for name, loss in regularizer.losses().items()
+        ]
+        assert regularizer.status() == ", ".join(["2 modules", *(terms or ["no term is on"])])
+    assert {"free", "full"} <= set(phases)
