@@ -42,7 +42,8 @@ Written into the folder --out:
 
 _REPORT_DESCRIPTION = """\
 Write DIR/report.html from what `pyg-modules train --out DIR` wrote: one page
-that opens in any browser, without a network.
+that opens in any browser, without a network. Of another network that was
+trained on a file, such as one that `pyg-modules partition` wrote: with --data.
 """
 
 _PREDICT_DESCRIPTION = """\
@@ -91,7 +92,10 @@ def make_parser() -> argparse.ArgumentParser:
     train.epilog = _EXAMPLES
     _add_train_options(train)
     report = add("report", "write the page that shows a run", _REPORT_DESCRIPTION, "saved.report")
-    report.add_argument("folder", metavar="DIR", type=_path, help="folder of a run")
+    report.add_argument("folder", metavar="DIR", type=_path, help="folder of a run, or a network")
+    report.add_argument(
+        "--data", metavar="FILE", type=_path, help="of a network that is no run: what to measure on"
+    )
     predict = add("predict", "predict with a network", _PREDICT_DESCRIPTION, "predict_file.predict")
     predict.add_argument("folder", metavar="DIR", type=_path, help="folder of a run")
     predict.add_argument("file", metavar="FILE", type=_path, help=".csv, .parquet or .npz")

@@ -5,12 +5,15 @@ from __future__ import annotations
 from argparse import Namespace
 from pathlib import Path
 
-from pyg_modules._files import staged_folder, write_json
+import torch
+
+from pyg_modules._files import read_json, staged_folder, write_json
+from pyg_modules.cli.encoded_file import encode_file
 from pyg_modules.cli.endings import refusals, uninterrupted
 from pyg_modules.cli.places import check_free
 from pyg_modules.datasets.encoding import ENCODING_FILE, load_encoding
 from pyg_modules.datasets.named import DATASETS
-from pyg_modules.experiment.run_folder import LABELS_FILE
+from pyg_modules.experiment.run_folder import LABELS_FILE, METRICS_FILE
 from pyg_modules.modules.cut import cut
 from pyg_modules.modules.split import split
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
@@ -20,16 +23,38 @@ from pyg_modules.partition.metrics import cut_fraction, module_sizes, normalized
 
 
 def report(options: Namespace) -> None:
-    """Write the page of a run again.
+    """Write the page of a run again; or that of a network, measured on a file.
 
     Raises:
-        Refused: If the folder holds no complete run, or cannot be written to.
+        Refused: If the folder holds no complete run, or no network, or cannot be written to.
     """
     with refusals(), uninterrupted():
-        from pyg_modules.report.html.write import write_report
+        if options.data is None:
+            from pyg_modules.report.html.write import write_report
 
-        page = write_report(options.folder)
+            page = write_report(options.folder)
+        else:
+            page = _report_of_network(options.folder, options.data)
     print(f"wrote {page}")
+
+
+def _report_of_network(folder: Path, file: Path) -> Path:
+    from pyg_modules.report.html.layer_report import report as report_of_layer
+
+    if (folder / METRICS_FILE).exists():
+        raise ValueError(
+            f"Expected the folder of a network that is no run (got {folder}, with a run in it)."
+            f" Leave --data out, or name {folder / 'free'} or {folder / 'regularized'}."
+        )
+    layer, encoding, x, y, _ = encode_file(folder, file)
+    if y is None:
+        raise ValueError(
+            f"Expected the target {encoding.target.name!r} in {file} (got no such column). Add it."
+        )
+    labels = None
+    if layer.labels is None and (folder / LABELS_FILE).exists():
+        labels = torch.tensor(read_json(folder / LABELS_FILE), device="cpu")
+    return report_of_layer(layer, x, y, labels=labels, out=folder / "report.html")
 
 
 def partition(options: Namespace) -> None:

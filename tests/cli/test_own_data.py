@@ -162,6 +162,9 @@ def test_what_was_saved_is_cut_exported_and_shown_again(wine, tmp_path, capsys):
     outputs = sum(program.module()(x) for program in programs)
     torch.testing.assert_close(outputs, SynchronousGraph.load(cut)(x), rtol=1e-4, atol=1e-5)
     assert main(["report", str(folder)]) == 0
+    for network, says in ((cut, "It is cut into 4 modules"), (folder / "free", "Cut into 2 mod")):
+        assert main(["report", str(network), "--data", str(path)]) == 0
+        assert says in (network / "report.html").read_text(encoding="utf-8")
 
 
 def test_mistakes_with_folders_are_named_with_the_remedy(wine, tmp_path, capsys):
@@ -184,6 +187,8 @@ def test_mistakes_with_folders_are_named_with_the_remedy(wine, tmp_path, capsys)
         ("partition {out} --out {out}2", r"Expected .*out"),
         ("partition {free} --out {run}", r"without results"),
         ("export {free} --out {out}", r"a cut network .*whole\).*pyg-modules partition {free}"),
+        ("report {free}", r"folder of a run .*without metrics"),
+        ("report {run} --data {file}", r"no run .*Leave --data out, or name {run}/free"),
         ("export {run} --format onyx --out {out}", r"one of 'onnx', 'pt2' \(got 'onyx'\)"),
     ):
         assert main(arguments.format(**names).split()) == 2, arguments
