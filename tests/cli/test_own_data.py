@@ -37,9 +37,9 @@ def wine(tmp_path_factory):
     place = tmp_path_factory.mktemp("wine")
     table = own_table("wine")
     table.to_csv(place / "wine.csv", index=False)
-    command = [sys.executable, "-m", "pyg_modules", "train", "--data", "wine.csv", "--out", "run"]
-    options = ["--target", "grade", *SMALL, "--seeds", "2", "--random-cut"]
-    ran = subprocess.run([*command, *options], cwd=place, capture_output=True, text=True)
+    command = [sys.executable, "-m", "pyg_modules", "train", "--out", place / "run"]
+    options = ["--data", place / "wine.csv", "--target", "grade", *SMALL, "--seeds", "2"]
+    ran = subprocess.run([*command, *options, "--random-cut"], capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
     return place / "wine.csv", place / "run", ran.stdout
 
@@ -87,7 +87,7 @@ def test_seeds_are_a_mean_and_a_spread_and_the_random_cut_is_in_the_table(wine):
 
 def test_the_command_of_the_report_names_the_file(wine):
     page = (wine[1] / "report.html").read_text(encoding="utf-8")
-    for piece in ("--data wine.csv", "--target grade", "--seeds 2", "--random-cut<"):
+    for piece in (f"--data {wine[0]}", "--target grade", "--seeds 2", "--random-cut<"):
         assert piece in page
     assert "--dataset" not in page
 
@@ -201,11 +201,9 @@ def test_mistakes_with_folders_are_named_with_the_remedy(wine, tmp_path, capsys)
 
 def test_a_reader_who_leaves_loses_no_training(tmp_path):
     own_table("wine").to_csv(tmp_path / "wine.csv", index=False)
-    command = [sys.executable, "-m", "pyg_modules", "train", "--data", "wine.csv"]
-    command += ["--target", "grade", *SMALL, "--out", "run"]
-    with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as process:
+    command = [sys.executable, "-m", "pyg_modules", "train", "--data", tmp_path / "wine.csv"]
+    command += ["--target", "grade", *SMALL, "--out", tmp_path / "run"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 0
