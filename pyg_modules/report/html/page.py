@@ -24,6 +24,7 @@ from pyg_modules.report.html.sections import (
 )
 from pyg_modules.report.html.words import (
     independence,
+    precision,
     proof_in_words,
     study_in_words,
     summary,
@@ -56,6 +57,7 @@ def render_page(run: ExperimentResult, folder: str | os.PathLike[str]) -> str:
         run=run,
         models=MODELS,
         summary=summary(run),
+        precision=precision(run),
         independence=independence(run),
         shown=f"The network after the cut{trained_on}.",
         sections=sections(run),

@@ -39,6 +39,22 @@ def summary(run: ExperimentResult) -> list[str]:
     ]
 
 
+def precision(run: ExperimentResult) -> str:
+    """How far the scores can be relied on."""
+    if run.other_seeds:
+        return (
+            f"Mean ± standard deviation of {len(run.other_seeds) + 1} seeds; all else on this page"
+            f" is of the first."
+        )
+    if run.lesions is None:
+        return "One seed; --seeds N shows mean and spread."
+    num_test = int(run.lesions.num_samples.sum())
+    return (
+        f"One seed, and one of {count(num_test)} test samples is {small(100 / num_test)} points;"
+        f" --seeds N shows mean and spread."
+    )
+
+
 def independence(run: ExperimentResult) -> list[str]:
     """The proof that the modules of a run are independent."""
     return proof_in_words(run.independence, run.config.num_modules, run.config.steps)

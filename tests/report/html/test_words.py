@@ -51,6 +51,15 @@ def test_modules_of_one_size_are_given_that_size(known):
     assert "modules of 4 hidden units" in words.summary(replace(known, module_sizes=[4, 4, 4]))[0]
 
 
+def test_the_scores_of_one_seed_and_of_several_are_told_apart(known):
+    assert words.precision(known) == (
+        "One seed, and one of 100 test samples is 1 points; --seeds N shows mean and spread."
+    )
+    several = replace(known, other_seeds=[known.test_score] * 2)
+    assert words.precision(several).startswith("Mean ± standard deviation of 3 seeds; all else")
+    assert words.precision(replace(known, lesions=None)).startswith("One seed; --seeds N")
+
+
 def test_the_proof_has_its_numbers(known):
     paths, jacobian, difference = words.independence(known)
     assert "in 0 of 6 ordered pairs of modules" in paths
