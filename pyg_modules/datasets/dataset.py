@@ -62,12 +62,12 @@ class Dataset:
 
     @property
     def num_outputs(self) -> int:
-        """Number of outputs of a network for it: classes, or targets."""
+        """Number of classes or of targets, an output of a network each."""
         return self.train_y.size(1) if self.is_regression else self.num_classes
 
     @property
     def loss(self) -> Callable[[Tensor, Tensor], Tensor]:
-        """What is trained on: the cross-entropy of logits, or the mean squared error."""
+        """The cross-entropy of logits, or the mean squared error, to train on."""
         return F.mse_loss if self.is_regression else F.cross_entropy
 
     def to(self, device: torch.device | str) -> Dataset:
