@@ -2,18 +2,12 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-TORCH_VERSION := 2.13.0
-# On this platform the plain package holds CUDA libraries of several gigabytes; ask for the CPU build.
-ifeq ($(shell uname -sm),Linux x86_64)
-TORCH ?= torch==$(TORCH_VERSION)+cpu
-else
-TORCH ?= torch==$(TORCH_VERSION)
-endif
+TORCH ?= torch==2.13.0
 
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-scatter docs bench accuracy tables clean
+.PHONY: help demo test test-scatter docs dist bench accuracy tables clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -58,20 +52,30 @@ accuracy: $(VENV)/.test ## Measure every accuracy again, then write the tables
 tables: $(VENV)/.test ## Write the tables of all pages from the committed results
 	$(RUN) -m benchmarks.tables
 
+dist: $(VENV)/.test ## Build wheel and source distribution; install each where nothing else is, and use it
+	rm -rf build/clean dist
+	$(PIP) install --quiet build
+	$(RUN) -m build --outdir dist
+	mkdir -p build/clean && tar -xf dist/*.tar.gz -C build/clean --strip-components 1
+	for file in dist/*.whl dist/*.tar.gz; do \
+	  $(PYTHON) -m venv --clear build/clean/venv && \
+	  build/clean/venv/bin/python -m pip --disable-pip-version-check install --quiet --no-deps $$file && \
+	  (cd build/clean/venv && bin/pyg-modules --help >/dev/null && \
+	    PYTHONPATH=$$($(abspath $(RUN)) -c "import sysconfig; print(sysconfig.get_path('purelib'))") \
+	    bin/pyg-modules datasets) || exit 1; \
+	done
+	cd build/clean && PYTHONPATH=. $(abspath $(RUN)) -m pytest -q tests/graph tests/test_lazy.py
+
 clean: ## Remove the environment and what was built
 	rm -rf .venv build dist runs .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-# An environment that already has torch keeps it: make demo VENV=path/to/environment
+# The torch that is there (make demo VENV=path/to/environment), or the build for the CPU, where pip
+# finds one, or the default package. Never a question.
 $(VENV)/.torch:
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -c "import torch" 2>/dev/null || $(PIP) install "$(TORCH)" || { \
-	  echo; \
-	  echo "pip found no $(TORCH). Either tell pip where PyTorch's CPU builds are (the index that"; \
-	  echo "https://pytorch.org/get-started/locally names for 'Pip' and 'CPU'):"; \
-	  echo "    PIP_EXTRA_INDEX_URL=<index> make demo"; \
-	  echo "or take the default build, which may be several gigabytes:"; \
-	  echo "    make demo TORCH=torch==$(TORCH_VERSION)"; \
-	  exit 1; }
+	$(RUN) -c "import torch" 2>/dev/null || $(PIP) install --quiet "$(TORCH)+cpu" 2>/dev/null || { \
+	  echo "Installing the default build of torch: on Linux it is large, with CUDA. The small one: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make"; \
+	  $(PIP) install --quiet "$(TORCH)"; }
 	touch $@
 
 $(VENV)/.demo: $(VENV)/.torch pyproject.toml

@@ -5,12 +5,36 @@ A PyTorch Geometric extension: :class:`UnitGraph` says what is wired to what,
 modules, :func:`cut` and :func:`split` take them apart.
 """
 
-from pyg_modules.graph import UnitGraph
-from pyg_modules.modules import cut, merge, prune_cross_edges, split
-from pyg_modules.nn import SynchronousGraph
-from pyg_modules.parallel import ModularGraph
-from pyg_modules.partition import PartitionRegularizer, PartitionSchedule, partition_units
-from pyg_modules.solve import Equilibrium, Unrolled
+from typing import TYPE_CHECKING
+
+from pyg_modules._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from pyg_modules.graph import UnitGraph
+    from pyg_modules.modules import cut, merge, prune_cross_edges, split
+    from pyg_modules.nn import SynchronousGraph
+    from pyg_modules.parallel import ModularGraph
+    from pyg_modules.partition import PartitionRegularizer, PartitionSchedule, partition_units
+    from pyg_modules.solve import Equilibrium, Unrolled
+else:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "Equilibrium": "pyg_modules.solve",
+            "ModularGraph": "pyg_modules.parallel",
+            "PartitionRegularizer": "pyg_modules.partition",
+            "PartitionSchedule": "pyg_modules.partition",
+            "SynchronousGraph": "pyg_modules.nn",
+            "UnitGraph": "pyg_modules.graph",
+            "Unrolled": "pyg_modules.solve",
+            "cut": "pyg_modules.modules",
+            "merge": "pyg_modules.modules",
+            "partition_units": "pyg_modules.partition",
+            "prune_cross_edges": "pyg_modules.modules",
+            "split": "pyg_modules.modules",
+        },
+        rooms=("graph", "modules", "nn", "ops", "parallel", "partition", "solve"),
+    )
 
 __version__ = "0.1.0"
 
@@ -29,3 +53,7 @@ __all__ = [
     "prune_cross_edges",
     "split",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -88,6 +88,13 @@ def check_num_modules(num_modules: int, num_hidden: int) -> None:
         )
 
 
+def chosen_device(device: str) -> str:
+    """``device``, and for ``"auto"`` CUDA where there is one, else the CPU."""
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def check_device(device: str) -> None:
     """Raise a ``ValueError`` unless ``device`` can be computed on."""
     try:

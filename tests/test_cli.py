@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ from unittest.mock import patch
 import pytest
 import torch
 
-from pyg_modules import SynchronousGraph, UnitGraph, __version__, split
+from pyg_modules import SynchronousGraph, UnitGraph, __version__, _files, split
 from pyg_modules.cli import main
 from pyg_modules.datasets import DATASETS
 
@@ -168,10 +169,27 @@ def test_a_missing_extra_is_named_in_one_line_before_the_training(missing, run, 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_report_in_whose_place_is_a_folder_is_refused_in_one_line(tmp_path, capsys):
-    (tmp_path / "report.html").mkdir()
-    assert main(["train", *SMALL, "--out", str(tmp_path), "--quiet"]) == 2
-    assert is_one_line_with(capsys.readouterr().err, "got a folder of that name")
+def test_a_run_that_cannot_be_written_where_it_should_is_kept_elsewhere(
+    tmp_path, monkeypatch, capsys
+):
+    folder, rescue = tmp_path / "out", tmp_path / "rescue"
+    rescue.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(rescue))
+    commit = _files._commit
+
+    def full(stage, target):
+        if target == folder:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        commit(stage, target)
+
+    monkeypatch.setattr(_files, "_commit", full)
+    assert main(["train", *SMALL, "--out", str(folder), "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert is_one_line_with(error, "No space left on device). Make room")
+    (kept,) = rescue.iterdir()
+    assert error.endswith(f"The run is not lost: it is in {kept}.\n")
+    assert sorted(contents(kept)) == FILES
+    assert not any(folder.iterdir())
 
 
 def test_datasets_are_listed(capsys):
@@ -274,7 +292,7 @@ def test_ctrl_c_leaves_the_files_of_the_last_complete_run(run):
     folder, _ = run
     before = contents(folder)
     process = subprocess.Popen(
-        [sys.executable, "-m", "pyg_modules", "train", "--out", folder],
+        [sys.executable, "-m", "pyg_modules", "train", "--out", folder, "--overwrite"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

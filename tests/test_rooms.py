@@ -28,7 +28,7 @@ def names_from_faces(source):
             face = ROOT.joinpath(*node.module.split("."), "__init__.py")
             if not node.module.startswith("pyg_modules") or not face.exists():
                 continue
-            imports = [it for it in ast.parse(face.read_text()).body if is_import(it)]
+            imports = [it for it in ast.walk(ast.parse(face.read_text())) if is_import(it)]
             passed_on = {alias.asname or alias.name for it in imports for alias in it.names}
             found += [f"{node.module}.{it.name}" for it in node.names if it.name in passed_on]
         elif isinstance(node, ast.Import):

@@ -6,66 +6,19 @@ import gzip
 import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+
+from pyg_modules.datasets.dataset import Dataset
 
 DATA_ROOT_VARIABLE = "PYG_MODULES_DATA"
 
 Arrays = tuple[NDArray[numpy.float32], NDArray[numpy.int64]]
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A classification task.
-
-    Args:
-        name (str): Its name.
-        train_x (Tensor): Training inputs, float32, ``[num_train, num_features]``.
-        train_y (LongTensor): Their classes, ``[num_train]``.
-        test_x (Tensor): Test inputs, ``[num_test, num_features]``.
-        test_y (LongTensor): Their classes, ``[num_test]``.
-        image_shape (tuple of int, optional): Height and width, if the features are an image's.
-
-    Raises:
-        ValueError: If an input is not finite.
-    """
-
-    name: str
-    train_x: Tensor
-    train_y: Tensor
-    test_x: Tensor
-    test_y: Tensor
-    image_shape: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        for part, x in (("training", self.train_x), ("test", self.test_x)):
-            if not bool(x.isfinite().all()):
-                row = int((~x.isfinite()).any(dim=1).nonzero()[0])
-                raise ValueError(
-                    f"Expected finite inputs in {self.name} (got NaN or infinity in {part} row"
-                    f" {row}). Impute or drop such rows."
-                )
-
-    @property
-    def num_features(self) -> int:
-        """Number of input features."""
-        return self.train_x.size(1)
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return int(self.train_y.max()) + 1
-
-    def to(self, device: torch.device | str) -> Dataset:
-        """The same data on ``device``."""
-        names = ("train_x", "train_y", "test_x", "test_y")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from pyg_modules._checks import check_device
-from pyg_modules.datasets.named import Dataset
+from pyg_modules.datasets.dataset import Dataset
+from pyg_modules.datasets.encoding import Encoding
 from pyg_modules.experiment.baselines import mlp_of_size, num_parameters, random_balanced_labels
 from pyg_modules.experiment.experiment_config import ExperimentConfig
 from pyg_modules.experiment.progress import NoProgress, Progress
+from pyg_modules.experiment.score import score
 from pyg_modules.experiment.versions import versions
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.modules.attribution import input_attribution
@@ -26,7 +28,6 @@ from pyg_modules.partition.metrics import normalized_cut
 from pyg_modules.partition.verdict import Verdict
 from pyg_modules.solve.unrolled import Unrolled
 from pyg_modules.train.epoch_record import EpochRecord
-from pyg_modules.train.evaluation import accuracy
 from pyg_modules.train.fit import EpochCallback, FitOptions, fit
 from pyg_modules.train.organise import Organised, organise
 from pyg_modules.train.seeding import seeded
@@ -38,8 +39,11 @@ MODELS = {
     "regularized": "unit graph, organised by the regularizer",
     "cut": "the same, edges between modules removed",
     "finetuned": "the same, trained on after the cut",
+    "random_cut": "the same as organised, cut at random instead, trained on",
     "random_modules": "random balanced modules, trained from scratch",
 }
+#: Those that are there only if they are asked for.
+OPTIONAL_MODELS = ("random_cut",)
 
 _INDEPENDENCE_SAMPLES = 4
 _KEPT_SAMPLES = 64
@@ -57,7 +61,10 @@ class ExperimentResult:
         regularized (SynchronousGraph): The unit graph trained with the regularizer.
         finetuned (SynchronousGraph): The same, cut and trained on.
         labels (LongTensor): The learned modules, ``[N]``.
-        test_accuracy (dict): Accuracy on the test data by model, see :data:`MODELS`.
+        is_regression (bool): Whether scores are R², not accuracies.
+        encoding (Encoding, optional): How rows of a file became inputs, of data from a file.
+        test_score (dict): Accuracy or R² on the test data by model, see :data:`MODELS`.
+        other_seeds (list of dict): The same of the seeds that follow.
         num_parameters (dict): Number of parameters by model.
         normalized_cut (dict): Normalized cut of ``free``, ``regularized`` and ``cut``.
         cut_fraction (float): Share of the weight magnitude of ``regularized`` that is cut.
@@ -66,8 +73,8 @@ class ExperimentResult:
         independence (Independence): The proof that the modules of ``finetuned`` are independent.
         histories (dict): By model, what every epoch of its training came to; ``"finetuned"`` goes
             on where ``"regularized"`` ends.
-        lesions (LesionStudy): Test accuracy of ``finetuned`` without each module, and with it
-            alone.
+        lesions (LesionStudy, optional): Test accuracy of ``finetuned`` without each module, and
+            with it alone; none of a regression.
         attribution (Tensor): How strongly each module's outputs depend on each input, ``[K, I]``.
         samples (Tensor): Some test inputs, ``[S, I]``.
         image_shape (tuple of int, optional): Height and width, if the inputs are an image's.
@@ -82,7 +89,10 @@ class ExperimentResult:
     regularized: SynchronousGraph
     finetuned: SynchronousGraph
     labels: Tensor
-    test_accuracy: dict[str, float]
+    is_regression: bool
+    encoding: Encoding | None
+    test_score: dict[str, float]
+    other_seeds: list[dict[str, float]]
     num_parameters: dict[str, int]
     normalized_cut: dict[str, float]
     cut_fraction: float
@@ -90,7 +100,7 @@ class ExperimentResult:
     verdict: Verdict
     independence: Independence
     histories: dict[str, list[EpochRecord]]
-    lesions: LesionStudy
+    lesions: LesionStudy | None
     attribution: Tensor
     samples: Tensor
     image_shape: tuple[int, int] | None
@@ -102,7 +112,9 @@ class ExperimentResult:
         return {
             "dataset": self.dataset,
             "image_shape": self.image_shape,
-            "test_accuracy": self.test_accuracy,
+            "is_regression": self.is_regression,
+            "test_score": self.test_score,
+            "other_seeds": self.other_seeds,
             "num_parameters": self.num_parameters,
             "normalized_cut": self.normalized_cut,
             "cut_fraction": self.cut_fraction,
@@ -145,7 +157,7 @@ def run_experiment(
 
     free = _new_layer(data, config)
     with seeded(config.seed, config.device):
-        mlp = mlp_of_size(num_parameters(free), data.num_features, data.num_classes)
+        mlp = mlp_of_size(num_parameters(free), data.num_features, data.num_outputs)
         mlp.to(config.device)
     bench.train("mlp", mlp, all_epochs)
     bench.train("free", free, all_epochs)
@@ -158,6 +170,9 @@ def run_experiment(
         random_modules = cut(_new_layer(data, config), random_labels)
         random_modules.reset_parameters()
     bench.train("random_modules", random_modules, all_epochs, phase="cut")
+    if config.random_cut:
+        random_cut = cut(regularized, random_labels)
+        bench.train("random_cut", random_cut, config.finetune_epochs, phase="cut")
 
     free_labels = partition_units(
         free, config.num_modules, tolerance=config.tolerance, seed=config.seed
@@ -171,7 +186,10 @@ def run_experiment(
         regularized=regularized,
         finetuned=finetuned,
         labels=labels,
-        test_accuracy=bench.test_accuracy,
+        is_regression=data.is_regression,
+        encoding=data.encoding,
+        test_score=bench.test_score,
+        other_seeds=[],
         num_parameters=bench.num_parameters,
         normalized_cut={
             "free": normalized_cut(free.graph.edge_index, free.weight, free_labels),
@@ -185,7 +203,7 @@ def run_experiment(
             finetuned, data.test_x[:_INDEPENDENCE_SAMPLES], steps=config.steps
         ),
         histories=bench.histories,
-        lesions=lesion_study(parts, data.test_x, data.test_y),
+        lesions=None if data.is_regression else lesion_study(parts, data.test_x, data.test_y),
         attribution=input_attribution(parts, data.test_x).cpu(),
         samples=data.test_x[:_KEPT_SAMPLES].cpu(),
         image_shape=data.image_shape,
@@ -209,7 +227,7 @@ def organise_as(
         ncut=config.ncut,
         balance=config.balance,
         on_epoch=on_epoch,
-        **_options(config),
+        **_options(config, data),
     )
 
 
@@ -220,7 +238,7 @@ class _Bench:
         self.data = data
         self.config = config
         self.progress = progress
-        self.test_accuracy: dict[str, float] = {}
+        self.test_score: dict[str, float] = {}
         self.num_parameters: dict[str, int] = {}
         self.histories: dict[str, list[EpochRecord]] = {}
 
@@ -232,7 +250,7 @@ class _Bench:
                 epochs=epochs,
                 seed=self.config.seed,
                 on_epoch=on_epoch,
-                **_options(self.config),
+                **_options(self.config, self.data),
             )
         self.histories[name] = [record._replace(phase=phase) for record in history]
         self.measure(name, model)
@@ -263,12 +281,13 @@ class _Bench:
         return organised
 
     def measure(self, name: str, model: nn.Module) -> None:
-        self.test_accuracy[name] = accuracy(model, self.data.test_x, self.data.test_y)
+        self.test_score[name] = score(model, self.data.test_x, self.data.test_y)
         self.num_parameters[name] = num_parameters(model)
 
 
-def _options(config: ExperimentConfig) -> FitOptions:
+def _options(config: ExperimentConfig, data: Dataset) -> FitOptions:
     return {
+        "loss": data.loss,
         "learning_rate": config.learning_rate,
         "weight_decay": config.weight_decay,
         "batch_size": config.batch_size,
@@ -277,7 +296,7 @@ def _options(config: ExperimentConfig) -> FitOptions:
 
 def _new_layer(data: Dataset, config: ExperimentConfig) -> SynchronousGraph:
     """The layer that every unit graph of a run starts from, with the same weights each time."""
-    graph = UnitGraph.complete(data.num_features, config.num_hidden, data.num_classes)
+    graph = UnitGraph.complete(data.num_features, config.num_hidden, data.num_outputs)
     with seeded(config.seed, config.device):
         return SynchronousGraph(
             graph, Unrolled(config.steps), config.activation, device=config.device

@@ -2,9 +2,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pyg_modules._checks import as_coefficient, as_int, check_num_modules
-from pyg_modules.ops.activation import check_activation
-
 
 @dataclass(frozen=True)
 class ExperimentConfig:
@@ -27,7 +24,10 @@ class ExperimentConfig:
         weight_decay (float, optional): Decoupled weight decay. (default: 0.1)
         batch_size (int, optional): Samples per step. (default: 64)
         seed (int, optional): Of everything random. (default: 0)
-        device (str, optional): Where to compute, e.g. ``"cpu"`` or ``"cuda"``. (default: ``"cpu"``)
+        random_cut (bool, optional): Whether the organised network is also cut at random, and
+            trained on. (default: ``False``)
+        device (str, optional): Where to compute, e.g. ``"cpu"`` or ``"cuda"``; ``"auto"`` becomes
+            CUDA where there is one, else the CPU. (default: ``"auto"``)
 
     Raises:
         TypeError: If a setting has the wrong type.
@@ -47,9 +47,14 @@ class ExperimentConfig:
     weight_decay: float = 0.1
     batch_size: int = 64
     seed: int = 0
-    device: str = "cpu"
+    random_cut: bool = False
+    device: str = "auto"
 
     def __post_init__(self) -> None:
+        # Not at the top: a command line reads the defaults before it waits for torch.
+        from pyg_modules._checks import as_coefficient, as_int, check_num_modules, chosen_device
+        from pyg_modules.ops.activation import check_activation
+
         smallest = {
             "num_modules": 2,
             "num_hidden": 2,
@@ -67,3 +72,4 @@ class ExperimentConfig:
             raise ValueError("Expected learning_rate > 0 (got 0).")
         check_num_modules(self.num_modules, self.num_hidden)
         check_activation(self.activation)
+        object.__setattr__(self, "device", chosen_device(self.device))

@@ -12,7 +12,8 @@ import torch
 
 from pyg_modules._files import digest_of, read_json, staged_folder, write_json
 from pyg_modules._safetensors import read_tensors, write_tensors
-from pyg_modules.experiment.experiment import MODELS, ExperimentResult
+from pyg_modules.datasets.encoding import ENCODING_FILE, load_encoding
+from pyg_modules.experiment.experiment import MODELS, OPTIONAL_MODELS, ExperimentResult
 from pyg_modules.experiment.experiment_config import ExperimentConfig
 from pyg_modules.modules.independence import Independence
 from pyg_modules.modules.lesion import LesionStudy
@@ -21,18 +22,21 @@ from pyg_modules.partition.metrics import module_sizes
 from pyg_modules.partition.verdict import Verdict
 from pyg_modules.train.epoch_record import EpochRecord
 
-_METRICS, _LABELS, _HISTORY = "metrics.json", "labels.json", "history.json"
+METRICS_FILE, LABELS_FILE = "metrics.json", "labels.json"
+_HISTORY = "history.json"
 _ANALYSIS = "analysis.safetensors"
 _FREE, _REGULARIZED = "free", "regularized"
 _LESIONS = "lesions."
 #: In ``metrics.json``: what the other files of the run contain.
 _DIGESTS = "sha256"
 _LAYER = "config.json", "model.safetensors"
+_FOLDERS = "", f"{_FREE}/", f"{_REGULARIZED}/"
+_ENCODINGS = tuple(f"{folder}{ENCODING_FILE}" for folder in _FOLDERS)
 _OTHERS = (
     *_LAYER,
     *(f"{name}/{file}" for name in (_FREE, _REGULARIZED) for file in _LAYER),
-    _LABELS,
-    f"{_FREE}/{_LABELS}",
+    LABELS_FILE,
+    f"{_FREE}/{LABELS_FILE}",
     _HISTORY,
     _ANALYSIS,
 )
@@ -46,7 +50,8 @@ def write_run(result: ExperimentResult, folder: str | os.PathLike[str]) -> None:
         folder (path): Gets ``metrics.json``, ``labels.json`` (the module of each unit), the cut and
             fine-tuned layer: ``config.json`` and ``model.safetensors``; and for the report:
             ``history.json``, ``analysis.safetensors``, and the folders ``free`` and ``regularized``
-            with the layers before the cut.
+            with the layers before the cut. Beside every layer that was trained on a file is
+            ``data.json``, how rows become inputs.
 
     Raises:
         ValueError: If ``folder`` is a file, or cannot be written to.
@@ -55,8 +60,8 @@ def write_run(result: ExperimentResult, folder: str | os.PathLike[str]) -> None:
         result.finetuned.save(stage)
         result.free.save(stage / _FREE)
         result.regularized.save(stage / _REGULARIZED)
-        write_json(stage / _LABELS, result.labels.tolist())
-        write_json(stage / _FREE / _LABELS, result.free_labels.tolist())
+        write_json(stage / LABELS_FILE, result.labels.tolist())
+        write_json(stage / _FREE / LABELS_FILE, result.free_labels.tolist())
         write_json(
             stage / _HISTORY,
             {
@@ -65,11 +70,17 @@ def write_run(result: ExperimentResult, folder: str | os.PathLike[str]) -> None:
             },
         )
         tensors = {"attribution": result.attribution, "samples": result.samples}
-        for field in fields(LesionStudy):
-            tensors[_LESIONS + field.name] = getattr(result.lesions, field.name)
+        if result.lesions is not None:
+            for field in fields(LesionStudy):
+                tensors[_LESIONS + field.name] = getattr(result.lesions, field.name)
         write_tensors(stage / _ANALYSIS, tensors)
-        digests = {name: digest_of(stage / name) for name in _OTHERS}
-        write_json(stage / _METRICS, {**result.metrics(), _DIGESTS: digests})
+        names = list(_OTHERS)
+        if result.encoding is not None:
+            names += _ENCODINGS
+            for folder_of_layer in _FOLDERS:
+                result.encoding.save(stage / folder_of_layer)
+        digests = {name: digest_of(stage / name) for name in names}
+        write_json(stage / METRICS_FILE, {**result.metrics(), _DIGESTS: digests})
 
 
 def load_run(folder: str | os.PathLike[str]) -> ExperimentResult:
@@ -86,7 +97,7 @@ def load_run(folder: str | os.PathLike[str]) -> ExperimentResult:
     """
     folder = Path(folder)
     try:
-        metrics = read_json(folder / _METRICS)
+        metrics = read_json(folder / METRICS_FILE)
     except PermissionError as error:
         raise ValueError(
             f"Expected a folder that can be read (got {folder}: {error.strerror}). Correct its"
@@ -94,14 +105,15 @@ def load_run(folder: str | os.PathLike[str]) -> ExperimentResult:
         ) from error
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ValueError(
-            f"Expected the folder of a run (got {folder}, without {_METRICS}). Name another, or"
+            f"Expected the folder of a run (got {folder}, without {METRICS_FILE}). Name another, or"
             f" make one by pyg-modules train."
         ) from error
     except (OSError, ValueError) as error:
         raise _incomplete(folder, f"got {type(error).__name__}: {error}") from error
     try:
         digests = metrics[_DIGESTS]
-        foreign = [name for name in _OTHERS if digest_of(folder / name) != digests[name]]
+        names = (*_OTHERS, *(_ENCODINGS if ENCODING_FILE in digests else ()))
+        foreign = [name for name in names if digest_of(folder / name) != digests[name]]
         if not foreign:
             run = _load_run(folder, metrics)
             foreign = _files_of_another_run(run)
@@ -117,25 +129,35 @@ def load_run(folder: str | os.PathLike[str]) -> ExperimentResult:
         raise _incomplete(folder, f"got {type(error).__name__}: {error}") from error
     if foreign:
         raise _incomplete(
-            folder, f"got {', '.join(foreign)} of another run than {_METRICS}, or changed"
+            folder, f"got {', '.join(foreign)} of another run than {METRICS_FILE}, or changed"
         )
     return run
 
 
 def _load_run(folder: Path, metrics: dict[str, Any]) -> ExperimentResult:
     tensors = read_tensors(folder / _ANALYSIS)
-    lesions = {field.name: tensors[_LESIONS + field.name] for field in fields(LesionStudy)}
-    labels = torch.tensor(read_json(folder / _LABELS), device="cpu")
+    config = ExperimentConfig(**metrics["config"])
+    models = [name for name in MODELS if config.random_cut or name not in OPTIONAL_MODELS]
+    is_regression = _truth(metrics["is_regression"])
+    lesions = None
+    if not is_regression:
+        lesions = LesionStudy(
+            **{field.name: tensors[_LESIONS + field.name] for field in fields(LesionStudy)}
+        )
+    labels = torch.tensor(read_json(folder / LABELS_FILE), device="cpu")
     return ExperimentResult(
         dataset=_text(metrics["dataset"]),
-        config=ExperimentConfig(**metrics["config"]),
+        config=config,
         free=SynchronousGraph.load(folder / _FREE),
-        free_labels=torch.tensor(read_json(folder / _FREE / _LABELS), device="cpu"),
+        free_labels=torch.tensor(read_json(folder / _FREE / LABELS_FILE), device="cpu"),
         regularized=SynchronousGraph.load(folder / _REGULARIZED),
         finetuned=SynchronousGraph.load(folder),
         labels=labels,
-        test_accuracy=_numbers(metrics["test_accuracy"], MODELS),
-        num_parameters=_numbers(metrics["num_parameters"], MODELS),
+        is_regression=is_regression,
+        encoding=load_encoding(folder) if ENCODING_FILE in metrics[_DIGESTS] else None,
+        test_score=_numbers(metrics["test_score"], models),
+        other_seeds=[_numbers(scores, models) for scores in metrics["other_seeds"]],
+        num_parameters=_numbers(metrics["num_parameters"], models),
         normalized_cut=_numbers(metrics["normalized_cut"], (_FREE, _REGULARIZED, "cut")),
         cut_fraction=_number(metrics["cut_fraction"]),
         module_sizes=metrics["module_sizes"],
@@ -150,7 +172,7 @@ def _load_run(folder: Path, metrics: dict[str, Any]) -> ExperimentResult:
             ]
             for name, history in read_json(folder / _HISTORY).items()
         },
-        lesions=LesionStudy(**lesions),
+        lesions=lesions,
         attribution=tensors["attribution"],
         samples=tensors["samples"],
         image_shape=_image_shape(metrics["image_shape"], tensors["samples"].size(1)),
@@ -175,6 +197,12 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} instead of a text")
     value.encode()  # Not all that is a text in JSON can be written.
+    return value
+
+
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r} instead of true or false")
     return value
 
 
@@ -212,17 +240,21 @@ def _files_of_another_run(run: ExperimentResult) -> list[str]:
         "finetuned": config.finetune_epochs,
         "random_modules": all_epochs,
     }
+    if config.random_cut:
+        epochs["random_cut"] = config.finetune_epochs
     fits = {
         "config.json": graph.num_hidden == config.num_hidden,
-        _LABELS: run.finetuned.labels is not None
+        LABELS_FILE: run.finetuned.labels is not None
         and torch.equal(run.finetuned.labels, run.labels)
         and module_sizes(run.labels) == run.module_sizes,
         f"{_FREE}/config.json": _is_like(run.free, run.finetuned),
-        f"{_FREE}/{_LABELS}": run.free_labels.shape == run.labels.shape,
+        f"{_FREE}/{LABELS_FILE}": run.free_labels.shape == run.labels.shape,
         f"{_REGULARIZED}/config.json": _is_like(run.regularized, run.finetuned),
         _HISTORY: {name: len(history) for name, history in run.histories.items()} == epochs,
         _ANALYSIS: run.attribution.shape == (config.num_modules, graph.num_inputs)
-        and run.lesions.only.shape == (config.num_modules, graph.num_outputs)
+        and (
+            run.lesions is None or run.lesions.only.shape == (config.num_modules, graph.num_outputs)
+        )
         and run.samples.shape[1:] == (graph.num_inputs,),
     }
     return [name for name, is_right in fits.items() if not is_right]

@@ -205,6 +205,23 @@ class PartitionRegularizer(nn.Module):
             total = total + self.coefficient(name) * loss
         return total
 
+    @torch.no_grad()
+    def status(self) -> str:
+        """What it asks of the network now, in a sentence: its terms and their coefficients."""
+        if self.is_undecided:
+            return "modules of a number that is not decided yet, no term is on"
+        active = [name for name in self.terms if self.coefficient(name) > 0]
+        if not active:
+            return f"{self.num_modules} modules, no term is on"
+        self._check_match()
+        assignment = self.assignment()
+        terms = [
+            f"{name} {float(LOSSES[name].of(self.units, assignment)):.4g}"
+            f" (times {self.coefficient(name):.3g})"
+            for name in active
+        ]
+        return f"{self.num_modules} modules, {', '.join(terms)}"
+
     def assignment(self) -> Tensor:
         """The soft assignment of the partitioned units, ``[N_partitioned, K]``, rows sum to 1."""
         logits = whole(self.logits)

@@ -176,6 +176,16 @@ class PartitionSchedule:
                 self._adapt(self.probe(None), self.probe(labels, trained=False))
         self.regularizer.strength = self._strength(epoch)
 
+    def __str__(self) -> str:
+        """Where the training is: the epoch, the phase, the terms, and what was last read."""
+        if not self._has_stepped:
+            return f"not begun, {self.epochs} epochs: {self.regularizer.status()}"
+        found = "No modules were read yet." if self._verdict is None else str(self._verdict)
+        return (
+            f"epoch {self._epoch + 1} of {self.epochs}, phase {self.phase(self._epoch)!r}:"
+            f" {self.regularizer.status()}. {found}"
+        )
+
     def phase(self, epoch: int) -> str:
         """The phase of an epoch as far as it is known, ``"free"``, ``"ramp"`` or ``"full"``."""
         strength = self._strength(as_int("epoch", epoch, smallest=0))

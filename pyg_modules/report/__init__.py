@@ -1,5 +1,6 @@
 """Figures of layers and of runs, for people to look at."""
 
+from pyg_modules.report.html.layer_report import report
 from pyg_modules.report.partition_figure import partition_figure
 from pyg_modules.report.plots.plot_adjacency import plot_adjacency
 from pyg_modules.report.plots.plot_agreement import plot_agreement
@@ -22,4 +23,5 @@ __all__ = [
     "plot_module_sizes",
     "plot_spectrum",
     "plot_unit_graph",
+    "report",
 ]

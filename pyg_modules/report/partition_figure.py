@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pyg_modules.experiment.experiment import ExperimentResult
+from pyg_modules.experiment.score import score_name, shown_score
 from pyg_modules.report.plots.plot_adjacency import plot_adjacency
 from pyg_modules.report.plots.weights import darkest
 
@@ -36,12 +37,17 @@ def partition_figure(result: ExperimentResult) -> Figure:
             if column > 0:
                 ax.set_ylabel("")
                 ax.tick_params(labelleft=False)
-    accuracy, ncut = result.test_accuracy, result.normalized_cut
+    ncut = result.normalized_cut
+    name = score_name(is_regression=result.is_regression)
+    free, finetuned = (
+        shown_score(result.test_score[model], is_regression=result.is_regression)
+        for model in ("free", "finetuned")
+    )
     figure.suptitle(
         f"|weight| between the hidden units, {result.dataset},"
         f" {result.config.num_modules} modules\n"
         f"normalized cut {ncut['free']:.2g} free, {ncut['regularized']:.2g} regularized\n"
-        f"accuracy {accuracy['free']:.1%} free, {accuracy['finetuned']:.1%} cut and fine-tuned",
+        f"{name} {free} free, {finetuned} cut and fine-tuned",
         fontsize=10,
     )
     return figure

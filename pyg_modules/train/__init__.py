@@ -1,8 +1,8 @@
 """The training loop, the main recipe, and estimators of scikit-learn."""
 
 # Not in __all__: names that had their place here before there was pyg_modules.datasets.
+from pyg_modules.datasets.dataset import Dataset as Dataset
 from pyg_modules.datasets.named import DATASETS as DATASETS
-from pyg_modules.datasets.named import Dataset as Dataset
 from pyg_modules.datasets.named import load_dataset as load_dataset
 from pyg_modules.datasets.planted import PlantedProblem as PlantedProblem
 from pyg_modules.datasets.planted import planted_problem as planted_problem

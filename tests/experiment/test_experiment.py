@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from pyg_modules import cut, split
 from pyg_modules.datasets import Dataset, load_dataset
-from pyg_modules.experiment import MODELS, ExperimentConfig, accuracy_table, run_experiment
+from pyg_modules.experiment import MODELS, ExperimentConfig, run_experiment, score_table
 from pyg_modules.modules import check_independence, input_attribution
 from pyg_modules.partition import normalized_cut
 from pyg_modules.train import accuracy
@@ -19,6 +19,7 @@ CONFIG = ExperimentConfig(
     finetune_epochs=2,
     learning_rate=1e-2,
     batch_size=16,
+    random_cut=True,
 )
 
 
@@ -38,10 +39,10 @@ def result(data):
 def test_figures_are_those_of_the_returned_layers(result, data):
     for name in ("free", "regularized", "finetuned"):
         layer = getattr(result, name)
-        assert result.test_accuracy[name] == accuracy(layer, data.test_x, data.test_y)
+        assert result.test_score[name] == accuracy(layer, data.test_x, data.test_y)
         assert result.num_parameters[name] == layer.weight.numel() + layer.bias.numel()
     regularized = result.regularized
-    assert result.test_accuracy["cut"] == accuracy(
+    assert result.test_score["cut"] == accuracy(
         cut(regularized, result.labels), data.test_x, data.test_y
     )
     assert result.normalized_cut == {
@@ -60,7 +61,7 @@ def test_figures_are_those_of_the_returned_layers(result, data):
     # Of the samples of a probe.
     assert result.verdict.uncut == pytest.approx(loss, rel=0.5)
     assert result.metrics()["verdict"] == result.verdict.figures()
-    assert result.test_accuracy.keys() == result.num_parameters.keys() == MODELS.keys()
+    assert result.test_score.keys() == result.num_parameters.keys() == MODELS.keys()
 
 
 def test_regularization_lowers_the_normalized_cut(result):
@@ -88,7 +89,7 @@ def test_the_same_seed_gives_the_same_figures(result, data):
 def test_metrics_have_the_documented_keys(result):
     metrics = result.metrics()
     assert metrics.keys() >= {"cut_fraction", "module_sizes", "seed", "versions", "seconds"}
-    assert metrics["test_accuracy"].keys() == MODELS.keys()
+    assert metrics["test_score"].keys() == MODELS.keys()
     assert metrics["normalized_cut"].keys() == {"free", "regularized", "cut"}
     assert metrics["independence"].keys() == {
         "max_cross_jacobian",
@@ -107,6 +108,7 @@ def test_every_training_has_a_history_of_its_phases(result):
         "free": ["free"] * 42,
         "regularized": ["free"] * 12 + ["ramp"] * 4 + ["full"] * 24,
         "finetuned": ["cut"] * 2,
+        "random_cut": ["cut"] * 2,
         "random_modules": ["cut"] * 42,
     }
     assert result.histories["regularized"][-1].losses.keys() == {"task", "ncut", "balance"}
@@ -117,7 +119,7 @@ def test_lesions_and_attribution_are_those_of_the_finetuned_layer(result, data):
     lesions = result.lesions
     shares = lesions.num_samples / lesions.num_samples.sum()
     whole = float((lesions.all * shares).nansum())
-    assert whole == pytest.approx(result.test_accuracy["finetuned"])
+    assert whole == pytest.approx(result.test_score["finetuned"])
     assert lesions.num_samples.sum() == 100
     torch.testing.assert_close(result.attribution, input_attribution(parts, data.test_x))
     assert torch.equal(result.samples, data.test_x[:64])
@@ -130,11 +132,11 @@ def test_a_device_that_cannot_compute_is_refused(data, device):
 
 
 def test_the_table_has_a_line_per_model(result):
-    lines = accuracy_table(result).splitlines()
+    lines = score_table(result).splitlines()
     assert len(lines) == 1 + len(MODELS)
     for line, (name, meaning) in zip(lines[1:], MODELS.items(), strict=True):
         assert line.startswith(meaning)
-        assert f"{result.test_accuracy[name]:.2%}" in line
+        assert f"{result.test_score[name]:.2%}" in line
         assert f"{result.num_parameters[name]:,}" in line
 
 

@@ -30,3 +30,10 @@ from pyg_modules.experiment import ExperimentConfig
 def test_bad_settings_are_refused(settings, error, message):
     with pytest.raises(error, match=message):
         ExperimentConfig(**settings)
+
+
+@pytest.mark.parametrize(("has_cuda", "device"), [(False, "cpu"), (True, "cuda")])
+def test_auto_is_cuda_where_there_is_one(has_cuda, device, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: has_cuda)
+    assert ExperimentConfig().device == device
+    assert ExperimentConfig(device="cpu").device == "cpu"

@@ -120,8 +120,8 @@ def test_a_file_of_another_run_is_named(folder, tmp_path_factory, name):
     [
         {"dataset": 1},
         {"dataset": "\ud800"},
-        {"test_accuracy": [1]},
-        {"test_accuracy": {"mlp": 1}},
+        {"test_score": [1]},
+        {"test_score": {"mlp": 1}},
         {"num_parameters": None},
         {"normalized_cut": {"free": "0", "regularized": 0, "cut": 0}},
         {"cut_fraction": {}},

@@ -497,6 +497,7 @@ def test_the_number_of_modules_is_the_largest_that_is_good(epochs):
     regularizer = PartitionRegularizer(layer, "auto", generator=generator(1))
     schedule = PartitionSchedule(regularizer, epochs, probe=AtMostThree())
     assert "num_modules='auto'" in repr(regularizer)
+    assert "of a number that is not decided yet, no term is on" in str(schedule)
     for epoch in range(epochs):
         schedule.step(epoch)
     assert module_sizes(schedule.labels()) == pytest.approx([20 / 3] * 3, abs=1)
@@ -559,3 +560,27 @@ def test_without_a_probe_the_number_of_modules_is_suggested():
     with pytest.warns(UserWarning, match="has no probe"):
         labels = schedule.labels()
     assert agreement(labels, expected)["ari"] == 1.0
+
+
+def test_a_schedule_and_its_regularizer_say_where_the_training_is():
+    layer, _ = planted()
+    regularizer = regularizer_of(layer)
+    schedule = PartitionSchedule(regularizer, epochs=40, probe=KnowsItsTask())
+    assert str(schedule) == "not begun, 40 epochs: " + regularizer.status()
+    phases = []
+    for epoch in range(40):
+        schedule.step(epoch)
+        before = regularizer.was_evaluated
+        text = str(schedule)
+        assert regularizer.was_evaluated == before
+        phases.append(schedule.phase(epoch))
+        head, _, found = text.partition(". ")
+        assert head == (f"epoch {epoch + 1} of 40, phase {phases[-1]!r}: {regularizer.status()}")
+        if schedule._verdict is not None:
+            assert found == str(schedule._verdict)
+        terms = [
+            f"{name} {float(loss.detach()):.4g} (times {regularizer.coefficient(name):.3g})"
+            for name, loss in regularizer.losses().items()
+        ]
+        assert regularizer.status() == ", ".join(["2 modules", *(terms or ["no term is on"])])
+    assert {"free", "full"} <= set(phases)

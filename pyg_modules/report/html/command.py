@@ -17,9 +17,14 @@ def train_command(run: ExperimentResult, folder: str | os.PathLike[str]) -> list
     Returns:
         list of str: To be joined by spaces; an option and its value are one piece.
     """
-    pieces = [["pyg-modules", "train"], ["--dataset", run.dataset]]
-    for field in fields(run.config):
-        value = getattr(run.config, field.name)
-        pieces.append([f"--{field.name.replace('_', '-')}", str(value)])
+    options = run.encoding.options if run.encoding else {"dataset": run.dataset}
+    settings = {field.name: getattr(run.config, field.name) for field in fields(run.config)}
+    if run.other_seeds:
+        settings["seeds"] = len(run.other_seeds) + 1
+    pieces = [["pyg-modules", "train"]]
+    for name, value in {**options, **settings}.items():
+        option = f"--{name.replace('_', '-')}"
+        if value is not False:
+            pieces.append([option] if value is True else [option, str(value)])
     pieces.append(["--out", os.fspath(folder)])
     return [shlex.join(piece) for piece in pieces]

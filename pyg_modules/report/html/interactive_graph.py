@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _NAME = "unit_graph"
 _MAX_EDGES = 500
 _NUM_PARTNERS = 5
+_PADDING_X, _PADDING_Y = 0.04, 0.2
 _TOOLTIPS = """
 <div style="font: 12px/1.4 system-ui, sans-serif; color: #1a1a1a; padding: 2px; max-width: 42vw">
   <b>@name</b><br>@kind, @group
@@ -43,6 +44,7 @@ class InteractiveGraph:
         colors (list of str): Their colours.
         num_shown (int): Number of edges that are drawn, the strongest ones.
         num_edges (int): Number of edges of the graph.
+        aspect (float): Width of what is drawn, as a multiple of its height.
     """
 
     figure: Figure
@@ -50,6 +52,7 @@ class InteractiveGraph:
     colors: list[str]
     num_shown: int
     num_edges: int
+    aspect: float
 
 
 def interactive_graph(layer: SynchronousGraph, labels: Tensor) -> InteractiveGraph:
@@ -81,8 +84,8 @@ def interactive_graph(layer: SynchronousGraph, labels: Tensor) -> InteractiveGra
         sizing_mode="stretch_both",
         match_aspect=True,
         # Room for names above the uppermost units.
-        x_range=DataRange1d(range_padding=0.04),
-        y_range=DataRange1d(range_padding=0.2),
+        x_range=DataRange1d(range_padding=_PADDING_X),
+        y_range=DataRange1d(range_padding=_PADDING_Y),
         tools="pan,wheel_zoom,reset",
         # A finger or a wheel moves the page until a tool is chosen.
         active_drag=None,
@@ -110,8 +113,17 @@ def interactive_graph(layer: SynchronousGraph, labels: Tensor) -> InteractiveGra
             text_color="#333333",
         )
         name.tags = [group.key]
+    width, height = (
+        float((position[:, axis] + radius).max() - (position[:, axis] - radius).min())
+        for axis in (0, 1)
+    )
     return InteractiveGraph(
-        plot, groups, [group.color for group in groups], num_shown, graph.num_edges
+        plot,
+        groups,
+        [group.color for group in groups],
+        num_shown,
+        graph.num_edges,
+        aspect=round(width * (1 + _PADDING_X) / (height * (1 + _PADDING_Y)), 3),
     )
 
 

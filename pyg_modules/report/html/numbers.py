@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_NARROW, _FIXED = "\u202f", "\u00a0"  # Spaces at which no line breaks.
+NARROW_SPACE, _FIXED = "\u202f", "\u00a0"  # Spaces at which no line breaks.
 
 
 def count(number: int) -> str:
@@ -13,7 +13,12 @@ def count(number: int) -> str:
 
 def percent(share: float, digits: int = 2) -> str:
     """A share of 1, such as ``"96.94 %"``."""
-    return f"{share:.{digits}%}".replace("%", f"{_NARROW}%")
+    return f"{share:.{digits}%}".replace("%", f"{NARROW_SPACE}%")
+
+
+def score(value: float, *, is_regression: bool) -> str:
+    """An accuracy, such as ``"96.94 %"``, or R², such as ``"0.431"``."""
+    return f"{value:.3f}".replace("-", "−") if is_regression else percent(value)
 
 
 def points(difference: float) -> str:

@@ -2,15 +2,35 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from typing import Any
+
+from torch import Tensor
 
 from pyg_modules.experiment.experiment import MODELS, ExperimentResult
+from pyg_modules.experiment.table import score_of_seeds
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.report.html.command import train_command
 from pyg_modules.report.html.costs import cost, part_costs
 from pyg_modules.report.html.interactive_graph import interactive_graph
-from pyg_modules.report.html.numbers import count, percent
-from pyg_modules.report.html.sections import sections
-from pyg_modules.report.html.words import independence, summary
+from pyg_modules.report.html.layer_study import LayerStudy, no_modules
+from pyg_modules.report.html.numbers import NARROW_SPACE, count
+from pyg_modules.report.html.sections import (
+    adjacency,
+    attribution,
+    dynamics,
+    lesions,
+    sections,
+    sizes,
+)
+from pyg_modules.report.html.words import (
+    independence,
+    precision,
+    proof_in_words,
+    study_in_words,
+    summary,
+)
 from pyg_modules.report.palette import NEGATIVE, POSITIVE
+from pyg_modules.solve.unrolled import Unrolled
 
 _TEMPLATE = "page.html"
 
@@ -28,11 +48,76 @@ def render_page(run: ExperimentResult, folder: str | os.PathLike[str]) -> str:
     Raises:
         ImportError: If a library that a report is made with is not installed.
     """
+    steps = run.config.steps
+    trained_on = " and the training that followed" if run.config.finetune_epochs else ""
+    return _filled(
+        run.finetuned,
+        run.labels,
+        title=f"{run.dataset}: {run.config.num_modules} neural modules",
+        run=run,
+        models=MODELS,
+        summary=summary(run),
+        precision=precision(run),
+        independence=independence(run),
+        shown=f"The network after the cut{trained_on}.",
+        sections=sections(run),
+        costs=part_costs(run.finetuned, steps),
+        whole_cost=cost(run.regularized, steps),
+        whole="before the cut",
+        settings=asdict(run.config),
+        command=train_command(run, folder),
+    )
+
+
+def render_layer_page(study: LayerStudy, title: str) -> str:
+    """The report of a layer of one's own, likewise.
+
+    Args:
+        study (LayerStudy): The layer, and what was measured.
+        title (str): What stands above it.
+
+    Returns:
+        str: The page.
+
+    Raises:
+        ImportError: If a library that a report is made with is not installed.
+    """
+    layer, labels, modular = study.layer, study.labels, study.modular
+    parts = [adjacency(layer, labels)]
+    is_unrolled = isinstance(layer.solver, Unrolled)
+    costs: dict[str, Any] = {"costs": [], "whole_cost": None, "independence": []}
+    if modular is not None and labels is not None and study.independence is not None:
+        assert study.attribution is not None
+        parts.append(sizes(modular, labels))
+        parts += [] if study.lesions is None else [lesions(study.lesions)]
+        parts.append(attribution(study.attribution, None))
+        costs = {
+            # The number of updates of an equilibrium depends on the data.
+            "costs": part_costs(modular, study.steps) if is_unrolled else [],
+            "whole_cost": cost(layer, study.steps),
+            "independence": proof_in_words(study.independence, int(labels.max()) + 1, study.steps),
+        }
+    parts.append(dynamics(layer, study.samples))
+    return _filled(
+        layer,
+        no_modules(layer.graph) if labels is None else labels,
+        title=title,
+        run=None,
+        summary=study_in_words(study),
+        shown="The layer as it was given.",
+        sections=parts,
+        whole="the whole layer",
+        **costs,
+    )
+
+
+def _filled(layer: SynchronousGraph, labels: Tensor, **content: Any) -> str:
+    """The page with a drawing of a layer, and everything else that the template names."""
     from bokeh.embed import components
     from bokeh.resources import Resources
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    graph = interactive_graph(run.finetuned, run.labels)
+    graph = interactive_graph(layer, labels)
     script, div = components(graph.figure)
     environment = Environment(
         loader=PackageLoader("pyg_modules.report.html", "."),
@@ -41,13 +126,8 @@ def render_page(run: ExperimentResult, folder: str | os.PathLike[str]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(count=count, percent=percent)
-    steps = run.config.steps
+    environment.filters.update(count=count, score_of_seeds=_score_of_seeds)
     return environment.get_template(_TEMPLATE).render(
-        run=run,
-        models=MODELS,
-        summary=summary(run),
-        independence=independence(run),
         graph=graph,
         positive=POSITIVE,
         negative=NEGATIVE,
@@ -55,9 +135,9 @@ def render_page(run: ExperimentResult, folder: str | os.PathLike[str]) -> str:
         graph_div=div,
         # Its widgets, tables and mathematics are not used: only the core is inlined.
         bokeh=Resources(mode="inline", components=["bokeh"]).js_raw[0],
-        sections=sections(run),
-        costs=part_costs(run.finetuned, steps),
-        whole_cost=cost(run.regularized, steps),
-        settings=asdict(run.config),
-        command=train_command(run, folder),
+        **content,
     )
+
+
+def _score_of_seeds(run: ExperimentResult, name: str) -> str:
+    return score_of_seeds(run, name).replace("%", f"{NARROW_SPACE}%").replace("-", "−")

@@ -5,7 +5,12 @@ from __future__ import annotations
 from math import ceil
 from typing import NamedTuple
 
+from torch import Tensor
+
 from pyg_modules.experiment.experiment import ExperimentResult
+from pyg_modules.modules.lesion import LesionStudy
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.partition.metrics import module_sizes
 from pyg_modules.report.html.image import Image, image
 from pyg_modules.report.html.numbers import percent, small
 from pyg_modules.report.plots.plot_adjacency import plot_adjacency
@@ -19,6 +24,10 @@ from pyg_modules.report.plots.weights import darkest
 
 # In inches: small enough to be read on a narrow screen.
 _WIDE = (6.4, 3.8)
+_ADJACENCY = (
+    "Rows receive, columns send; the darker, the larger the weight, on one scale. Ordered by"
+    " module, a block on the diagonal is what a module keeps; the cut removes what is outside."
+)
 
 
 class Section(NamedTuple):
@@ -38,12 +47,18 @@ class Section(NamedTuple):
 
 
 def sections(run: ExperimentResult) -> list[Section]:
-    """All of them for a run, from top to bottom."""
-    parts = (_adjacency, _training, _sizes, _lesions, _attribution, _dynamics)
-    return [part(run) for part in parts]
+    """Those of a run, from top to bottom."""
+    return [
+        _adjacency_of_run(run),
+        _training(run),
+        sizes(run.finetuned, run.labels),
+        *([] if run.lesions is None else [lesions(run.lesions)]),
+        attribution(run.attribution, run.image_shape),
+        dynamics(run.finetuned, run.samples),
+    ]
 
 
-def _adjacency(run: ExperimentResult) -> Section:
+def _adjacency_of_run(run: ExperimentResult) -> Section:
     vmax = darkest(run.regularized)
     ncut = run.normalized_cut
     after = "Cut and trained on" if run.config.finetune_epochs else "Cut"
@@ -51,8 +66,7 @@ def _adjacency(run: ExperimentResult) -> Section:
     return Section(
         "adjacency",
         "Weights between hidden units",
-        "Rows receive, columns send; the darker, the larger the weight, on one scale. Ordered by"
-        " module, a block on the diagonal is what a module keeps; the cut removes what is outside.",
+        _ADJACENCY,
         [
             image(
                 lambda ax: plot_adjacency(run.regularized, vmax=vmax, ax=ax),
@@ -86,7 +100,7 @@ def _training(run: ExperimentResult) -> Section:
         "training",
         "Training",
         "Shades are phases: the task alone, then the normalized cut and the balance of the modules"
-        f" join the loss; after the cut, the task alone again. {run.verdict}",
+        f" join the loss; after the cut, the task alone again. {_jump(run)}{run.verdict}",
         [
             image(
                 lambda ax: plot_history(histories["regularized"] + histories["finetuned"], ax=ax),
@@ -100,7 +114,44 @@ def _training(run: ExperimentResult) -> Section:
     )
 
 
-def _sizes(run: ExperimentResult) -> Section:
+def _jump(run: ExperimentResult) -> str:
+    """Why the loss is another one after the cut."""
+    after = run.histories["finetuned"]
+    if not after:
+        return ""
+    before = run.histories["regularized"][-1].losses["task"]
+    return (
+        f"At the cut the loss of the task goes from {small(before)} to a mean of"
+        f" {small(after[0].losses['task'])} over the first epoch after it: the edges between"
+        f" modules are gone at once, and the learning rate starts again from the bottom. What"
+        f" training on does not bring back, the modules cannot do alone. "
+    )
+
+
+def adjacency(layer: SynchronousGraph, labels: Tensor | None) -> Section:
+    """The weights between the hidden units of a layer, and again by module."""
+    what = "Matrix of the magnitudes of the weights between hidden units, "
+    vmax = darkest(layer)
+    images = [
+        image(
+            lambda ax: plot_adjacency(layer, vmax=vmax, ax=ax),
+            "In the order of their ids",
+            f"{what}in the order of their ids.",
+        )
+    ]
+    if labels is not None:
+        images.append(
+            image(
+                lambda ax: plot_adjacency(layer, labels, vmax=vmax, ax=ax),
+                "By module",
+                f"{what}ordered by module.",
+            )
+        )
+    return Section("adjacency", "Weights between hidden units", _ADJACENCY, images)
+
+
+def sizes(layer: SynchronousGraph, labels: Tensor) -> Section:
+    """How large the modules of a layer are."""
     return Section(
         "sizes",
         "Modules: sizes and costs",
@@ -108,45 +159,48 @@ def _sizes(run: ExperimentResult) -> Section:
         " 0 in all but the first.",
         [
             image(
-                lambda ax: plot_module_sizes(run.finetuned, run.labels, ax=ax),
+                lambda ax: plot_module_sizes(layer, labels, ax=ax),
                 "Units and edges of the modules",
-                f"Hidden units by module: {', '.join(map(str, run.module_sizes))}.",
+                f"Hidden units by module: {', '.join(map(str, module_sizes(labels)))}.",
                 size=_WIDE,
             )
         ],
     )
 
 
-def _lesions(run: ExperimentResult) -> Section:
+def lesions(study: LesionStudy) -> Section:
+    """What a network loses without each of its modules."""
     return Section(
         "lesions",
         "What is lost without a module",
         "Each module is left out in turn, then works alone. A class whose accuracy falls without a"
-        " module needs it. The biases of the outputs go and stay with module 0.",
+        " module needs it. The biases of the outputs go and stay with module 0. Numbers are rounded"
+        " to whole percent.",
         [
             image(
-                lambda ax: plot_lesions(run.lesions, ax=ax),
-                "Test accuracy by class: all modules, without each, each alone",
-                "Test accuracy by class of all modules together, without each module in turn, and"
-                " of each module alone.",
+                lambda ax: plot_lesions(study, ax=ax),
+                "Accuracy by class: all modules, without each, each alone",
+                "Accuracy by class of all modules together, without each module in turn, and of"
+                " each module alone.",
                 size=_WIDE,
             )
         ],
     )
 
 
-def _attribution(run: ExperimentResult) -> Section:
+def attribution(magnitudes: Tensor, image_shape: tuple[int, int] | None) -> Section:
+    """Which inputs change the outputs of each module."""
     # Images of four modules stand beside each other.
-    rows = ceil(len(run.attribution) / 4)
-    size = _WIDE if run.image_shape is None else (_WIDE[0], 2.2 * rows)
+    rows = ceil(len(magnitudes) / 4)
+    size = _WIDE if image_shape is None else (_WIDE[0], 2.2 * rows)
     return Section(
         "attribution",
         "What each module looks at",
-        "All modules see all inputs; the brighter, the more an input changes a module's outputs, as"
-        " a mean over the test data.",
+        "The brighter, the more an input changes a module's outputs, as a mean over the data. With"
+        ' the scope "hidden", all modules see all inputs.',
         [
             image(
-                lambda ax: plot_attribution(run.attribution, run.image_shape, ax=ax),
+                lambda ax: plot_attribution(magnitudes, image_shape, ax=ax),
                 "Mean magnitude of the derivative of a module's outputs by each input",
                 "How strongly the outputs of each module depend on each input.",
                 size=size,
@@ -155,22 +209,24 @@ def _attribution(run: ExperimentResult) -> Section:
     )
 
 
-def _dynamics(run: ExperimentResult) -> Section:
+def dynamics(layer: SynchronousGraph, samples: Tensor) -> Section:
+    """How the states of the units move."""
     return Section(
         "dynamics",
         "The updates",
         "All units are updated at once, again and again. The residual says how much one more update"
         " would change. With a spectral norm below 1, and an activation whose slope is at most 1,"
-        " it is sure to fall to 0.",
+        " it is sure to fall to 0. A large one, such as 60 %, is no error after a fixed number of"
+        " updates: the network has learned to read its states after just so many, while they move;"
+        " with another number it would answer otherwise.",
         [
             image(
-                lambda ax: plot_convergence(run.finetuned, run.samples, ax=ax),
+                lambda ax: plot_convergence(layer, samples, ax=ax),
                 "How far one more update moves the units",
-                f"Relative residual by number of synchronous updates, for {len(run.samples)} test"
-                f" inputs.",
+                f"Relative residual by number of synchronous updates, for {len(samples)} samples.",
             ),
             image(
-                lambda ax: plot_spectrum(run.finetuned, ax=ax),
+                lambda ax: plot_spectrum(layer, ax=ax),
                 "Eigenvalues of the weights between hidden units",
                 "Eigenvalues of the weights between hidden units in the complex plane.",
             ),

@@ -2,49 +2,118 @@
 
 from __future__ import annotations
 
+from pyg_modules.experiment.baselines import num_parameters
 from pyg_modules.experiment.experiment import ExperimentResult
-from pyg_modules.report.html.numbers import count, duration, percent, points, small
+from pyg_modules.modules.independence import Independence
+from pyg_modules.partition.metrics import module_sizes
+from pyg_modules.report.html.layer_study import LayerStudy
+from pyg_modules.report.html.numbers import count, duration, percent, points, score, small
 
 
 def summary(run: ExperimentResult) -> list[str]:
     """What was learned, for someone who reads nothing else."""
-    config, accuracy = run.config, run.test_accuracy
-    trained_on = f", and {percent(accuracy['finetuned'])} after training on"
+    config = run.config
+    name = "R²" if run.is_regression else "accuracy"
+    scores = {
+        model: score(value, is_regression=run.is_regression)
+        for model, value in run.test_score.items()
+    }
+    change = run.test_score["cut"] - run.test_score["regularized"]
+    trained_on = f", and {scores['finetuned']} after training on"
     left = run.num_parameters["finetuned"]
     all_parameters = run.num_parameters["regularized"]
     return [
         f"{_units(config.num_hidden)}, each connected to each, were trained on the data set"
         f" {run.dataset} with a regularizer that organises them, and divided into"
         f" {config.num_modules} modules of {_sizes(run.module_sizes)}.",
-        f"Test accuracy was {percent(accuracy['regularized'])} before the cut,"
-        f" {percent(accuracy['cut'])} right after every edge between modules was removed"
-        f" ({_change(accuracy['cut'] - accuracy['regularized'])})"
+        f"Test {name} was {scores['regularized']} before the cut, {scores['cut']} right after every"
+        f" edge between modules was removed ({_change(change, is_regression=run.is_regression)})"
         f"{trained_on if config.finetune_epochs else ''}.",
         f"The cut left {count(left)} of {count(all_parameters)} parameters"
         f" ({percent(left / all_parameters, 0)}), in {config.num_modules} networks that share"
         f" nothing but their inputs and can run in parallel; their outputs add up.",
-        f"For comparison, on the same budget: {percent(accuracy['mlp'])} by an MLP with as many"
-        f" parameters as before the cut, {percent(accuracy['free'])} by the same unit graph without"
-        f" a regularizer, {percent(accuracy['random_modules'])} by modules drawn at random.",
+        f"For comparison, on the same budget: {scores['mlp']} by an MLP with as many"
+        f" parameters as before the cut, {scores['free']} by the same unit graph without"
+        f" a regularizer, {scores['random_modules']} by modules drawn at random.",
         f"The whole run took {duration(run.seconds)}.",
     ]
 
 
+def precision(run: ExperimentResult) -> str:
+    """How far the scores can be relied on."""
+    if run.other_seeds:
+        return (
+            f"Mean ± standard deviation of {len(run.other_seeds) + 1} seeds; all else on this page"
+            f" is of the first."
+        )
+    if run.lesions is None:
+        return "One seed; --seeds N shows mean and spread."
+    num_test = int(run.lesions.num_samples.sum())
+    return (
+        f"One seed, and one of {count(num_test)} test samples is {small(100 / num_test)} points;"
+        f" --seeds N shows mean and spread."
+    )
+
+
 def independence(run: ExperimentResult) -> list[str]:
-    """The proof that the modules are independent."""
-    proof, config = run.independence, run.config
+    """The proof that the modules of a run are independent."""
+    return proof_in_words(run.independence, run.config.num_modules, run.config.steps)
+
+
+def proof_in_words(proof: Independence, num_modules: int, steps: int) -> list[str]:
+    """What was proved of so many modules, over so many updates."""
     rounding = " of the largest output, which is rounding"
-    pairs = config.num_modules * (config.num_modules - 1)
+    pairs = num_modules * (num_modules - 1)
     return [
         f"Paths: a search of the graph, from all units of each module, found a way into another"
         f" module in {count(proof.paths)} of {count(pairs)} ordered pairs of modules. Paths through"
         f" inputs do not count, for inputs are clamped to the data.",
-        f"Cross Jacobian: after {_updates(config.steps)}, the largest derivative of a state in one"
+        f"Cross Jacobian: after {_updates(steps)}, the largest derivative of a state in one"
         f" module with respect to an initial state in another is"
         f" {_exactly(proof.max_cross_jacobian)}.",
         f"Split difference: the outputs of the modules, computed apart, add up to those of the"
         f" whole network; the largest difference is {_exactly(proof.max_split_difference)}"
         f"{rounding if proof.max_split_difference else ''}.",
+    ]
+
+
+def study_in_words(study: LayerStudy) -> list[str]:
+    """What a layer of one's own is, and what its modules are worth."""
+    layer, graph = study.layer, study.layer.graph
+    name = "R²" if study.is_regression else "accuracy"
+
+    def shown(value: float) -> str:
+        return score(value, is_regression=study.is_regression)
+
+    sentences = [
+        f"{_units(graph.num_hidden)} between {count(graph.num_inputs)} inputs and"
+        f" {count(graph.num_outputs)} outputs, joined by {count(graph.num_edges)} edges, with the"
+        f" solver {layer.solver} and the activation {layer.activation}.",
+        f"On the {count(study.num_samples)} samples that were given, its {name} is"
+        f" {shown(study.score)}.",
+    ]
+    modular, labels = study.modular, study.labels
+    if modular is None or labels is None:
+        return [
+            *sentences,
+            "It is not cut, and no modules were given: labels=partition_units(layer, num_modules)"
+            " finds some.",
+        ]
+    sizes = module_sizes(labels)
+    modules = f"{len(sizes)} modules of {_sizes(sizes)}"
+    if modular is layer:
+        return [
+            *sentences,
+            f"It is cut into {modules}, which share nothing but their inputs; their outputs add up."
+            f" What they are worth, only the network before the cut can tell.",
+        ]
+    left, all_parameters = num_parameters(modular), num_parameters(layer)
+    return [
+        *sentences,
+        f"Cut into {modules}, without further training, its {name} is"
+        f" {shown(study.modular_score)}; {count(left)} of {count(all_parameters)} parameters"
+        f" ({percent(left / all_parameters, 0)}) are left.",
+        *([] if study.verdict is None else [str(study.verdict)]),
     ]
 
 
@@ -62,8 +131,10 @@ def _sizes(sizes: list[int]) -> str:
     return f"{count(min(sizes))} to {_units(max(sizes))}"
 
 
-def _change(difference: float) -> str:
-    return points(difference) if difference else "no change"
+def _change(difference: float, *, is_regression: bool) -> str:
+    if not difference:
+        return "no change"
+    return f"{difference:+.3f}".replace("-", "−") if is_regression else points(difference)
 
 
 def _exactly(number: float) -> str:

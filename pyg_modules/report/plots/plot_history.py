@@ -90,5 +90,6 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
     count_along(ax.xaxis)
     ax.set_xlabel("epoch")
     ax.set_ylabel("mean over its batches")
-    ax.legend()
+    # Above the axes, where no curve is.
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, frameon=False, fontsize="small")
     return ax

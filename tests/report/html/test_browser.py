@@ -185,3 +185,21 @@ def test_both_colour_schemes_are_legible(browser, report):
         seen.append(paper)
         assert (max(text, paper) + 0.05) / (min(text, paper) + 0.05) >= 7
     assert seen[0] > 0.5 > seen[1]
+
+
+def test_the_drawing_fills_its_panel(opened):
+    box = opened.locator("#plot").bounding_box()
+    points = opened.evaluate(POSITIONS, "inputs") + opened.evaluate(POSITIONS, "outputs")
+    across = [x for _, x, _ in points]
+    assert max(across) - min(across) > 0.75 * box["width"]
+    up = [
+        y
+        for name in ("module-0", "module-1", "module-2", "inputs", "outputs")
+        for _, _, y in opened.evaluate(POSITIONS, name)
+    ]
+    assert max(up) - min(up) > 0.4 * box["height"]
+
+
+def test_no_table_of_networks_is_wider_than_the_page(opened):
+    widths = opened.locator("#accuracies .scroll").evaluate("(e) => [e.scrollWidth, e.clientWidth]")
+    assert widths[0] <= widths[1]

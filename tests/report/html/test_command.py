@@ -1,7 +1,7 @@
 import shlex
 from dataclasses import fields, replace
 
-from pyg_modules.cli import _parser
+from pyg_modules.cli.parser import make_parser
 from pyg_modules.experiment import ExperimentConfig
 from pyg_modules.report.html.command import train_command
 
@@ -9,7 +9,7 @@ from pyg_modules.report.html.command import train_command
 def test_the_command_has_the_settings_of_the_run(run):
     name, *arguments = shlex.split(" ".join(train_command(run, "runs/x")))
     assert name == "pyg-modules"
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     assert options.command == "train"
     assert (options.dataset, str(options.out)) == ("digits", "runs/x")
     settings = {field.name: getattr(options, field.name) for field in fields(ExperimentConfig)}

@@ -20,7 +20,7 @@ def known(run):
     parameters = dict.fromkeys(accuracy, 20_000) | {"finetuned": 12_500}
     return replace(
         run,
-        test_accuracy=accuracy,
+        test_score=accuracy,
         num_parameters=parameters,
         module_sizes=[4, 4, 5],
         independence=Independence(0, 0.0, 2.3e-7),
@@ -43,12 +43,21 @@ def test_the_summary_has_the_numbers_of_the_run(known):
 
 
 def test_an_accuracy_that_stays_is_said_to_stay(known):
-    accuracy = known.test_accuracy | {"cut": known.test_accuracy["regularized"]}
-    assert "removed (no change)," in words.summary(replace(known, test_accuracy=accuracy))[1]
+    accuracy = known.test_score | {"cut": known.test_score["regularized"]}
+    assert "removed (no change)," in words.summary(replace(known, test_score=accuracy))[1]
 
 
 def test_modules_of_one_size_are_given_that_size(known):
     assert "modules of 4 hidden units" in words.summary(replace(known, module_sizes=[4, 4, 4]))[0]
+
+
+def test_the_scores_of_one_seed_and_of_several_are_told_apart(known):
+    assert words.precision(known) == (
+        "One seed, and one of 100 test samples is 1 points; --seeds N shows mean and spread."
+    )
+    several = replace(known, other_seeds=[known.test_score] * 2)
+    assert words.precision(several).startswith("Mean ± standard deviation of 3 seeds; all else")
+    assert words.precision(replace(known, lesions=None)).startswith("One seed; --seeds N")
 
 
 def test_the_proof_has_its_numbers(known):

@@ -54,7 +54,8 @@ def partition_figure(_):
         finetuned=network,
         dataset="planted",
         config=SimpleNamespace(num_modules=2),
-        test_accuracy=dict.fromkeys(("free", "regularized", "cut", "finetuned"), 0.5),
+        test_score=dict.fromkeys(("free", "regularized", "cut", "finetuned"), 0.5),
+        is_regression=False,
         normalized_cut=dict.fromkeys(("free", "regularized", "cut", "finetuned"), 0.5),
     )
     return report.partition_figure(result)

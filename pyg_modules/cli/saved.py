@@ -1,0 +1,116 @@
+"""The commands that work on what was saved."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+import torch
+
+from pyg_modules._files import read_json, staged_folder, write_json
+from pyg_modules.cli.encoded_file import encode_file
+from pyg_modules.cli.endings import refusals, uninterrupted
+from pyg_modules.cli.places import check_free
+from pyg_modules.datasets.encoding import ENCODING_FILE, load_encoding
+from pyg_modules.datasets.named import DATASETS
+from pyg_modules.experiment.run_folder import LABELS_FILE, METRICS_FILE
+from pyg_modules.modules.cut import cut
+from pyg_modules.modules.split import split
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.parallel.export import export_parts
+from pyg_modules.partition.methods import partition_units
+from pyg_modules.partition.metrics import cut_fraction, module_sizes, normalized_cut
+
+
+def report(options: Namespace) -> None:
+    """Write the page of a run again; or that of a network, measured on a file.
+
+    Raises:
+        Refused: If the folder holds no complete run, or no network, or cannot be written to.
+    """
+    with refusals(), uninterrupted():
+        if options.data is None:
+            from pyg_modules.report.html.write import write_report
+
+            page = write_report(options.folder)
+        else:
+            page = _report_of_network(options.folder, options.data)
+    print(f"wrote {page}")
+
+
+def _report_of_network(folder: Path, file: Path) -> Path:
+    from pyg_modules.report.html.layer_report import report as report_of_layer
+
+    if (folder / METRICS_FILE).exists():
+        raise ValueError(
+            f"Expected the folder of a network that is no run (got {folder}, with a run in it)."
+            f" Leave --data out, or name {folder / 'free'} or {folder / 'regularized'}."
+        )
+    layer, encoding, x, y, _ = encode_file(folder, file)
+    if y is None:
+        raise ValueError(
+            f"Expected the target {encoding.target.name!r} in {file} (got no such column). Add it."
+        )
+    labels = None
+    if layer.labels is None and (folder / LABELS_FILE).exists():
+        labels = torch.tensor(read_json(folder / LABELS_FILE), device="cpu")
+    return report_of_layer(layer, x, y, labels=labels, out=folder / "report.html")
+
+
+def partition(options: Namespace) -> None:
+    """Cut a network into the modules that its weights show.
+
+    Raises:
+        Refused: If the folder holds no network, or one that is cut, or ``--out`` is taken.
+    """
+    with refusals():
+        check_free(options.out, overwrite=options.overwrite)
+        layer = SynchronousGraph.load(options.folder)
+        if layer.labels is not None:
+            raise ValueError(
+                f"Expected a network that is not cut (got {options.folder}, which is). Of a run,"
+                f" take the network before the cut: {options.folder / 'regularized'} or"
+                f" {options.folder / 'free'}."
+            )
+        labels = partition_units(layer, options.num_modules)
+        with uninterrupted(), staged_folder(options.out) as stage:
+            cut(layer, labels).save(stage)
+            write_json(stage / LABELS_FILE, labels.tolist())
+            _save_encoding_of(options.folder, stage)
+    edges = layer.graph.edge_index, layer.edge_weight().detach(), labels
+    print(f"modules of {', '.join(map(str, module_sizes(labels)))} hidden units;", end=" ")
+    print(f"normalized cut {normalized_cut(*edges):.2g},", end=" ")
+    print(f"{cut_fraction(*edges):.0%} of the weight was between modules")
+    print(f"wrote {options.out}")
+
+
+def export(options: Namespace) -> None:
+    """Write every module of a cut network into a file of its own.
+
+    Raises:
+        Refused: If the folder holds no cut network, or ``--out`` is taken.
+    """
+    with refusals():
+        check_free(options.out, overwrite=options.overwrite)
+        layer = SynchronousGraph.load(options.folder)
+        if layer.labels is None:
+            raise ValueError(
+                f"Expected a cut network (got {options.folder}, which is whole). Cut it first:"
+                f" pyg-modules partition {options.folder} --out DIR."
+            )
+        with uninterrupted(), staged_folder(options.out) as stage:
+            export_parts(split(layer), stage, file_format=options.format)
+            _save_encoding_of(options.folder, stage)
+    print(f"wrote {options.out}")
+
+
+def datasets(_options: Namespace) -> None:
+    """Print the data sets that have names."""
+    for name, info in DATASETS.items():
+        print(f"{name:10} {info.description}")
+
+
+def _save_encoding_of(folder: Path, stage: Path) -> None:
+    """Let a network take along how rows become its inputs, if it knows."""
+    if (folder / ENCODING_FILE).exists():
+        load_encoding(folder).save(stage)

@@ -1,0 +1,161 @@
+"""``pyg-modules train``."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from argparse import Namespace
+from contextlib import suppress
+from dataclasses import fields, replace
+from pathlib import Path
+
+from pyg_modules._checks import as_int, check_device
+from pyg_modules._files import make_folder
+from pyg_modules._safetensors import import_safetensors
+from pyg_modules.cli.endings import Refused, refusals, uninterrupted
+from pyg_modules.cli.places import check_free
+from pyg_modules.datasets.dataset import Dataset
+from pyg_modules.datasets.file_data import load_file
+from pyg_modules.datasets.named import load_dataset
+from pyg_modules.experiment.experiment import ExperimentResult, run_experiment
+from pyg_modules.experiment.experiment_config import ExperimentConfig
+from pyg_modules.experiment.progress import BarProgress, LineProgress, NoProgress, Progress
+from pyg_modules.experiment.run_folder import write_run
+from pyg_modules.experiment.score import score_name
+from pyg_modules.experiment.table import score_table
+from pyg_modules.train.fit import DivergedError
+
+_OF_FILES = ("test", "target", "task", "categories")
+
+
+def train(options: Namespace) -> None:
+    """Train, and write what came out, after every seed.
+
+    Raises:
+        Refused: If something is wrong with the options, the data or the folder, or the training
+            diverges.
+    """
+    with refusals():
+        config = ExperimentConfig(
+            **{field.name: getattr(options, field.name) for field in fields(ExperimentConfig)}
+        )
+        num_seeds = as_int("seeds", options.seeds, smallest=1)
+        check_device(config.device)
+        check_free(options.out, overwrite=options.overwrite)
+        data = _data(options)
+        # What is missing must be found out now, not when the training is over.
+        import_safetensors()
+        from pyg_modules.report.html.libraries import check_report_libraries
+
+        check_report_libraries()
+        make_folder(options.out)
+    if not options.quiet:
+        print(f"computing on {config.device}")
+        for note in data.encoding.notes if data.encoding else ():
+            print(f"data: {note}")
+    result = None
+    try:
+        for seed in range(config.seed, config.seed + num_seeds):
+            if num_seeds > 1 and not options.quiet:
+                print(f"seed {seed}, {seed - config.seed + 1} of {num_seeds}")
+            of_seed = run_experiment(data, replace(config, seed=seed), _progress(options.quiet))
+            if result is not None:
+                others = [*result.other_seeds, of_seed.test_score]
+                of_seed = replace(
+                    result, other_seeds=others, seconds=result.seconds + of_seed.seconds
+                )
+            report = _write(of_seed, options.out)
+            result = of_seed
+    except DivergedError as error:
+        raise Refused(f"{error}{_kept(result, options.out)}") from error
+    except KeyboardInterrupt:
+        kept = _kept(result, options.out).strip() or "no file was written"
+        raise KeyboardInterrupt(kept) from None
+    assert result is not None
+    if not options.quiet:
+        _summarise(result, report, len(data.test_y))
+
+
+def _data(options: Namespace) -> Dataset:
+    if options.data is None:
+        given = [f"--{name}" for name in _OF_FILES if getattr(options, name) is not None]
+        if given:
+            raise ValueError(
+                f"Expected --data FILE (got {', '.join(given)} without it). Name the file, or leave"
+                f" {'it' if len(given) == 1 else 'them'} out."
+            )
+        return load_dataset(options.dataset or "digits", options.data_root)
+    if options.dataset is not None:
+        raise ValueError(
+            f"Expected --dataset NAME or --data FILE (got both, {options.dataset} and"
+            f" {options.data}). Leave one out."
+        )
+    names = (options.categories or "").split(",")
+    return load_file(
+        options.data,
+        options.test,
+        target=options.target,
+        task=options.task,
+        categories=[name.strip() for name in names if name.strip()],
+    )
+
+
+def _write(result: ExperimentResult, out: Path) -> Path:
+    """Write the run to ``out``; if that fails, to another place, which is said."""
+    from pyg_modules.report.html.write import write_run_with_report
+
+    with uninterrupted():
+        try:
+            return write_run_with_report(result, out)
+        except ValueError as error:
+            for place in (tempfile.gettempdir(), Path.home()):
+                with suppress(OSError, ValueError):
+                    folder = tempfile.mkdtemp(prefix="pyg-modules-run-", dir=place)
+                    write_run_with_report(result, folder)
+                    raise Refused(f"{error} The run is not lost: it is in {folder}.") from error
+            raise Refused(str(error)) from error
+        except Exception:
+            write_run(result, out)  # Its page can be made again.
+            raise
+
+
+def _kept(result: ExperimentResult | None, out: Path) -> str:
+    """What is written already, of several seeds."""
+    if result is None:
+        return ""
+    seeds = len(result.other_seeds) + 1
+    return f" the result of {seeds} seed{'s' if seeds > 1 else ''} is in {out}"
+
+
+def _progress(quiet: bool) -> Progress:
+    if quiet:
+        return NoProgress()
+    return BarProgress() if sys.stdout.isatty() else LineProgress(sys.stdout)
+
+
+def _summarise(result: ExperimentResult, report: Path, num_test: int) -> None:
+    independence, ncut = result.independence, result.normalized_cut
+    print()
+    print(f"open {report}")
+    print()
+    print(score_table(result))
+    print()
+    if result.other_seeds:
+        print(
+            f"mean ± standard deviation of {len(result.other_seeds) + 1} seeds, the first of which"
+            f" is what follows and what the report shows;"
+        )
+    elif result.is_regression:
+        print(f"one seed, {num_test:,} test samples; --seeds N shows mean and spread;")
+    else:
+        print(
+            f"one seed, and one of {num_test:,} test samples is {100 / num_test:.2g} points of"
+            f" {score_name(is_regression=False)}; --seeds N shows mean and spread;"
+        )
+    print(f"modules of {', '.join(map(str, result.module_sizes))} hidden units;", end=" ")
+    print(f"normalized cut {ncut['free']:.2g} free, {ncut['regularized']:.2g} regularized")
+    print(result.verdict)
+    print(f"independent: {independence.paths} paths between modules,", end=" ")
+    print(f"cross Jacobian {independence.max_cross_jacobian:g},", end=" ")
+    print(f"sum of the parts differs by {independence.max_split_difference:.1g}")
+    print(f"wrote {report.parent}")

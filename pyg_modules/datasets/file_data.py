@@ -1,0 +1,291 @@
+"""A task from files of one's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy
+import torch
+from numpy.typing import NDArray
+
+from pyg_modules.datasets.columns import MISSING, is_of_numbers, numbers_in, shown, texts_in
+from pyg_modules.datasets.dataset import Dataset
+from pyg_modules.datasets.encoding import CategoryColumn, Encoding, NumberColumn, Target
+from pyg_modules.datasets.table_file import ARRAY_TARGET, import_pandas, read_table
+from pyg_modules.datasets.target_column import TASKS, TargetColumn, read_target, read_target_like
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+_TEST_SHARE = 0.2
+_FEWEST_ROWS = 10
+
+
+def load_file(
+    path: str | os.PathLike[str],
+    test: str | os.PathLike[str] | None = None,
+    *,
+    target: str | None = None,
+    task: str | None = None,
+    categories: Sequence[str] = (),
+) -> Dataset:
+    """The task in a file, with all columns scaled, and categories as inputs of their own.
+
+    Missing numbers become the median, missing categories a category; columns with one value, and
+    texts that are different in every row, are left out. All of this is fitted by scikit-learn on
+    the training part, and is in ``encoding`` of what is returned, with ``notes`` that say it.
+
+    Args:
+        path (path): ``.csv`` or ``.parquet``, or ``.npz`` with arrays ``x`` and ``y``.
+        test (path, optional): A file with the same columns, to test on. (default: every fifth row,
+            drawn at random, the same ones every time)
+        target (str, optional): The column to predict; not needed for ``.npz``.
+        task (str, optional): ``"classification"`` or ``"regression"``. (default: found out)
+        categories (sequence of str, optional): Columns that hold categories, though written as
+            numbers.
+
+    Returns:
+        Dataset: The task.
+
+    Raises:
+        ImportError: If pandas, or pyarrow for Parquet, has to be installed first.
+        ValueError: If a file is missing or damaged, or something in it is; with its name, and that
+            of the column and the row, counted from 1 below the names of the columns.
+    """
+    if task is not None and task not in TASKS:
+        raise ValueError(f"Expected a task of {', '.join(TASKS)} (got {task!r}).")
+    options = {"data": os.fspath(path)}
+    options |= {} if test is None else {"test": os.fspath(test)}
+    options |= {} if target is None else {"target": target}
+    options |= {} if task is None else {"task": task}
+    options |= {"categories": ",".join(categories)} if categories else {}
+    table, of_file = read_table(path), os.fspath(path)
+    target = _target_name(table, target, of_file)
+    features = table.drop(columns=target)
+    targets = read_target(table[target], of_file, task)
+    prepared = _prepared(features, of_file, categories)
+    if test is None:
+        train, held_out = _split(targets, table[target], of_file)
+        test_x, test_y = features.iloc[held_out], targets.values[held_out]
+    else:
+        train = numpy.arange(len(table))
+        test_table = read_table(test)
+        if target not in test_table.columns:
+            raise ValueError(
+                f"Expected the target {target!r} in {test} (got no such column). Add it; to predict"
+                f" it, use pyg-modules predict."
+            )
+        test_y = read_target_like(test_table[target], os.fspath(test), targets.classes)
+        test_x = test_table.drop(columns=target)
+    _check_enough(train, targets, test_y, of_file)
+    encoding = _fitted(prepared.iloc[train], target, targets, train, options)
+    test_file = of_file if test is None else os.fspath(test)
+    inputs = encoding.encode(test_x, test_file)
+    encoding.notes.extend(encoding.unknown(test_x))
+    if test is not None and (more := sorted(set(test_x.columns) - set(features.columns))):
+        encoding.notes.append(f"{test} has more columns, which are not used: {shown(more)}")
+    parts = f"{len(train):,} rows to train on, {len(test_y):,} to test on"
+    encoding.notes.append(f"{parts}, {encoding.num_features:,} inputs")
+    return Dataset(
+        Path(path).name,
+        torch.from_numpy(encoding.encode(features.iloc[train], of_file)),
+        as_targets(targets.values[train], encoding.target),
+        torch.from_numpy(inputs),
+        as_targets(test_y, encoding.target),
+        encoding=encoding,
+    )
+
+
+def as_targets(values: NDArray[Any], target: Target) -> torch.Tensor:
+    """Classes ``[B]`` as they are; numbers scaled, ``[B, 1]``."""
+    if target.classes is not None:
+        return torch.from_numpy(values)
+    scaled = (values - target.mean) / target.scale
+    return torch.from_numpy(scaled.astype(numpy.float32)).unsqueeze(1)
+
+
+def _target_name(table: DataFrame, target: str | None, of_file: str) -> str:
+    if target is None and of_file.lower().endswith(".npz"):
+        target = ARRAY_TARGET
+    columns = [str(name) for name in table.columns]
+    if target is None:
+        raise ValueError(
+            f"Expected --target, the column to predict, one of {shown(columns)} in {of_file} (got"
+            f" none). Name it."
+        )
+    if target not in columns:
+        raise ValueError(
+            f"Expected the target {target!r} in {of_file} (got {shown(columns)}). Name one of the"
+            f" columns by --target."
+        )
+    if len(columns) == 1:
+        raise ValueError(
+            f"Expected columns beside the target {target!r} in {of_file} (got none). Add what it is"
+            f" predicted from."
+        )
+    return target
+
+
+def _prepared(features: DataFrame, of_file: str, categories: Sequence[str]) -> DataFrame:
+    """Columns of numbers as such, all others as texts."""
+    pandas = import_pandas()
+    if unknown := [name for name in categories if name not in features.columns]:
+        raise ValueError(
+            f"Expected columns of {of_file} in --categories (got {shown(unknown)}). Name those that"
+            f" are there, but not the target: {shown([*map(str, features.columns)])}."
+        )
+    columns: dict[str, NDArray[Any]] = {}
+    for name in features.columns:
+        column = features[name]
+        if name not in categories and is_of_numbers(column):
+            remedy = (
+                f"Correct it, leave it empty if it is missing, or, if these are no numbers but"
+                f" names, say --categories {name}."
+            )
+            columns[name] = numbers_in(column, of_file, remedy)
+        else:
+            columns[name] = texts_in(column)
+    return pandas.DataFrame(columns)
+
+
+def _split(
+    targets: TargetColumn, column: Any, of_file: str
+) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]]:
+    """Rows to train on and to test on, with all classes in both."""
+    from sklearn.model_selection import train_test_split
+
+    num_rows, classes = len(targets.values), targets.classes
+    if num_rows < _FEWEST_ROWS:
+        raise ValueError(
+            f"Expected {_FEWEST_ROWS} rows at least in {of_file}, to train on and to test on (got"
+            f" {num_rows}, the last is row {num_rows}). Add rows, or give some to test on by"
+            f" --test."
+        )
+    smallest = -(-num_rows // round(1 / _TEST_SHARE))
+    if classes is not None:
+        number = numpy.bincount(targets.values, minlength=len(classes))
+        if number.min() < 2:
+            lonely = int(number.argmin())
+            row = int((targets.values == lonely).argmax()) + 1
+            raise ValueError(
+                f"Expected two rows at least of every class in column {column.name!r} of {of_file},"
+                f" one to test on (got one of {classes[lonely]!r}, row {row}). Add rows, or leave"
+                f" it out."
+            )
+        smallest = max(smallest, len(classes))
+    train, test = train_test_split(
+        numpy.arange(num_rows),
+        test_size=smallest,
+        stratify=None if classes is None else targets.values,
+        random_state=0,
+    )
+    return numpy.sort(train), numpy.sort(test)
+
+
+def _check_enough(
+    train: NDArray[numpy.int64], targets: TargetColumn, test_y: NDArray[Any], of_file: str
+) -> None:
+    num_values = len(set(targets.values[train].tolist()))
+    if num_values < 2:
+        raise ValueError(
+            f"Expected different targets to train on in {of_file} (got one value in all of these"
+            f" rows). Add rows."
+        )
+    if targets.classes is None and len(set(test_y.tolist())) < 2:
+        raise ValueError(
+            "Expected two rows at least with different targets to test on (got one value: nothing"
+            " can be explained of it). Add rows."
+        )
+
+
+def _fitted(
+    train: DataFrame,
+    target: str,
+    targets: TargetColumn,
+    rows: NDArray[numpy.int64],
+    options: dict[str, str],
+) -> Encoding:
+    """The encoding of the rows to train on; scikit-learn finds its numbers."""
+    notes = [targets.note]
+    numbers, categories, constant, texts = _kinds(train)
+    if constant:
+        notes.append(f"left out, for they have one value: {shown(constant)}")
+    if texts:
+        notes.append(f"left out, for they have another text in every row: {shown(texts)}")
+    if not numbers and not categories:
+        raise ValueError(
+            f"Expected a column that says something of the target (got none:"
+            f" {'; '.join(notes[1:])}). Add columns to {options['data']}."
+        )
+    number_columns, category_columns = _fitted_columns(train, numbers, categories)
+    for column in number_columns:
+        if missing := int(train[column.name].isna().sum()):
+            notes.append(
+                f"column {column.name!r}: {missing:,} missing, taken to be the median"
+                f" {column.median:g}"
+            )
+    for name in categories:
+        if missing := int((train[name] == MISSING).sum()):
+            notes.append(f"column {name!r}: {missing:,} missing, a category of their own")
+    mean, scale = 0.0, 1.0
+    if targets.classes is None:
+        values = targets.values[rows]
+        mean, scale = float(values.mean()), float(values.std())
+    return Encoding(
+        number_columns,
+        category_columns,
+        Target(target, targets.classes, mean, scale),
+        options,
+        notes,
+    )
+
+
+def _kinds(train: DataFrame) -> tuple[list[str], list[str], list[str], list[str]]:
+    """Names of columns of numbers, of categories, of one value, and of texts for nobody else."""
+    numbers, categories, constant, texts = [], [], [], []
+    for name in train.columns:
+        column = train[name]
+        is_number = column.dtype.kind == "f"
+        if column.nunique(dropna=is_number) < 2:
+            constant.append(name)
+        elif is_number:
+            numbers.append(name)
+        elif column.nunique() == len(column):
+            texts.append(name)
+        else:
+            categories.append(name)
+    return numbers, categories, constant, texts
+
+
+def _fitted_columns(
+    train: DataFrame, numbers: list[str], categories: list[str]
+) -> tuple[list[NumberColumn], list[CategoryColumn]]:
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    number_pipeline = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    transformer = ColumnTransformer(
+        [("numbers", number_pipeline, numbers), ("categories", encoder, categories)]
+    )
+    transformer.fit(train)
+    number_columns, category_columns = [], []
+    if numbers:
+        imputer, scaler = transformer.named_transformers_["numbers"]
+        fitted = zip(numbers, imputer.statistics_, scaler.mean_, scaler.scale_, strict=True)
+        number_columns = [
+            NumberColumn(name, float(median), float(mean), float(scale))
+            for name, median, mean, scale in fitted
+        ]
+    if categories:
+        found = transformer.named_transformers_["categories"].categories_
+        category_columns = [
+            CategoryColumn(name, [str(category) for category in names])
+            for name, names in zip(categories, found, strict=True)
+        ]
+    return number_columns, category_columns

@@ -1,0 +1,203 @@
+"""Tables from files: CSV, Parquet, and arrays of NumPy."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy
+
+from pyg_modules.datasets.columns import shown
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+#: The column of ``y`` in a table of arrays.
+ARRAY_TARGET = "y"
+_SEPARATORS = ",;\t"
+
+
+def read_table(path: str | os.PathLike[str]) -> DataFrame:
+    """The rows of a file, ``.csv``, ``.parquet``, or ``.npz`` with the arrays ``x`` and ``y``.
+
+    Args:
+        path (path): The file. Of ``x`` in a ``.npz``, the columns are called ``x0``, ``x1``, ...
+
+    Returns:
+        pandas.DataFrame: The rows; values of a CSV are texts.
+
+    Raises:
+        ImportError: If the package that reads it has to be installed first.
+        ValueError: If it is missing, damaged, empty, or of another kind.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in _READERS:
+        raise ValueError(
+            f"Expected a file {', '.join(_READERS)} (got {path}). Save it as one of these."
+        )
+    if not path.is_file():
+        raise ValueError(f"Expected the file {path} (it is not there, or no file). Correct it.")
+    if path.stat().st_size == 0:
+        raise ValueError(f"Expected rows in {path} (got an empty file). Write it again.")
+    import_pandas()
+    try:
+        table = _READERS[path.suffix.lower()](path)
+    except OSError as error:
+        raise ValueError(
+            f"Expected a file that can be read (got {path}: {error.strerror or error}). Correct its"
+            f" permissions, or write it again."
+        ) from error
+    _check_names([str(name) for name in table.columns], path)
+    table.columns = [str(name) for name in table.columns]
+    if len(table) == 0:
+        raise ValueError(f"Expected rows in {path} (got names of columns only). Add rows.")
+    return table
+
+
+def import_pandas() -> Any:
+    """The package pandas.
+
+    Raises:
+        ImportError: If it is not installed.
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError("Reading data needs pandas: pip install 'pyg-modules[data]'") from error
+    return pandas
+
+
+def _read_csv(path: Path) -> DataFrame:
+    import pandas
+
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            first = next((line for line in file if line.strip()), "")
+            for _ in file:  # All of it is text, or the position is said.
+                pass
+        table = pandas.read_csv(
+            path,
+            sep=max(_SEPARATORS, key=first.count),
+            header=None,
+            dtype=str,
+            skipinitialspace=True,
+            encoding="utf-8-sig",
+        )
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"Expected a text of UTF-8 in {path} (got the byte {error.object[error.start]:#04x},"
+            f" which is none). Save it as 'CSV UTF-8'."
+        ) from error
+    except pandas.errors.EmptyDataError as error:
+        raise ValueError(f"Expected rows in {path} (got an empty file). Write it again.") from error
+    except pandas.errors.ParserError as error:
+        reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+        raise ValueError(
+            f"Expected a row of equally many columns in every line of {path} (got: {reason})."
+            f" Correct the line; a value with a separator in it stands in quotes."
+        ) from error
+    names = ["" if name != name else str(name).strip() for name in table.iloc[0]]
+    if all(map(_is_number, names)):
+        raise ValueError(
+            f"Expected names of columns in the first line of {path} (got numbers: {shown(names)})."
+            f" Put a line of names above them."
+        )
+    table = table.iloc[1:].reset_index(drop=True)
+    table.columns = names
+    return table
+
+
+def _read_parquet(path: Path) -> DataFrame:
+    import pandas
+
+    try:
+        import pyarrow
+    except ImportError as error:
+        raise ImportError(
+            "Reading .parquet needs pyarrow: pip install pyarrow. Or save the data as .csv."
+        ) from error
+    try:
+        table = pandas.read_parquet(path, engine="pyarrow")
+    except pyarrow.lib.ArrowException as error:
+        raise ValueError(
+            f"Expected a file of Parquet in {path} (got: {error}). Write it again."
+        ) from error
+    check_types(table, path)
+    return table
+
+
+def check_types(table: DataFrame, path: Path) -> None:
+    """Raise unless all columns hold numbers, booleans or texts."""
+    for name, kind in table.dtypes.items():
+        if getattr(kind, "kind", "O") in "Mmc":
+            raise ValueError(
+                f"Expected numbers, booleans or texts in column {str(name)!r} of {path} (got"
+                f" {kind}). Make numbers of it, e.g. days since the first, or leave it out."
+            )
+
+
+def _read_arrays(path: Path) -> DataFrame:
+    import pandas
+
+    try:
+        with numpy.load(path, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in ("x", "y") if name in arrays}
+    except (AttributeError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"Expected a file of numpy.savez in {path} (got none, or one with objects: {error})."
+            f" Write it by numpy.savez({path.name!r}, x=x, y=y), of numbers, y also of texts."
+        ) from error
+    if "x" not in found:
+        raise ValueError(
+            f"Expected the arrays x and y in {path} (got no x). Write it by"
+            f" numpy.savez({path.name!r}, x=x, y=y)."
+        )
+    x = found["x"]
+    if x.ndim != 2 or x.dtype.kind not in "biuf":
+        raise ValueError(
+            f"Expected x of numbers, [rows, columns], in {path} (got {x.dtype} {list(x.shape)})."
+            f" Use x.reshape(len(x), -1)."
+        )
+    table = pandas.DataFrame(x.astype(float), columns=[f"x{place}" for place in range(x.shape[1])])
+    if "y" in found:
+        y = found["y"]
+        if y.shape not in ((len(x),), (len(x), 1)) or y.dtype.kind not in "biufU":
+            raise ValueError(
+                f"Expected y of numbers or texts, one for each of the {len(x)} rows of x, in {path}"
+                f" (got {y.dtype} {list(y.shape)}). Choose one target, and say what is missing by"
+                f" NaN."
+            )
+        table[ARRAY_TARGET] = y.reshape(-1)
+    return table
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_names(names: list[str], path: Path) -> None:
+    if "" in names:
+        raise ValueError(
+            f"Expected a name for every column of {path} (got none for column"
+            f" {names.index('') + 1}). Write one into the first line."
+        )
+    if twice := [name for name, number in Counter(names).items() if number > 1]:
+        raise ValueError(
+            f"Expected a different name for every column of {path} (got {shown(twice)} more than"
+            f" once). Rename one."
+        )
+
+
+_READERS: dict[str, Callable[[Path], DataFrame]] = {
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+    ".npz": _read_arrays,
+}

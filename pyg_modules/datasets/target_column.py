@@ -1,0 +1,151 @@
+"""What is to be predicted: classes, or numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy
+from numpy.typing import NDArray
+
+from pyg_modules.datasets.columns import is_of_numbers, numbers_in, shown, texts_in
+
+TASKS = ("classification", "regression")
+_MOST_CLASSES = 20
+
+
+@dataclass(frozen=True)
+class TargetColumn:
+    """The targets of a file.
+
+    Args:
+        values (ndarray): Classes, int64, or numbers, float64; ``[num_rows]``.
+        classes (list of str, optional): The names of the classes; none of a regression.
+        note (str): What it was taken for, and how to say otherwise.
+    """
+
+    values: NDArray[Any]
+    classes: list[str] | None
+    note: str
+
+
+def read_target(column: Any, of_file: str, task: str | None) -> TargetColumn:
+    """The targets in a column of a data frame.
+
+    Args:
+        column (pandas.Series): Its name is the column's.
+        of_file (str): The name of its file, for messages.
+        task (str, optional): One of :data:`TASKS`. (default: found out)
+
+    Raises:
+        ValueError: If a value is missing, or there is nothing to learn.
+    """
+    _check_none_missing(column, of_file)
+    name, num_rows = column.name, len(column)
+    of_numbers = is_of_numbers(column)
+    if task == "regression" or (of_numbers and task is None and not _are_classes(column)):
+        remedy = "Correct it, or take --task classification."
+        numbers = numbers_in(column, of_file, remedy)
+        if task is None and _are_row_numbers(numbers):
+            raise ValueError(
+                f"Expected a target that depends on the other columns (got column {name!r} of"
+                f" {of_file}, with each of {num_rows:,} numbers in a row once, as numbers of rows"
+                f" are). Name another column by --target, or say --task regression."
+            )
+        _check_differ(len(set(numbers.tolist())), column, of_file)
+        return TargetColumn(
+            numbers,
+            None,
+            f"target {name!r}: numbers, a regression (--task classification takes them for"
+            f" classes)",
+        )
+    names = texts_in(column)
+    if is_of_numbers(column):
+        numbers_in(column, of_file, "Correct it, or make texts of all values.")
+    classes = sorted(set(names), key=_by_number_or_name)
+    _check_differ(len(classes), column, of_file)
+    if len(classes) == num_rows:
+        raise ValueError(
+            f"Expected classes that several rows have (got {num_rows:,} different values in"
+            f" {num_rows:,} rows of column {name!r} of {of_file}). Name another column by --target,"
+            f" or, for numbers, say --task regression."
+        )
+    otherwise = " (--task regression takes them for numbers)" if of_numbers else ""
+    return TargetColumn(
+        class_numbers(names, classes),
+        classes,
+        f"target {name!r}: {len(classes)} classes, {shown(classes)}{otherwise}",
+    )
+
+
+def read_target_like(
+    column: Any, of_file: str, classes: list[str] | None
+) -> NDArray[numpy.float64] | NDArray[numpy.int64]:
+    """The targets of another file, in the classes of the training data.
+
+    Raises:
+        ValueError: If a value is missing, or a class is new.
+    """
+    _check_none_missing(column, of_file)
+    if classes is None:
+        return numbers_in(column, of_file, "Correct it, or leave the row out.")
+    names = texts_in(column)
+    new = ~numpy.isin(names.astype(str), classes)
+    if new.any():
+        row = int(new.argmax())
+        raise ValueError(
+            f"Expected the classes of the training data, {shown(classes)}, in column"
+            f" {column.name!r} of {of_file} (got {names[row]!r} in row {row + 1}). Correct it, or"
+            f" leave the row out."
+        )
+    return class_numbers(names, classes)
+
+
+def class_numbers(names: NDArray[numpy.object_], classes: list[str]) -> NDArray[numpy.int64]:
+    """The place of every name among the classes."""
+    place = {name: number for number, name in enumerate(classes)}
+    return numpy.array([place[name] for name in names], dtype=numpy.int64)
+
+
+def _check_none_missing(column: Any, of_file: str) -> None:
+    missing = column.isna().to_numpy()
+    if missing.any():
+        raise ValueError(
+            f"Expected a target in every row of {of_file} (got none in column {column.name!r}, row"
+            f" {int(missing.argmax()) + 1}; {int(missing.sum()):,} in all). Leave such rows out."
+        )
+
+
+def _check_differ(num_values: int, column: Any, of_file: str) -> None:
+    if num_values < 2:
+        raise ValueError(
+            f"Expected two classes or numbers at least in column {column.name!r} of {of_file} (got"
+            f" one, {column.iloc[0]}, in all {len(column):,} rows, from row 1 on). Name another"
+            f" column by --target, or add rows."
+        )
+
+
+def _are_classes(column: Any) -> bool:
+    """Few integers, which come again."""
+    values = set(column.map(float).tolist()) if _is_all_numbers(column) else set()
+    integers = bool(values) and all(value.is_integer() for value in values)
+    return integers and len(values) <= min(_MOST_CLASSES, len(column) // 2)
+
+
+def _is_all_numbers(column: Any) -> bool:
+    """Whether no value is something else."""
+    import pandas
+
+    return not bool(pandas.to_numeric(column, errors="coerce").isna().any())
+
+
+def _are_row_numbers(numbers: NDArray[numpy.float64]) -> bool:
+    ordered = numpy.sort(numbers)
+    return len(ordered) > 2 and bool((numpy.diff(ordered) == 1).all())
+
+
+def _by_number_or_name(name: str) -> tuple[float, str]:
+    try:
+        return float(name), name
+    except ValueError:
+        return float("inf"), name

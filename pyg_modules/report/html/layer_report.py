@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from pyg_modules._files import staged_folder
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.report.html.layer_study import study_layer
+from pyg_modules.report.html.libraries import check_report_libraries
+from pyg_modules.report.html.page import render_layer_page
+
+
+def report(
+    layer: SynchronousGraph,
+    x: Any,
+    y: Any,
+    *,
+    labels: Tensor | None = None,
+    out: str | os.PathLike[str] = "report.html",
+) -> Path:
+    """Write a page that shows a layer of your own: its units, its modules and what they are worth.
+
+    The layer is left as it is. To say what modules are worth, copies of it are cut and trained for
+    one pass over the samples, see :func:`~pyg_modules.train.partition_verdict`.
+
+    Args:
+        layer (SynchronousGraph): A trained layer, before the cut or after it.
+        x (Tensor or array): Inputs, ``[B, I]``.
+        y (Tensor or array): Their classes, integers ``[B]``, or targets, floats ``[B, O]``.
+        labels (LongTensor, optional): Modules of a layer that is not cut, ``[N]``, as of
+            :func:`~pyg_modules.partition_units`. (default: those of a cut layer)
+        out (path, optional): The page, which opens anywhere, offline. (default: ``report.html``)
+
+    Returns:
+        pathlib.Path: The page. It appears complete, or not at all.
+
+    Raises:
+        ImportError: If a library that a report is made with is not installed.
+        TypeError: If an argument has the wrong type.
+        ValueError: If ``x``, ``y`` or ``labels`` do not fit the layer, or ``out`` cannot be
+            written to.
+
+    Example:
+        >>> import torch
+        >>> from pyg_modules import SynchronousGraph, UnitGraph, partition_units
+        >>> from pyg_modules.report import report
+        >>> layer = SynchronousGraph(UnitGraph.complete(4, 8, 2))
+        >>> x, y = torch.rand(64, 4), torch.randint(2, (64,))
+        >>> report(layer, x, y, labels=partition_units(layer, 2))  # doctest: +SKIP
+        PosixPath('report.html')
+    """
+    check_report_libraries()
+    out = Path(out)
+    page = render_layer_page(study_layer(layer, x, y, labels), out.stem)
+    with staged_folder(out.absolute().parent) as stage:
+        (stage / out.name).write_text(page, encoding="utf-8")
+    return out

@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pyg_modules.experiment.score import score
+from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.modules.attribution import input_attribution
+from pyg_modules.modules.cut import cut
+from pyg_modules.modules.independence import Independence, check_independence
+from pyg_modules.modules.lesion import LesionStudy, lesion_study
+from pyg_modules.modules.split import split
+from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.partition.labels import SHARED
+from pyg_modules.partition.verdict import Verdict
+from pyg_modules.solve.unrolled import Unrolled
+from pyg_modules.train.partition_verdict import partition_verdict
+
+_INDEPENDENCE_SAMPLES, _SAMPLES, _ATTRIBUTED = 4, 64, 1024
+_STEPS = 6
+
+
+@dataclass(frozen=True)
+class LayerStudy:
+    """What a report says of a layer.
+
+    Args:
+        layer (SynchronousGraph): The layer, as it was given.
+        labels (LongTensor, optional): Its modules, ``[N]``.
+        modular (SynchronousGraph, optional): The layer, if it is cut; else, cut into ``labels``.
+        num_samples (int): Number of samples that it was measured on.
+        samples (Tensor): Some of them, ``[S, I]``.
+        is_regression (bool): Whether scores are R², not accuracies.
+        score (float): Of ``layer``.
+        modular_score (float): Of ``modular``.
+        steps (int): Updates that the proof spans.
+        verdict (Verdict, optional): What the modules are worth, if ``layer`` is not cut.
+        independence (Independence, optional): The proof of the modules.
+        lesions (LesionStudy, optional): What is lost without each module, of classes.
+        attribution (Tensor, optional): What each module looks at, ``[K, I]``.
+    """
+
+    layer: SynchronousGraph
+    labels: Tensor | None
+    modular: SynchronousGraph | None
+    num_samples: int
+    samples: Tensor
+    is_regression: bool
+    score: float
+    modular_score: float
+    steps: int
+    verdict: Verdict | None = None
+    independence: Independence | None = None
+    lesions: LesionStudy | None = None
+    attribution: Tensor | None = None
+
+
+def study_layer(layer: SynchronousGraph, x: Any, y: Any, labels: Tensor | None) -> LayerStudy:
+    """Measure a layer and its modules; it is left as it is.
+
+    Args:
+        layer (SynchronousGraph): A trained layer.
+        x (Tensor or array): Inputs, ``[B, I]``.
+        y (Tensor or array): Classes, ``[B]``, or targets, ``[B, O]`` or ``[B]``.
+        labels (LongTensor, optional): Modules of a layer that is not cut.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If the arguments do not fit together.
+    """
+    check_layer(layer)
+    x = torch.as_tensor(x, dtype=layer.dtype, device=layer.device)
+    y = _targets(y, x, layer)
+    if layer.labels is not None and labels is not None:
+        raise ValueError(
+            "Expected no labels for a layer that is cut (got some). It has its own; leave labels"
+            " out, or give the layer before the cut."
+        )
+    is_regression = y.is_floating_point()
+    steps = layer.solver.steps if isinstance(layer.solver, Unrolled) else _STEPS
+    modular, verdict = layer, None
+    if layer.labels is not None:
+        labels = layer.labels
+    elif labels is not None:
+        modular = cut(layer, labels)
+        if int(labels.max()) > 0:
+            loss = F.mse_loss if is_regression else F.cross_entropy
+            verdict = partition_verdict(layer, labels, x, y, loss=loss)
+    measured: dict[str, Any] = {}
+    if labels is not None:
+        parts = split(modular)
+        measured = {
+            "verdict": verdict,
+            "independence": check_independence(modular, x[:_INDEPENDENCE_SAMPLES], steps=steps),
+            "lesions": None if is_regression else lesion_study(parts, x, y),
+            "attribution": input_attribution(parts, x[:_ATTRIBUTED]).cpu(),
+        }
+    return LayerStudy(
+        layer,
+        None if labels is None else labels.cpu(),
+        None if labels is None else modular,
+        num_samples=len(x),
+        samples=x[:_SAMPLES],
+        is_regression=is_regression,
+        score=score(layer, x, y),
+        modular_score=score(modular, x, y),
+        steps=steps,
+        **measured,
+    )
+
+
+def no_modules(graph: UnitGraph) -> Tensor:
+    """Labels of units that are in no module, ``[N]``."""
+    return torch.full((graph.num_units,), SHARED, device="cpu")
+
+
+def _targets(y: Any, x: Tensor, layer: SynchronousGraph) -> Tensor:
+    targets: Tensor = torch.as_tensor(y, device=layer.device)
+    num_inputs, num_outputs = layer.graph.num_inputs, layer.graph.num_outputs
+    if x.dim() != 2 or x.size(1) != num_inputs or len(x) == 0:
+        raise ValueError(f"Expected x of shape [B, {num_inputs}] (got {list(x.shape)}).")
+    if not bool(x.isfinite().all()):
+        row = int((~x.isfinite()).any(dim=1).nonzero()[0])
+        raise ValueError(f"Expected finite x (got NaN or infinity in row {row}). Fill it.")
+    if not targets.is_floating_point():
+        first, last = int(targets.min()), int(targets.max())
+        if targets.shape != (len(x),) or first < 0 or last >= num_outputs:
+            raise ValueError(
+                f"Expected classes from 0 to {num_outputs - 1}, one for each of {len(x)} samples"
+                f" (got y of shape {list(targets.shape)}, from {first} to {last}). Number them from"
+                f" 0; for a regression, use floats."
+            )
+        return targets.long()
+    targets = targets.to(layer.dtype)
+    if targets.dim() == 1 and num_outputs == 1:
+        targets = targets.unsqueeze(1)
+    if targets.shape != (len(x), num_outputs) or not bool(targets.isfinite().all()):
+        raise ValueError(
+            f"Expected finite targets of shape {[len(x), num_outputs]} (got"
+            f" {list(targets.shape)}, or NaN or infinity). Classes are integers: y.long()."
+        )
+    return targets

@@ -1,0 +1,230 @@
+"""From a file to a report, a network and predictions, by commands alone."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+
+import numpy
+import pytest
+import torch
+
+from pyg_modules import SynchronousGraph
+from pyg_modules.cli import main
+from pyg_modules.datasets import load_encoding, load_file
+from pyg_modules.experiment import load_run
+from pyg_modules.experiment.score import score
+from tests.own_data import own_table
+
+SMALL = [
+    "--num-hidden",
+    "8",
+    "--num-modules",
+    "2",
+    "--steps",
+    "2",
+    "--epochs",
+    "2",
+    "--finetune-epochs",
+    "1",
+]
+
+
+@pytest.fixture(scope="module")
+def wine(tmp_path_factory):
+    """The file, the folder of its run of two seeds, and what was printed."""
+    place = tmp_path_factory.mktemp("wine")
+    table = own_table("wine")
+    table.to_csv(place / "wine.csv", index=False)
+    command = [sys.executable, "-m", "pyg_modules", "train", "--out", place / "run"]
+    options = ["--data", place / "wine.csv", "--target", "grade", *SMALL, "--seeds", "2"]
+    ran = subprocess.run([*command, *options, "--random-cut"], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    return place / "wine.csv", place / "run", ran.stdout
+
+
+@pytest.fixture(scope="module")
+def diabetes(tmp_path_factory):
+    """The file, and the folder of its run."""
+    place = tmp_path_factory.mktemp("diabetes")
+    own_table("diabetes").to_csv(place / "diabetes.csv", index=False)
+    arguments = ["--data", str(place / "diabetes.csv"), "--target", "grade", *SMALL, "--quiet"]
+    assert main(["train", *arguments, "--out", str(place / "run")]) == 0
+    return place / "diabetes.csv", place / "run"
+
+
+def rows_of(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_was_done_to_the_data_is_said_and_kept(wine):
+    _, folder, printed = wine
+    notes = load_encoding(folder).notes
+    assert "column 'alcohol': 4 missing, taken to be the median 13.06" in notes
+    lines = printed.splitlines()
+    assert lines[:7] == ["computing on cpu", *(f"data: {note}" for note in notes)]
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "taken to be the median 13.06" in page
+
+
+def test_seeds_are_a_mean_and_a_spread_and_the_random_cut_is_in_the_table(wine):
+    _, folder, printed = wine
+    run = load_run(folder)
+    assert len(run.other_seeds) == 1
+    for name, meaning in (
+        ("finetuned", "the same, trained on after the cut"),
+        ("random_cut", "the same as organised, cut at random instead, trained on"),
+    ):
+        scores = [100 * run.test_score[name], 100 * run.other_seeds[0][name]]
+        shown = f"{numpy.mean(scores):.2f} ± {numpy.std(scores, ddof=1):.2f}%"
+        assert re.search(rf"^{meaning} +{shown} +\d+$", printed, re.MULTILINE)
+        page = (folder / "report.html").read_text(encoding="utf-8").replace("\u202f", " ")
+        assert shown.replace("%", " %") in page
+    assert [record.phase for record in run.histories["random_cut"]] == ["cut"]
+
+
+def test_the_command_of_the_report_names_the_file(wine):
+    page = (wine[1] / "report.html").read_text(encoding="utf-8")
+    for piece in (f"--data {wine[0]}", "--target grade", "--seeds 2", "--random-cut<"):
+        assert piece in page
+    assert "--dataset" not in page
+
+
+def test_predictions_of_classes_are_those_of_the_network(wine, tmp_path, capsys):
+    path, folder, _ = wine
+    assert main(["predict", str(folder), str(path)]) == 0
+    printed = capsys.readouterr().out
+    rows = rows_of(folder / "wine.predictions.csv")
+    table, encoding = own_table("wine"), load_encoding(folder)
+    x = torch.from_numpy(encoding.encode(table, "wine.csv"))
+    with torch.no_grad():
+        expected = SynchronousGraph.load(folder)(x).softmax(dim=1)
+    assert [row["grade"] for row in rows] == [str(c) for c in expected.argmax(dim=1).tolist()]
+    found = [[float(row[f"probability of {c}"]) for c in "012"] for row in rows]
+    torch.testing.assert_close(torch.tensor(found), expected, rtol=1e-4, atol=1e-5)
+    right = numpy.mean(
+        [row["grade"] == str(c) for row, c in zip(rows, table["grade"], strict=True)]
+    )
+    assert f"accuracy {right:.2%} of 178 rows" in printed
+    # Without the target, in another order of columns, with a category that is new.
+    other = table.drop(columns="grade")[sorted(table.columns.drop("grade"))].head(3)
+    other.loc[0, "region"] = "west"
+    other.to_csv(tmp_path / "new.csv", index=False)
+    arguments = ["predict", str(folder), str(tmp_path / "new.csv"), "--out"]
+    assert main([*arguments, str(tmp_path / "out.csv")]) == 0
+    printed = capsys.readouterr().out
+    assert "column 'region' has 'west', which the training part has not" in printed
+    assert "accuracy" not in printed
+    assert rows_of(tmp_path / "out.csv")[1:] == rows[1:3]
+
+
+def test_predictions_of_numbers_are_those_of_the_network_in_their_unit(diabetes, capsys):
+    path, folder = diabetes
+    assert main(["predict", str(folder), str(path), "--out", str(folder / "p.csv")]) == 0
+    table, encoding = own_table("diabetes"), load_encoding(folder)
+    x = torch.from_numpy(encoding.encode(table, "diabetes.csv"))
+    with torch.no_grad():
+        outputs = SynchronousGraph.load(folder)(x)[:, 0]
+    expected = outputs.double() * encoding.target.scale + encoding.target.mean
+    found = torch.tensor([float(row["grade"]) for row in rows_of(folder / "p.csv")]).double()
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-4)
+    residual = ((table["grade"].to_numpy() - found.numpy()) ** 2).sum()
+    r2 = 1 - residual / ((table["grade"] - table["grade"].mean()) ** 2).sum()
+    assert f"R² {r2:.3f} of 442 rows" in capsys.readouterr().out
+
+
+def test_a_regression_is_scored_by_r2(diabetes):
+    path, folder = diabetes
+    run, data = load_run(folder), load_file(path, target="grade")
+    assert run.is_regression
+    assert run.lesions is None
+    assert run.test_score["finetuned"] == score(run.finetuned, data.test_x, data.test_y)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert f"{run.test_score['mlp']:.3f}".replace("-", "−") in page
+    assert "Test R²" in page
+
+
+def test_what_was_saved_is_cut_exported_and_shown_again(wine, tmp_path, capsys):
+    path, folder, _ = wine
+    cut, parts = tmp_path / "cut", tmp_path / "parts"
+    command = ["partition", str(folder / "free"), "--num-modules", "4", "--out", str(cut)]
+    assert main(command) == 0
+    assert SynchronousGraph.load(cut).labels.tolist() == json.loads(
+        (cut / "labels.json").read_text()
+    )
+    assert "modules of 2, 2, 2, 2 hidden units; normalized cut 0." in capsys.readouterr().out
+    assert main(["predict", str(cut), str(path), "--out", str(tmp_path / "p.csv")]) == 0
+    assert main(["export", str(cut), "--format", "pt2", "--out", str(parts)]) == 0
+    x = torch.from_numpy(load_encoding(parts).encode(own_table("wine"), "wine.csv"))
+    programs = [torch.export.load(parts / f"part_{number}.pt2") for number in range(4)]
+    outputs = sum(program.module()(x) for program in programs)
+    torch.testing.assert_close(outputs, SynchronousGraph.load(cut)(x), rtol=1e-4, atol=1e-5)
+    assert main(["report", str(folder)]) == 0
+    for network, says in ((cut, "It is cut into 4 modules"), (folder / "free", "Cut into 2 mod")):
+        assert main(["report", str(network), "--data", str(path)]) == 0
+        assert says in (network / "report.html").read_text(encoding="utf-8")
+
+
+def test_mistakes_with_folders_are_named_with_the_remedy(wine, tmp_path, capsys):
+    path, folder, _ = wine
+    names = {"run": folder, "file": path, "free": folder / "free", "out": tmp_path / "out"}
+    for arguments, message in (
+        ("train --out {run}", r"without results .*a run in it\)\. .*--overwrite"),
+        ("train --out {free}", r"without results .*a network in it\)"),
+        ("train --test {file} --out {out}", r"--data FILE \(got --test without it\)"),
+        ("train --data {file} --dataset digits --out {out}", r"got both, digits and .*Leave one"),
+        ("train --data {file} --out {out}", r"--target, the column to predict"),
+        ("train --data {file} --target grade --modules 200 --out {out}", r"<= num_hidden"),
+        ("train --seeds 0 --out {out}", r"seeds >= 1 \(got 0\)"),
+        ("predict {out} {file}", r"network that was trained on a file .*without data\.json"),
+        ("predict {run} {out}", r"file \.csv, \.parquet, \.npz"),
+        ("predict {run} {file} --out {file}", r"another file than .*Name another"),
+        ("predict {run} {file} --out {out}", r"--out to be a \.csv"),
+        ("partition {run} --out {out}", r"not cut .*which is\).*{run}/regularized or"),
+        ("partition {free} --num-modules 90 --out {out}", r"num_modules"),
+        ("partition {out} --out {out}2", r"Expected .*out"),
+        ("partition {free} --out {run}", r"without results"),
+        ("export {free} --out {out}", r"a cut network .*whole\).*pyg-modules partition {free}"),
+        ("report {free}", r"folder of a run .*without metrics"),
+        ("report {run} --data {file}", r"no run .*Leave --data out, or name {run}/free"),
+        ("export {run} --format onyx --out {out}", r"one of 'onnx', 'pt2' \(got 'onyx'\)"),
+    ):
+        assert main(arguments.format(**names).split()) == 2, arguments
+        printed, error = capsys.readouterr()
+        assert printed == ""
+        assert re.match(f"pyg-modules: error: .*{message.format(**names)}", error), arguments
+        assert len(error.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_reader_who_leaves_loses_no_training(tmp_path):
+    own_table("wine").to_csv(tmp_path / "wine.csv", index=False)
+    command = [sys.executable, "-m", "pyg_modules", "train", "--data", tmp_path / "wine.csv"]
+    command += ["--target", "grade", *SMALL, "--out", tmp_path / "run"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+    assert load_run(tmp_path / "run").dataset == "wine.csv"
+
+
+def test_ctrl_c_keeps_the_seeds_that_are_finished(tmp_path, monkeypatch, capsys):
+    from pyg_modules.cli import train_run
+
+    run = train_run.run_experiment
+
+    def second_is_interrupted(data, config, progress):
+        if config.seed == 6:
+            raise KeyboardInterrupt
+        return run(data, config, progress)
+
+    monkeypatch.setattr(train_run, "run_experiment", second_is_interrupted)
+    own_table("wine").to_csv(tmp_path / "wine.csv", index=False)
+    out = tmp_path / "run"
+    arguments = ["--data", str(tmp_path / "wine.csv"), "--target", "grade", "--out", str(out)]
+    assert main(["train", *arguments, *SMALL, "--seed", "5", "--seeds", "2"]) == 130
+    error = capsys.readouterr().err
+    assert error == f"pyg-modules: interrupted; the result of 1 seed is in {out}\n"
+    assert load_run(out).config.seed == 5

@@ -1,0 +1,247 @@
+import numpy
+import pandas
+import pytest
+import torch
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from pyg_modules.datasets import load_encoding, load_file
+from tests.own_data import own_table
+
+HEAD = "a,b,kind,y\n"
+ROWS = [f"{i},{i * i % 7},{'uv'[i % 2]},{['no', 'yes'][i % 3 == 0]}\n" for i in range(12)]
+GOOD = HEAD + "".join(ROWS)
+
+
+def written(folder, text, name="data.csv"):
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def with_row(number, row):
+    """The good table with another row, counted from 1."""
+    rows = [*ROWS]
+    rows[number - 1] = row + "\n"
+    return HEAD + "".join(rows)
+
+
+@pytest.mark.parametrize("name", ["wine", "diabetes"])
+def test_a_table_becomes_what_scikit_learn_makes_of_it(name, tmp_path):
+    table = own_table(name)
+    path = tmp_path / "table.csv"
+    table.to_csv(path, index=False)
+    data = load_file(path, target="grade")
+    order = numpy.arange(len(table))
+    features = table.drop(columns="grade")
+    numbers = [column for column in features if features[column].dtype.kind == "f"]
+    prepared = table[[*numbers, "region"]].copy()
+    prepared["region"] = (
+        prepared["region"].astype(object).where(prepared["region"].notna(), "(missing)")
+    )
+    held_out = len(data.test_x)
+    assert held_out == -(-len(table) // 5)
+    stratify = table["grade"] if name == "wine" else None
+    train, test = train_test_split(order, test_size=held_out, stratify=stratify, random_state=0)
+    train, test = numpy.sort(train), numpy.sort(test)
+    pipeline = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    expected = ColumnTransformer([("n", pipeline, numbers), ("c", encoder, ["region"])])
+    expected.fit(prepared.iloc[train])
+    for rows, x in ((train, data.train_x), (test, data.test_x)):
+        wanted = torch.from_numpy(expected.transform(prepared.iloc[rows])).float()
+        torch.testing.assert_close(x, wanted, rtol=1e-5, atol=1e-5)
+    grade = table["grade"].to_numpy()
+    if name == "wine":
+        assert not data.is_regression
+        assert data.test_y.tolist() == grade[test].tolist()
+    else:
+        scaled = (grade[test] - grade[train].mean()) / grade[train].std()
+        torch.testing.assert_close(data.test_y[:, 0], torch.from_numpy(scaled).float())
+
+
+def test_what_was_done_is_said_and_comes_back_from_the_folder(tmp_path):
+    table = own_table("wine")
+    table.to_csv(tmp_path / "wine.csv", index=False)
+    encoding = load_file(tmp_path / "wine.csv", target="grade").encoding
+    assert encoding.notes == [
+        "target 'grade': 3 classes, '0', '1', '2' (--task regression takes them for numbers)",
+        "left out, for they have one value: 'unit'",
+        "left out, for they have another text in every row: 'sample'",
+        "column 'alcohol': 4 missing, taken to be the median 13.06",
+        "column 'region': 4 missing, a category of their own",
+        "142 rows to train on, 36 to test on, 17 inputs",
+    ]
+    encoding.save(tmp_path)
+    assert load_encoding(tmp_path) == encoding
+    x = encoding.encode(table, "wine.csv")
+    assert numpy.array_equal(load_encoding(tmp_path).encode(table, "wine.csv"), x)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ["{}", "[]", "no JSON", '{"format_version": 2}', '{"format_version": 1, "numbers": [{}]}'],
+)
+def test_an_encoding_that_is_damaged_is_refused(damage, tmp_path):
+    (tmp_path / "data.json").write_text(damage)
+    with pytest.raises(ValueError, match=r"how rows become inputs in .*data\.json.*train again"):
+        load_encoding(tmp_path)
+
+
+def test_arrays_and_separators_and_marks_of_spreadsheets_are_read(tmp_path):
+    x, y = numpy.random.default_rng(0).normal(size=(30, 3)), numpy.arange(30) % 3
+    numpy.savez(tmp_path / "a.npz", x=x, y=y)
+    arrays = load_file(tmp_path / "a.npz")
+    frame = pandas.DataFrame(x, columns=["x0", "x1", "x2"]).assign(y=y)
+    frame.to_csv(tmp_path / "b.csv", index=False, sep=";", encoding="utf-8-sig")
+    for data in (arrays, load_file(tmp_path / "b.csv", target="y")):
+        assert (data.num_features, data.num_outputs, data.is_regression) == (3, 3, False)
+        torch.testing.assert_close(data.train_x, arrays.train_x)
+    y = numpy.array(["b", "a", "c"])[y]
+    numpy.savez(tmp_path / "c.npz", x=x, y=y)
+    assert load_file(tmp_path / "c.npz").encoding.target.classes == ["a", "b", "c"]
+    assert load_file(tmp_path / "a.npz", task="regression").is_regression
+
+
+def test_columns_that_are_named_as_categories_are(tmp_path):
+    path = written(tmp_path, GOOD)
+    encoding = load_file(path, target="y", categories=["b"]).encoding
+    assert [column.name for column in encoding.numbers] == ["a"]
+    # Squares modulo 7.
+    assert set(encoding.categories[0].categories) <= {"0", "1", "2", "4"}
+    assert [column.name for column in encoding.categories] == ["b", "kind"]
+
+
+def test_a_test_file_may_have_new_categories_and_columns_which_is_said(tmp_path):
+    path = written(tmp_path, GOOD)
+    test = written(tmp_path, "y,kind,b,a,c\nno,w,1,2,3\nyes,u,1,,3\n", "test.csv")
+    data = load_file(path, test, target="y")
+    assert (len(data.train_x), len(data.test_x)) == (12, 2)
+    assert data.test_y.tolist() == [0, 1]
+    assert data.test_x[0, 2:].tolist() == [0, 0]
+    assert data.encoding.notes[-3:] == [
+        "column 'kind' has 'w', which the training part has not: none of its categories is taken",
+        f"{test} has more columns, which are not used: 'c'",
+        "12 rows to train on, 2 to test on, 4 inputs",
+    ]
+
+
+MISTAKES = {
+    "no file": (None, {}, r"the file .*data\.csv \(it is not there"),
+    "empty": ("", {}, r"rows in .*data\.csv \(got an empty file\)"),
+    "blank": ("\n\n", {}, r"rows in .*data\.csv \(got an empty file\)"),
+    "names only": (HEAD, {}, r"rows in .*data\.csv \(got names of columns only\)\. Add"),
+    "no names": ("1,2\n3,4\n", {}, r"names of columns in the first line .*got numbers: '1', '2'"),
+    "a name twice": ("a,a,y\n1,2,3\n", {}, r"different name .*got 'a' more than once\)\. Rename"),
+    "no name": ("a,,y\n1,2,3\n", {}, r"a name for every column .*none for column 2"),
+    "a long line": (GOOD + "1,2,3,4,5\n", {}, r"equally many columns .*4 fields in line 14, saw 5"),
+    "latin-1": (GOOD.encode() + b"1,2,\xe4,no\n", {}, r"text of UTF-8 .*0xe4.*CSV UTF-8"),
+    "another kind": (GOOD, {"name": "data.xlsx"}, r"file \.csv, \.parquet, \.npz .*Save it as"),
+    "no npz": (GOOD, {"name": "data.npz"}, r"numpy\.savez in .*data\.npz .*got none.*x=x, y=y"),
+    "no target": (GOOD, {"target": None}, r"--target, .*'a', 'b', 'kind', 'y' in .*Name it"),
+    "unknown target": (GOOD, {"target": "z"}, r"the target 'z' in .*got 'a', 'b', 'kind', 'y'"),
+    "target alone": ("y\n1\n2\n", {}, r"columns beside the target 'y'.*got none\)\. Add"),
+    "target of its own in every row": (
+        GOOD.replace("yes", "{}").replace("no", "{}").format(*map("t{}".format, range(12))),
+        {},
+        r"classes that several rows have \(got 12 different values in 12 rows of column 'y'",
+    ),
+    "numbers of rows": (
+        "a,y\n" + "".join(f"{i % 5},{i}\n" for i in range(12)),
+        {},
+        r"depends on the other columns \(got column 'y' .*--task regression",
+    ),
+    "as many classes as rows": (GOOD, {"target": "a", "task": "classification"}, r"12 rows of col"),
+    "one class": (GOOD.replace("yes", "no"), {}, r"two classes .*'y' .*got one, no, in all 12"),
+    "one number": (
+        "a,y\n" + "1,5\n2,5\n" * 8,
+        {"task": "regression"},
+        r"two classes or numbers at least in column 'y'.*got one, 5, in all 16 rows",
+    ),
+    "one row": (HEAD + ROWS[0], {}, r"got one, yes, in all 1 rows, from row 1"),
+    "few rows": (HEAD + "".join(ROWS[:9]), {}, r"10 rows at least .*got 9, the last is row 9"),
+    "a lonely class": (with_row(5, "1,2,u,perhaps"), {}, r"got one of 'perhaps', row 5\)\. Add"),
+    "no target in a row": (with_row(6, "1,2,u,"), {}, r"none in column 'y', row 6; 1 in all\)"),
+    "NaN in the target": (with_row(6, "1,2,u,nan"), {}, r"none in column 'y', row 6"),
+    "text in a number column": (
+        with_row(7, "1,abc,u,no"),
+        {},
+        r"numbers in column 'b' of .*\(got 'abc' in row 7\)\. Correct.*--categories b",
+    ),
+    "infinite": (with_row(8, "inf,1,u,no"), {}, r"finite numbers in column 'a'.*inf in row 8"),
+    "too large": (with_row(8, "1e999,1,u,no"), {}, r"finite numbers in column 'a'.*in row 8"),
+    "text in a number target": (
+        GOOD,
+        {"target": "kind", "task": "regression"},
+        r"numbers in column 'kind' .*got 'u' in row 1\)\. .*--task classification",
+    ),
+    "an unknown task": (GOOD, {"task": "ranking"}, r"task of classification, regression \(got"),
+    "unknown categories": (GOOD, {"categories": ["z"]}, r"in --categories \(got 'z'\)"),
+    "the target as a category": (GOOD, {"categories": ["y"]}, r"--categories \(got 'y'\).*not the"),
+    "nothing but constants": ("a,y\n" + "1,u\n1,v\n" * 6, {}, r"says something .*one value: 'a'"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_named_with_file_column_row_and_remedy(mistake, tmp_path):
+    text, options, message = MISTAKES[mistake]
+    options = {"target": "y", **options}
+    path = tmp_path / options.pop("name", "data.csv")
+    if text is not None:
+        written(tmp_path, text, path.name)
+    with pytest.raises(ValueError, match=message) as error:
+        load_file(path, **options)
+    assert str(error.value).startswith("Expected ")
+    assert "\n" not in str(error.value)
+
+
+MISTAKES_IN_TEST = {
+    "a column less": ("a,kind,y\n1,u,no\n", r"columns of the training data in .*got no 'b'"),
+    "no target": ("a,b,kind\n1,2,u\n", r"the target 'y' in .*test\.csv .*pyg-modules predict"),
+    "a new class": ("a,b,kind,y\n1,2,u,no\n1,2,u,maybe\n", r"'no', 'yes', .*'maybe' in row 2"),
+    "a missing target": ("a,b,kind,y\n1,2,u,\n1,2,u,no\n", r"test\.csv .*column 'y', row 1"),
+    "a text": ("a,b,kind,y\n1,2,u,no\n1,x,u,no\n", r"numbers in column 'b' .*'x' in row 2"),
+    "infinite": ("a,b,kind,y\n1,2,u,no\n-inf,1,u,no\n", r"finite .* 'a' of .*test\.csv .*row 2"),
+    "empty": ("", r"rows in .*test\.csv \(got an empty file\)"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES_IN_TEST)
+def test_a_mistake_in_the_test_file_is_named_likewise(mistake, tmp_path):
+    text, message = MISTAKES_IN_TEST[mistake]
+    path, test = written(tmp_path, GOOD), written(tmp_path, text, "test.csv")
+    with pytest.raises(ValueError, match=message):
+        load_file(path, test, target="y")
+
+
+def test_a_regression_needs_different_targets_to_test_on(tmp_path):
+    path = written(tmp_path, "a,y\n" + "".join(f"{i},{i / 7}\n" for i in range(30)))
+    test = written(tmp_path, "a,y\n1,2.5\n2,2.5\n", "test.csv")
+    with pytest.raises(ValueError, match=r"two rows at least with different targets to test on"):
+        load_file(path, test, target="y")
+
+
+X = numpy.ones((12, 2))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"y": X[:, 0]}, r"arrays x and y .*got no x"),
+        ({"x": X}, r"the target 'y' in .*got 'x0', 'x1'"),
+        ({"x": X[:, 0], "y": X[:, 0]}, r"\[rows, columns\].*got float64 \[12\]\).*reshape"),
+        ({"x": X.astype(str), "y": X[:, 0]}, r"x of numbers.*got <U"),
+        ({"x": X, "y": X}, r"one for each of the 12 rows of x.*got float64 \[12, 2\]"),
+        ({"x": X, "y": X[:5, 0]}, r"one for each of the 12 rows.*got float64 \[5\]"),
+        ({"x": X, "y": numpy.array([None] * 12)}, r"got none, or one with objects"),
+        ({"x": X, "y": numpy.where(numpy.arange(12) == 3, numpy.nan, 1)}, r"'y', row 4"),
+        ({"x": numpy.where(X > 0, numpy.inf, 0), "y": numpy.arange(12) % 2}, r"'x0'.*inf in row 1"),
+    ],
+)
+def test_a_mistake_in_arrays_is_named(arrays, message, tmp_path):
+    numpy.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(ValueError, match=message):
+        load_file(tmp_path / "a.npz")

@@ -1,0 +1,117 @@
+import numpy
+import pytest
+import torch
+
+from pyg_modules import (
+    Equilibrium,
+    SynchronousGraph,
+    UnitGraph,
+    Unrolled,
+    cut,
+    partition_units,
+    split,
+)
+from pyg_modules.modules import check_independence, input_attribution, lesion_study
+from pyg_modules.partition.labels import SHARED
+from pyg_modules.report import report
+from pyg_modules.report.html.layer_study import study_layer
+from pyg_modules.train import partition_verdict
+from tests.report.html.test_page import Page
+
+X = torch.rand(96, 4, generator=torch.Generator().manual_seed(0))
+CLASSES = (X[:, 0] > X[:, 1]).long()
+NUMBERS = X[:, 0] - X[:, 1]
+
+
+def layer_with(num_outputs, solver=None):
+    return SynchronousGraph(UnitGraph.complete(4, 8, num_outputs), solver or Unrolled(3))
+
+
+def sections_of(path):
+    page = Page(path.read_text(encoding="utf-8"))
+    return [attributes["id"] for attributes in page.all("section")], " ".join(page.text.split())
+
+
+WITH_MODULES = ["sizes", "lesions", "attribution", "dynamics", "independence"]
+
+
+def test_a_layer_before_the_cut_is_shown_with_the_verdict_in_words(tmp_path):
+    layer = layer_with(2)
+    labels = partition_units(layer, 2)
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    path = report(layer, X, CLASSES, labels=labels, out=tmp_path / "mine.html")
+    assert path == tmp_path / "mine.html"
+    found, text = sections_of(path)
+    assert found == ["summary", "graph", "adjacency", *WITH_MODULES]
+    assert str(partition_verdict(layer, labels, X, CLASSES)) in text
+    accuracy = (layer(X).argmax(dim=1) == CLASSES).double().mean()
+    assert f"On the 96 samples that were given, its accuracy is {100 * accuracy:.2f} %" in text
+    assert "Cut into 2 modules of 4 hidden units, without further training" in text
+    assert "not drawn" not in text
+    torch.testing.assert_close(dict(layer.state_dict()), before, rtol=0, atol=0)
+
+
+def test_a_cut_layer_is_shown_as_it_is(tmp_path):
+    layer = layer_with(2)
+    modular = cut(layer, partition_units(layer, 2))
+    found, text = sections_of(report(modular, X, CLASSES, out=tmp_path / "cut.html"))
+    assert found == ["summary", "graph", "adjacency", *WITH_MODULES]
+    assert "It is cut into 2 modules of 4 hidden units, which share nothing" in text
+    study = study_layer(modular, X, CLASSES, None)
+    assert study.modular is modular
+    assert study.verdict is None
+    assert study.independence == check_independence(modular, X[:4], steps=3)
+    parts = split(modular)
+    torch.testing.assert_close(study.attribution, input_attribution(parts, X))
+    torch.testing.assert_close(study.lesions.only, lesion_study(parts, X, CLASSES).only)
+
+
+def test_a_layer_without_modules_says_how_to_find_some(tmp_path):
+    found, text = sections_of(report(layer_with(2), X, CLASSES, out=tmp_path / "r.html"))
+    assert found == ["summary", "graph", "adjacency", "dynamics"]
+    assert "labels=partition_units(layer, num_modules) finds some" in text
+
+
+@pytest.mark.parametrize("solver", [Unrolled(3), Equilibrium(contraction=0.9)], ids=str)
+def test_a_regression_of_arrays_is_shown_by_r2(solver, tmp_path):
+    layer = layer_with(1, solver)
+    y = NUMBERS.numpy()
+    labels = partition_units(layer, 2)
+    path = report(layer, X.numpy().astype(float), y, labels=labels, out=tmp_path / "r.html")
+    found, text = sections_of(path)
+    assert found == ["summary", "graph", "adjacency", "sizes", *WITH_MODULES[2:]]
+    residual = ((y - layer(X)[:, 0].detach().numpy()) ** 2).sum()
+    r2 = 1 - residual / ((y - y.mean()) ** 2).sum()
+    assert f"its R² is {r2:.3f}".replace("-", "−") in text
+    has_costs = "products per sample" in text
+    assert has_costs == isinstance(solver, Unrolled)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"layer": torch.nn.Linear(4, 2)}, TypeError, "SynchronousGraph"),
+        ({"x": X[:, :3]}, ValueError, r"x of shape \[B, 4\] \(got \[96, 3\]\)"),
+        ({"x": X[:0]}, ValueError, r"x of shape \[B, 4\] \(got \[0, 4\]\)"),
+        ({"x": X / 0}, ValueError, r"finite x \(got NaN or infinity in row 0\)"),
+        ({"y": CLASSES + 1}, ValueError, r"classes from 0 to 1, .*from 1 to 2.*Number"),
+        ({"y": CLASSES[:9]}, ValueError, r"one for each of 96 samples \(got y of shape \[9\]"),
+        ({"y": NUMBERS}, ValueError, r"shape \[96, 2\] \(got \[96\].*y\.long\(\)"),
+        ({"y": numpy.full((96, 2), numpy.nan)}, ValueError, r"finite targets"),
+        ({"labels": torch.full((14,), SHARED)}, ValueError, "Expected"),
+        ({"labels": torch.zeros(3, dtype=torch.long)}, ValueError, "Expected"),
+        ({"out": "nowhere/\0"}, ValueError, "null"),
+    ],
+)
+def test_mistakes_are_named(change, error, message, tmp_path):
+    arguments = {"layer": layer_with(2), "x": X, "y": CLASSES, "out": tmp_path / "r.html"}
+    with pytest.raises(error, match=message):
+        report(**{**arguments, **change})
+    assert not any(tmp_path.iterdir())
+
+
+def test_labels_for_a_layer_that_has_its_own_are_refused():
+    layer = layer_with(2)
+    labels = partition_units(layer, 2)
+    with pytest.raises(ValueError, match=r"no labels for a layer that is cut"):
+        report(cut(layer, labels), X, CLASSES, labels=labels)
