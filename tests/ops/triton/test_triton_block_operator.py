@@ -44,7 +44,7 @@ def test_solves_and_gradients_are_those_of_a_dense_matrix(activation, dtype, dev
     activation=st.sampled_from(["tanh", "silu"]),
     seed=seeds,
 )
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_it_solves_blocks_of_any_size(
     sizes, batch, density, steps, checkpoint, activation, seed, device
 ):
@@ -100,10 +100,9 @@ def test_wider_blocks_are_computed_one_update_at_a_time(device, monkeypatch):
 
 
 def test_results_repeat_to_the_bit(device):
-    operator, edges, weight, injected = problem(blocks(9, 9, 4), 70, device)
+    operator, _, weight, injected = problem(blocks(9, 9, 4), 40, device)
     runs = []
     for _ in range(2):
-        assert_solved(operator, edges, "tanh", weight, injected)
         f = RowActivation(ACTIVATIONS["tanh"], operator.num_rows)
         values, constant = operator.prepare(weight.detach()), operator.enter(injected.detach())
         kept = constant.new_empty(5, *constant.shape)
