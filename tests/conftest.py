@@ -11,6 +11,11 @@ from hypothesis import settings
 FONT_LIST = tempfile.TemporaryDirectory(prefix="pyg_modules-fonts-")
 os.environ["MPLCONFIGDIR"] = FONT_LIST.name
 
+# Without a CUDA device, kernels in Triton are interpreted, which nothing else uses there. Triton
+# looks at it when it is imported, as torch_geometric does where it is installed.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
+
 import matplotlib.font_manager  # noqa: E402, F401
 
 # Reproducible, and no timing in tests: the same examples on every run, however long they take.

@@ -11,8 +11,12 @@ from pyg_modules.partition import Verdict
 from pyg_modules.partition.liveliness import Liveliness
 
 seeds = st.integers(0, 2**31 - 1)
-#: Backends that can be used here; numba is an extra.
-backends = sorted(name for name, backend in BACKENDS.items() if backend.missing() is None)
+#: Backends for the CPU that can be used here; numba is an extra.
+backends = sorted(
+    name
+    for name, backend in BACKENDS.items()
+    if "cpu" in backend.devices and backend.missing() is None
+)
 #: Without a kink, where finite differences would meet it.
 smooth_activations = sorted(set(ACTIVATIONS) - {"relu", "elu"})
 

@@ -79,7 +79,8 @@ def _describe(device: torch.device) -> str:
 
 def _print(results: dict[str, Any]) -> None:
     for row in results.get("training_step", []):
-        name = f"{row['peer']:<22}{row['num_hidden']:>6} units {row['density']:>6.0%}"
+        batch = row.get("batch", training_step.BATCH)  # Older files have only that.
+        name = f"{row['peer']:<22}{row['num_hidden']:>6} units {row['density']:>6.1%} x {batch:>5}"
         if not row["is_installed"]:
             print(f"{name}  missing")
             continue

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pyg_modules.ops import BACKENDS, EdgeSet, check_available
+from pyg_modules.ops import BACKENDS, EdgeSet, is_available
 from pyg_modules.ops.cost_model import FILE, fit, measure
 
 _UNITS = (32, 128, 512, 2048)
@@ -22,7 +22,9 @@ def calibrate(device: torch.device) -> dict[str, Any]:
     model: dict[str, Any] = {}
     for dtype in (torch.float32, torch.float64):
         model[str(dtype).removeprefix("torch.")] = {
-            name: _fit(name, device, dtype) for name in BACKENDS if _is_available(name, device)
+            name: _fit(name, device, dtype)
+            for name in BACKENDS
+            if is_available(name, device, dtype)
         }
     return model
 
@@ -33,14 +35,6 @@ def write(device: torch.device, model: dict[str, Any]) -> None:
     models = json.loads(path.read_text(encoding="utf-8"))
     models[device.type] = model
     path.write_text(json.dumps(models, indent=2) + "\n", encoding="utf-8")
-
-
-def _is_available(backend: str, device: torch.device) -> bool:
-    try:
-        check_available(backend, device, torch.float32)
-    except (ImportError, ValueError):
-        return False
-    return True
 
 
 def _fit(backend: str, device: torch.device, dtype: torch.dtype) -> dict[str, float]:

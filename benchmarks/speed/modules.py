@@ -23,6 +23,7 @@ class Case(NamedTuple):
     sizes: tuple[int, ...]
     rounds: int
     activation: str
+    batch: int = BATCH
 
 
 _UNEQUAL = (341, 390, 439, 488, 536, 585, 634, 683)
@@ -37,12 +38,20 @@ CASES = tuple(
         Case("16 equal modules", (32,) * 16, 51, activation),
     )
 )
-QUICK = (Case("3 unequal modules", (4, 6, 8), 1, "relu"),)
+ON_CUDA = tuple(
+    Case(f"{number} modules of {size}", (size,) * number, 21, "tanh", batch)
+    for number, size, batch in ((32, 128, BATCH), (32, 128, 1024), (8, 64, BATCH))
+)
+QUICK = (
+    Case("3 unequal modules", (4, 6, 8), 1, "relu"),
+    Case("2 equal modules", (4, 4), 1, "tanh", 3),
+)
 
 
 def run(device: torch.device, *, quick: bool) -> list[dict[str, Any]]:
     """A row per case and kind of step, training and inference."""
-    return [row for case in (QUICK if quick else CASES) for row in _compare(case, device)]
+    cases = ON_CUDA if device.type == "cuda" else CASES
+    return [row for case in (QUICK if quick else cases) for row in _compare(case, device)]
 
 
 def _compare(case: Case, device: torch.device) -> list[dict[str, Any]]:
@@ -55,11 +64,13 @@ def _compare(case: Case, device: torch.device) -> list[dict[str, Any]]:
     for execution in EXECUTIONS:
         networks[execution] = ModularGraph(split(modular), execution=execution).to(device)
     networks["torch.nn"] = HandWritten(split(modular)).to(device)
-    x = torch.randn(BATCH, NUM_ENDS, generator=torch.Generator().manual_seed(1)).to(device)
+    if len(set(case.sizes)) == 1:
+        networks["torch bmm"] = Batched(split(modular)).to(device)
+    x = torch.randn(case.batch, NUM_ENDS, generator=torch.Generator().manual_seed(1)).to(device)
     for name, network in networks.items():
         if name != "uncut":
             torch.testing.assert_close(network(x), modular(x), rtol=1e-3, atol=1e-4)
-    auto = ModularGraph(split(modular)).execution_report(BATCH).execution
+    auto = ModularGraph(split(modular)).execution_report(case.batch).execution
     rows = []
     for kind, make in (("training", training_step), ("inference", _inference)):
         seconds = interleaved({name: make(net, x) for name, net in networks.items()}, case.rounds)
@@ -68,15 +79,17 @@ def _compare(case: Case, device: torch.device) -> list[dict[str, Any]]:
             {
                 "case": case.name,
                 "num_hidden": num_hidden,
+                "batch": case.batch,
                 "sizes": case.sizes,
                 "activation": case.activation,
                 "kind": kind,
                 "execution": auto,
                 "ours": ours,
-                "backend": modular.backend_report(BATCH).choices["recurrence"].backend,
+                "backend": modular.backend_report(case.batch).choices["recurrence"].backend,
                 "milliseconds": {name: 1e3 * median(times) for name, times in seconds.items()},
                 "uncut_ratio": ratio(seconds, "uncut", ours),
                 "torch_ratio": ratio(seconds, "torch.nn", ours),
+                "bmm_ratio": ratio(seconds, "torch bmm", ours) if "torch bmm" in seconds else None,
             }
         )
     return rows
@@ -144,3 +157,28 @@ class _Network(nn.Module):
             state = self.activation(self.recurrence(state) + injected)
         outputs: Tensor = self.out_of(state)
         return outputs
+
+
+class Batched(nn.Module):
+    """Modules of equal size as one batch of matrices, ``torch.baddbmm`` and autograd."""
+
+    def __init__(self, parts: nn.ModuleList) -> None:
+        super().__init__()
+        networks = [_Network(part) for part in parts if isinstance(part, SynchronousGraph)]
+        self.activation = networks[0].activation
+        self.into, self.recurrence, self.out_of = (
+            nn.Parameter(torch.stack([getattr(it, name).weight.detach() for it in networks]))
+            for name in ("into", "recurrence", "out_of")
+        )
+        self.bias = nn.Parameter(torch.stack([it.into.bias.detach() for it in networks])[..., None])
+        self.output_bias = nn.Parameter(
+            torch.stack([it.out_of.bias.detach() for it in networks]).sum(dim=0)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The sum of the outputs of all modules."""
+        injected = self.into @ x.T + self.bias
+        state: Tensor = self.activation(injected)
+        for _ in range(STEPS - 1):
+            state = self.activation(torch.baddbmm(injected, self.recurrence, state))
+        return (self.out_of @ state).sum(dim=0).T + self.output_bias

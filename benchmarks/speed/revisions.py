@@ -49,9 +49,10 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     path = options.out or (None if options.quick else RESULTS)
     rounds: dict[tuple[int, float], int] = {}
-    for num_hidden, density, _, usual in QUICK if options.quick else SETTINGS:
+    for setting in QUICK if options.quick else SETTINGS:
         # A graph that several groups of peers share is measured once, as often as with the first.
-        rounds.setdefault((num_hidden, density), options.rounds or usual)
+        graph = setting.num_hidden, setting.density
+        rounds.setdefault(graph, options.rounds or setting.rounds)
     with tempfile.TemporaryDirectory() as folder:
         before = import_before(options.before, Path(folder))
         results = {

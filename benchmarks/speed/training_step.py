@@ -24,6 +24,7 @@ class Setting(NamedTuple):
     density: float
     peers: tuple[str, ...]
     rounds: int
+    batch: int = BATCH
 
 
 SETTINGS = (
@@ -44,12 +45,22 @@ SETTINGS = (
     Setting(4096, 0.05, ("PyG scatter", "torch-scatter"), 3),
     Setting(4096, 0.1, ("masked dense", "stepwise CSR"), 7),
 )
+_OF_CUDA = ("masked dense", "PyG scatter", "torch CSR", "torchsparsegradutils")
+ON_CUDA = (
+    Setting(256, 1.0, _OF_CUDA, 51),
+    Setting(4096, 0.01, _OF_CUDA, 21),
+    Setting(4096, 0.01, _OF_CUDA, 21, 1024),
+    Setting(4096, 0.05, _OF_CUDA, 21),
+    Setting(4096, 0.05, _OF_CUDA, 11, 1024),
+    Setting(16_384, 0.005, _OF_CUDA, 11),
+)
 QUICK = (Setting(64, 0.2, tuple(PEERS), 1),)
 
 
 def run(device: torch.device, *, quick: bool) -> list[dict[str, Any]]:
     """One entry per setting and peer."""
-    return [row for setting in (QUICK if quick else SETTINGS) for row in _compare(setting, device)]
+    settings = ON_CUDA if device.type == "cuda" else SETTINGS
+    return [row for setting in (QUICK if quick else settings) for row in _compare(setting, device)]
 
 
 def make_layer(
@@ -79,15 +90,16 @@ def training_step(network: nn.Module, x: Tensor) -> Callable[[], Tensor]:
 
 def _compare(setting: Setting, device: torch.device) -> list[dict[str, Any]]:
     layer = make_layer(setting.num_hidden, setting.density, device)
-    x = torch.randn(BATCH, NUM_ENDS, generator=torch.Generator().manual_seed(1)).to(device)
+    x = torch.randn(setting.batch, NUM_ENDS, generator=torch.Generator().manual_seed(1)).to(device)
     runs = {"ours": training_step(layer, x)}
     rows: dict[str, dict[str, Any]] = {}
     for name in setting.peers:
         rows[name] = {
             "num_hidden": setting.num_hidden,
             "density": setting.density,
+            "batch": setting.batch,
             "num_edges": layer.graph.num_edges,
-            "backend": layer.backend_report(BATCH).choices["recurrence"].backend,
+            "backend": layer.backend_report(setting.batch).choices["recurrence"].backend,
             "peer": name,
             "is_installed": is_installed(PEERS[name]),
         }

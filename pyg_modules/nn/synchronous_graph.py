@@ -83,9 +83,10 @@ class SynchronousGraph(MessagePassing):
         backend (str, optional): How the weighted sums are computed: ``"numba"`` (compiled CSR
             loops, on the CPU), ``"sparse"`` (CSR matrices of torch), ``"dense"`` (a dense matrix),
             ``"block"`` (batches of dense matrices, once the graph is cut into modules),
-            ``"scatter"`` (PyG's message passing, which alone has second derivatives) or
-            ``"auto"``, the fastest of them for the graph, the batch and the device; see
-            :meth:`backend_report`. (default: ``"auto"``)
+            ``"triton"`` and ``"triton_block"`` (CSR and blocks in kernels for CUDA), ``"scatter"``
+            (PyG's message passing, which alone has second derivatives) or ``"auto"``, the fastest
+            of them for the graph, the batch and the device; see :meth:`backend_report`. (default:
+            ``"auto"``)
         device (torch.device, optional): Device of the parameters.
         dtype (torch.dtype, optional): Floating type of the parameters.
         generator (torch.Generator, optional): Source of the random initial weights, on ``device``;

@@ -147,7 +147,7 @@ class Wiring:
                 f"Expected outputs without outgoing edges for backend {backend!r} (got feedback"
                 f" from an output). Use backend='auto'."
             )
-        return Choice(backend, "asked for", {})
+        return Choice(backend, "asked for", {}, {})
 
     def _operator(self, name: str, backend: str) -> EdgeOperator:
         if (name, backend) not in self._operators:

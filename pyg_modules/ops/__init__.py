@@ -30,6 +30,8 @@ from pyg_modules.ops.scatter import ScatterOperator
 from pyg_modules.ops.sparse import SparseOperator
 from pyg_modules.ops.spectral_norm import spectral_norm
 from pyg_modules.ops.tracing import is_compiling, is_tracing, is_transforming
+from pyg_modules.ops.triton.triton_block_operator import TritonBlockOperator
+from pyg_modules.ops.triton.triton_operator import TritonOperator
 from pyg_modules.ops.update import Update
 from pyg_modules.ops.work import Work
 
@@ -49,6 +51,8 @@ __all__ = [
     "RowActivation",
     "ScatterOperator",
     "SparseOperator",
+    "TritonBlockOperator",
+    "TritonOperator",
     "Update",
     "Work",
     "activation_of",

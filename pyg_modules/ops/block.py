@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,9 +22,9 @@ class BlockOperator(EdgeOperator):
     """
 
     name = "block"
-    dtypes = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+    dtypes: ClassVar[tuple[torch.dtype, ...]] = DenseOperator.dtypes
     permutes_units = True
-    companion = DenseOperator
+    companion: ClassVar[type[EdgeOperator] | None] = DenseOperator
 
     def __init__(self, index: Sequence[Tensor], sizes: Sequence[int]) -> None:
         super().__init__(index, sizes)
@@ -92,7 +93,7 @@ class BlockOperator(EdgeOperator):
             self._batches, self._num_rows, self._num_cells, strict=True
         ):
             # In their own layout its rows are in order, and its matrices full.
-            operator = BlockOperator(self.index, (num_rows, num_rows, 1, 1, count, width))
+            operator = type(self)(self.index, (num_rows, num_rows, 1, 1, count, width))
             ranges = (first_row, num_rows), (first_cell, num_cells)
             pieces.append(Piece(operator, f._replace(num_rows=num_rows), *ranges))
             first_row, first_cell = first_row + num_rows, first_cell + num_cells

@@ -21,6 +21,9 @@ from pyg_modules.ops.work import Work
 #: Coefficients by type of device, dtype and backend; written by ``benchmarks/speed --calibrate``.
 FILE = files("pyg_modules.ops") / "cost_model.json"
 
+# Updates that are timed together where they are computed at once.
+_UPDATES = 8
+
 
 def predict(device: str, dtype: torch.dtype, backend: str, work: Work) -> float | None:
     """Seconds of one update, forwards and backwards; ``None`` where nobody has measured it."""
@@ -36,7 +39,10 @@ def is_measured(device: str, dtype: torch.dtype) -> bool:
 
 
 def measure(operator: EdgeOperator, num_edges: int, batch: int, dtype: torch.dtype) -> float:
-    """Seconds of one update, forwards and backwards, the median of five."""
+    """Seconds of one update, forwards and backwards, the median of five.
+
+    For an operator that computes several at once, its share of the time of some.
+    """
     tanh = RowActivation(ACTIVATIONS["tanh"], operator.num_rows)
     tanh_back = tanh._replace(num_rows=operator.num_columns)
     device = operator.index[0].device
@@ -47,15 +53,35 @@ def measure(operator: EdgeOperator, num_edges: int, batch: int, dtype: torch.dty
     total = torch.zeros_like(state)
     gradient = operator.new_gradient(weight)
 
-    def run() -> None:
+    def one_by_one() -> None:
         out = torch.empty_like(sums)
         operator.update(values, state, sums, tanh, out)
         operator.adjoint(transposed, out, state, tanh_back, back, gradient=gradient, total=total)
+
+    def at_once() -> bool:
+        if type(operator).unroll is EdgeOperator.unroll:
+            return False
+        kept, is_done = sums.new_empty(_UPDATES, *sums.shape), True
+        for piece in operator.pieces(tanh):
+            unroll, unroll_backward = piece.operator.unroll, piece.operator.unroll_backward
+            cells, rows, of_piece = piece.cells(values), piece.rows(sums), piece.rows(kept, dim=1)
+            if unroll(cells, rows, piece.f, of_piece, _UPDATES, 1) is None:
+                return False
+            cells, into = piece.cells(transposed), (piece.cells(gradient), piece.rows(total))
+            is_done = is_done and unroll_backward(cells, of_piece, piece.f, *into)
+        return is_done
+
+    def seconds(run: Callable[[], object]) -> float:
+        start = time.perf_counter()
+        run()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
+        return time.perf_counter() - start
 
-    run()  # Compiles and warms up.
-    return median(_seconds(run) for _ in range(5))
+    if at_once():  # Compiles and warms up.
+        return median(seconds(at_once) for _ in range(5)) / _UPDATES
+    seconds(one_by_one)
+    return median(seconds(one_by_one) for _ in range(5))
 
 
 def fit(works: Sequence[Work], seconds: Sequence[float]) -> dict[str, float]:
@@ -66,12 +92,6 @@ def fit(works: Sequence[Work], seconds: Sequence[float]) -> dict[str, float]:
     scale = terms.max(axis=0)
     solution, _ = nnls(terms / scale / measured[:, None], np.ones(len(measured)))
     return dict(zip(works[0].terms(), (solution / scale).tolist(), strict=True))
-
-
-def _seconds(run: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 @cache

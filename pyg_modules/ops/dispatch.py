@@ -28,11 +28,13 @@ class Choice(NamedTuple):
         reason (str): How it was found.
         seconds (dict): Time of one update forwards and backwards, predicted or measured, of every
             backend that was considered.
+        refused (dict): Why a backend that is made for the device could not be considered.
     """
 
     backend: str
     reason: str
     seconds: dict[str, float]
+    refused: dict[str, str]
 
 
 def check_backend(backend: str) -> None:
@@ -53,14 +55,14 @@ def check_available(backend: str, device: torch.device, dtype: torch.dtype) -> N
     missing = operator.missing()
     if missing is not None:
         raise ImportError(
-            f"The backend {backend!r} needs {missing}: pip install 'pyg-modules[{missing}]'. Or use"
-            f" backend='auto'."
+            f"The backend {backend!r} needs {missing}: {_install(missing)}. Or use backend='auto'."
         )
-    if device.type not in operator.devices or dtype not in operator.dtypes:
+    obstacle = operator.obstacle(device, dtype)
+    if obstacle is not None:
         dtypes = ", ".join(str(known).removeprefix("torch.") for known in operator.dtypes)
         raise ValueError(
             f"Expected weights in {dtypes} on {' or '.join(operator.devices)} for backend"
-            f" {backend!r} (got {dtype} on {device}). Use backend='auto' or 'scatter'."
+            f" {backend!r} (got {obstacle}). Use backend='auto' or 'scatter'."
         )
 
 
@@ -94,43 +96,65 @@ def choose(
             get into each other's threads.
     """
     works: dict[str, Work] = {}
+    refused: dict[str, str] = {}
     for name, backend in BACKENDS.items():
-        fits = (can_permute or not backend.permutes_units) and (
-            backend.is_composable or not composed
+        fits = (
+            device.type in backend.devices
+            and (can_permute or not backend.permutes_units)
+            and (backend.is_composable or not composed)
         )
         if is_deterministic():
             fits = fits and device.type not in backend.nondeterministic_devices
-        work = backend.work(edges, batch) if fits and is_available(name, device, dtype) else None
-        if work is not None:
+        work = backend.work(edges, batch) if fits else None
+        if work is None:
+            continue
+        why_not = _refusal(name, device, dtype)
+        if why_not is None:
             works[name] = work
+        else:
+            refused[name] = why_not
     anywhere = next(name for name, backend in BACKENDS.items() if backend.works_everywhere)
     if len(works) == 1 or device.type == "meta":
         only = anywhere if device.type == "meta" else next(iter(works))
-        return Choice(only, f"the only backend for {dtype} on {device.type}", {})
+        return Choice(only, f"the only backend for {dtype} on {device.type}", {}, refused)
     if is_measured(device.type, dtype):
         times = {name: predict(device.type, dtype, name, work) for name, work in works.items()}
         seconds = {name: time for name, time in times.items() if time is not None}
-        return _fastest(seconds, beside, f"by the cost model for {device.type}")
+        return _fastest(seconds, refused, beside, f"by the cost model for {device.type}")
     if is_deterministic():
         least = min(works, key=lambda name: BACKENDS[name].held(works[name]))
-        return Choice(least, "holds the fewest numbers; a choice by time may differ", {})
+        return Choice(least, "holds the fewest numbers; a choice by time may differ", {}, refused)
     seconds = {
         name: measure(BACKENDS[name].build(edges).to(device), edges.num_edges, batch, dtype)
         for name, work in works.items()
         if BACKENDS[name].held(work) <= _MAX_CELLS
     }
     if not seconds:
-        return Choice(anywhere, f"too large to be timed on this {device.type} device", {})
-    choice = _fastest(seconds, beside, f"when timed on this {device.type} device")
+        return Choice(anywhere, f"too large to be timed on this {device.type} device", {}, refused)
+    choice = _fastest(seconds, refused, beside, f"when timed on this {device.type} device")
     _logger.info("Timed %s on %s for batch %d: %s.", seconds, device, batch, choice.backend)
     return choice
 
 
-def _fastest(seconds: dict[str, float], beside: str | None, how: str) -> Choice:
+def _fastest(
+    seconds: dict[str, float], refused: dict[str, str], beside: str | None, how: str
+) -> Choice:
     best = min(seconds, key=seconds.__getitem__)
     if beside in seconds and best != beside and seconds[beside] < 2 * seconds[best]:
-        return Choice(beside, f"that of the recurrence, and no other twice as fast {how}", seconds)
-    return Choice(best, f"fastest {how}", seconds)
+        reason = f"that of the recurrence, and no other twice as fast {how}"
+        return Choice(beside, reason, seconds, refused)
+    return Choice(best, f"fastest {how}", seconds, refused)
+
+
+def _refusal(backend: str, device: torch.device, dtype: torch.dtype) -> str | None:
+    """Why the backend cannot compute for weights of ``dtype`` on ``device``; ``None`` if it can."""
+    operator = BACKENDS[backend]
+    missing = operator.missing()
+    return operator.obstacle(device, dtype) if missing is None else _install(missing)
+
+
+def _install(extra: str) -> str:
+    return f"pip install 'pyg-modules[{extra}]'"
 
 
 def is_available(backend: str, device: torch.device, dtype: torch.dtype) -> bool:
@@ -141,9 +165,7 @@ def is_available(backend: str, device: torch.device, dtype: torch.dtype) -> bool
         device (torch.device): Where the weights are.
         dtype (torch.dtype): Their floating type.
     """
-    operator = BACKENDS[backend]
-    known = device.type in operator.devices and dtype in operator.dtypes
-    return known and operator.missing() is None
+    return _refusal(backend, device, dtype) is None
 
 
 def companion_of(backend: str) -> str:
@@ -173,9 +195,12 @@ class BackendReport:
     def __str__(self) -> str:
         lines = [f"Backends for a batch of {self.batch}:"]
         for edges, choice in self.choices.items():
-            lines.append(f"  {edges:<12}{choice.backend:<9}{choice.reason}")
+            lines.append(f"  {edges:<12}{choice.backend:<13}{choice.reason}")
             ranked = sorted(choice.seconds.items(), key=lambda item: item[1])
             times = ", ".join(f"{name} {seconds * 1e3:.3g} ms" for name, seconds in ranked)
             if times:
                 lines.append(f"{'':14}one update forwards and backwards: {times}")
+            refused = ", ".join(f"{name} ({why})" for name, why in choice.refused.items())
+            if refused:
+                lines.append(f"{'':14}not possible: {refused}")
         return "\n".join(lines)

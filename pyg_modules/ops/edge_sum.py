@@ -41,7 +41,7 @@ class _EdgeSum(Differentiable):
         if needs[0]:
             gradient = operator.new_gradient(weight)
             operator.accumulate(gradient, grad, operator.enter(state))
-            grad_weight = operator.edge_gradient(gradient)
+            grad_weight = operator.edge_gradient(gradient).to(weight.dtype)
         if needs[1]:
             out = grad.new_empty(operator.num_columns, grad.size(1))
             operator.matmul_transposed(operator.prepare_transposed(weight), grad, out)

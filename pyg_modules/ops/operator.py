@@ -83,6 +83,16 @@ class EdgeOperator(ABC):
         return None
 
     @classmethod
+    def obstacle(cls, device: torch.device, dtype: torch.dtype) -> str | None:
+        """Why it cannot compute for weights of ``dtype`` on ``device``; ``None`` if it can.
+
+        Beside what is :meth:`missing`, which has to be asked first.
+        """
+        if device.type in cls.devices and dtype in cls.dtypes:
+            return None
+        return f"{dtype} on {device}"
+
+    @classmethod
     def work(cls, edges: EdgeSet, batch: int) -> Work | None:
         """What an update of ``batch`` samples has to do; ``None`` where it makes no sense."""
         return Work(edges.num_edges, edges.num_targets, batch)
@@ -183,6 +193,49 @@ class EdgeOperator(ABC):
     def start(self, injected: Tensor, f: RowActivation, out: Tensor) -> Tensor:
         """The update of states 0, which needs no edges; see :meth:`update`."""
         return f.apply_(out.copy_(injected))
+
+    def unroll(
+        self,
+        values: Tensor,  # noqa: ARG002
+        injected: Tensor,  # noqa: ARG002
+        f: RowActivation,  # noqa: ARG002
+        kept: Tensor,  # noqa: ARG002
+        steps: int,  # noqa: ARG002
+        stride: int,  # noqa: ARG002
+    ) -> Tensor | None:
+        """The last states of :meth:`start` and updates, ``steps`` in all, as one computation.
+
+        ``None`` for an operator that has none but one by one.
+
+        Args:
+            values (Tensor): From :meth:`prepare`.
+            injected (Tensor): What :meth:`update` adds.
+            f (RowActivation): The activation of the rows.
+            kept (Tensor): Gets what the derivatives of every ``stride``-th update need, from the
+                first on.
+            steps (int): Number of updates.
+            stride (int): As said; 0 if nothing is kept.
+        """
+        return None
+
+    def unroll_backward(
+        self,
+        values: Tensor,  # noqa: ARG002
+        kept: Tensor,  # noqa: ARG002
+        f: RowActivation,  # noqa: ARG002
+        gradient: Tensor,  # noqa: ARG002
+        total: Tensor,  # noqa: ARG002
+    ) -> bool:
+        """:meth:`unroll` backwards, if the operator has it; returns whether it was done.
+
+        Args:
+            values (Tensor): From :meth:`prepare_transposed`.
+            kept (Tensor): What :meth:`unroll` left of every update.
+            f (RowActivation): The activation of the rows.
+            gradient (Tensor): Accumulates the gradient of the weights.
+            total (Tensor): The gradient of the last states; becomes that of what is injected.
+        """
+        return False
 
     def adjoint(
         self,

@@ -86,7 +86,7 @@ class _SpectralNorm(Differentiable):
         operator, (left, right) = self.operator, saved
         gradient = operator.new_gradient(weight)
         operator.accumulate(gradient, operator.enter(left), operator.enter(right))
-        return grad * operator.edge_gradient(gradient), None
+        return grad * operator.edge_gradient(gradient).to(weight.dtype), None
 
     def empty_outputs(self, weight: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         targets, sources = self.operator.num_targets, self.operator.num_sources

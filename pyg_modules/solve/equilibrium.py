@@ -177,7 +177,7 @@ class _Problem(Differentiable):
         self.adjoints[:] = [Solution(result.state, result.steps, result.residual, converged)]
         gradient = operator.new_gradient(weight)
         operator.accumulate(gradient, operator.enter(result.state), states)
-        return operator.edge_gradient(gradient), result.state
+        return operator.edge_gradient(gradient).to(weight.dtype), result.state
 
     def empty_outputs(self, weight: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
         batch = state.size(1)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from pyg_modules._checks import as_int
-from pyg_modules.ops.activation import ACTIVATIONS
+from pyg_modules.ops.activation import ACTIVATIONS, RowActivation
 from pyg_modules.ops.differentiable import Differentiable, needs_gradient
 from pyg_modules.ops.operator import EdgeOperator, Piece
 from pyg_modules.ops.tracing import is_transforming
@@ -120,13 +120,9 @@ class _Updates(Differentiable):
         kept = injected.new_empty(self._num_kept, *injected.shape)
         last = []
         for piece in self._pieces:
-            update, f = piece.operator.update, piece.f
-            cells, rows = piece.cells(values), piece.rows(injected)
-            outs = self._outs(piece, rows, kept)
-            state = piece.operator.start(rows, f, outs[0])
-            for out in outs[1:]:
-                state = update(cells, state, rows, f, out)
-            last.append(state)
+            around = piece.cells(values), piece.rows(injected), piece.f, piece.rows(kept, dim=1)
+            at_once = piece.operator.unroll(*around, self._steps, self._stride)
+            last.append(self._one_by_one(piece, *around) if at_once is None else at_once)
         # The last states may be among those that are kept.
         state = torch.cat(last) if len(last) > 1 or self._num_kept else last[0]
         return operator.leave(state), kept
@@ -147,22 +143,33 @@ class _Updates(Differentiable):
             values, injected = operator.prepare(weight), operator.enter(state)
         total = operator.enter(grad).clone()
         for piece in self._pieces:
-            states = self._backwards(
-                piece, piece.cells(values), piece.rows(injected), piece.rows(saved[0], dim=1)
-            )
-            self._backward_of(
-                piece, states, piece.cells(transposed), piece.cells(gradient), piece.rows(total)
-            )
-        return operator.edge_gradient(gradient), operator.leave(total)
+            kept, cells = piece.rows(saved[0], dim=1), piece.cells(transposed)
+            sums = piece.cells(gradient), piece.rows(total)
+            if self._stride == 1 and piece.operator.unroll_backward(cells, kept, piece.f, *sums):
+                continue
+            states = self._backwards(piece, piece.cells(values), piece.rows(injected), kept)
+            self._backward_of(piece, states, cells, *sums)
+        return operator.edge_gradient(gradient).to(weight.dtype), operator.leave(total)
 
     def empty_outputs(self, weight: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
         kept = state.new_empty(self._num_kept, self.operator.num_rows, state.size(1))
         return state.new_empty(state.shape), kept
 
-    def _outs(self, piece: Piece, injected: Tensor, kept: Tensor) -> list[Tensor]:
-        """Where every update of the piece writes: those that are kept, or two in turn."""
+    def _one_by_one(
+        self, piece: Piece, values: Tensor, injected: Tensor, f: RowActivation, kept: Tensor
+    ) -> Tensor:
+        """The last states of the piece."""
+        outs = self._outs(injected, kept)
+        state = piece.operator.start(injected, f, outs[0])
+        update = piece.operator.update
+        for out in outs[1:]:
+            state = update(values, state, injected, f, out)
+        return state
+
+    def _outs(self, injected: Tensor, kept: Tensor) -> list[Tensor]:
+        """Where every update of a piece writes: those that are kept, or two in turn."""
         # Taken apart at once: a view of its own for every update takes longer.
-        outs = list(piece.rows(kept, dim=1).unbind())
+        outs = list(kept.unbind())
         num_kept, stride = len(outs), self._stride
         if num_kept == self._steps:
             return outs

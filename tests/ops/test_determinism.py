@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut
-from pyg_modules.ops import BACKENDS, EdgeSet, choose, dispatch
+from pyg_modules.ops import BACKENDS, EdgeSet, TritonOperator, choose, dispatch
 from pyg_modules.ops.sparse import SparseOperator
 from tests.strategies import generator
 
@@ -32,6 +32,7 @@ def test_auto_times_nothing_and_takes_no_backend_that_may_differ(
     density, batch, chosen, dtype, monkeypatch
 ):
     monkeypatch.setattr(dispatch, "measure", None)
+    monkeypatch.setattr(TritonOperator, "missing", classmethod(lambda _: "triton"))
     choice = choose(random_edges(200, density), batch, CUDA, dtype)
     assert choice.backend == chosen
     assert choice.seconds == {}
@@ -40,6 +41,7 @@ def test_auto_times_nothing_and_takes_no_backend_that_may_differ(
 @pytest.mark.usefixtures("deterministic")
 def test_auto_still_batches_the_modules_of_a_cut_layer(monkeypatch):
     monkeypatch.setattr(dispatch, "measure", None)
+    monkeypatch.setattr(TritonOperator, "missing", classmethod(lambda _: "triton"))
     blocks = torch.block_diag(*4 * [torch.ones(50, 50)]).nonzero().T
     edges = EdgeSet.between(blocks, *2 * [range(200)])
     assert choose(edges, 128, CUDA, torch.float32, can_permute=True).backend == "block"
