@@ -220,7 +220,17 @@ OTHERS = {
     "check_labels",
     *(f"{name}.phase" for name in ("Progress", "NoProgress", "LineProgress", "BarProgress")),
 }
-ROOMS = ["graph", "solve", "nn", "partition", "modules", "parallel", "datasets", "train"]
+ROOMS = [
+    "graph",
+    "solve",
+    "nn",
+    "partition",
+    "structure",
+    "modules",
+    "parallel",
+    "datasets",
+    "train",
+]
 ROOMS += ["train.lightning", "experiment"]
 
 

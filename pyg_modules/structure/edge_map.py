@@ -30,11 +30,11 @@ class EdgeMap:
             graph.edge_index[1].numpy() * graph.num_units + graph.edge_index[0].numpy()
             for graph in (old, new)
         )
+        keys = np.append(keys, -1)  # There may be no others.
         # Edges are often in ascending runs, which a stable sort merges.
         order = np.argsort(keys, kind="stable")
-        place = np.searchsorted(keys, wanted, sorter=order)
-        place = order.take(place, mode="clip") if order.size else np.zeros(wanted.size, np.int64)
-        is_kept = keys.take(place, mode="clip") == wanted if order.size else place > 0
+        place = order.take(np.searchsorted(keys, wanted, sorter=order), mode="clip")
+        is_kept = keys[place] == wanted
         return cls(
             torch.from_numpy(place[is_kept]), torch.from_numpy(np.flatnonzero(is_kept)), wanted.size
         )

@@ -110,7 +110,14 @@ def _check_can_change(layer: SynchronousGraph, optimizer: Optimizer | None) -> N
 
 
 def _has_optimizer(parameter: nn.Parameter) -> bool:
-    """Whether a list of parameters of a group of an optimizer holds ``parameter``."""
+    """Whether the parameters of a group of an optimizer are a list with ``parameter``."""
+    if not _is_in_group(parameter):
+        return False
+    gc.collect()  # Optimizers that are gone may wait for it, in a circle with their schedulers.
+    return _is_in_group(parameter)
+
+
+def _is_in_group(parameter: nn.Parameter) -> bool:
     lists = [held for held in gc.get_referrers(parameter) if type(held) is list]
     return any(
         type(group) is dict and group.get("params") is held

@@ -217,8 +217,10 @@ def test_what_would_go_on_with_the_edges_as_they_were_is_refused(kind):
 def test_an_optimizer_that_is_gone_holds_nothing():
     layer = new_layer()
     optimizer = torch.optim.Adam(layer.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
     train(layer, optimizer)
-    del optimizer
+    scheduler.step()
+    del optimizer, scheduler
     parameters = list(layer.parameters())  # No group of an optimizer.
     rewire(layer, other_graph(layer.graph)[0])
     assert parameters[0] is not layer.weight
