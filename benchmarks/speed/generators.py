@@ -109,7 +109,7 @@ def _rewiring(num_hidden: int, rand: torch.Generator) -> dict[str, Any]:
     source, target = torch.cat([graph.edge_index[:, kept], other.edge_index[:, come]], dim=1)
     # In the order of generated edges: those from inputs first, those to outputs last.
     rank = (source >= _ENDS).long() + (target >= graph.outputs.start)
-    rank, target, source = torch.stack([rank, target, source]).unique(dim=1)
+    rank, target, source = torch.unique(torch.stack([rank, target, source]), dim=1)
     edge_index = torch.stack([source, target])
 
     def make() -> UnitGraph:
