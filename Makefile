@@ -36,6 +36,7 @@ test-scatter: $(VENV)/.test ## The tests of the backends again, with torch-scatt
 bench: $(VENV)/.bench ## Measure the speed against every peer again, then write the tables
 	$(RUN) -m benchmarks.speed
 	$(RUN) -m benchmarks.speed.plan
+	$(RUN) -m benchmarks.speed.generators
 	$(RUN) -m benchmarks.report
 	$(RUN) -m benchmarks.tables
 

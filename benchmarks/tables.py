@@ -13,6 +13,7 @@ from benchmarks.accuracy.comparison import tables as comparison
 from benchmarks.accuracy.partition import tables as partition
 from benchmarks.markdown import filled, table
 from benchmarks.report import __main__ as report
+from benchmarks.speed import generators
 from benchmarks.speed import tables as speed
 from pyg_modules.experiment import MODELS
 
@@ -165,6 +166,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "growth": speed.growth,
         "equilibrium": speed.equilibrium,
         "limits": speed.limits,
+        "generators": generators.generators,
         "mnist1d": solvers,
     },
     ROOT / "docs" / "guides" / "report.md": {"report": opening},

@@ -7,7 +7,7 @@ from benchmarks.accuracy.comparison import __main__ as comparison
 from benchmarks.accuracy.comparison import networks
 from benchmarks.accuracy.partition import __main__ as partition
 from benchmarks.speed import __main__ as speed
-from benchmarks.speed import plan, ranks
+from benchmarks.speed import generators, plan, ranks
 from benchmarks.speed.peers import PEERS
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph
 from pyg_modules.experiment.baselines import num_parameters
@@ -69,6 +69,16 @@ def test_the_quick_benchmark_of_ranks_counts_one_all_reduce():
     if "skipped" not in result:
         assert result["collectives"] == {"c10d.allreduce_": 1}
         assert result["bytes_per_step"] == result["bytes_of_outputs"] == 128 * 16 * 4
+
+
+@pytest.mark.parametrize("name", ["smaller", "modular", "yoked", "layer", "rewiring"])
+@pytest.mark.filterwarnings("ignore:.* hidden units take no part")
+def test_large_graphs_are_measured_at_any_size(name):
+    row = generators.measure(name, 4000)
+    sizes = {"smaller": 262, "rewiring": 400}
+    assert row["num_units"] == sizes.get(name, 4000) + 20
+    mean = {"smaller": 0.0005 * 262 * 282}.get(name, 10 * sizes.get(name, 4000))
+    assert row["num_edges"] == pytest.approx(mean, rel=0.5)
 
 
 def test_the_quick_comparison_measures_what_needs_no_data_and_says_what_it_skips(tmp_path, capsys):

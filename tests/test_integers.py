@@ -120,6 +120,34 @@ CALLS = {
     "UnitGraph.erdos_renyi": by_name(
         lambda **sizes: UnitGraph.erdos_renyi(**SIZES | sizes, edge_prob=0.5), *SIZES
     ),
+    "UnitGraph.fixed_in_degree": by_name(
+        lambda **sizes: UnitGraph.fixed_in_degree(**SIZES | {"in_degree": 1} | sizes),
+        *SIZES,
+        "in_degree",
+    ),
+    "UnitGraph.small_world": by_name(
+        lambda **sizes: UnitGraph.small_world(**SIZES | {"degree": 0} | sizes, rewire_prob=0.5),
+        *SIZES,
+        "degree",
+    ),
+    "UnitGraph.scale_free": by_name(
+        lambda **sizes: UnitGraph.scale_free(**SIZES | {"degree": 0} | sizes), *SIZES, "degree"
+    ),
+    "UnitGraph.modular": by_name(
+        lambda **sizes: UnitGraph.modular(
+            **SIZES | {"num_modules": 1} | sizes, within_prob=0.5, between_prob=0.5
+        ),
+        *SIZES,
+        "num_modules",
+    ),
+    "UnitGraph.geometric": by_name(
+        lambda **sizes: UnitGraph.geometric(**SIZES | sizes, radius=0.5), *SIZES
+    ),
+    "UnitGraph.random_wired": by_name(
+        lambda **sizes: UnitGraph.random_wired(**SIZES | {"degree": 0} | sizes, kind="small_world"),
+        *SIZES,
+        "degree",
+    ),
     "UnitGraph.layered": {"sizes": lambda n: UnitGraph.layered([1, n, 1])},
     "UnitGraph.yoked": {"sizes": lambda n: UnitGraph.yoked([1, n, 1])},
     "SynchronousGraph.backend_report": {"batch": lambda n: layer().backend_report(n)},
@@ -192,7 +220,17 @@ OTHERS = {
     "check_labels",
     *(f"{name}.phase" for name in ("Progress", "NoProgress", "LineProgress", "BarProgress")),
 }
-ROOMS = ["graph", "solve", "nn", "partition", "modules", "parallel", "datasets", "train"]
+ROOMS = [
+    "graph",
+    "solve",
+    "nn",
+    "partition",
+    "structure",
+    "modules",
+    "parallel",
+    "datasets",
+    "train",
+]
 ROOMS += ["train.lightning", "experiment"]
 
 
@@ -240,7 +278,8 @@ def integers(name, value):
     """Every callable of ``value`` with each of its parameters that is an integer."""
     members = {name: value}
     if inspect.isclass(value):
-        public = (key for key in vars(value) if not key.startswith("_"))
+        kinds = [kind for kind in value.__mro__ if kind.__module__.startswith("pyg_modules")]
+        public = {key for kind in kinds for key in vars(kind) if not key.startswith("_")}
         members |= {f"{name}.{key}": getattr(value, key) for key in public}
     for path, member in members.items():
         if callable(member):

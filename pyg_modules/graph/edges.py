@@ -36,7 +36,7 @@ def complete_edges(num_inputs: int, num_hidden: int, num_outputs: int) -> Tensor
 
 def layered_edges(sizes: Sequence[int]) -> Tensor:
     """Every edge from each level to the next."""
-    levels = _levels(sizes)
+    levels = levels_of(sizes)
     return torch.cat(
         [bipartite_edges(lower, upper) for lower, upper in pairwise(levels)],
         dim=1,
@@ -45,11 +45,12 @@ def layered_edges(sizes: Sequence[int]) -> Tensor:
 
 def yoked_edges(sizes: Sequence[int]) -> Tensor:
     """The edges of :func:`layered_edges`, and all edges within a hidden level, no self-loops."""
-    cliques = [bipartite_edges(level, level) for level in _levels(sizes)[1:-1]]
+    cliques = [bipartite_edges(level, level) for level in levels_of(sizes)[1:-1]]
     within = [clique[:, clique[0] != clique[1]] for clique in cliques]
     return torch.cat([layered_edges(sizes), *within], dim=1)
 
 
-def _levels(sizes: Sequence[int]) -> list[range]:
+def levels_of(sizes: Sequence[int]) -> list[range]:
+    """Ids of the units of every level."""
     starts = [sum(sizes[:level]) for level in range(len(sizes))]
     return [range(start, start + size) for start, size in zip(starts, sizes, strict=True)]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
+from pyg_modules.graph.paths import distances
 from pyg_modules.graph.unit_graph import UnitGraph
 
 
@@ -34,11 +33,9 @@ class Reach(NamedTuple):
     @classmethod
     def _along(cls, graph: UnitGraph, edge_index: Tensor) -> Reach:
         source, target = edge_index.numpy()
-        shape = graph.num_units, graph.num_units
-        adjacency = csr_array((numpy.ones(len(source)), (source, target)), shape=shape)
         return cls(
-            _distances(adjacency, graph.inputs),
-            _distances(adjacency.T.tocsr(), graph.outputs),
+            distances(source, target, graph.num_units, graph.inputs),
+            distances(target, source, graph.num_units, graph.outputs),
         )
 
     def is_alive(self, steps: int | None = None) -> NDArray[numpy.bool_]:
@@ -51,12 +48,3 @@ class Reach(NamedTuple):
         length = self.from_inputs + self.to_outputs
         alive: NDArray[numpy.bool_] = length < numpy.inf if steps is None else length <= steps + 1
         return alive
-
-
-def _distances(adjacency: csr_array[Any], starts: range) -> NDArray[numpy.float64]:
-    if not starts:
-        return numpy.full(adjacency.shape[0], numpy.inf)
-    distances: NDArray[numpy.float64] = dijkstra(
-        adjacency, indices=list(starts), unweighted=True, min_only=True
-    )
-    return distances

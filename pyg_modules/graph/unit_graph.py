@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -8,7 +8,7 @@ from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_modules.graph.convert import data_to_parts, nx_to_parts, parts_to_data, parts_to_nx
-from pyg_modules.graph.edges import complete_edges, layered_edges, yoked_edges
+from pyg_modules.graph.generators import Generators
 from pyg_modules.graph.validate import as_sizes, check_edge_index
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class UnitGraph:
+class UnitGraph(Generators):
     r"""What is wired to what: an immutable directed graph of input, hidden and output units.
 
     Ids are given by role: inputs :math:`[0, I)`, hidden units :math:`[I, I + H)`, outputs
@@ -107,80 +107,6 @@ class UnitGraph:
     def has_feedback(self) -> bool:
         """Whether an output has an outgoing edge."""
         return bool((self.edge_index[0] >= self.outputs.start).any())
-
-    # Generators ##############################################################################
-
-    @classmethod
-    def complete(cls, num_inputs: int, num_hidden: int, num_outputs: int) -> UnitGraph:
-        """All edges input -> hidden, hidden -> hidden (self-loops included), hidden -> output.
-
-        Args:
-            num_inputs (int): Number of input units.
-            num_hidden (int): Number of hidden units.
-            num_outputs (int): Number of output units.
-        """
-        sizes = as_sizes(num_inputs=num_inputs, num_hidden=num_hidden, num_outputs=num_outputs)
-        return cls(complete_edges(*sizes), sum(sizes), num_inputs, num_outputs)
-
-    @classmethod
-    def layered(cls, sizes: Sequence[int]) -> UnitGraph:
-        """The graph of an MLP: every edge from each level to the next.
-
-        Args:
-            sizes (sequence of int): Units per level, inputs first, outputs last, e.g.
-                ``[64, 35, 10]``.
-        """
-        return cls._from_levels(layered_edges, sizes)
-
-    @classmethod
-    def yoked(cls, sizes: Sequence[int]) -> UnitGraph:
-        """An MLP whose hidden levels are complete graphs, without self-loops.
-
-        From `Yoked Neural Networks <https://arxiv.org/abs/2306.02157>`_.
-
-        Args:
-            sizes (sequence of int): Units per level, inputs first, outputs last, e.g.
-                ``[64, 35, 10]``.
-        """
-        return cls._from_levels(yoked_edges, sizes)
-
-    @classmethod
-    def erdos_renyi(
-        cls,
-        num_inputs: int,
-        num_hidden: int,
-        num_outputs: int,
-        edge_prob: float,
-        *,
-        generator: torch.Generator | None = None,
-    ) -> UnitGraph:
-        """A random sparse graph: each edge of :meth:`complete` is kept with ``edge_prob``.
-
-        Args:
-            num_inputs (int): Number of input units.
-            num_hidden (int): Number of hidden units.
-            num_outputs (int): Number of output units.
-            edge_prob (float): Probability of an edge, in [0, 1].
-            generator (torch.Generator, optional): Source of randomness; the global one of torch by
-                default.
-        """
-        if not 0.0 <= edge_prob <= 1.0:
-            raise ValueError(f"Expected edge_prob in [0, 1] (got {edge_prob}).")
-        sizes = as_sizes(num_inputs=num_inputs, num_hidden=num_hidden, num_outputs=num_outputs)
-        edge_index = complete_edges(*sizes)
-        kept = torch.rand(edge_index.size(1), generator=generator, device="cpu") < edge_prob
-        return cls(edge_index[:, kept], sum(sizes), num_inputs, num_outputs)
-
-    @classmethod
-    def _from_levels(
-        cls, edges: Callable[[Sequence[int]], Tensor], sizes: Sequence[int]
-    ) -> UnitGraph:
-        sizes = as_sizes(**{f"sizes[{level}]": size for level, size in enumerate(sizes)})
-        if len(sizes) < 2:
-            raise ValueError(
-                f"Expected at least two levels, inputs and outputs (got sizes={sizes})."
-            )
-        return cls(edges(sizes), sum(sizes), sizes[0], sizes[-1])
 
     # Conversions #############################################################################
 

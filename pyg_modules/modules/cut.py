@@ -5,16 +5,17 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.modules.optimizer_state import (
+from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.ops.sharding import is_sharded
+from pyg_modules.partition.labels import SHARED, as_labels, check_labels, stays_independent
+from pyg_modules.partition.liveliness import check_alive
+from pyg_modules.structure.carried import carried_layer, carried_state
+from pyg_modules.structure.edge_map import EdgeMap
+from pyg_modules.structure.optimizer_state import (
     check_optimizes,
-    remembered,
     replace_parameter,
     trained_parameters,
 )
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
-from pyg_modules.ops.sharding import is_sharded, whole
-from pyg_modules.partition.labels import SHARED, as_labels, check_labels, stays_independent
-from pyg_modules.partition.liveliness import check_alive
 
 
 @torch.inference_mode(False)  # What is made there could never be trained.
@@ -63,6 +64,9 @@ def cut(
     kept = stays_independent(graph, labels)
     if layer.edge_mask is not None:
         kept &= layer.edge_mask.cpu()
+    counts = graph.num_units, graph.num_inputs, graph.num_outputs
+    position = kept.nonzero().view(-1)
+    edges = EdgeMap(position, torch.arange(len(position), device="cpu"), len(position))
     state = {}
     if optimizer is not None:
         own = trained_parameters(layer, "weight", "bias")
@@ -73,15 +77,8 @@ def cut(
                 " part of). Cut without optimizer= and shard the new layer, or use"
                 " prune_cross_edges(layer, labels, optimizer=...)."
             )
-        state = {
-            name: value[kept.to(value.device)]
-            for name, value in remembered(optimizer, layer.weight).items()
-        }
-    counts = graph.num_units, graph.num_inputs, graph.num_outputs
-    modular = layer.on_graph(UnitGraph(graph.edge_index[:, kept], *counts), layer.solver)
-    with torch.no_grad():
-        modular.weight.copy_(whole(layer.weight)[kept.to(layer.device)])
-        modular.bias.copy_(whole(layer.bias))
+        state = carried_state(optimizer, layer.weight, edges)
+    modular = carried_layer(layer, UnitGraph(graph.edge_index[:, kept], *counts), edges)
     modular.labels = labels.to(layer.device)
     if optimizer is not None:
         replace_parameter(optimizer, layer.weight, modular.weight, state)

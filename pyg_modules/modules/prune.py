@@ -5,10 +5,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pyg_modules.modules.cut import check_modules
-from pyg_modules.modules.optimizer_state import check_optimizes, remembered, trained_parameters
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.ops.sharding import clear
 from pyg_modules.partition.labels import stays_independent
+from pyg_modules.structure.optimizer_state import check_optimizes, remembered, trained_parameters
 
 
 @torch.inference_mode(False)  # What is made there could never be trained with.

@@ -25,6 +25,8 @@ def csr_index(edges: EdgeSet) -> tuple[Tensor, ...]:
         back.
     """
     order = torch.argsort(edges.source * edges.num_targets + edges.target)
+    inverse = torch.empty_like(order)
+    inverse[order] = torch.arange(len(order), device=order.device)
     # 32-bit indices halve the traffic of the kernels, which convert 64-bit ones at every call.
     dtype = torch.int32 if edges.num_edges < 2**31 else torch.int64
     return (
@@ -33,5 +35,5 @@ def csr_index(edges: EdgeSet) -> tuple[Tensor, ...]:
         compress(edges.source[order], edges.num_sources).to(dtype),
         edges.target[order].to(dtype),
         order,
-        torch.argsort(order),
+        inverse,
     )

@@ -64,8 +64,11 @@ class EdgeSet:
     def _sorted(
         cls, edge_ids: Tensor, source: Tensor, target: Tensor, num_sources: int, num_targets: int
     ) -> EdgeSet:
-        order = torch.argsort(target * num_sources + source)
-        return cls(edge_ids[order], source[order], target[order], num_sources, num_targets)
+        keys = target * num_sources + source
+        if bool((keys[1:] < keys[:-1]).any()):  # Generated edges are in order.
+            order = torch.argsort(keys)
+            edge_ids, source, target = edge_ids[order], source[order], target[order]
+        return cls(edge_ids, source, target, num_sources, num_targets)
 
     @property
     def num_edges(self) -> int:

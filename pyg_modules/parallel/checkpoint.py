@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from pyg_modules._files import names_in, read_json, staged_folder, write_json
 from pyg_modules._safetensors import import_safetensors, read_tensors, write_tensors
-from pyg_modules.modules.optimizer_state import check_optimizes
+from pyg_modules.structure.optimizer_state import check_optimizes
 
 if TYPE_CHECKING:
     from torch import nn

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from pyg_modules.modules.optimizer_state import check_optimizes
 from pyg_modules.modules.prune import prune_cross_edges
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.partition.metrics import normalized_cut
 from pyg_modules.partition.schedule import PartitionSchedule
 from pyg_modules.partition.verdict import Verdict
+from pyg_modules.structure.optimizer_state import check_optimizes
 from pyg_modules.train.lightning.averaged_layers import averaged_layers, check_averages_masks
 from pyg_modules.train.lightning.lit_modular import LitModular
 from pyg_modules.train.probe import Probe, steps_of_probe

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import gc
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.ops.sharding import is_sharded
+from pyg_modules.partition.labels import stays_independent
+from pyg_modules.structure.carried import carried_layer, carried_state
+from pyg_modules.structure.edge_map import EdgeMap
+from pyg_modules.structure.optimizer_state import (
+    check_optimizes,
+    replace_parameter,
+    trained_parameters,
+)
+
+
+@torch.inference_mode(False)  # What is made there could never be trained.
+def rewire(
+    layer: SynchronousGraph, graph: UnitGraph, *, optimizer: Optimizer | None = None
+) -> SynchronousGraph:
+    """Give a layer other edges, in place; all that it knows of those that stay is kept.
+
+    Edges that stay keep their weights, gradients, hooks and whether they were pruned; new ones have
+    weight 0, so that adding edges leaves the outputs as they are. Biases and labels stay. The
+    weights are a new parameter.
+
+    What holds the parameters in other ways has to be made afterwards, or again: averages of the
+    weights, ``DistributedDataParallel``, and recorded CUDA graphs.
+
+    Args:
+        layer (SynchronousGraph): The layer.
+        graph (UnitGraph): The same units with the edges that it is to have, the same on all ranks.
+        optimizer (torch.optim.Optimizer, optional): The optimizer of the layer. It goes on with the
+            new weights and with what it remembers of edges that stay. (default: none)
+
+    Returns:
+        SynchronousGraph: The layer itself.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If ``graph`` has other units; if its edges join modules of a layer that is cut;
+            if the layer is compiled, a part made by ``split``, parametrized or sharded; or if
+            its optimizer was not given, is not that of the layer, works through another one, or
+            remembers something else than values per weight. The layer is then as it was.
+    """
+    check_layer(layer)
+    _check_graph(layer, graph)
+    weight = trained_parameters(layer, "weight")["weight"]
+    _check_can_change(layer, optimizer)
+    edges = EdgeMap.between(layer.graph, graph)
+    state = {} if optimizer is None else carried_state(optimizer, weight, edges)
+    made = carried_layer(layer, graph, edges)
+    if weight.grad is not None:
+        made.weight.grad = edges.carry(weight.grad)
+    _move_hooks(weight, made.weight)
+    layer.graph, layer.weight, layer.edge_mask = graph, made.weight, made.edge_mask
+    if optimizer is not None:
+        replace_parameter(optimizer, weight, layer.weight, state)
+    return layer
+
+
+def _check_graph(layer: SynchronousGraph, graph: UnitGraph) -> None:
+    if not isinstance(graph, UnitGraph):
+        raise TypeError(f"Expected graph to be a UnitGraph (got {type(graph).__name__}).")
+    for name in ("num_units", "num_inputs", "num_outputs"):
+        old, new = getattr(layer.graph, name), getattr(graph, name)
+        if old != new:
+            raise ValueError(
+                f"Expected a graph of the same units, {name} {old} (got {new}). Only edges can be"
+                f" changed; make a new layer."
+            )
+    if layer.labels is not None:
+        between = ~stays_independent(graph, layer.labels.cpu())
+        if bool(between.any()):
+            raise ValueError(
+                f"Expected edges within the modules of a layer that is cut (got"
+                f" {int(between.sum())} others). Leave them out, or set layer.labels to None first."
+            )
+
+
+def _check_can_change(layer: SynchronousGraph, optimizer: Optimizer | None) -> None:
+    """Raise if something that is not told would go on with the edges as they were."""
+    if layer.origin is not None:
+        raise ValueError(
+            "Expected a whole layer (got a part, made by split, which knows where its edges are in"
+            " the whole). Rewire the layer and split it again."
+        )
+    if any(map(is_sharded, layer.parameters())):
+        raise ValueError(
+            "Expected whole parameters (got DTensors, which other ranks hold a part of). Rewire the"
+            " layer before fully_shard."
+        )
+    if layer._compiled_call_impl is not None:
+        raise ValueError(
+            "Expected a layer that is not compiled (got one after layer.compile()). Rewire before"
+            " it is compiled."
+        )
+    if optimizer is not None:
+        check_optimizes(optimizer, trained_parameters(layer, "weight"))
+    elif _has_optimizer(layer.weight):
+        raise ValueError(
+            "Expected the optimizer of the layer (got none, but one holds its weight, and would go"
+            " on with edges that are no more). Use rewire(..., optimizer=optimizer)."
+        )
+
+
+def _has_optimizer(parameter: nn.Parameter) -> bool:
+    """Whether the parameters of a group of an optimizer are a list with ``parameter``."""
+    if not _is_in_group(parameter):
+        return False
+    gc.collect()  # Optimizers that are gone may wait for it, in a circle with their schedulers.
+    return _is_in_group(parameter)
+
+
+def _is_in_group(parameter: nn.Parameter) -> bool:
+    lists = [held for held in gc.get_referrers(parameter) if type(held) is list]
+    return any(
+        type(group) is dict and group.get("params") is held
+        for held in lists
+        for group in gc.get_referrers(held)
+    )
+
+
+def _move_hooks(old: nn.Parameter, new: nn.Parameter) -> None:
+    """Let what looks at the gradient of ``old`` look at that of ``new``."""
+    for name in ("_backward_hooks", "_post_accumulate_grad_hooks"):
+        hooks = getattr(old, name)
+        if hooks:
+            setattr(new, name, hooks)
