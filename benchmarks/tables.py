@@ -177,6 +177,8 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "grid": partition.grid,
         "verdicts": partition.verdicts,
         "alive": partition.alive,
+        "depth": partition.depth,
+        "hidden": partition.hidden,
         "networks": partition.networks,
         "post_hoc": partition.post_hoc,
         "scale": partition.scale,

@@ -127,6 +127,21 @@ def depth() -> str:
     return table(["hidden levels of 48", "the cut costs", "in the end", "dead units"], rows)
 
 
+def hidden() -> str:
+    """Modules of hidden units, found with and without their weights to inputs and outputs."""
+    kinds = ("hidden", "with ends", "random")
+    rows = [
+        [
+            name,
+            *(f"{row[kind]['probed']:.3f}" for kind in kinds),
+            *(f"{row[kind]['final']:.3f}" for kind in kinds),
+        ]
+        for name, row in _results()["hidden"]["summary"].items()
+    ]
+    header = [f"{figure}, {kind}" for figure in ("probed loss", "score") for kind in kinds]
+    return table(["task", *header], rows)
+
+
 def pairs() -> str:
     """Two real tasks in one network."""
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
