@@ -142,7 +142,7 @@ def _read_parquet(path: Path) -> DataFrame:
         ) from error
     try:
         table = pandas.read_parquet(path, engine="pyarrow")
-    except pyarrow.lib.ArrowException as error:
+    except (pyarrow.lib.ArrowException, UnicodeError) as error:
         raise ValueError(
             f"Expected a file of Parquet in {path} (got: {error}). Write it again."
         ) from error
