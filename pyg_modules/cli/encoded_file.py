@@ -38,7 +38,7 @@ def encode_file(folder: Path, file: Path) -> EncodedFile:
         ImportError: If the package that reads the file has to be installed first.
         ValueError: If the folder, the file, or something in it is not as it should be.
     """
-    encoding, layer = load_encoding(folder), SynchronousGraph.load(folder)
+    encoding, layer = load_encoding(folder), SynchronousGraph.load(folder).eval()
     target, of_file = encoding.target, str(file)
     sizes = (encoding.num_features, 1 if target.classes is None else len(target.classes))
     if sizes != (layer.graph.num_inputs, layer.graph.num_outputs):
@@ -50,7 +50,8 @@ def encode_file(folder: Path, file: Path) -> EncodedFile:
     table = read_table(file)
     x = torch.from_numpy(encoding.encode(table, of_file))
     y = None
-    if target.name in table.columns:
+    # A column that is there to be filled in says as little as none.
+    if target.name in table.columns and table[target.name].notna().any():
         values = read_target_like(table[target.name], of_file, target.classes)
         y = as_targets(values, target)
     return EncodedFile(layer, encoding, x, y, encoding.unknown(table))

@@ -35,8 +35,9 @@ def predict(options: Namespace) -> None:
             _write(stage / out.name, outputs, encoding)
     for note in notes:
         print(f"data: {note}")
-    if y is not None:
-        is_regression = encoding.target.classes is None
+    is_regression = encoding.target.classes is None
+    # Of one number, R² explains nothing.
+    if y is not None and not (is_regression and bool((y == y[0]).all())):
         value = shown_score(score(layer, x, y), is_regression=is_regression)
         print(f"{score_name(is_regression=is_regression)} {value} of {len(x):,} rows")
     print(f"wrote {out}")
@@ -45,7 +46,7 @@ def predict(options: Namespace) -> None:
 def _check_csv(out: Path, file: Path) -> None:
     if out.suffix.lower() != ".csv":
         raise ValueError(f"Expected --out to be a .csv (got {out}). Name one.")
-    if out.absolute() == file.absolute():
+    if out.resolve() == file.resolve():
         raise ValueError(f"Expected --out to be another file than {file}. Name another.")
 
 

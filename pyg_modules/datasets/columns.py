@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy
@@ -9,6 +10,12 @@ from numpy.typing import NDArray
 
 #: The category of what is missing, and what a message calls it.
 MISSING = "(missing)"
+
+_LARGEST = float(numpy.finfo(numpy.float32).max)
+# Whole numbers, as a file writes them that knows no others.
+_WHOLE = re.compile(r"(-?\d+)\.0+")
+# Numbers to people: with a comma, a unit of money or a percent sign.
+_WRITTEN_NUMBER = r"[$€£]?\s?[-+]?(?:\d+|\d{1,3}(?:[,.' ]\d{3})+)(?:[.,]\d+)?\s?[%$€£]?"
 
 
 def numbers_in(column: Any, of_file: str, remedy: str) -> NDArray[numpy.float64]:
@@ -30,14 +37,24 @@ def numbers_in(column: Any, of_file: str, remedy: str) -> NDArray[numpy.float64]
             f"Expected numbers in column {column.name!r} of {of_file} (got {column.iloc[row]!r} in"
             f" row {row + 1}). {remedy}"
         )
-    if numpy.isinf(values).any():
-        row = int(numpy.isinf(values).argmax())
+    check_size(values, column, of_file)
+    return values
+
+
+def check_size(values: NDArray[Any], column: Any, of_file: str) -> None:
+    """Raise unless what became of the values of a column fits into single precision, or is NaN.
+
+    Raises:
+        ValueError: If a value is too large, or infinite; the first is named.
+    """
+    too_large = numpy.abs(values) > _LARGEST
+    if too_large.any():
+        row = int(too_large.argmax())
         raise ValueError(
             f"Expected finite numbers in column {column.name!r} of {of_file} (got"
-            f" {column.iloc[row]} in row {row + 1}). Correct it, or leave it empty if it is"
-            f" missing."
+            f" {column.iloc[row]} in row {row + 1}), at most {_LARGEST:.2g}. Correct it, leave it"
+            f" empty if it is missing, or take another unit."
         )
-    return values
 
 
 def texts_in(column: Any) -> NDArray[numpy.object_]:
@@ -64,13 +81,19 @@ def parsed(column: Any) -> NDArray[numpy.float64]:
 
 
 def is_of_numbers(column: Any) -> bool:
-    """Whether more than half of what is not missing are numbers: the others are mistakes then."""
+    """Whether more than half of what is not missing are numbers, also if written as ``1,5 %``.
+
+    Those that cannot be read as numbers are mistakes then.
+    """
     import pandas
 
-    if pandas.api.types.is_bool_dtype(column):
+    kind = pandas.api.types.infer_dtype(column, skipna=True)
+    if kind in ("boolean", "categorical"):
         return False
-    present = int((~column.isna()).sum())
-    return 2 * int((~numpy.isnan(parsed(column))).sum()) > present
+    is_number = ~numpy.isnan(parsed(column))
+    if kind == "string":
+        is_number |= column.str.strip().str.fullmatch(_WRITTEN_NUMBER).eq(True).to_numpy(bool)
+    return 2 * int(is_number.sum()) > int(column.notna().sum())
 
 
 def shown(names: list[str]) -> str:
@@ -80,11 +103,7 @@ def shown(names: list[str]) -> str:
 
 
 def _as_text(value: object) -> str:
-    """``3.0`` is the category ``3``, in whichever file it stands."""
-    try:
-        number = float(str(value))
-    except ValueError:
-        return str(value)
-    if isinstance(value, bool | numpy.bool_) or not number.is_integer():
-        return str(value)
-    return str(int(number)) if abs(number) < 2**53 else str(value)
+    """``3.0`` is the category ``3``, in whichever file it stands; ``03`` is another."""
+    text = str(value).strip()
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text

@@ -9,7 +9,7 @@ import numpy
 from numpy.typing import NDArray
 
 from pyg_modules._files import read_json, write_json
-from pyg_modules.datasets.columns import numbers_in, shown, texts_in
+from pyg_modules.datasets.columns import check_size, numbers_in, shown, texts_in
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -110,7 +110,9 @@ class Encoding:
         for number in self.numbers:
             values = numbers_in(table[number.name], of_file, remedy)
             values = numpy.where(numpy.isnan(values), number.median, values)
-            columns.append((values - number.mean) / number.scale)
+            values = (values - number.mean) / number.scale
+            check_size(values, table[number.name], of_file)
+            columns.append(values)
         for column in self.categories:
             texts = texts_in(table[column.name])
             columns += [texts == category for category in column.categories]

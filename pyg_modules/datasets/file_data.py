@@ -142,8 +142,8 @@ def _prepared(features: DataFrame, of_file: str, categories: Sequence[str]) -> D
         column = features[name]
         if name not in categories and is_of_numbers(column):
             remedy = (
-                f"Correct it, leave it empty if it is missing, or, if these are no numbers but"
-                f" names, say --categories {name}."
+                f"Correct it (1.5, not 1,5 or 1.5 %), leave it empty if it is missing, or, if these"
+                f" are no numbers but names, say --categories {name}."
             )
             columns[name] = numbers_in(column, of_file, remedy)
         else:
@@ -234,6 +234,11 @@ def _fitted(
     if targets.classes is None:
         values = targets.values[rows]
         mean, scale = float(values.mean()), float(values.std())
+        if scale == 0:
+            raise ValueError(
+                f"Expected targets that differ by more than rounding in column {target!r} of"
+                f" {options['data']} (got {values.min()} to {values.max()}). Take another unit."
+            )
     return Encoding(
         number_columns,
         category_columns,

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import os
+import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +23,17 @@ if TYPE_CHECKING:
 #: The column of ``y`` in a table of arrays.
 ARRAY_TARGET = "y"
 _SEPARATORS = ",;\t"
+# What pandas calls the kinds of values that a column may hold.
+_TYPES = (
+    "boolean",
+    "decimal",
+    "empty",
+    "floating",
+    "integer",
+    "integer-na",
+    "mixed-integer-float",
+    "string",
+)
 
 
 def read_table(path: str | os.PathLike[str]) -> DataFrame:
@@ -74,18 +89,20 @@ def import_pandas() -> Any:
 def _read_csv(path: Path) -> DataFrame:
     import pandas
 
+    names: list[str] = []
+    rows = csv.reader([])
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            first = next((line for line in file if line.strip()), "")
-            for _ in file:  # All of it is text, or the position is said.
-                pass
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            separator = _separator(next((line for line in file if line.strip()), ""))
+            file.seek(0)
+            rows = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=True)
+            names = [name.strip() for name in next(filter(None, rows), [])]
+            # pandas would take a row that is too short as one with missing values.
+            uneven = next((row for row in rows if row and len(row) != len(names)), None)
+            if uneven is not None:
+                raise csv.Error(f"{len(uneven)} values below {len(names)} names")
         table = pandas.read_csv(
-            path,
-            sep=max(_SEPARATORS, key=first.count),
-            header=None,
-            dtype=str,
-            skipinitialspace=True,
-            encoding="utf-8-sig",
+            path, sep=separator, header=None, dtype=str, skipinitialspace=True, encoding="utf-8-sig"
         )
     except UnicodeDecodeError as error:
         raise ValueError(
@@ -94,13 +111,11 @@ def _read_csv(path: Path) -> DataFrame:
         ) from error
     except pandas.errors.EmptyDataError as error:
         raise ValueError(f"Expected rows in {path} (got an empty file). Write it again.") from error
-    except pandas.errors.ParserError as error:
-        reason = str(error).strip().removeprefix("Error tokenizing data. C error: ")
+    except (csv.Error, pandas.errors.ParserError) as error:
         raise ValueError(
-            f"Expected a row of equally many columns in every line of {path} (got: {reason})."
-            f" Correct the line; a value with a separator in it stands in quotes."
+            f"Expected a row of equally many columns in every line of {path} (got {error}, in line"
+            f" {rows.line_num}). Correct the line; a value with a separator in it stands in quotes."
         ) from error
-    names = ["" if name != name else str(name).strip() for name in table.iloc[0]]
     if all(map(_is_number, names)):
         raise ValueError(
             f"Expected names of columns in the first line of {path} (got numbers: {shown(names)})."
@@ -109,6 +124,11 @@ def _read_csv(path: Path) -> DataFrame:
     table = table.iloc[1:].reset_index(drop=True)
     table.columns = names
     return table
+
+
+def _separator(line: str) -> str:
+    """What stands most often in a line, outside of quotes."""
+    return max(_SEPARATORS, key=re.sub('"[^"]*"', "", line).count)
 
 
 def _read_parquet(path: Path) -> DataFrame:
@@ -122,21 +142,27 @@ def _read_parquet(path: Path) -> DataFrame:
         ) from error
     try:
         table = pandas.read_parquet(path, engine="pyarrow")
-    except pyarrow.lib.ArrowException as error:
+    except (pyarrow.lib.ArrowException, UnicodeError) as error:
         raise ValueError(
             f"Expected a file of Parquet in {path} (got: {error}). Write it again."
         ) from error
+    if named := [name for name in table.index.names if name is not None]:
+        table = table.reset_index(named)  # It is a column of the file.
     check_types(table, path)
     return table
 
 
 def check_types(table: DataFrame, path: Path) -> None:
     """Raise unless all columns hold numbers, booleans or texts."""
-    for name, kind in table.dtypes.items():
-        if getattr(kind, "kind", "O") in "Mmc":
+    from pandas.api.types import infer_dtype
+
+    for name, column in table.items():
+        categories = getattr(column.dtype, "categories", column)
+        if (kind := infer_dtype(categories, skipna=True)) not in _TYPES:
             raise ValueError(
                 f"Expected numbers, booleans or texts in column {str(name)!r} of {path} (got"
-                f" {kind}). Make numbers of it, e.g. days since the first, or leave it out."
+                f" {kind}). Make one of these of it, e.g. days since the first date, or leave it"
+                f" out."
             )
 
 
@@ -144,9 +170,15 @@ def _read_arrays(path: Path) -> DataFrame:
     import pandas
 
     try:
-        with numpy.load(path, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in ("x", "y") if name in arrays}
-    except (AttributeError, EOFError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        # Opened by zipfile, as no other kind of file is an archive of arrays.
+        with zipfile.ZipFile(path) as archive:
+            stored = set(archive.namelist())
+            found = {
+                name: numpy.load(io.BytesIO(archive.read(f"{name}.npy")), allow_pickle=False)
+                for name in ("x", "y")
+                if f"{name}.npy" in stored
+            }
+    except (EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(
             f"Expected a file of numpy.savez in {path} (got none, or one with objects: {error})."
             f" Write it by numpy.savez({path.name!r}, x=x, y=y), of numbers, y also of texts."
@@ -187,7 +219,7 @@ def _check_names(names: list[str], path: Path) -> None:
     if "" in names:
         raise ValueError(
             f"Expected a name for every column of {path} (got none for column"
-            f" {names.index('') + 1}). Write one into the first line."
+            f" {names.index('') + 1}). Write one into the first line, or leave the column out."
         )
     if twice := [name for name, number in Counter(names).items() if number > 1]:
         raise ValueError(

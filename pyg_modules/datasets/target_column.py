@@ -60,8 +60,6 @@ def read_target(column: Any, of_file: str, task: str | None) -> TargetColumn:
             f" classes)",
         )
     names = texts_in(column)
-    if is_of_numbers(column):
-        numbers_in(column, of_file, "Correct it, or make texts of all values.")
     classes = sorted(set(names), key=_by_number_or_name)
     _check_differ(len(classes), column, of_file)
     if len(classes) == num_rows:
@@ -113,6 +111,8 @@ def _check_none_missing(column: Any, of_file: str) -> None:
         raise ValueError(
             f"Expected a target in every row of {of_file} (got none in column {column.name!r}, row"
             f" {int(missing.argmax()) + 1}; {int(missing.sum()):,} in all). Leave such rows out."
+            f" If it is a class called NA or None, which stand for missing values, call it"
+            f" otherwise."
         )
 
 

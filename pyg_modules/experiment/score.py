@@ -6,6 +6,7 @@ import torch
 from sklearn.metrics import r2_score
 from torch import Tensor, nn
 
+from pyg_modules.nn.evaluating import evaluating
 from pyg_modules.train.evaluation import accuracy
 
 
@@ -20,7 +21,8 @@ def score(model: nn.Module, x: Tensor, y: Tensor) -> float:
     """
     if not y.is_floating_point():
         return accuracy(model, x, y)
-    return float(r2_score(y.cpu().numpy(), model(x).cpu().numpy()))
+    with evaluating(model):
+        return float(r2_score(y.cpu().numpy(), model(x).cpu().numpy()))
 
 
 def score_name(*, is_regression: bool) -> str:

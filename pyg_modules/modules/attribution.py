@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_modules.modules.analysed_parts import check_analysed
+from pyg_modules.nn.evaluating import evaluating
 
 
 def input_attribution(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor) -> Tensor:
@@ -36,7 +37,8 @@ def input_attribution(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor) -> 
         raise ValueError(
             f"Expected at least one part and one sample (got {len(parts)} and {len(x)})."
         )
-    return torch.stack([_of_part(part, x.detach()) for part in parts])
+    with evaluating(*parts):
+        return torch.stack([_of_part(part, x.detach()) for part in parts])
 
 
 def _of_part(part: nn.Module, x: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pyg_modules._checks import as_int
 from pyg_modules.modules.split import split
+from pyg_modules.nn.evaluating import evaluating
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import check_labels
 
@@ -62,13 +63,14 @@ def check_independence(
             f"Expected x of shape [B, {layer.graph.num_inputs}] with B >= 1 (got {list(x.shape)})."
         )
     paths = _count_paths(layer)
-    jacobian = max(_max_cross_jacobian(layer, sample, steps) for sample in x)
+    with evaluating(layer):
+        jacobian = max(_max_cross_jacobian(layer, sample, steps) for sample in x)
     if paths > 0 or not jacobian == 0:
         raise RuntimeError(
             f"Expected no path between modules and a cross Jacobian of exactly 0 (got {paths} pairs"
             f" of modules with a path, {jacobian:g}). Make the layer with cut(layer, labels)."
         )
-    with torch.no_grad():
+    with torch.no_grad(), evaluating(layer):
         expected = layer(x)
         difference = (sum(part(x) for part in split(layer)) - expected).abs().max()
         difference = difference / expected.abs().max().clamp(min=1)

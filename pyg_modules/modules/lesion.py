@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_modules.modules.analysed_parts import check_analysed
+from pyg_modules.nn.evaluating import evaluating
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ def lesion_study(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor, y: Tenso
         raise ValueError(
             f"Expected y of shape [{len(x)}], a class for each sample of x (got {list(y.shape)})."
         )
-    outputs = [part(x) for part in parts]
+    with evaluating(*parts):
+        outputs = [part(x) for part in parts]
     shapes = {tuple(of_part.shape) for of_part in outputs}
     if len(shapes) > 1 or outputs[0].dim() != 2 or len(outputs[0]) != len(x):
         raise ValueError(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 from torch_geometric.nn import MessagePassing
 
-from pyg_modules._checks import as_int
+from pyg_modules._checks import as_int, check_device
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.check_tensor import check_tensor
 from pyg_modules.nn.network_reader import NetworkReader
@@ -584,8 +584,10 @@ class SynchronousGraph(MessagePassing):
             device (torch.device, optional): Where it is to be. (default: ``"cpu"``)
 
         Raises:
-            ValueError: If the folder is missing, truncated or of another format version.
+            ValueError: If the folder is missing, truncated or of another format version, or the
+                device is not available.
         """
+        check_device(str(device))
         loaded: SynchronousGraph = load_layer(cls, folder).to(device)
         return loaded
 

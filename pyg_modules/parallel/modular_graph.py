@@ -189,7 +189,7 @@ class ModularGraph(nn.Module):
             ValueError: If the folder is missing, truncated, of another format version, or holds a
                 layer that was not cut.
         """
-        return cls(split(SynchronousGraph.load(folder))).to(device)
+        return cls(split(SynchronousGraph.load(folder, device=device)))
 
     def extra_repr(self) -> str:
         """The setting, for ``repr``."""

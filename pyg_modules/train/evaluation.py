@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pyg_modules.nn.evaluating import evaluating
 from pyg_modules.train.batches import Batches
 from pyg_modules.train.checked_loss import CheckedLoss
 
@@ -12,7 +13,8 @@ from pyg_modules.train.checked_loss import CheckedLoss
 @torch.no_grad()
 def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     """Share of the inputs ``x`` [B, num_features] whose largest logit is at the class ``y`` [B]."""
-    return float((model(x).argmax(dim=-1) == y).double().mean())
+    with evaluating(model):
+        return float((model(x).argmax(dim=-1) == y).double().mean())
 
 
 @torch.no_grad()

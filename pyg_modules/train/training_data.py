@@ -75,7 +75,7 @@ def batches_of(
     elif isinstance(data, _LOADERS):
         source = Loaded(data) if part == "training" else data
     elif _is_pair(data):
-        x, y = (_as_tensor(value, parameter.dtype) for value in data)
+        x, y = (as_tensor(value, parameter.dtype) for value in data)
         if x.dim() == 0 or y.dim() == 0 or len(x) != len(y):
             raise ValueError(
                 f"Expected as many targets as inputs (got {list(y.shape)} and {list(x.shape)}),"
@@ -124,22 +124,12 @@ def are_rows(data: Any) -> bool:
     return _has_training_part(data) or _is_pair(data)
 
 
-def makes_its_batches(data: object) -> bool:
-    """Whether ``data`` says itself what a batch is."""
-    return isinstance(data, (*_LOADERS, Data))
+def as_tensor(value: Any, dtype: torch.dtype) -> Tensor:
+    """An array of NumPy, pandas or others as a tensor; floats in ``dtype``.
 
-
-def _has_training_part(data: Any) -> bool:
-    return hasattr(data, "train_x") and hasattr(data, "train_y")
-
-
-def _is_pair(data: Any) -> bool:
-    """Whether ``data`` is a pair of tensors, or arrays of NumPy, pandas or others."""
-    is_pair = isinstance(data, tuple | list) and len(data) == 2
-    return is_pair and all(hasattr(value, "__array__") for value in data)
-
-
-def _as_tensor(value: Any, dtype: torch.dtype) -> Tensor:
+    Raises:
+        TypeError: If it has no numbers, or a mask, or is sparse.
+    """
     is_sparse = isinstance(value, Tensor) and value.layout != torch.strided
     if is_sparse or isinstance(value, numpy.ma.MaskedArray):
         remedy = "x.to_dense()" if is_sparse else "x.filled(value), or leave these samples out"
@@ -158,6 +148,21 @@ def _as_tensor(value: Any, dtype: torch.dtype) -> Tensor:
     # In the order of bytes and rows that torch takes; floats are float64 if nobody says otherwise.
     value = value.astype(value.dtype.newbyteorder("="), order="C")
     return torch.tensor(value, dtype=dtype if value.dtype.kind == "f" else None, device="cpu")
+
+
+def makes_its_batches(data: object) -> bool:
+    """Whether ``data`` says itself what a batch is."""
+    return isinstance(data, (*_LOADERS, Data))
+
+
+def _has_training_part(data: Any) -> bool:
+    return hasattr(data, "train_x") and hasattr(data, "train_y")
+
+
+def _is_pair(data: Any) -> bool:
+    """Whether ``data`` is a pair of tensors, or arrays of NumPy, pandas or others."""
+    is_pair = isinstance(data, tuple | list) and len(data) == 2
+    return is_pair and all(hasattr(value, "__array__") for value in data)
 
 
 def _is_list_of_graphs(data: Any) -> bool:

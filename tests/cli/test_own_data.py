@@ -228,3 +228,25 @@ def test_ctrl_c_keeps_the_seeds_that_are_finished(tmp_path, monkeypatch, capsys)
     error = capsys.readouterr().err
     assert error == f"pyg-modules: interrupted; the result of 1 seed is in {out}\n"
     assert load_run(out).config.seed == 5
+
+
+def test_predictions_do_not_replace_their_file_by_another_name_of_it(wine, tmp_path, capsys):
+    path, folder, _ = wine
+    (tmp_path / "link.csv").symlink_to(path)
+    before = path.read_bytes()
+    for out in (folder / ".." / path.name, tmp_path / "link.csv"):
+        assert main(["predict", str(folder), str(path), "--out", str(out)]) == 2
+        assert "another file" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("grades", [[None, None], [2.5], [2.5, 2.5]])
+def test_targets_of_which_no_score_can_be_said_do_not_prevent_predictions(
+    grades, diabetes, tmp_path, capsys
+):
+    own_table("diabetes")[: len(grades)].assign(grade=grades).to_csv(
+        tmp_path / "new.csv", index=False
+    )
+    assert main(["predict", str(diabetes[1]), str(tmp_path / "new.csv")]) == 0
+    assert capsys.readouterr().out == f"wrote {diabetes[1] / 'new.predictions.csv'}\n"
+    assert len(rows_of(diabetes[1] / "new.predictions.csv")) == len(grades)

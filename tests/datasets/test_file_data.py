@@ -1,3 +1,7 @@
+import io
+import pickle
+import zipfile
+
 import numpy
 import pandas
 import pytest
@@ -9,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from pyg_modules.datasets import load_encoding, load_file
+from pyg_modules.datasets.table_file import read_table
 from tests.own_data import own_table
 
 HEAD = "a,b,kind,y\n"
@@ -115,6 +120,27 @@ def test_columns_that_are_named_as_categories_are(tmp_path):
     assert [column.name for column in encoding.categories] == ["b", "kind"]
 
 
+def test_names_and_categories_are_what_the_file_says(tmp_path):
+    rows = [f"{i};{['007', '7', '7 ', '7.0'][i % 4]};{'uv'[i % 2]}\n" for i in range(16)]
+    path = written(tmp_path, "NA;'a, b, c';y\n".replace("'", '"') + "".join(rows))
+    encoding = load_file(path, target="y", categories=["a, b, c"]).encoding
+    assert [column.name for column in encoding.numbers] == ["NA"]
+    assert [column.categories for column in encoding.categories] == [["007", "7"]]
+
+
+def test_classes_may_be_written_as_numbers_and_not_be_any(tmp_path):
+    text = "a,y\n" + "".join(f"{i},{['10 %', '20 %', 'x'][i % 3]}\n" for i in range(12))
+    data = load_file(written(tmp_path, text), target="y", task="classification")
+    assert data.encoding.target.classes == ["10 %", "20 %", "x"]
+
+
+def test_an_input_that_is_too_large_after_scaling_is_named(tmp_path):
+    text = "a,y\n" + "".join(f"{i}e-9,{'uv'[i % 2]}\n" for i in range(12))
+    encoding = load_file(written(tmp_path, text), target="y").encoding
+    with pytest.raises(ValueError, match=r"column 'a' of new\.csv \(got 1e\+35 in row 2\)"):
+        encoding.encode(pandas.DataFrame({"a": [1.0, 1e35]}), "new.csv")
+
+
 def test_a_test_file_may_have_new_categories_and_columns_which_is_said(tmp_path):
     path = written(tmp_path, GOOD)
     test = written(tmp_path, "y,kind,b,a,c\nno,w,1,2,3\nyes,u,1,,3\n", "test.csv")
@@ -137,7 +163,13 @@ MISTAKES = {
     "no names": ("1,2\n3,4\n", {}, r"names of columns in the first line .*got numbers: '1', '2'"),
     "a name twice": ("a,a,y\n1,2,3\n", {}, r"different name .*got 'a' more than once\)\. Rename"),
     "no name": ("a,,y\n1,2,3\n", {}, r"a name for every column .*none for column 2"),
-    "a long line": (GOOD + "1,2,3,4,5\n", {}, r"equally many columns .*4 fields in line 14, saw 5"),
+    "a long line": (
+        GOOD + "1,2,3,4,5\n",
+        {},
+        r"equally many columns .*5 values below 4 names, in line 14",
+    ),
+    "a short line": (with_row(4, "1,2,u"), {}, r"3 values below 4 names, in line 5\)\. Correct"),
+    "an open quote": (with_row(4, '1,2,"u,no'), {}, r"unexpected end of data, in line 13\)"),
     "latin-1": (GOOD.encode() + b"1,2,\xe4,no\n", {}, r"text of UTF-8 .*0xe4.*CSV UTF-8"),
     "another kind": (GOOD, {"name": "data.xlsx"}, r"file \.csv, \.parquet, \.npz .*Save it as"),
     "no npz": (GOOD, {"name": "data.npz"}, r"numpy\.savez in .*data\.npz .*got none.*x=x, y=y"),
@@ -173,6 +205,37 @@ MISTAKES = {
     ),
     "infinite": (with_row(8, "inf,1,u,no"), {}, r"finite numbers in column 'a'.*inf in row 8"),
     "too large": (with_row(8, "1e999,1,u,no"), {}, r"finite numbers in column 'a'.*in row 8"),
+    "too large for the network": (
+        with_row(8, "1e39,1,u,no"),
+        {},
+        r"1e39 in row 8\), at most 3\.4e\+38",
+    ),
+    "a target too large": (
+        "a,y\n" + "".join(f"{i},{i}.5e200\n" for i in range(12)),
+        {},
+        r"finite numbers in column 'y'.*0\.5e200 in row 1",
+    ),
+    "a target too small": (
+        "a,y\n" + "".join(f"{i},{i}.5e-300\n" for i in range(12)),
+        {},
+        r"differ by more than rounding in column 'y' of .*another unit",
+    ),
+    "decimal commas": (
+        "a;y\n" + "".join(f"{i},5;{'uv'[i % 2]}\n" for i in range(12)),
+        {},
+        r"numbers in column 'a' .*got '0,5' in row 1\)\. Correct it \(1\.5, not 1,5",
+    ),
+    "percent": (
+        "a,y\n" + "".join(f"{i % 3} %,{'uv'[i % 2]}\n" for i in range(12)),
+        {},
+        r"numbers in column 'a' .*got '0 %' in row 1",
+    ),
+    "thousands in the target": (
+        "a,y\n" + "".join(f'{i},"{i + 1},000"\n' for i in range(12)),
+        {},
+        r"numbers in column 'y' .*got '1,000' in row 1",
+    ),
+    "a class called None": (GOOD.replace("yes", "None"), {}, r"'y', row 1.* called NA or None"),
     "text in a number target": (
         GOOD,
         {"target": "kind", "task": "regression"},
@@ -245,3 +308,39 @@ def test_a_mistake_in_arrays_is_named(arrays, message, tmp_path):
     numpy.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(ValueError, match=message):
         load_file(tmp_path / "a.npz")
+
+
+def stored(name, content):
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory, "w") as archive:
+        archive.writestr(name, content)
+    return memory.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (pickle.dumps(X), r"numpy\.savez in .*File is not a zip file"),
+        (stored("x", b"text"), r"arrays x and y .*got no x"),
+        (stored("x.npy", b"text"), r"numpy\.savez in .*got none"),
+        (stored("x.npy", pickle.dumps(X)), r"numpy\.savez in .*got none"),
+    ],
+)
+def test_archives_of_something_else_are_refused(content, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        load_file(written(tmp_path, content, "a.npz"))
+
+
+def test_a_damaged_archive_is_refused_wherever_the_damage_is(tmp_path):
+    numpy.savez_compressed(tmp_path / "a.npz", x=numpy.arange(24.0).reshape(12, 2), y=X[:, 0])
+    whole = (tmp_path / "a.npz").read_bytes()
+    for place in range(0, len(whole), 7):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xFF
+        path = written(tmp_path, bytes(damaged), "b.npz")
+        try:
+            table = read_table(path)
+        except ValueError as error:
+            assert str(error).startswith("Expected ")  # noqa: PT017, damage of a date is none.
+        else:
+            assert table["x1"].tolist() == list(range(1, 24, 2))

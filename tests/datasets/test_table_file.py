@@ -1,11 +1,14 @@
+import datetime
 from unittest.mock import patch
 
 import pandas
 import pytest
+import torch
 
 from pyg_modules.datasets import load_file
 from pyg_modules.datasets.columns import is_of_numbers, numbers_in, texts_in
 from pyg_modules.datasets.table_file import check_types, read_table
+from tests.own_data import own_table
 
 
 @pytest.mark.parametrize(
@@ -56,3 +59,51 @@ def test_a_folder_is_no_file(tmp_path):
     (tmp_path / "a.csv").mkdir()
     with pytest.raises(ValueError, match=r"a\.csv \(it is not there, or no file"):
         read_table(tmp_path / "a.csv")
+
+
+def parquet(folder, table):
+    pytest.importorskip("pyarrow")
+    table.to_parquet(folder / "t.parquet")
+    return folder / "t.parquet"
+
+
+def test_parquet_is_read_as_the_same_table_in_csv(tmp_path):
+    table = own_table("wine")
+    table["old"] = table["proline"] > 700
+    table["sold"] = table["old"].where(table["hue"] > 0.8, None)
+    table["code"] = pandas.Categorical(table["grade"] + 3)
+    from_parquet = load_file(
+        parquet(tmp_path, table.set_index("alcohol")), target="grade", categories=["code"]
+    )
+    columns = ["alcohol", *table.columns.drop("alcohol")]
+    table[columns].to_csv(tmp_path / "t.csv", index=False)
+    from_csv = load_file(tmp_path / "t.csv", target="grade", categories=["code"])
+    assert from_parquet.encoding.categories == from_csv.encoding.categories
+    kinds = {column.name: column.categories for column in from_parquet.encoding.categories}
+    assert kinds["sold"] == ["(missing)", "False", "True"]
+    assert kinds["code"] == ["3", "4", "5"]
+    torch.testing.assert_close(from_parquet.train_x, from_csv.train_x)
+    assert torch.equal(from_parquet.test_y, from_csv.test_y)
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([[1, 2], [3]], "mixed"),
+        ([{"a": 1}, {"a": 2}], "mixed"),
+        ([b"u", b"v"], "bytes"),
+        ([datetime.date(2020, 1, 1), None], "date"),
+        (pandas.to_datetime(["2020-01-01", None]), "datetime64"),
+    ],
+)
+def test_columns_of_parquet_that_are_no_numbers_or_texts_are_refused(values, kind, tmp_path):
+    path = parquet(tmp_path, pandas.DataFrame({"z": values, "y": [0, 1]}))
+    with pytest.raises(ValueError, match=rf"texts in column 'z' of .*t\.parquet \(got {kind}\)\."):
+        read_table(path)
+
+
+def test_a_damaged_parquet_is_refused(tmp_path):
+    path = parquet(tmp_path, pandas.DataFrame({"z": [1, 2], "y": [0, 1]}))
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=r"a file of Parquet in .*t\.parquet .*Write it again"):
+        read_table(path)

@@ -7,7 +7,16 @@ import torch
 from hypothesis import given, settings
 from safetensors.torch import load_file, save_file
 
-from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut, merge, split
+from pyg_modules import (
+    ModularGraph,
+    SynchronousGraph,
+    UnitGraph,
+    Unrolled,
+    cut,
+    merge,
+    partition_units,
+    split,
+)
 from tests.strategies import layers, normal
 
 
@@ -211,3 +220,11 @@ def test_a_folder_whose_files_have_no_digest_is_that_of_an_earlier_version(saved
     del config["sha256"]
     (saved / "config.json").write_text(json.dumps(config))
     assert SynchronousGraph.load(saved).graph.num_hidden == 3
+
+
+@pytest.mark.parametrize("cls", [SynchronousGraph, ModularGraph])
+def test_a_device_that_is_not_there_is_named(cls, tmp_path):
+    layer = SynchronousGraph(UnitGraph.complete(4, 8, 2))
+    cut(layer, partition_units(layer, 2)).save(tmp_path)
+    with pytest.raises(ValueError, match=r"an available device, such as 'cpu' \(got 'cuda:99'"):
+        cls.load(tmp_path, device="cuda:99")

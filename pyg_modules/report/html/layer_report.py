@@ -30,7 +30,7 @@ def report(
         layer (SynchronousGraph): A trained layer, before the cut or after it.
         x (Tensor or array): Inputs, ``[B, I]``.
         y (Tensor or array): Their classes, integers ``[B]``, or targets, floats ``[B, O]``.
-        labels (LongTensor, optional): Modules of a layer that is not cut, ``[N]``, as of
+        labels (LongTensor or list, optional): Modules of a layer that is not cut, ``[N]``, as of
             :func:`~pyg_modules.partition_units`. (default: those of a cut layer)
         out (path, optional): The page, which opens anywhere, offline. (default: ``report.html``)
 

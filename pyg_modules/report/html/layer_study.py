@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from pyg_modules.experiment.score import score
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.modules.attribution import input_attribution
-from pyg_modules.modules.cut import cut
+from pyg_modules.modules.cut import check_modules, cut
 from pyg_modules.modules.independence import Independence, check_independence
 from pyg_modules.modules.lesion import LesionStudy, lesion_study
 from pyg_modules.modules.split import split
@@ -19,6 +19,7 @@ from pyg_modules.partition.labels import SHARED
 from pyg_modules.partition.verdict import Verdict
 from pyg_modules.solve.unrolled import Unrolled
 from pyg_modules.train.partition_verdict import partition_verdict
+from pyg_modules.train.training_data import as_tensor
 
 _INDEPENDENCE_SAMPLES, _SAMPLES, _ATTRIBUTED = 4, 64, 1024
 _STEPS = 6
@@ -73,7 +74,7 @@ def study_layer(layer: SynchronousGraph, x: Any, y: Any, labels: Tensor | None) 
         ValueError: If the arguments do not fit together.
     """
     check_layer(layer)
-    x = torch.as_tensor(x, dtype=layer.dtype, device=layer.device)
+    x = as_tensor(x, layer.dtype).to(layer.device, layer.dtype)
     y = _targets(y, x, layer)
     if layer.labels is not None and labels is not None:
         raise ValueError(
@@ -86,6 +87,7 @@ def study_layer(layer: SynchronousGraph, x: Any, y: Any, labels: Tensor | None) 
     if layer.labels is not None:
         labels = layer.labels
     elif labels is not None:
+        labels = check_modules(layer, labels)
         modular = cut(layer, labels)
         if int(labels.max()) > 0:
             loss = F.mse_loss if is_regression else F.cross_entropy
@@ -119,7 +121,7 @@ def no_modules(graph: UnitGraph) -> Tensor:
 
 
 def _targets(y: Any, x: Tensor, layer: SynchronousGraph) -> Tensor:
-    targets: Tensor = torch.as_tensor(y, device=layer.device)
+    targets = as_tensor(y, layer.dtype).to(layer.device)
     num_inputs, num_outputs = layer.graph.num_inputs, layer.graph.num_outputs
     if x.dim() != 2 or x.size(1) != num_inputs or len(x) == 0:
         raise ValueError(f"Expected x of shape [B, {num_inputs}] (got {list(x.shape)}).")
@@ -138,9 +140,19 @@ def _targets(y: Any, x: Tensor, layer: SynchronousGraph) -> Tensor:
     targets = targets.to(layer.dtype)
     if targets.dim() == 1 and num_outputs == 1:
         targets = targets.unsqueeze(1)
-    if targets.shape != (len(x), num_outputs) or not bool(targets.isfinite().all()):
+    if targets.shape != (len(x), num_outputs):
         raise ValueError(
-            f"Expected finite targets of shape {[len(x), num_outputs]} (got"
-            f" {list(targets.shape)}, or NaN or infinity). Classes are integers: y.long()."
+            f"Expected targets of shape {[len(x), num_outputs]} (got {list(targets.shape)})."
+            f" Classes are integers: y.long()."
+        )
+    if not bool(targets.isfinite().all()):
+        row = int((~targets.isfinite()).any(dim=1).nonzero()[0])
+        raise ValueError(
+            f"Expected finite targets (got NaN or infinity in row {row}). Leave such rows out."
+        )
+    if bool((targets == targets[0]).all(dim=0).any()):
+        raise ValueError(
+            f"Expected two different targets at least of every output (got the same for all"
+            f" {len(x)} samples, of which nothing can be explained). Give more samples."
         )
     return targets

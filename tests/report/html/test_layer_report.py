@@ -1,4 +1,5 @@
 import numpy
+import pandas
 import pytest
 import torch
 
@@ -49,6 +50,25 @@ def test_a_layer_before_the_cut_is_shown_with_the_verdict_in_words(tmp_path):
     assert "Cut into 2 modules of 4 hidden units, without further training" in text
     assert "not drawn" not in text
     torch.testing.assert_close(dict(layer.state_dict()), before, rtol=0, atol=0)
+
+
+def test_lists_and_data_frames_are_taken():
+    layer = layer_with(2)
+    labels = partition_units(layer, 2)
+    expected = study_layer(layer, X, CLASSES, labels)
+    for x, y, modules in (
+        (X.tolist(), CLASSES.tolist(), labels.tolist()),
+        (pandas.DataFrame(X.numpy()), pandas.Series(CLASSES.numpy()), labels.numpy()),
+    ):
+        study = study_layer(layer, x, y, modules)
+        assert study.score == expected.score
+        assert torch.equal(study.labels, labels)
+
+
+@pytest.mark.parametrize("y", [NUMBERS[:1], torch.ones(96)])
+def test_a_regression_needs_different_targets(y):
+    with pytest.raises(ValueError, match=r"two different targets at least.*Give more samples"):
+        study_layer(layer_with(1), X[: len(y)], y, None)
 
 
 def test_a_cut_layer_is_shown_as_it_is(tmp_path):
