@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_modules.modules.analysed_parts import check_analysed
+from pyg_modules.nn.evaluating import evaluating
 
 
 def input_attribution(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor) -> Tensor:
@@ -16,7 +17,7 @@ def input_attribution(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor) -> 
             \left| \frac{\partial y^{(k)}_{bo}}{\partial x_{bi}} \right|
 
     as in `"Deep Inside Convolutional Networks" <https://arxiv.org/abs/1312.6034>`_, for all outputs
-    instead of one.
+    instead of one. Parts are run in evaluation mode.
 
     Args:
         parts (sequence of torch.nn.Module): From ``x`` to outputs ``[B, O]``, such as those of
@@ -36,7 +37,8 @@ def input_attribution(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor) -> 
         raise ValueError(
             f"Expected at least one part and one sample (got {len(parts)} and {len(x)})."
         )
-    return torch.stack([_of_part(part, x.detach()) for part in parts])
+    with evaluating(*parts):
+        return torch.stack([_of_part(part, x.detach()) for part in parts])
 
 
 def _of_part(part: nn.Module, x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from pyg_modules.modules.optimizer_state import (
 )
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.ops.sharding import is_sharded, whole
-from pyg_modules.partition.labels import SHARED, as_labels, check_labels, stays_independent
+from pyg_modules.partition.labels import SHARED, read_labels, stays_independent
 from pyg_modules.partition.liveliness import check_alive
 
 
@@ -100,8 +100,7 @@ def check_modules(layer: SynchronousGraph, labels: Tensor) -> Tensor:
         ValueError: If ``labels`` has the wrong length, a gap, or leaves a hidden unit shared.
     """
     graph = layer.graph
-    labels = as_labels(labels)  # type: ignore[assignment]
-    check_labels(labels, graph.num_units)
+    labels, _ = read_labels(labels, graph.num_units)
     labels = labels.detach().cpu().long()
     hidden = labels[graph.hidden.start : graph.hidden.stop]
     if bool((hidden == SHARED).any()):

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_modules.modules.analysed_parts import check_analysed
+from pyg_modules.nn.evaluating import evaluating
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def lesion_study(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor, y: Tenso
     ``without`` and ``only`` are the outputs of :meth:`ModularGraph.drop` and
     :meth:`ModularGraph.only`. What modules share, the biases of the outputs and edges from inputs
     to outputs, :func:`split` gives to the first part: it is lost without module 0, and all other
-    modules are alone without it.
+    modules are alone without it. Parts are run in evaluation mode.
 
     Args:
         parts (sequence of torch.nn.Module): From ``x`` to logits ``[B, C]``, which add up; such as
@@ -66,7 +67,8 @@ def lesion_study(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor, y: Tenso
         raise ValueError(
             f"Expected y of shape [{len(x)}], a class for each sample of x (got {list(y.shape)})."
         )
-    outputs = [part(x) for part in parts]
+    with evaluating(*parts):
+        outputs = [part(x) for part in parts]
     shapes = {tuple(of_part.shape) for of_part in outputs}
     if len(shapes) > 1 or outputs[0].dim() != 2 or len(outputs[0]) != len(x):
         raise ValueError(

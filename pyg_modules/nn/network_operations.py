@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import operator
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import torch
@@ -125,14 +126,13 @@ class NetworkOperations:
             return not isinstance(module, SAME) and bool(getattr(module, "inplace", False))
         if not node.op.startswith("call"):
             return False
-        name = self.name(node)
-        if node.target in IN_PLACE or (name.endswith("_") and not name.endswith("__")):
+        name, target = self.name(node), node.target
+        if target in IN_PLACE or (name.endswith("_") and not name.endswith("__")):
             return True
-        try:
-            given = inspect.signature(node.target).bind(*node.args, **node.kwargs).arguments
-        except (TypeError, ValueError):  # A method, or a function of torch that has none.
-            given = node.kwargs
-        return node.target is not F.dropout and bool(given.get("inplace", False))
+        given: Mapping[str, Any] = node.kwargs
+        if inspect.isfunction(target):  # What is built into torch has no such argument.
+            given = inspect.signature(target).bind(*node.args, **given).arguments
+        return target is not F.dropout and bool(given.get("inplace", False))
 
     def refuse(self, node: fx.Node, reason: str | None = None) -> NoReturn:
         """Raise a ``ValueError`` about it.

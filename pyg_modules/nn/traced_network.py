@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch_geometric.nn
 from torch import fx, nn
 
+from pyg_modules.nn.evaluating import evaluating
 from pyg_modules.nn.network_operations import IN_PLACE, is_lazy_module
 
 #: Modules of PyG whose forward pass is made of what is known; others are known by their names.
@@ -88,7 +88,7 @@ def trace(model: nn.Module) -> fx.Graph:
         one.name: one.default for one in parameters if one.default is not one.empty
     }
     try:
-        with _evaluating(model):
+        with evaluating(model):
             return _Tracer().trace(model, concrete_args=defaults)
     # Whatever the code of a network raises when it meets a stand-in for numbers.
     except Exception as error:
@@ -98,14 +98,3 @@ def trace(model: nn.Module) -> fx.Graph:
             f" {type(model).__name__}: {reason}). Take the parts of it that torch.fx can trace, and"
             f" convert each."
         ) from error
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

@@ -5,14 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pyg_modules.nn.evaluating import evaluating
 from pyg_modules.train.batches import Batches
 from pyg_modules.train.checked_loss import CheckedLoss
 
 
 @torch.no_grad()
 def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Share of the inputs ``x`` [B, num_features] whose largest logit is at the class ``y`` [B]."""
-    return float((model(x).argmax(dim=-1) == y).double().mean())
+    """Share of the inputs ``x`` [B, num_features] whose largest logit is at the class ``y`` [B].
+
+    The model is run in evaluation mode.
+    """
+    with evaluating(model):
+        return float((model(x).argmax(dim=-1) == y).double().mean())
 
 
 @torch.no_grad()

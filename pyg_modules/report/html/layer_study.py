@@ -15,7 +15,7 @@ from pyg_modules.modules.independence import Independence, check_independence
 from pyg_modules.modules.lesion import LesionStudy, lesion_study
 from pyg_modules.modules.split import split
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
-from pyg_modules.partition.labels import SHARED
+from pyg_modules.partition.labels import SHARED, read_labels
 from pyg_modules.partition.verdict import Verdict
 from pyg_modules.solve.unrolled import Unrolled
 from pyg_modules.train.partition_verdict import partition_verdict
@@ -86,6 +86,7 @@ def study_layer(layer: SynchronousGraph, x: Any, y: Any, labels: Tensor | None) 
     if layer.labels is not None:
         labels = layer.labels
     elif labels is not None:
+        labels, _ = read_labels(labels, layer.graph.num_units)
         modular = cut(layer, labels)
         if int(labels.max()) > 0:
             loss = F.mse_loss if is_regression else F.cross_entropy

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from pyg_modules.nn.evaluating import evaluating
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.report.palette import CATEGORIES, NEGATIVE
 from pyg_modules.report.plots.axes import axes_or_current, count_along
@@ -41,7 +42,7 @@ def plot_convergence(layer: SynchronousGraph, x: Tensor, *, ax: Axes | None = No
     check_layer(layer)
     check_finite(layer.weight)
     observed: list[Tensor] = []
-    with torch.no_grad():
+    with evaluating(layer), torch.no_grad():
         layer.solve(x, observe=observed.append)
     residuals = torch.stack(observed).cpu()
     num_updates, num_samples = residuals.shape
