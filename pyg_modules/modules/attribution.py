@@ -17,7 +17,7 @@ def input_attribution(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor) -> 
             \left| \frac{\partial y^{(k)}_{bo}}{\partial x_{bi}} \right|
 
     as in `"Deep Inside Convolutional Networks" <https://arxiv.org/abs/1312.6034>`_, for all outputs
-    instead of one.
+    instead of one. Parts are run in evaluation mode.
 
     Args:
         parts (sequence of torch.nn.Module): From ``x`` to outputs ``[B, O]``, such as those of

@@ -7,7 +7,7 @@ from torch.optim import Optimizer
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.ops.sharding import is_sharded
-from pyg_modules.partition.labels import SHARED, as_labels, check_labels, stays_independent
+from pyg_modules.partition.labels import SHARED, read_labels, stays_independent
 from pyg_modules.partition.liveliness import check_alive
 from pyg_modules.structure.carried import carried_layer, carried_state
 from pyg_modules.structure.edge_map import EdgeMap
@@ -97,8 +97,7 @@ def check_modules(layer: SynchronousGraph, labels: Tensor) -> Tensor:
         ValueError: If ``labels`` has the wrong length, a gap, or leaves a hidden unit shared.
     """
     graph = layer.graph
-    labels = as_labels(labels)  # type: ignore[assignment]
-    check_labels(labels, graph.num_units)
+    labels, _ = read_labels(labels, graph.num_units)
     labels = labels.detach().cpu().long()
     hidden = labels[graph.hidden.start : graph.hidden.stop]
     if bool((hidden == SHARED).any()):

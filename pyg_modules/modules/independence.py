@@ -13,8 +13,10 @@ from pyg_modules.modules.split import split
 from pyg_modules.nn.evaluating import evaluating
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import check_labels
+from pyg_modules.solve.equilibrium import Equilibrium
 
 _ROWS_AT_ONCE = 512
+_TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -36,16 +38,17 @@ class Independence:
 
 
 def check_independence(
-    layer: SynchronousGraph, x: Tensor, *, steps: int = 6, tolerance: float = 1e-5
+    layer: SynchronousGraph, x: Tensor, *, steps: int = 6, tolerance: float | None = None
 ) -> Independence:
-    """Prove that the modules of a cut layer are independent, in three ways.
+    """Prove that the modules of a cut layer are independent in evaluation, in three ways.
 
     Args:
         layer (SynchronousGraph): A layer made by :func:`cut`.
         x (Tensor): Some inputs, ``[B, I]``. Takes time for the Jacobian of each of them.
         steps (int, optional): Updates that the Jacobian spans. (default: 6)
         tolerance (float, optional): Bound on ``max_split_difference``; the two others must be
-            exactly 0. (default: 1e-5)
+            exactly 0. (default: 1e-5, or 10 times the ``tol`` of an ``Equilibrium`` if that is
+            more: the parts stop by themselves)
 
     Returns:
         Independence: The evidence.
@@ -57,6 +60,9 @@ def check_independence(
         RuntimeError: If the modules are not independent.
     """
     check_layer(layer)
+    if tolerance is None:
+        tol = layer.solver.tol if isinstance(layer.solver, Equilibrium) else 0.0
+        tolerance = max(_TOLERANCE, 10 * tol)
     steps = as_int("steps", steps, smallest=1)  # Without an update, nothing depends on anything.
     if x.dim() != 2 or len(x) == 0:
         raise ValueError(
@@ -70,7 +76,7 @@ def check_independence(
             f"Expected no path between modules and a cross Jacobian of exactly 0 (got {paths} pairs"
             f" of modules with a path, {jacobian:g}). Make the layer with cut(layer, labels)."
         )
-    with torch.no_grad(), evaluating(layer):
+    with evaluating(layer), torch.no_grad():
         expected = layer(x)
         difference = (sum(part(x) for part in split(layer)) - expected).abs().max()
         difference = difference / expected.abs().max().clamp(min=1)

@@ -35,7 +35,7 @@ def lesion_study(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor, y: Tenso
     ``without`` and ``only`` are the outputs of :meth:`ModularGraph.drop` and
     :meth:`ModularGraph.only`. What modules share, the biases of the outputs and edges from inputs
     to outputs, :func:`split` gives to the first part: it is lost without module 0, and all other
-    modules are alone without it.
+    modules are alone without it. Parts are run in evaluation mode.
 
     Args:
         parts (sequence of torch.nn.Module): From ``x`` to logits ``[B, C]``, which add up; such as

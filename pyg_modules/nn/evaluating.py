@@ -1,3 +1,5 @@
+"""Evaluation mode, for a while."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -7,13 +9,13 @@ from torch import nn
 
 
 @contextmanager
-def evaluating(*models: nn.Module) -> Iterator[None]:
-    """Put networks into evaluation mode, without dropout; after, each is in the mode it was in."""
-    modes = [(module, module.training) for model in models for module in model.modules()]
-    for model in models:
-        model.eval()
+def evaluating(*networks: nn.Module) -> Iterator[None]:
+    """Inside, ``networks`` compute as in evaluation; each of their modules gets its mode back."""
+    modes = {module: module.training for network in networks for module in network.modules()}
+    for network in networks:
+        network.eval()
     try:
         yield
     finally:
-        for module, mode in modes:
+        for module, mode in modes.items():
             module.training = mode

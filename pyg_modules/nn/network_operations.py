@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import operator
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 import torch
@@ -11,6 +12,8 @@ import torch.nn.functional as F
 from torch import fx, nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import is_lazy
+
+from pyg_modules.ops.activation import ACTIVATIONS
 
 #: Functions and methods that are activations, and the modules that compute the same.
 FUNCTIONS: dict[Any, type[nn.Module]] = {
@@ -26,6 +29,8 @@ FUNCTIONS: dict[Any, type[nn.Module]] = {
     **dict.fromkeys((F.log_softmax, torch.log_softmax, "log_softmax"), nn.LogSoftmax),
 }
 ADDITIONS = (operator.add, operator.iadd, torch.add, "add")
+#: Operators that write into their left side.
+IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
 CONCATENATIONS = (torch.cat, torch.concat, torch.concatenate)
 #: What changes nothing in evaluation, where every sample is a row of numbers.
 SAME = (nn.Identity, _DropoutNd, nn.Flatten)
@@ -33,6 +38,8 @@ _VIEWS = (F.dropout, torch.flatten, "flatten")
 #: What is left outside at the end.
 FINAL = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid)
 _KNOWN = "Linear, BatchNorm, Dropout, Identity, Flatten, activations, sums and concatenations"
+#: What torch calls an activation, as a module or a function.
+_ACTIVATIONS = {name.lower().replace("_", "") for name in nn.modules.activation.__all__}
 _REASONS = (
     (
         ("LayerNorm", "GroupNorm", "InstanceNorm", "RMSNorm", "GraphNorm", "PairNorm", "Normalize"),
@@ -91,8 +98,19 @@ class NetworkOperations:
             return operator.attrgetter(str(found.target))(self._model)
         return found
 
-    def check_alone(self, node: fx.Node) -> None:
-        """Refuse what changes its input in place, if others read that."""
+    def check_in_place(self, node: fx.Node, is_needed: bool) -> None:
+        """Refuse what changes its input in place, if others read that.
+
+        Args:
+            node (torch.fx.Node): Any operation.
+            is_needed (bool): Whether its result leads to the output. If not, only the change can.
+        """
+        if "out" in node.kwargs:
+            self.refuse(node, "it writes into a tensor; take its result, without out=")
+        if not self._changes_in_place(node):
+            return
+        if not is_needed:
+            self.refuse(node, "it changes in place what others read; use its result")
         changed = self.input_of(node)
         while isinstance(changed, fx.Node):
             if len(changed.users) > 1:
@@ -101,6 +119,20 @@ class NetworkOperations:
                 changed.op == "call_module" and isinstance(self.module(changed), SAME)
             )
             changed = self.input_of(changed) if is_view else None
+
+    def _changes_in_place(self, node: fx.Node) -> bool:
+        if node.op == "call_module":
+            module = self.module(node)
+            return not isinstance(module, SAME) and bool(getattr(module, "inplace", False))
+        if not node.op.startswith("call"):
+            return False
+        name, target = self.name(node), node.target
+        if target in IN_PLACE or (name.endswith("_") and not name.endswith("__")):
+            return True
+        given: Mapping[str, Any] = node.kwargs
+        if inspect.isfunction(target):  # What is built into torch has no such argument.
+            given = inspect.signature(target).bind(*node.args, **given).arguments
+        return target is not F.dropout and bool(given.get("inplace", False))
 
     def refuse(self, node: fx.Node, reason: str | None = None) -> NoReturn:
         """Raise a ``ValueError`` about it.
@@ -113,6 +145,10 @@ class NetworkOperations:
         for names, known in _REASONS:
             if reason is None and any(part in name for part in names):
                 reason = known
+        if reason is None and name.partition("(")[0].lower().replace("_", "") in _ACTIVATIONS:
+            reason = (
+                f"activations are {', '.join(ACTIVATIONS)}, all with torch's defaults, or prelu"
+            )
         raise ValueError(
             f"Expected a network of {_KNOWN} (got {name}: {reason or 'it is none of them'})."
             f" Convert the parts before and after it, and leave it between them."
@@ -126,8 +162,9 @@ class NetworkOperations:
 
 
 def is_lazy_module(module: nn.Module) -> bool:
-    """Whether parameters of ``module`` have no sizes yet."""
-    return any(is_lazy(one) for one in (*module.parameters(), *module.buffers()))
+    """Whether parameters of ``module`` itself have no sizes yet."""
+    own = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+    return any(is_lazy(one) for one in own)
 
 
 def computes_as(module: nn.Module, kind: type[nn.Module]) -> bool:

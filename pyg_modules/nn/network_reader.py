@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import operator
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -24,7 +23,6 @@ from pyg_modules.nn.network_operations import (
     SAME,
     NetworkOperations,
     computes_as,
-    is_lazy_module,
     needed_for,
 )
 from pyg_modules.nn.traced_network import trace
@@ -87,6 +85,9 @@ class NetworkReader:
                 f" of it that computes one."
             )
         self._last = self._without_final(last)
+        needed = needed_for(graph, last)
+        for node in graph.nodes:
+            self._operations.check_in_place(node, is_needed=node in needed)
         self._nodes = needed_for(graph, self._last)
         self._num_inputs = self._find_num_inputs()
 
@@ -146,8 +147,6 @@ class NetworkReader:
         # What its attributes are, mypy cannot know.
         module: Any = self._operations.module(node)
         before = self._before(node)
-        if is_lazy_module(module):
-            self._operations.refuse(node, "it does not know its sizes before a first call")
         if computes_as(module, nn.Linear):
             return self._linear(node, module.weight, module.bias)
         if computes_as(module, nn.BatchNorm1d):
@@ -159,7 +158,6 @@ class NetworkReader:
         if isinstance(module, SAME):
             return before
         if getattr(module, "inplace", False):
-            self._operations.check_alone(node)
             module = copy.copy(module)
             module.inplace = False
         if isinstance(module, nn.PReLU):
@@ -201,8 +199,6 @@ class NetworkReader:
         terms = list(node.args)
         if len(terms) != 2 or node.kwargs or not self._are_known(terms):
             self._operations.refuse(node, "it is not the sum of two outputs of layers")
-        if node.target is operator.iadd:
-            self._operations.check_alone(node)
         forms = [self._forms[term] for term in terms if isinstance(term, fx.Node)]
         if forms[0].width != forms[1].width:
             self._operations.refuse(
@@ -245,10 +241,11 @@ class NetworkReader:
     def _any_parameter(self) -> Tensor:
         parameters = list(self._model.parameters())
         kinds = {(one.dtype, one.device) for one in parameters}
-        if len(kinds) != 1:
+        if len(kinds) != 1 or not parameters[0].is_floating_point() or parameters[0].is_meta:
+            found = ", ".join(f"{dtype} on {device}" for dtype, device in kinds)
             raise ValueError(
-                f"Expected a network with parameters of one dtype on one device (got"
-                f" {len(kinds)} kinds). Use model.to(device, dtype)."
+                f"Expected a network with real parameters of one dtype on one device (got"
+                f" {found or 'none'}). Use model.to(device, dtype)."
             )
         return parameters[0]
 
@@ -286,8 +283,6 @@ class NetworkReader:
                 self._operations.refuse(node, "its weight is computed; make it a parametrization")
             if node.target is not F.prelu:
                 module: Any = self._operations.module(node)
-                if is_lazy_module(module):
-                    self._operations.refuse(node, "it does not know its sizes before a first call")
                 if computes_as(module, nn.Linear):
                     return int(module.in_features)
                 if computes_as(module, nn.BatchNorm1d):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-import operator
+from collections.abc import Callable
 from typing import Any
 
 import torch_geometric.nn
 from torch import fx, nn
 
 from pyg_modules.nn.evaluating import evaluating
+from pyg_modules.nn.network_operations import IN_PLACE, is_lazy_module
 
 #: Modules of PyG whose forward pass is made of what is known; others are known by their names.
 _TRANSPARENT = (
@@ -21,9 +22,15 @@ _HOOKS = ("_forward_pre_hooks", "_forward_hooks")
 
 
 class _Proxy(fx.Proxy):
-    def __iadd__(self, other: object) -> fx.Proxy:
-        """What changes a tensor that others may read; torch.fx records a sum like any other."""
-        return self.tracer.create_proxy("call_function", operator.iadd, (self, other), {})
+    """Records what changes a tensor that others may read, where torch.fx sees a new tensor."""
+
+
+def _recorded(change: Callable[..., Any]) -> Callable[..., fx.Proxy]:
+    return lambda self, other: self.tracer.create_proxy("call_function", change, (self, other), {})
+
+
+for _change in IN_PLACE:
+    setattr(_Proxy, f"__{_change.__name__}__", _recorded(_change))
 
 
 class _Tracer(fx.Tracer):
@@ -42,16 +49,28 @@ def trace(model: nn.Module) -> fx.Graph:
 
     Raises:
         TypeError: If it is no module.
-        ValueError: If it has hooks, more than one input, or steps that cannot be traced.
+        ValueError: If it has hooks, more than one input, no sizes yet, or steps that cannot be
+            traced.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"Expected model to be a torch.nn.Module (got {type(model).__name__}).")
     for path, module in model.named_modules():
+        if is_lazy_module(module):
+            raise ValueError(
+                f"Expected a network that knows its sizes (got {type(module).__name__} at {path!r},"
+                f" which learns them from a first call). Call it once: model(x)."
+            )
         if any(getattr(module, hooks) for hooks in _HOOKS):
             raise ValueError(
                 f"Expected a network without hooks (got some on {type(module).__name__} at"
                 f" {path!r}): what they do is not seen. Remove them first, e.g. by"
                 f" torch.nn.utils.prune.remove(module, 'weight')."
+            )
+        if "forward" in vars(module):
+            raise ValueError(
+                f"Expected modules that compute what their class does (got a"
+                f" {type(module).__name__} at {path!r} with a forward of its own): what it does is"
+                f" not seen. Write a class with this forward."
             )
     parameters = list(inspect.signature(model.forward).parameters.values())
     required = [
@@ -62,7 +81,8 @@ def trace(model: nn.Module) -> fx.Graph:
     if len(required) != 1:
         raise ValueError(
             f"Expected a network of one input (got {type(model).__name__} with"
-            f" {', '.join(required) or 'none'})."
+            f" {', '.join(required) or 'none'}). Convert the part of it that reads"
+            f" one; of a wrapper, such as DataParallel, the network in it."
         )
     defaults: dict[str, Any] = {
         one.name: one.default for one in parameters if one.default is not one.empty

@@ -157,7 +157,11 @@ class UnitDynamics(nn.Module):
 
     def extra_repr(self) -> str:
         """The settings that are no default, for ``repr``."""
-        settings = [f"activation={self.activation!r}"]
+        runs = [f"[{run.activation!r}] * {run.num_units}" for run in self._runs]
+        is_one = isinstance(self.activation, str)
+        settings = [
+            f"activation={self.activation!r}" if is_one else f"activation={' + '.join(runs)}"
+        ]
         if self.dropout:
             settings.append(f"dropout={self.dropout}")
         if self.update_rate != 1 or self.rate is not None:

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from torch import Tensor
 
-from pyg_modules.partition.labels import check_labels
+from pyg_modules.partition.labels import read_labels
 
 
 def agreement(labels: Tensor, other: Tensor) -> dict[str, float]:
@@ -32,8 +32,7 @@ def agreement(labels: Tensor, other: Tensor) -> dict[str, float]:
         ValueError: If one of them has a gap, their lengths differ or no unit is in a module of
             both.
     """
-    check_labels(labels, len(labels))
-    check_labels(other, len(other))
+    labels, other = (read_labels(one)[0] for one in (labels, other))
     if labels.shape != other.shape:
         raise ValueError(
             f"Expected two partitions of the same units (got labels for {len(labels)} and"

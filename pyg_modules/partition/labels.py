@@ -13,32 +13,39 @@ from pyg_modules.graph.unit_graph import UnitGraph
 SHARED = -1
 
 
-def as_labels(labels: object) -> object:
-    """``labels`` as a tensor, if they are a list or an array of integers."""
-    if isinstance(labels, list | tuple | numpy.ndarray):
-        values = numpy.asarray(labels)
-        if values.dtype.kind in "iu":
-            return torch.as_tensor(values.astype(numpy.int64), device="cpu")
-    return labels
-
-
 def check_labels(labels: Tensor, num_units: int) -> int:
     """The number of modules in ``labels``.
 
     Args:
-        labels (LongTensor): Module of every unit, ``[N]``, −1 for units that all modules share.
+        labels (LongTensor): Module of every unit, ``[N]``, −1 for units that all modules share; a
+            list or a NumPy array of integers will do, here and wherever labels are taken.
         num_units (int): Number of units :math:`N`.
 
     Raises:
-        TypeError: If ``labels`` is not an integer tensor.
+        TypeError: If ``labels`` are no integers.
         ValueError: If it has another length, another negative value or a module without units.
     """
+    return read_labels(labels, num_units)[1]
+
+
+def read_labels(labels: Tensor, num_units: int | None = None) -> tuple[Tensor, int]:
+    """``labels`` as a tensor, and the number of modules; as :func:`check_labels` in all else.
+
+    Args:
+        labels (LongTensor): Module of every unit, ``[N]``.
+        num_units (int, optional): Number of units :math:`N`. (default: that of ``labels``)
+    """
+    if isinstance(labels, list | tuple | numpy.ndarray):
+        values = numpy.asarray(labels)
+        if values.dtype.kind in "iu":
+            labels = torch.as_tensor(values.astype(numpy.int64), device="cpu")
     if not isinstance(labels, Tensor) or labels.dtype not in (torch.int64, torch.int32):
         got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
         raise TypeError(
             f"Expected labels to be a LongTensor (got {got}). Use torch.as_tensor(labels).long()."
         )
     check_values("labels", labels)
+    num_units = labels.numel() if num_units is None else num_units
     if labels.shape != (num_units,):
         raise ValueError(
             f"Expected labels of shape [{num_units}], one per unit, inputs and outputs included"
@@ -56,7 +63,7 @@ def check_labels(labels: Tensor, num_units: int) -> int:
             f"Expected modules 0..K-1, each with a unit (got the modules {modules.tolist()})."
             f" Renumber them, e.g. with labels.unique(return_inverse=True)."
         )
-    return num_modules
+    return labels, num_modules
 
 
 def check_assignment(assignment: Tensor) -> None:

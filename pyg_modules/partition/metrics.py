@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.graph.validate import check_edge_index
-from pyg_modules.partition.labels import SHARED, check_labels
+from pyg_modules.partition.labels import SHARED, read_labels
 from pyg_modules.partition.units import check_edge_weight
 
 
@@ -138,7 +138,7 @@ def module_sizes(labels: Tensor) -> list[int]:
         TypeError: If ``labels`` is not an integer tensor.
         ValueError: If ``labels`` has a gap.
     """
-    num_modules = check_labels(labels, len(labels))
+    labels, num_modules = read_labels(labels)
     return torch.bincount(labels[labels >= 0], minlength=num_modules).tolist()
 
 
@@ -161,7 +161,7 @@ def module_costs(edge_index: Tensor, labels: Tensor) -> list[int]:
         ValueError: If ``edge_index`` is not ``[2, E]``, names an unknown unit or repeats an edge,
             or ``labels`` has a gap.
     """
-    num_modules = check_labels(labels, len(labels))
+    labels, num_modules = read_labels(labels)
     check_edge_index(edge_index, num_units=len(labels), num_inputs=0)
     edge_index, labels = edge_index.cpu().long(), labels.cpu()
     source, target = labels[edge_index]
@@ -218,7 +218,7 @@ def _crossing_and_volume(
     edge_index: Tensor, edge_weight: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Magnitude that leaves or enters every module, and all around it, ``[K]`` each, in double."""
-    num_modules = check_labels(labels, len(labels))
+    labels, num_modules = read_labels(labels)
     check_edge_index(edge_index, len(labels), num_inputs=0)
     check_edge_weight(edge_index, edge_weight)
     if num_modules == 0:

@@ -21,7 +21,7 @@ from pyg_modules.ops.operator import EdgeOperator
 from pyg_modules.ops.scatter import ScatterOperator
 from pyg_modules.ops.sparse import SparseOperator
 from pyg_modules.ops.tracing import is_transforming
-from pyg_modules.partition.labels import SHARED, check_labels
+from pyg_modules.partition.labels import SHARED, read_labels
 from pyg_modules.partition.search.links import has_links
 from pyg_modules.partition.search.size_bounds import SizeBounds
 
@@ -303,7 +303,7 @@ class Units:
             TypeError: If ``labels`` is not an integer tensor.
             ValueError: If ``labels`` has the wrong length or other modules, or shares one of these.
         """
-        found = check_labels(labels, self.layer.graph.num_units)
+        labels, found = read_labels(labels, self.layer.graph.num_units)
         inside = labels.to(self.layer.device).long()[self.members]
         num_shared = int((inside == SHARED).sum())
         if found != num_modules or num_shared:

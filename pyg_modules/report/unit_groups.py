@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.partition.labels import SHARED, check_labels
+from pyg_modules.partition.labels import SHARED, read_labels
 from pyg_modules.report.palette import INPUT, OUTPUT, module_color
 
 
@@ -53,7 +53,7 @@ def unit_groups(graph: UnitGraph, labels: Tensor, *, merged: bool = False) -> li
         TypeError: If ``labels`` is not an integer tensor.
         ValueError: If ``labels`` is not one module, or −1, per unit, or has a gap.
     """
-    num_modules = check_labels(labels, graph.num_units)
+    labels, num_modules = read_labels(labels, graph.num_units)
     # Units of one module stand together among the inputs and the outputs too.
     labels, units = labels.cpu().sort(stable=True)
     at_side = (labels < 0) | (not merged)

@@ -12,7 +12,10 @@ from pyg_modules.train.checked_loss import CheckedLoss
 
 @torch.no_grad()
 def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Share of the inputs ``x`` [B, num_features] whose largest logit is at the class ``y`` [B]."""
+    """Share of the inputs ``x`` [B, num_features] whose largest logit is at the class ``y`` [B].
+
+    The model is run in evaluation mode.
+    """
     with evaluating(model):
         return float((model(x).argmax(dim=-1) == y).double().mean())
 

@@ -83,4 +83,4 @@ def partition_verdict(
         seed=seed,
     )
     units = Units(layer, scope="hidden" if is_shared else "all")
-    return judge(units, labels, probe, num_random=_NUM_RANDOM, seed=seed)
+    return judge(units, found, probe, num_random=_NUM_RANDOM, seed=seed)

@@ -125,7 +125,9 @@ class Probe:
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))
             # What is global is not touched for nothing: other threads may draw from it.
-            if not isinstance(self._model, SynchronousGraph) or not are_rows(self._data):
+            model, data = self._model, self._data
+            draws = not isinstance(model, SynchronousGraph) or model.dynamics.dropout > 0
+            if draws or not are_rows(data):
                 device = next(self._model.parameters()).device
                 stack.enter_context(seeded(self._seed, device))
                 stack.enter_context(undisturbed(self._data, self._seed))

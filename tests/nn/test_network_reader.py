@@ -1,6 +1,7 @@
 """Networks of torch and PyG as unit graphs: the same function, or refused by name."""
 
 import copy
+import operator
 import random
 import warnings
 from itertools import pairwise
@@ -288,6 +289,34 @@ class Accumulates(OverwritesWhatIsRead):
         return torch.cat([total, hidden], dim=1)
 
 
+#: Changes of what is read, by operations whose results are not.
+DISCARDED = {
+    "relu_": lambda hidden: hidden.relu_(),
+    "mul_": lambda hidden: hidden.view(-1, 2).mul_(2.0),
+    "ReLU": nn.ReLU(inplace=True),
+    "hardtanh": lambda hidden: F.hardtanh(hidden, -0.1, 0.1, True),
+    "imul": lambda hidden: operator.imul(hidden, 2.0),
+    "tanh": lambda hidden: torch.tanh(hidden, out=hidden),
+}
+
+
+class Discards(OverwritesWhatIsRead):
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def forward(self, x):
+        hidden = self.first(x)
+        self.change(hidden)
+        return hidden
+
+
+def forward_replaced():
+    module = nn.ReLU()
+    module.forward = torch.square
+    return module
+
+
 class AlwaysDrops(OverwritesWhatIsRead):
     def forward(self, x):
         return F.dropout(self.first(x), 0.5)
@@ -379,16 +408,23 @@ def within(*modules):
         (within(gnn.GCNConv(3, 3)), r"GCNConv|edge_index"),
         (gnn.MLP([2, 3, 1], norm="layer_norm"), r"LayerNorm.*each sample"),
         (within(SynchronousGraph.from_mlp(nn.Linear(3, 3))), r"SynchronousGraph.*already"),
-        (nn.Sequential(nn.LazyLinear(3), nn.ReLU()), r"LazyLinear|kinds|sizes"),
+        (nn.Sequential(nn.LazyLinear(3), nn.ReLU()), r"LazyLinear at '0'.*Call it once"),
+        (nn.Linear(2, 3, dtype=torch.complex64), r"real parameters.*complex64"),
+        (nn.Linear(2, 3, device="meta"), r"real parameters.*meta"),
+        (nn.DataParallel(nn.Linear(2, 3)), r"DataParallel with none.*network in it"),
+        (within(nn.ELU(0.5)), r"ELU\(alpha=0.5\).*activations are relu"),
+        (within(forward_replaced()), r"forward of its own"),
+        (forward_replaced(), r"forward of its own"),
         (nn.Sequential(nn.Linear(2, 3), nn.ReLU(), hooked()), r"without hooks.*Linear at '2'"),
         (nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 3).double()), r"one dtype"),
-        (nn.Sequential(), r"parameters of one dtype.*0 kinds"),
+        (nn.Sequential(), r"parameters of one dtype.*got none"),
         (nn.Sequential(nn.Softmax(-1), nn.Linear(2, 2)), r"Softmax"),
         (nn.LSTM(2, 3), r"LSTM"),
         (nn.MultiheadAttention(2, 1), r"one input.*query, key, value"),
         (Branches(), r"do not depend on its input \(got Branches"),
         (OverwritesWhatIsRead(), r"ReLU\(inplace=True\).*inplace=False"),
         (Accumulates(), r"iadd.*in place"),
+        *[(Discards(change), rf"{name}.*(in place|writes)") for name, change in DISCARDED.items()],
         (AlwaysDrops(), r"dropout.*training=self.training"),
         (Adds(), r"add.*sum of two outputs"),
         (AddsAParameter(), r"add.*sum of two outputs"),

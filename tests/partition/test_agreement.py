@@ -88,7 +88,7 @@ def test_bad_partitions_are_refused():
     with pytest.raises(ValueError, match=r"in a module of both partitions \(got none\).*scope"):
         agreement(labels, torch.tensor([-1, -1, -1, 0]))
     with pytest.raises(TypeError, match=r"LongTensor \(got list\)"):
-        agreement(labels, [0, 0, 1, 1])
+        agreement(labels, [0.0, 0.0, 1.0, 1.0])
     with pytest.raises(ValueError, match=r"got the modules \[1\]"):
         agreement(torch.tensor([1, 1, 1, 1]), labels)
     for few in ([], [labels]):

@@ -13,7 +13,7 @@ def test_the_number_of_modules_is_counted():
 @pytest.mark.parametrize(
     ("labels", "error", "message"),
     [
-        ([0, 1, 0], TypeError, r"LongTensor \(got list\).*torch.as_tensor"),
+        ([0, 0.5, 1], TypeError, r"LongTensor \(got list\).*torch.as_tensor"),
         (torch.tensor([0.0, 1, 0]), TypeError, r"got torch.float32"),
         (torch.tensor([0, 1]), ValueError, r"\[3\], one per unit.*got \[2\]"),
         (torch.tensor([[0], [1], [0]]), ValueError, r"got \[3, 1\]"),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
-from pyg_modules.partition.labels import check_labels
+from pyg_modules.partition.labels import read_labels
 from pyg_modules.report.palette import CATEGORIES
 from pyg_modules.report.plots.axes import axes_or_current, count_along
 from pyg_modules.report.plots.weights import check_finite, check_hidden, hidden_weights
@@ -48,7 +48,7 @@ def plot_adjacency(
     check_hidden(layer)
     check_finite(layer.weight)
     if labels is not None:
-        check_labels(labels, layer.graph.num_units)
+        labels, _ = read_labels(labels, layer.graph.num_units)
     if vmax is not None and not vmax > 0:
         raise ValueError(
             f"Expected vmax > 0, the magnitude that is drawn darkest (got {vmax:g}). Leave it out"

@@ -42,7 +42,7 @@ def plot_convergence(layer: SynchronousGraph, x: Tensor, *, ax: Axes | None = No
     check_layer(layer)
     check_finite(layer.weight)
     observed: list[Tensor] = []
-    with torch.no_grad(), evaluating(layer):
+    with evaluating(layer), torch.no_grad():
         layer.solve(x, observe=observed.append)
     residuals = torch.stack(observed).cpu()
     num_updates, num_samples = residuals.shape

@@ -6,7 +6,7 @@ import numpy
 from torch import Tensor
 
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
-from pyg_modules.partition.labels import check_labels
+from pyg_modules.partition.labels import read_labels
 from pyg_modules.partition.metrics import module_costs, module_sizes
 from pyg_modules.report.palette import GUIDE, module_color
 from pyg_modules.report.plots.axes import axes_or_current, ink, paper
@@ -39,7 +39,7 @@ def plot_module_sizes(layer: SynchronousGraph, labels: Tensor, *, ax: Axes | Non
         ValueError: If ``labels`` has the wrong length, a gap or no module.
     """
     check_layer(layer)
-    num_modules = check_labels(labels, layer.graph.num_units)
+    labels, num_modules = read_labels(labels, layer.graph.num_units)
     if num_modules == 0:
         raise ValueError("Expected at least one module in labels (got only shared units).")
     ax = axes_or_current(ax)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
-from pyg_modules.partition.labels import SHARED
+from pyg_modules.partition.labels import SHARED, read_labels
 from pyg_modules.report.palette import GUIDE, NEGATIVE, module_color
 from pyg_modules.report.plots.axes import axes_or_current, ink, paper
 from pyg_modules.report.plots.weights import check_finite
@@ -62,8 +62,8 @@ def plot_unit_graph(
     if labels is None:
         labels = torch.full((graph.num_units,), SHARED, device="cpu")
     merged = graph.num_units > _MOST_UNITS
+    labels = read_labels(labels, graph.num_units)[0].cpu()
     groups = unit_groups(graph, labels, merged=merged)
-    labels = labels.cpu()
     weight = layer.scaled_weight().detach().cpu().float()
     check_finite(weight)
     ax = axes_or_current(ax)
