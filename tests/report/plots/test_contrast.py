@@ -180,4 +180,4 @@ def ground_of(ax):
 
 
 def test_every_plot_is_looked_at():
-    assert list(PLOTS) == report.__all__
+    assert list(PLOTS) == [name for name in report.__all__ if name != "report"]  # A page of all.
