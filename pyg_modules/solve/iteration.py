@@ -47,7 +47,7 @@ class Iteration:
         self.state = initial
         self._previous: _Point | None = None
         self._point: _Point | None = None
-        self._is_slow = torch.zeros_like(initial[0], dtype=torch.bool)
+        self._is_slow = initial.new_zeros(initial.size(1), dtype=torch.bool)
         self._watched: Tensor | None = None
 
     def evaluate(self) -> Tensor:

@@ -354,6 +354,8 @@ def test_an_empty_batch_and_a_graph_without_recurrent_edges():
     solution = layer.solve(x)
     assert (solution.steps == 1).all()
     assert (solution.residual == 0).all()
+    no_hidden = SynchronousGraph(UnitGraph.complete(2, 0, 1), Equilibrium(contraction=0.9))
+    assert (no_hidden.solve(x).steps == 1).all()
 
 
 @pytest.mark.parametrize("size", [2, 3])
