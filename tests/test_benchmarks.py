@@ -23,6 +23,8 @@ def test_the_quick_speed_benchmark_measures_everything_and_reports_what_is_missi
     for row in results["training_step"]:
         assert row["is_installed"] == ("ratio" in row)
     assert results["equilibrium"]["gradient_error"] <= 1e-8
+    steps = results["acceleration"][0]["steps"]
+    assert steps["plain"] == steps["default"]
     assert results["memory"]["million"]["num_edges"] == 100_000
     printed = capsys.readouterr().out
     assert all(name in printed for name in PEERS)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.speed import (
+    acceleration,
     calibrate,
     equilibrium,
     limits,
@@ -27,6 +28,7 @@ FOLDER = Path(__file__).parent
 PARTS: dict[str, Callable[..., Any]] = {
     "training_step": training_step.run,
     "equilibrium": equilibrium.run,
+    "acceleration": acceleration.run,
     "scaling": scaling.run,
     "limits": limits.run,
     "memory": memory.run,

@@ -93,8 +93,9 @@ class SynchronousGraph(MessagePassing):
             the global one of torch by default.
 
     Shapes:
-        - **input:** :math:`(*, I)`, in the dtype and on the device of the parameters
-        - **output:** :math:`(*, O)`
+        - **input:** :math:`(*, I)`, in the dtype and on the device of the parameters; under
+          ``torch.autocast`` in any floating dtype, as it is cast to that of the parameters
+        - **output:** :math:`(*, O)`, in the dtype of the parameters, under autocast too
 
     Attributes:
         weight: One weight per edge, in the order of ``graph.edge_index``, ``[E]``.
@@ -395,6 +396,8 @@ class SynchronousGraph(MessagePassing):
         Returns:
             Tensor: The next states, ``[*, N]``.
         """
+        if self._has_autocast(states):
+            return self._without_autocast(SynchronousGraph.step, states)
         self._check_whole()
         check_tensor("states", states, self.graph.num_units, "units", self._stored)
         num_units = self.graph.num_units

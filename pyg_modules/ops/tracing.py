@@ -97,7 +97,13 @@ def as_leaf(module: nn.Module, x: Proxy) -> Tensor:
 def has_autocast(device: torch.device) -> bool:
     """Whether autocast changes dtypes of what is computed on ``device``."""
     kind = device.type
-    return torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return _knows_autocast(kind) and torch.is_autocast_enabled(kind)
+
+
+# Not every torch can trace the question: compilers ask it once and keep the answer.
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def _knows_autocast(kind: str) -> bool:
+    return torch.amp.is_autocast_available(kind)
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[None]:

@@ -40,8 +40,8 @@ class Equilibrium(Solver, name="equilibrium"):
             1e-6. (default: 1e-5)
         max_steps (int): Most updates to compute, for the states and for the gradients each.
             (default: 500)
-        memory (int): Number of earlier updates that Anderson acceleration combines; 0 for plain
-            updates. (default: 3)
+        memory (int): Number of earlier updates that Anderson acceleration combines, for samples
+            that plain updates bring forward slowly; 0 for plain updates alone. (default: 3)
         contraction (float, optional): Scales the recurrent weights down wherever their spectral
             norm, times the largest slope of the activation, exceeds this number below 1. The fixed
             point then exists, is unique and is reached, however large the weights are. The scaling

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pyg_modules.solve.iteration import ColumnMap, Iteration
+from pyg_modules.solve.iteration import STRIDE, ColumnMap, Iteration, looks_are_free
 
 # Between these, squares of states and of their differences are far from under- and overflow.
 _SAFE = 1e-10, 1e10
@@ -26,9 +26,10 @@ def find_fixed_point(
 ) -> FixedPoint:
     """Iterate ``h <- F(h)`` until the relative residual of a column is within ``tol``.
 
-    With ``memory > 0`` the points are Anderson's. A point whose residual is not smaller than
-    ``contraction`` times the one before is replaced by a plain iterate, so that for a contraction
-    by that factor two evaluations always shrink the residual as much as one plain step.
+    With ``memory > 0``, columns whose residuals shrink slowly go on to Anderson's points. One whose
+    residual is not smaller than ``contraction`` times the one before is replaced by a plain
+    iterate, so that for a contraction by that factor two evaluations always shrink the residual as
+    much as one plain step.
 
     Columns that have converged are frozen, and left out once they are half of all. ``observe`` is
     told the residuals of all columns at every step.
@@ -38,17 +39,23 @@ def find_fixed_point(
         function, initial = _Scaled(function, scale), initial / scale
     iteration = Iteration(function, initial, memory, contraction)
     stopped = StoppedColumns(initial)
+    always_looks = looks_are_free(initial) or observe is not None
     for step in range(1, max_steps + 1):
         residual = iteration.evaluate()
         stops = residual <= tol if step < max_steps else torch.ones_like(stopped.is_open)
         if observe is not None:
             observe(stopped.residuals(residual))
-        num_open = stopped.stop(stops, step, iteration.state, residual)
-        if num_open == 0:
-            break
-        if 2 * num_open <= stops.numel():
-            iteration.select(stopped.compact())
+        stopped.stop(stops, step, iteration.state, residual)
+        is_watched = step % STRIDE == 1
+        if always_looks or is_watched or step == max_steps:
+            num_open = int(stopped.is_open.sum())
+            if num_open == 0:
+                break
+            if 2 * num_open <= stops.numel():
+                iteration.select(stopped.compact())
         iteration.advance()
+        if is_watched:
+            iteration.watch(stopped.is_open)
     found = stopped.all_columns()
     return found if scale is None else replace(found, state=found.state * scale)
 
@@ -106,22 +113,19 @@ class StoppedColumns:
             torch.zeros(num_columns, dtype=initial.dtype, device=device),
         )
         self.is_open = torch.ones(num_columns, dtype=torch.bool, device=device)
-        self._num_open = num_columns
 
-    def stop(self, stops: Tensor, step: int, state: Tensor, residual: Tensor) -> int:
-        """Freeze the open columns of ``stops``; returns how many stay open."""
+    def stop(self, stops: Tensor, step: int, state: Tensor, residual: Tensor) -> None:
+        """Freeze the open columns of ``stops``."""
         stops = stops & self.is_open
+        if looks_are_free(stops) and not bool(stops.any()):
+            return
         self.is_open = self.is_open & ~stops
-        num_open = int(self.is_open.sum())
-        if num_open < self._num_open:
-            part = self._part
-            self._part = FixedPoint(
-                torch.where(stops, state, part.state),
-                torch.where(stops, step, part.steps),
-                torch.where(stops, residual, part.residual),
-            )
-        self._num_open = num_open
-        return num_open
+        part = self._part
+        self._part = FixedPoint(
+            torch.where(stops, state, part.state),
+            torch.where(stops, step, part.steps),
+            torch.where(stops, residual, part.residual),
+        )
 
     def residuals(self, residual: Tensor) -> Tensor:
         """Of all columns: ``residual`` of those that are open, and where the others stopped."""

@@ -20,18 +20,35 @@ class ColumnMap(Protocol):
         """F for ``columns`` [b] of the states only."""
 
 
+#: Number of steps from one look at how columns do to the next, on every device.
+STRIDE = 5
+# What a plain step leaves, at least, of a residual that shrinks slowly. Where little more is left,
+# Anderson's steps, each of which takes as long as two to four plain ones, do not pay.
+_SLOW = 0.8
+
+
+def looks_are_free(tensor: Tensor) -> bool:
+    """Whether reading a number of ``tensor`` does not wait for all that a device still computes."""
+    return tensor.device.type == "cpu"
+
+
 class Iteration:
-    """The present points of all columns, and the way to the next ones."""
+    """The present points of all columns, and the way to the next ones.
+
+    It is plain for a column until :meth:`watch` finds it slow, and Anderson's from then on.
+    """
 
     def __init__(
         self, function: ColumnMap, initial: Tensor, memory: int, contraction: float
     ) -> None:
         self._function = function
-        self._contraction = contraction
-        self._anderson = Anderson(memory, initial) if memory else None
+        self._memory, self._contraction = memory, contraction
+        self._anderson: Anderson | None = None
         self.state = initial
         self._previous: _Point | None = None
         self._point: _Point | None = None
+        self._is_slow = initial.new_zeros(initial.size(1), dtype=torch.bool)
+        self._watched: Tensor | None = None
 
     def evaluate(self) -> Tensor:
         """F at the present points; returns the relative residuals, ``[B]``."""
@@ -48,22 +65,42 @@ class Iteration:
         if self._anderson is None:
             self.state = point.value
             return
-        if previous is None:
-            self.state, self._previous = point.value, point
-            return
+        assert previous is not None
         # Negated, so that a residual that is not a number is refused as well.
         is_refused = ~(point.norm <= self._contraction * previous.norm) & previous.is_mixed
         point = point.where(~is_refused, previous)
         self._anderson.push(point.difference - previous.difference, point.value - previous.value)
         mixed = self._anderson.mix(point.difference, point.value)
-        point.is_mixed = ~is_refused
+        point.is_mixed = ~is_refused & self._is_slow
         self.state = torch.where(point.is_mixed, mixed, point.value)
         self._previous = point
+
+    def watch(self, is_open: Tensor) -> None:
+        """Accelerate those of the columns ``is_open`` that were slow since the last call.
+
+        Every column is judged on its own, so that its points do not depend on the others.
+        """
+        assert self._point is not None
+        norm, before = self._point.norm, self._watched
+        self._watched = norm
+        if before is None or not self._memory:
+            return
+        begins = is_open & ~self._is_slow & (norm > _SLOW**STRIDE * before)
+        if not bool(begins.any()):
+            return
+        self._is_slow = self._is_slow | begins
+        if self._anderson is None:
+            self._anderson, self._previous = Anderson(self._memory, self.state), self._point
+        else:
+            self._anderson.forget(begins)
 
     def select(self, columns: Tensor) -> None:
         """Go on with ``columns`` only."""
         self._function = self._function.select(columns)
         self.state = self.state.index_select(1, columns)
+        self._is_slow = self._is_slow[columns]
+        if self._watched is not None:
+            self._watched = self._watched[columns]
         for point in (self._point, self._previous):
             if point is not None:
                 point.select(columns)
@@ -82,7 +119,7 @@ class _Point:
 
     def where(self, mask: Tensor, other: _Point) -> _Point:
         """This point in the columns of ``mask``, ``other`` in the others."""
-        if bool(mask.all()):
+        if looks_are_free(mask) and bool(mask.all()):
             return self
         return _Point(
             torch.where(mask, self.value, other.value),
@@ -148,6 +185,12 @@ class Anderson:
         for slot, column in enumerate(weights.squeeze(-1).T.to(value.dtype)):
             mixed.addcmul_(self._values[slot], column, value=-1)
         return mixed
+
+    def forget(self, columns: Tensor) -> None:
+        """Begin anew for the columns of a mask ``[B]``: differences of 0 have no weight."""
+        self._residuals.masked_fill_(columns, 0)
+        self._values.masked_fill_(columns, 0)
+        self._gram.masked_fill_(columns.view(-1, 1, 1), 0)
 
     def select(self, columns: Tensor) -> None:
         """Go on with ``columns`` of the states only."""

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch_geometric.nn import GINConv, MessagePassing
 
-from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut
+from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut, split
 from pyg_modules.ops import ACTIVATIONS
+from pyg_modules.parallel import ModularGraph
 from tests.references import dense_states
 from tests.strategies import backends, generator, layers, normal, seeds, unit_graphs
 
@@ -326,7 +327,7 @@ def test_bad_states_are_refused():
         ({"solver": 6}, TypeError, r"Solver \(got int\).*Unrolled\(steps=6\)"),
         ({"activation": "step"}, ValueError, r"'relu', 'tanh'.*got 'step'"),
         ({"activation": torch.relu}, ValueError, r"'relu', 'tanh'"),
-        ({"backend": "fast"}, ValueError, r"'auto', 'block', .*'sparse', .*\(got 'fast'\)"),
+        ({"backend": "fast"}, ValueError, r"'auto', 'block', .*'sparse'.* \(got 'fast'\)"),
         ({"step": 4}, TypeError, r"unexpected keyword argument 'step'"),
     ],
 )
@@ -556,3 +557,76 @@ def test_outputs_can_be_changed_in_place_as_they_are_no_views(shape):
     x = torch.rand(shape)
     assert not layer(x)._is_view()
     layer(x).add_(1).sum().backward()
+
+
+@pytest.mark.parametrize("solver", [Unrolled(3), Equilibrium(contraction=0.9)])
+@pytest.mark.parametrize("is_modular", [False, True])
+def test_a_torch_that_cannot_trace_what_autocast_knows_compiles_it(monkeypatch, solver, is_modular):
+    # As torch 2.11, which finds torch._C._is_autocast_available in its way.
+    untraceable = torch.compiler.disable(torch.amp.is_autocast_available)
+    monkeypatch.setattr(torch.amp, "is_autocast_available", untraceable)
+    model = SynchronousGraph(UnitGraph.complete(3, 4, 2), solver, "tanh")
+    if is_modular:
+        model = ModularGraph(split(cut(model, torch.tensor([-1] * 3 + [0, 1] * 2 + [-1] * 2))))
+    x = torch.rand(5, 3)
+    torch._dynamo.reset()
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(x), model(x))
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(compiled(x), model(x))
+
+
+LABELS = torch.tensor([-1] * 3 + [0, 1] * 8 + [-1] * 2)
+
+
+def modular(execution):
+    return lambda layer, x: ModularGraph(split(cut(layer, LABELS)), execution=execution)(x)
+
+
+CALLS = {
+    "forward": lambda layer, x: layer(x),
+    "states": lambda layer, x: layer.states(x),
+    "solve": lambda layer, x: layer.solve(x).states,
+    "step": lambda layer, x: layer.step(x.repeat(1, 7)),
+    "scaled_weight": lambda layer, _: layer.scaled_weight(),
+    "split": lambda layer, x: sum(part(x) for part in split(cut(layer, LABELS))),
+    "in a loop": modular("loop"),
+    "batched": modular("batched"),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("solver", [Unrolled(4), Equilibrium(tol=1e-6, contraction=0.5)])
+@pytest.mark.parametrize("call", CALLS)
+def test_numbers_under_autocast_are_those_of_double_precision(call, solver, dtype):
+    graph = UnitGraph.complete(3, 16, 2)
+    for backend in backends:
+        layer = SynchronousGraph(graph, solver, "tanh", backend=backend)
+        layer.reset_parameters(generator(0))
+        with torch.no_grad():
+            layer.weight.mul_(3)  # The contraction then scales.
+        x = normal(5, 3).to(dtype)
+        expected = CALLS[call](copy.deepcopy(layer).double(), x.double())
+        with torch.autocast("cpu", dtype):
+            found = CALLS[call](layer, x)
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", [Unrolled(4), Equilibrium(tol=1e-6, contraction=0.5)])
+def test_scaled_losses_of_half_precision_train_it_as_double_precision_does(solver):
+    layer = SynchronousGraph(UnitGraph.complete(3, 16, 2), solver, "tanh")
+    layer.reset_parameters(generator(0))
+    double = copy.deepcopy(layer).double()
+    x = normal(5, 3).half()
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)
+    optimizers = [torch.optim.SGD(model.parameters(), 0.1) for model in (layer, double)]
+    with torch.autocast("cpu", torch.float16):
+        loss = layer(x).square().mean()
+    scaler.scale(loss).backward()
+    assert layer.weight.grad.dtype == torch.float32
+    scaler.step(optimizers[0])
+    double(x.double()).square().mean().backward()
+    optimizers[1].step()
+    torch.testing.assert_close(layer.weight.double(), double.weight, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(layer.weight.grad.double(), double.weight.grad, rtol=1e-4, atol=1e-6)

@@ -1,17 +1,26 @@
 import copy
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled
 from pyg_modules.ops import ACTIVATIONS
-from pyg_modules.solve import ConvergenceError, ConvergenceWarning, convergence
+from pyg_modules.solve import (
+    ConvergenceError,
+    ConvergenceWarning,
+    convergence,
+    fixed_point,
+    iteration,
+)
 from tests.strategies import backends, generator, layers, normal, seeds
 
+aten = torch.ops.aten
 EXACT = Equilibrium(tol=1e-13, contraction=0.9)
 
 
@@ -143,13 +152,105 @@ def test_anderson_needs_fewer_updates_and_solves_linear_systems_in_as_many_as_un
     graph = UnitGraph.complete(2, 5, 1)
     layer = SynchronousGraph(graph, activation="identity", dtype=torch.float64)
     layer.reset_parameters(generator(0))
+    with torch.no_grad():
+        layer.weight.abs_().mul_(10)  # The largest eigenvalue is then about the norm: slow.
     x = normal(3, 2)
     steps = {}
     for memory in (0, 2, 5):
         layer.solver = Equilibrium(tol=1e-8, contraction=0.95, memory=memory)
         steps[memory] = int(layer.solve(x).steps.max())
     assert steps[5] < steps[2] < steps[0]
-    assert steps[5] <= 5 + 3
+    assert steps[5] <= iteration.STRIDE + 1 + 5 + 3  # Plain ones come first.
+
+
+def chain(weight, solver):
+    """h <- weight h + x, whose residual shrinks by ``weight`` with every plain update."""
+    graph = UnitGraph(torch.tensor([[0, 1, 1], [1, 1, 2]]), 3, 1, 1)
+    layer = SynchronousGraph(graph, solver, "identity", dtype=torch.float64)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor([1.0, weight, 1.0]))
+        layer.bias.zero_()
+    return layer
+
+
+@pytest.mark.parametrize(("weight", "is_slow"), [(0.5, False), (0.75, False), (0.85, True)])
+def test_only_what_converges_slowly_is_accelerated(weight, is_slow):
+    x = normal(4, 1)
+    plain, default = (
+        chain(weight, Equilibrium(tol=1e-8, memory=memory)).solve(x) for memory in (0, 3)
+    )
+    if is_slow:
+        # One difference says all about a line; two more updates until it is exact, and seen.
+        assert (default.steps <= iteration.STRIDE + 1 + 3).all()
+        assert (plain.steps > 80).all()
+    else:
+        assert torch.equal(default.states, plain.states)
+        assert torch.equal(default.steps, plain.steps)
+    torch.testing.assert_close(default.states[:, 2:], x / (1 - weight), rtol=1e-6, atol=0)
+
+
+def slow_and_fast_samples():
+    """Samples of one tanh network: the larger, the flatter is tanh, and the sooner they stop."""
+    layer = SynchronousGraph(
+        UnitGraph.complete(2, 6, 1), Equilibrium(tol=1e-9, contraction=0.99), "tanh"
+    ).double()
+    layer.reset_parameters(generator(0))
+    with torch.no_grad():
+        layer.weight.abs_()
+        layer.bias.zero_()
+    return layer, torch.tensor([[5.0], [0.7], [0.01], [0.2], [0.0], [-1.5]]) * normal(6, 2).abs()
+
+
+def test_samples_are_accelerated_on_their_own():
+    layer, x = slow_and_fast_samples()
+    together, alone = layer.solve(x), [layer.solve(sample) for sample in x]
+    assert len(set(together.steps.tolist())) > 3
+    assert together.steps.tolist() == [int(one.steps) for one in alone]
+    torch.testing.assert_close(together.states, torch.stack([one.states for one in alone]))
+
+
+class Looks(TorchDispatchMode):
+    """Counts how often numbers of tensors are read, for which a device has to be waited for."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func in {aten._local_scalar_dense.default, aten.nonzero.default}
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("activation", ["tanh", ["tanh"] * 3 + ["gelu"] * 3])
+@pytest.mark.parametrize("memory", [0, 3])
+def test_where_looks_cost_the_same_numbers_come_out_with_few(monkeypatch, activation, memory):
+    layer, x = slow_and_fast_samples()
+    layer = SynchronousGraph(
+        layer.graph, replace(layer.solver, memory=memory), activation, dtype=torch.float64
+    )
+    layer.reset_parameters(generator(0))
+    with torch.no_grad():
+        layer.weight.abs_()
+
+    def solve():
+        layer.zero_grad()
+        with Looks() as looks:
+            solution = layer.solve(x)
+        solution.states.square().sum().backward()
+        return solution, layer.weight.grad, looks.count
+
+    often, grad, num_often = solve()
+    for module in (iteration, fixed_point):
+        monkeypatch.setattr(module, "looks_are_free", lambda _: False)
+    seldom, other_grad, num_seldom = solve()
+    for name in ("states", "steps", "residual", "converged"):
+        torch.testing.assert_close(getattr(seldom, name), getattr(often, name))
+    torch.testing.assert_close(seldom.adjoint.steps, often.adjoint.steps)
+    torch.testing.assert_close(other_grad, grad)
+    num_chunks = -(-int(often.steps.max()) // iteration.STRIDE)
+    assert num_often > int(often.steps.max())
+    # One to see whether all have stopped, one whether any is slow, one to leave columns out.
+    assert num_seldom <= 3 * num_chunks + 6
 
 
 def test_the_adjoint_is_reported_after_the_backward_pass_and_frees_its_memory():
@@ -253,6 +354,8 @@ def test_an_empty_batch_and_a_graph_without_recurrent_edges():
     solution = layer.solve(x)
     assert (solution.steps == 1).all()
     assert (solution.residual == 0).all()
+    no_hidden = SynchronousGraph(UnitGraph.complete(2, 0, 1), Equilibrium(contraction=0.9))
+    assert (no_hidden.solve(x).steps == 1).all()
 
 
 @pytest.mark.parametrize("size", [2, 3])
