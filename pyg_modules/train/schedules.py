@@ -6,11 +6,14 @@ from reprlib import repr as shortened
 from typing import Any
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.partition.judge import PartitionProbe
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.partition.schedule import PartitionSchedule
+from pyg_modules.structure.growth import GradientProbe
+from pyg_modules.structure.sparse_schedule import SparseSchedule
 from pyg_modules.train.epoch_record import PHASES
 from pyg_modules.train.training_schedule import Schedule, check_regularized
 
@@ -56,6 +59,18 @@ class Schedules:
                 if isinstance(layer, SynchronousGraph):
                     one.probe = probe_of(layer)
 
+    def offer_gradients(self, gradient_of: Callable[[SynchronousGraph], GradientProbe]) -> None:
+        """Give every schedule of edges that knows no gradients those of its layer."""
+        for one in self._all:
+            if isinstance(one, SparseSchedule) and one.gradient is None:
+                one.gradient = gradient_of(one.layer)
+
+    def offer_optimizer(self, optimizer: Optimizer) -> None:
+        """Give every schedule of edges the optimizer of the training."""
+        for one in self._all:
+            if isinstance(one, SparseSchedule):
+                one.optimizer = optimizer
+
     def step(self, epoch: int) -> str:
         """Begin an epoch.
 
@@ -94,6 +109,11 @@ def _check_schedule(schedule: Any, model: nn.Module, epochs: int) -> None:
         )
     if isinstance(schedule, PartitionSchedule):
         check_regularized(model, schedule.regularizer)
+    if isinstance(schedule, SparseSchedule) and schedule.layer not in set(model.modules()):
+        raise ValueError(
+            "Expected a SparseSchedule of a layer of the model (got one of another layer). Make it"
+            " of the layer inside: SparseSchedule(layer, epochs, num_edges=...)."
+        )
     own = getattr(schedule, "epochs", None)
     if own is not None and own != epochs:
         raise ValueError(f"Expected epochs={own}, those of the schedule (got {epochs}).")
