@@ -36,13 +36,13 @@ class PossibleEdges:
         has_kind[role[source], role[target]] = True
         self.has_loops = bool((source == target).any())
         labels = torch.zeros_like(role) if labels is None else labels
-        self.blocks = [
-            (
-                (has_kind[role, kind] & may_join(labels, label, role == 0)).nonzero()[:, 0].numpy(),
-                ((role == kind) & (labels == label)).nonzero()[:, 0].numpy(),
-            )
-            for kind, label in torch.unique(torch.stack([role, labels]), dim=1).T
-        ]
+        group = 3 * labels + role
+        self.blocks = []
+        for number in torch.unique(group):
+            label, kind = number.div(3, rounding_mode="floor"), number % 3
+            may_be = has_kind[role, kind] & may_join(labels, label, role == 0)
+            sources, targets = may_be.nonzero()[:, 0], (group == number).nonzero()[:, 0]
+            self.blocks.append((sources.numpy(), targets.numpy()))
 
     def num_into(self, num_units: int) -> Ints:
         """Number of possible edges into every unit, ``[num_units]``."""
