@@ -124,11 +124,11 @@ class SparseSchedule:
         self.exchange = as_coefficient("exchange", exchange)
         if self.exchange > 1:
             raise ValueError(f"Expected exchange <= 1, a share of the edges (got {exchange}).")
-        labels = layer.labels if labels is None else as_labels(labels)
-        if labels is not None:
-            check_labels(labels, layer.graph.num_units)
-            labels = labels.cpu().long()
-        self._possible = PossibleEdges(layer.graph, labels)
+        given: Any = layer.labels if labels is None else as_labels(labels)
+        if given is not None:
+            check_labels(given, layer.graph.num_units)
+            given = given.cpu().long()
+        self._possible = PossibleEdges(layer.graph, given)
         self._max_in_degree = layer.graph.num_units
         if max_in_degree is not None:
             self._max_in_degree = as_int("max_in_degree", max_in_degree, smallest=1)
@@ -186,7 +186,7 @@ class SparseSchedule:
         The layer gets the edges that it had then; load its weights, and the state of its optimizer,
         afterwards.
         """
-        self._rewired_to(state["edge_index"])
+        rewire(self.layer, self._graph_of(state["edge_index"]), optimizer=self.optimizer)
         self._epoch, self._num_first = state["epoch"], state["num_first"]
         self._known = self._graph_of(state["known"])
         self._first_weight = state["first_weight"].to(self.layer.device)
@@ -260,9 +260,6 @@ class SparseSchedule:
     def _graph_of(self, edge_index: Tensor) -> UnitGraph:
         graph = self.layer.graph
         return UnitGraph(edge_index, graph.num_units, graph.num_inputs, graph.num_outputs)
-
-    def _rewired_to(self, edge_index: Tensor) -> None:
-        rewire(self.layer, self._graph_of(edge_index), optimizer=self.optimizer)
 
     def _check_has_gradient(self) -> None:
         needs = SCORES[self.score].needs_gradient

@@ -106,14 +106,14 @@ def test_the_training_goes_on_as_if_nothing_was():
     model = nn.Sequential(new_layer(), nn.BatchNorm1d(2, dtype=torch.float64))
     model.train()
     states = torch.get_rng_state(), loader.generator.get_state(), random.getstate()
-    of_numpy = numpy.random.get_state()[1].copy()  # noqa: NPY002
+    of_numpy = numpy.random.get_state()[1].copy()
     running = model[1].running_mean.clone()
     with torch.inference_mode():
         (found,) = EdgeGradient(model, loader, loss=F.mse_loss)([COMPLETE], seed=0)
     assert torch.equal(torch.get_rng_state(), states[0])
     assert torch.equal(loader.generator.get_state(), states[1])
     assert random.getstate() == states[2]
-    assert numpy.array_equal(numpy.random.get_state()[1], of_numpy)  # noqa: NPY002
+    assert numpy.array_equal(numpy.random.get_state()[1], of_numpy)
     assert torch.equal(model[1].running_mean, running)
     assert model.training
     assert found.count_nonzero() == COMPLETE.num_edges
