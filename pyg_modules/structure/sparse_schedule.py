@@ -61,7 +61,7 @@ class SparseSchedule:
         labels (LongTensor, optional): Module of every unit, ``[N]``, −1 for units that all modules
             share: edges grow inside of modules alone. (default: those of the layer, if it is cut)
         optimizer (torch.optim.Optimizer, optional): The optimizer of the layer; it goes on with the
-            other edges. (default: that of :func:`fit`)
+            other edges. :func:`fit` gives its own. (default: none)
         gradient (GradientProbe, optional): What knows the gradients of missing edges:
             ``pyg_modules.train.EdgeGradient(model, data, layer=layer)``. (default: that of
             :func:`fit`)

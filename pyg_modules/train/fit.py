@@ -171,25 +171,25 @@ def fit(
     schedules.offer_gradients(
         lambda layer: EdgeGradient(model, data, layer=layer, loss=loss, **settings)
     )
-    schedules.offer_optimizer(optimization.optimizer)
-    for epoch in range(epochs):
-        model.train()
-        phase = schedules.step(epoch)
-        means = _train_epoch(model, batches, training_loss, schedules, optimization)
-        if validation is not None:
-            means["validation"] = evaluate(model, validation, validation_loss)["loss"]
-        if not all(map(isfinite, means.values())):
-            reason = f"the training diverged. Lower learning_rate ({learning_rate:g})."
-            if not all(part.are_finite() for part in (batches, validation) if part is not None):
-                reason = "the data holds NaN or infinity. Take these samples out, or fill them."
-            raise DivergedError(
-                f"Expected finite losses (got {means} in epoch {epoch + 1}): {reason}"
-            )
-        history.append(EpochRecord(phase, means))
-        if on_epoch is not None:
-            on_epoch(epoch + 1, means)
-        if validation is not None and stopping.is_over(means["validation"], model):
-            break
+    with schedules.optimized_by(optimization.optimizer):
+        for epoch in range(epochs):
+            model.train()
+            phase = schedules.step(epoch)
+            means = _train_epoch(model, batches, training_loss, schedules, optimization)
+            if validation is not None:
+                means["validation"] = evaluate(model, validation, validation_loss)["loss"]
+            if not all(map(isfinite, means.values())):
+                reason = f"the training diverged. Lower learning_rate ({learning_rate:g})."
+                if not all(part.are_finite() for part in (batches, validation) if part is not None):
+                    reason = "the data holds NaN or infinity. Take these samples out, or fill them."
+                raise DivergedError(
+                    f"Expected finite losses (got {means} in epoch {epoch + 1}): {reason}"
+                )
+            history.append(EpochRecord(phase, means))
+            if on_epoch is not None:
+                on_epoch(epoch + 1, means)
+            if validation is not None and stopping.is_over(means["validation"], model):
+                break
     stopping.restore(model)
     model.eval()
     return history

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Real
 from reprlib import repr as shortened
 from typing import Any
@@ -65,11 +66,17 @@ class Schedules:
             if isinstance(one, SparseSchedule) and one.gradient is None:
                 one.gradient = gradient_of(one.layer)
 
-    def offer_optimizer(self, optimizer: Optimizer) -> None:
-        """Give every schedule of edges the optimizer of the training."""
-        for one in self._all:
-            if isinstance(one, SparseSchedule):
-                one.optimizer = optimizer
+    @contextmanager
+    def optimized_by(self, optimizer: Optimizer) -> Iterator[None]:
+        """Let schedules of edges have the optimizer inside; nobody holds on to it afterwards."""
+        of_edges = [one for one in self._all if isinstance(one, SparseSchedule)]
+        for one in of_edges:
+            one.optimizer = optimizer
+        try:
+            yield
+        finally:
+            for one in of_edges:
+                one.optimizer = None
 
     def step(self, epoch: int) -> str:
         """Begin an epoch.
@@ -109,14 +116,24 @@ def _check_schedule(schedule: Any, model: nn.Module, epochs: int) -> None:
         )
     if isinstance(schedule, PartitionSchedule):
         check_regularized(model, schedule.regularizer)
-    if isinstance(schedule, SparseSchedule) and schedule.layer not in set(model.modules()):
+    if isinstance(schedule, SparseSchedule):
+        _check_edges(model, schedule)
+    own = getattr(schedule, "epochs", None)
+    if own is not None and own != epochs:
+        raise ValueError(f"Expected epochs={own}, those of the schedule (got {epochs}).")
+
+
+def _check_edges(model: nn.Module, schedule: SparseSchedule) -> None:
+    if schedule.layer not in set(model.modules()):
         raise ValueError(
             "Expected a SparseSchedule of a layer of the model (got one of another layer). Make it"
             " of the layer inside: SparseSchedule(layer, epochs, num_edges=...)."
         )
-    own = getattr(schedule, "epochs", None)
-    if own is not None and own != epochs:
-        raise ValueError(f"Expected epochs={own}, those of the schedule (got {epochs}).")
+    if schedule.optimizer is not None:
+        raise ValueError(
+            f"Expected a SparseSchedule without an optimizer (got one with its"
+            f" {type(schedule.optimizer).__name__}). fit makes one; leave optimizer= out."
+        )
 
 
 def _checked_penalties(penalties: Any) -> dict[str, tuple[float, Tensor]]:

@@ -248,17 +248,23 @@ def test_fit_gives_it_the_optimizer_and_gradients():
     layer = new_layer()
     model = torch.nn.Sequential(torch.nn.Linear(3, 3, dtype=torch.float64), layer)
     schedule = SparseSchedule(layer, 10, num_edges=60)
-    history = fit(model, data(), epochs=10, seed=0, loss=F.mse_loss, schedule=schedule)
+    steps = []
+
+    def on_epoch(*_):
+        steps.append(int(schedule.optimizer.state[layer.weight]["step"]))
+
+    settings = {"seed": 0, "loss": F.mse_loss, "schedule": schedule}
+    history = fit(model, data(), epochs=10, on_epoch=on_epoch, **settings)
     assert layer.graph.num_edges == 60
     assert {record.phase for record in history} == {"free"}
     assert history[-1].losses["task"] < history[0].losses["task"]
-    held = [one for group in schedule.optimizer.param_groups for one in group["params"]]
-    assert any(one is layer.weight for one in held)
-    # It is trained to the end, and clipped with the others.
-    assert schedule.optimizer.state[layer.weight]["step"] == 10
-    gradients = [parameter.grad for parameter in model.parameters()]
-    norm = torch.nn.utils.get_total_norm(gradients)
-    assert norm <= 1
+    assert steps == list(range(1, 11))
+    # Nothing of the training holds the layer, which can be rewired and trained again.
+    rewire(layer, layer.graph)
+    fit(model, data(), epochs=10, **settings)
+    schedule.optimizer = torch.optim.SGD(model.parameters())
+    with pytest.raises(ValueError, match=r"without an optimizer \(got one with its SGD\)"):
+        fit(model, data(), epochs=10, **settings)
 
 
 def test_rewired_weights_are_clipped():
