@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.accuracy import digits, exactness, mnist1d
+from benchmarks.accuracy import digits, exactness, mnist1d, sparsity
 from benchmarks.accuracy.comparison import tables as comparison
 from benchmarks.accuracy.partition import tables as partition
 from benchmarks.markdown import filled, table
@@ -171,6 +171,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     },
     ROOT / "docs" / "guides" / "report.md": {"report": opening},
     ROOT / "docs" / "guides" / "distributed.md": {"ranks": speed.ranks, "plan": speed.plan},
+    ROOT / "docs" / "guides" / "sparse.md": {"sparsity": sparsity.sparsity},
     ROOT / "docs" / "explained" / "modules.md": {"modules": speed.modules},
     ROOT / "docs" / "explained" / "partition.md": {
         "planted": partition.planted,

@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 
+from benchmarks.accuracy import sparsity
 from benchmarks.accuracy.comparison import __main__ as comparison
 from benchmarks.accuracy.comparison import networks
 from benchmarks.accuracy.partition import __main__ as partition
@@ -42,6 +43,18 @@ def test_the_quick_partition_benchmark_measures_everything(tmp_path):
     methods = {"scikit-learn spectral", "METIS", "PyG MinCut", "ours"}
     assert all(set(row["normalized_cut"]) == methods for row in results["post_hoc"])
     assert results["scale"]["million"]["num_edges"] == 10_000
+
+
+def test_the_sparsity_benchmark_measures_everything(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sparsity, "NUM_HIDDEN", 16)
+    monkeypatch.setattr(sparsity, "DENSITY", 0.2)
+    out = str(tmp_path / "sparsity.json")
+    sparsity.main(["--seeds", "1", "--epochs", "2", "--out", out])
+    runs = json.loads((tmp_path / "sparsity.json").read_text())["runs"]
+    assert [one["way"] for one in runs] == list(sparsity.WAYS)
+    assert [one["num_edges"] for one in runs[:6]] == [1440] + [288] * 5
+    printed = capsys.readouterr().out
+    assert all(f"| {way} |" in printed for way in sparsity.WAYS)
 
 
 def test_the_plan_counts_time_and_traffic_as_it_says():

@@ -87,9 +87,20 @@ def stays_independent(graph: UnitGraph, labels: Tensor) -> Tensor:
     """
     source_id = graph.edge_index[0]
     source, target = labels[graph.edge_index]
-    stays: Tensor = (
+    return may_join(source, target, source_id < graph.num_inputs)
+
+
+def may_join(source: Tensor, target: Tensor, is_input: Tensor) -> Tensor:
+    """Whether an edge carries no state from one module into another.
+
+    Args:
+        source (LongTensor): Label of its source.
+        target (LongTensor): Label of its target.
+        is_input (BoolTensor): Whether the source is an input.
+    """
+    joins: Tensor = (
         (source == target)
-        | ((source == SHARED) & (source_id < graph.num_inputs))
+        | ((source == SHARED) & is_input)
         | ((source != SHARED) & (target == SHARED))
     )
-    return stays
+    return joins

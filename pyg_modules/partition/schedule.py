@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.partition.judge import PartitionProbe
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.reading import GOOD, choose_num_modules, read_modules
@@ -110,8 +111,8 @@ class PartitionSchedule:
     _factor: float
     # Of the last reading of the training.
     _verdict: Verdict | None
-    # Of the weights beside it, which a user asked for.
-    _latest: tuple[Tensor, Verdict] | None
+    # Of the graph and the weights beside it, which a user asked for.
+    _latest: tuple[UnitGraph, Tensor, Verdict] | None
 
     def __init__(
         self,
@@ -227,10 +228,14 @@ class PartitionSchedule:
         """
         if self.probe is not None and not self._has_stepped:
             self._reminders.never_stepped()
-        weight = self.regularizer.layer.edge_weight().detach()
-        if self._latest is None or not torch.equal(weight, self._latest[0]):
-            self._latest = weight.clone(), self._read(self._num_modules(), _NUM_RANDOM)
-        return self._latest[1]
+        layer = self.regularizer.layer
+        graph, weight = layer.graph, layer.edge_weight().detach()
+        before = self._latest
+        if before is None or graph is not before[0] or not torch.equal(weight, before[1]):
+            verdict = self._read(self._num_modules(), _NUM_RANDOM)
+            self._latest = graph, weight.clone(), verdict
+            return verdict
+        return before[2]
 
     def penalties(self) -> dict[str, tuple[float, Tensor]]:
         """The terms of the penalty as they are now; none in the free phase.

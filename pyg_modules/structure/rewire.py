@@ -51,7 +51,7 @@ def rewire(
     check_layer(layer)
     _check_graph(layer, graph)
     weight = trained_parameters(layer, "weight")["weight"]
-    _check_can_change(layer, optimizer)
+    check_can_change(layer, optimizer)
     edges = EdgeMap.between(layer.graph, graph)
     state = {} if optimizer is None else carried_state(optimizer, weight, edges)
     made = carried_layer(layer, graph, edges)
@@ -83,7 +83,7 @@ def _check_graph(layer: SynchronousGraph, graph: UnitGraph) -> None:
             )
 
 
-def _check_can_change(layer: SynchronousGraph, optimizer: Optimizer | None) -> None:
+def check_can_change(layer: SynchronousGraph, optimizer: Optimizer | None) -> None:
     """Raise if something that is not told would go on with the edges as they were."""
     if layer.origin is not None:
         raise ValueError(

@@ -6,6 +6,7 @@ from pyg_modules.datasets.named import DATASETS as DATASETS
 from pyg_modules.datasets.named import load_dataset as load_dataset
 from pyg_modules.datasets.planted import PlantedProblem as PlantedProblem
 from pyg_modules.datasets.planted import planted_problem as planted_problem
+from pyg_modules.train.edge_gradient import EdgeGradient
 from pyg_modules.train.epoch_record import EpochRecord
 from pyg_modules.train.evaluation import accuracy
 from pyg_modules.train.fit import DivergedError, fit
@@ -19,6 +20,7 @@ from pyg_modules.train.training_schedule import Schedule
 
 __all__ = [
     "DivergedError",
+    "EdgeGradient",
     "EpochRecord",
     "ModularClassifier",
     "ModularRegressor",

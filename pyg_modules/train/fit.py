@@ -13,6 +13,7 @@ from pyg_modules.train.batches import Batches, Forward, described
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, Loss
 from pyg_modules.train.early_stopping import EarlyStopping
+from pyg_modules.train.edge_gradient import EdgeGradient
 from pyg_modules.train.epoch_record import EpochRecord
 from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.optimization import Optimization
@@ -95,7 +96,9 @@ def fit(
         batch_size (int, optional): Samples per step, where ``data`` does not say. (default: 64)
         schedule (Schedule or sequence, optional): What it says is added to the loss and trained
             beside the model, such as the assignment of a :class:`PartitionSchedule`; one without a
-            probe gets a :class:`Probe` of its layer, with 1 % of the steps of the training.
+            probe gets a :class:`Probe` of its layer, with 1 % of the steps of the training. A
+            :class:`~pyg_modules.structure.SparseSchedule` gets the optimizer, and the gradients of
+            missing edges.
         on_epoch (Callable, optional): Called after every epoch with its number and mean losses.
 
     Returns:
@@ -165,24 +168,28 @@ def fit(
     optimization = Optimization(
         model, schedules.parameters, one_cycle=one_cycle, total_steps=total_steps, **rates
     )
-    for epoch in range(epochs):
-        model.train()
-        phase = schedules.step(epoch)
-        means = _train_epoch(model, batches, training_loss, schedules, optimization)
-        if validation is not None:
-            means["validation"] = evaluate(model, validation, validation_loss)["loss"]
-        if not all(map(isfinite, means.values())):
-            reason = f"the training diverged. Lower learning_rate ({learning_rate:g})."
-            if not all(part.are_finite() for part in (batches, validation) if part is not None):
-                reason = "the data holds NaN or infinity. Take these samples out, or fill them."
-            raise DivergedError(
-                f"Expected finite losses (got {means} in epoch {epoch + 1}): {reason}"
-            )
-        history.append(EpochRecord(phase, means))
-        if on_epoch is not None:
-            on_epoch(epoch + 1, means)
-        if validation is not None and stopping.is_over(means["validation"], model):
-            break
+    schedules.offer_gradients(
+        lambda layer: EdgeGradient(model, data, layer=layer, loss=loss, **settings)
+    )
+    with schedules.optimized_by(optimization.optimizer):
+        for epoch in range(epochs):
+            model.train()
+            phase = schedules.step(epoch)
+            means = _train_epoch(model, batches, training_loss, schedules, optimization)
+            if validation is not None:
+                means["validation"] = evaluate(model, validation, validation_loss)["loss"]
+            if not all(map(isfinite, means.values())):
+                reason = f"the training diverged. Lower learning_rate ({learning_rate:g})."
+                if not all(part.are_finite() for part in (batches, validation) if part is not None):
+                    reason = "the data holds NaN or infinity. Take these samples out, or fill them."
+                raise DivergedError(
+                    f"Expected finite losses (got {means} in epoch {epoch + 1}): {reason}"
+                )
+            history.append(EpochRecord(phase, means))
+            if on_epoch is not None:
+                on_epoch(epoch + 1, means)
+            if validation is not None and stopping.is_over(means["validation"], model):
+                break
     stopping.restore(model)
     model.eval()
     return history

@@ -37,21 +37,23 @@ class Optimization:
         one_cycle: bool,
         total_steps: int,
     ) -> None:
-        self._clipped = parameters_but(beside, model)
+        of_model = parameters_but(beside, model)
         groups: list[dict[str, Any]] = [
-            {"params": self._clipped, "lr": learning_rate, "weight_decay": weight_decay}
+            {"params": of_model, "lr": learning_rate, "weight_decay": weight_decay}
         ]
         if beside:
             groups.append({"params": beside, "lr": learning_rate, "weight_decay": 0.0})
-        self._optimizer = torch.optim.AdamW(groups)
-        self._scheduler = learning_rates(self._optimizer, total_steps, one_cycle)
+        #: The optimizer; its first group is the model.
+        self.optimizer = torch.optim.AdamW(groups)
+        self._scheduler = learning_rates(self.optimizer, total_steps, one_cycle)
 
     def step(self, loss: Tensor) -> None:
         """One step down the gradient of ``loss``."""
-        self._optimizer.zero_grad()
+        self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._clipped, 1.0)
-        self._optimizer.step()
+        # Rewiring puts other parameters into the groups.
+        nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], 1.0)
+        self.optimizer.step()
         self._scheduler.step()
 
 

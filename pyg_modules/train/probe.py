@@ -73,7 +73,7 @@ class Probe:
         # A copy of a compiled model would be compiled again.
         self._reference: Reference[nn.Module] = Reference(getattr(model, "_orig_mod", model))
         self._data = data
-        self._position = _position(self._model, layer)
+        self._position = position_of(self._model, layer)
         self._loss = CheckedLoss(loss)
         self._seed = as_int("seed", seed, smallest=0)
         if batch_size is not None:
@@ -177,7 +177,7 @@ def steps_of_probe(total_steps: int) -> int:
     return max(_LEAST, ceil(_SHARE * total_steps))
 
 
-def _position(model: nn.Module, layer: SynchronousGraph | None) -> int:
+def position_of(model: nn.Module, layer: SynchronousGraph | None) -> int:
     """Where the layer is among ``model.modules()``, which a copy has in the same order."""
     modules = list(model.modules())
     found = [
@@ -187,7 +187,7 @@ def _position(model: nn.Module, layer: SynchronousGraph | None) -> int:
         found = [number for number in found if modules[number] is layer]
     if len(found) != 1:
         raise ValueError(
-            f"Expected a model with the SynchronousGraph to cut in it (got {len(found)} of them)."
-            f" Say which: Probe(model, data, layer=...)."
+            f"Expected a model with the SynchronousGraph in it (got {len(found)} of them). Say"
+            f" which: layer=..."
         )
     return found[0]

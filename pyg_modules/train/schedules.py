@@ -1,16 +1,20 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from numbers import Real
 from reprlib import repr as shortened
 from typing import Any
 
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.partition.judge import PartitionProbe
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.partition.schedule import PartitionSchedule
+from pyg_modules.structure.growth import GradientProbe
+from pyg_modules.structure.sparse_schedule import SparseSchedule
 from pyg_modules.train.epoch_record import PHASES
 from pyg_modules.train.training_schedule import Schedule, check_regularized
 
@@ -56,6 +60,24 @@ class Schedules:
                 if isinstance(layer, SynchronousGraph):
                     one.probe = probe_of(layer)
 
+    def offer_gradients(self, gradient_of: Callable[[SynchronousGraph], GradientProbe]) -> None:
+        """Give every schedule of edges that knows no gradients those of its layer."""
+        for one in self._all:
+            if isinstance(one, SparseSchedule) and one.gradient is None:
+                one.gradient = gradient_of(one.layer)
+
+    @contextmanager
+    def optimized_by(self, optimizer: Optimizer) -> Iterator[None]:
+        """Let schedules of edges have the optimizer inside; nobody holds on to it afterwards."""
+        of_edges = [one for one in self._all if isinstance(one, SparseSchedule)]
+        for one in of_edges:
+            one.optimizer = optimizer
+        try:
+            yield
+        finally:
+            for one in of_edges:
+                one.optimizer = None
+
     def step(self, epoch: int) -> str:
         """Begin an epoch.
 
@@ -94,9 +116,24 @@ def _check_schedule(schedule: Any, model: nn.Module, epochs: int) -> None:
         )
     if isinstance(schedule, PartitionSchedule):
         check_regularized(model, schedule.regularizer)
+    if isinstance(schedule, SparseSchedule):
+        _check_edges(model, schedule)
     own = getattr(schedule, "epochs", None)
     if own is not None and own != epochs:
         raise ValueError(f"Expected epochs={own}, those of the schedule (got {epochs}).")
+
+
+def _check_edges(model: nn.Module, schedule: SparseSchedule) -> None:
+    if schedule.layer not in set(model.modules()):
+        raise ValueError(
+            "Expected a SparseSchedule of a layer of the model (got one of another layer). Make it"
+            " of the layer inside: SparseSchedule(layer, epochs, num_edges=...)."
+        )
+    if schedule.optimizer is not None:
+        raise ValueError(
+            f"Expected a SparseSchedule without an optimizer (got one with its"
+            f" {type(schedule.optimizer).__name__}). fit makes one; leave optimizer= out."
+        )
 
 
 def _checked_penalties(penalties: Any) -> dict[str, tuple[float, Tensor]]:

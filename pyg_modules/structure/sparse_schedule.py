@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+from math import cos, pi
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules.graph.sampling import Ints
+from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.partition.labels import as_labels, check_labels
+from pyg_modules.structure.edge_map import EdgeMap
+from pyg_modules.structure.edge_scores import SCORES
+from pyg_modules.structure.growth import GROWTHS, GradientProbe, Growing, take_best
+from pyg_modules.structure.needed_edges import needed_edges
+from pyg_modules.structure.possible_edges import PossibleEdges
+from pyg_modules.structure.rewire import check_can_change, rewire
+
+# After this share of the epochs, the edges stay as they are.
+_LAST = 0.75
+
+
+class SparseSchedule:
+    r"""Prunes and grows the edges of a layer as the training goes on.
+
+    Call :meth:`step` at the beginning of every epoch. From the second epoch on, the edges with the
+    lowest scores go, and others come, with weight 0, at places where none was. After :math:`T`
+    epochs, three quarters of them, there are as many as asked for, and they stay.
+
+    * The **number** of edges goes from that of the layer, :math:`E_0`, to ``num_edges`` by
+      :math:`E_t = E_T + (E_0 - E_T) (1 - t/T)^3`, as in `"To prune, or not to prune"
+      <https://arxiv.org/abs/1710.01878>`_; it may rise.
+    * The **share** of them that is exchanged beside is
+      :math:`\tfrac{a}{2} (1 + \cos(\pi t / T))` with :math:`a` = ``exchange``, as in `RigL
+      <https://arxiv.org/abs/1911.11134>`_.
+
+    Edges that lie on the shortest paths from the inputs to a hidden unit or output, or from a
+    hidden unit to the outputs, stay if no other does: no unit dies, and none gets farther from
+    inputs or outputs. New edges are of the kinds that the layer has at first, such as from hidden
+    units to outputs.
+
+    Args:
+        layer (SynchronousGraph): The layer; it is changed in place, by :func:`rewire`.
+        epochs (int): Number of epochs of the training, at least 2.
+        num_edges (int): Number of edges in the end.
+        score (str, optional): What edges are worth: ``"magnitude"`` :math:`|w|`; ``"gradient"``
+            :math:`|g|` and ``"weight_gradient"`` :math:`|w g|`, with the gradient :math:`g` of a
+            batch; or ``"movement"`` :math:`w^2 - w_0^2`, with the weight :math:`w_0` when the edge
+            came, the sum of :math:`2 w \, dw` of small steps. (default: ``"magnitude"``)
+        grow (str, optional): Which edges come: those with the largest ``"gradient"``, as in RigL,
+            which takes the time of all missing edges but the memory of those that are there; or
+            ``"random"`` ones, as in `SET <https://arxiv.org/abs/1707.04780>`_. ``None`` prunes
+            only. (default: ``"gradient"``)
+        exchange (float, optional): See above, at most 1. (default: 0.3)
+        max_in_degree (int, optional): No unit receives more edges. (default: no limit)
+        labels (LongTensor, optional): Module of every unit, ``[N]``, −1 for units that all modules
+            share: edges grow inside of modules alone. (default: those of the layer, if it is cut)
+        optimizer (torch.optim.Optimizer, optional): The optimizer of the layer; it goes on with the
+            other edges. :func:`fit` gives its own. (default: none)
+        gradient (GradientProbe, optional): What knows the gradients of missing edges:
+            ``pyg_modules.train.EdgeGradient(model, data, layer=layer)``. (default: that of
+            :func:`fit`)
+        seed (int, optional): Of the batches and of random edges. (default: 0)
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range, or the layer cannot have so many edges.
+
+    Example:
+        >>> import torch
+        >>> from torch.nn.functional import mse_loss
+        >>> from pyg_modules import SynchronousGraph, UnitGraph
+        >>> from pyg_modules.structure import SparseSchedule
+        >>> x, y = torch.rand(64, 2), torch.rand(64, 1)
+        >>> layer = SynchronousGraph(UnitGraph.complete(2, 8, 1))
+        >>> optimizer = torch.optim.Adam(layer.parameters())
+        >>> schedule = SparseSchedule(
+        ...     layer, epochs=8, num_edges=30, grow="random", optimizer=optimizer
+        ... )
+        >>> for epoch in range(8):
+        ...     schedule.step(epoch)
+        ...     loss = mse_loss(layer(x), y)
+        ...     optimizer.zero_grad()
+        ...     loss.backward()
+        ...     optimizer.step()
+        >>> layer.graph.num_edges
+        30
+    """
+
+    _epoch: int
+    # Number of edges at first; the edges of which something is known, and their first weights.
+    _num_first: int
+    _known: UnitGraph
+    _first_weight: Tensor
+
+    def __init__(
+        self,
+        layer: SynchronousGraph,
+        epochs: int,
+        *,
+        num_edges: int,
+        score: str = "magnitude",
+        grow: str | None = "gradient",
+        exchange: float = 0.3,
+        max_in_degree: int | None = None,
+        labels: Tensor | None = None,
+        optimizer: Optimizer | None = None,
+        gradient: GradientProbe | None = None,
+        seed: int = 0,
+    ) -> None:
+        check_layer(layer)
+        self.layer = layer
+        self.epochs = as_int("epochs", epochs, smallest=2)
+        self.num_edges = as_int("num_edges", num_edges, smallest=1)
+        _check_name("score", score, SCORES)
+        if grow is not None:
+            _check_name("grow", grow, GROWTHS)
+        self.score, self.grow = score, grow
+        self.exchange = as_coefficient("exchange", exchange)
+        if self.exchange > 1:
+            raise ValueError(f"Expected exchange <= 1, a share of the edges (got {exchange}).")
+        given: Any = layer.labels if labels is None else as_labels(labels)
+        if given is not None:
+            check_labels(given, layer.graph.num_units)
+            given = given.cpu().long()
+        self._possible = PossibleEdges(layer.graph, given)
+        self._max_in_degree = layer.graph.num_units
+        if max_in_degree is not None:
+            self._max_in_degree = as_int("max_in_degree", max_in_degree, smallest=1)
+        self.seed = as_int("seed", seed, smallest=0)
+        self.optimizer, self.gradient = optimizer, gradient
+        self._check_number()
+        self._begin()
+
+    def step(self, epoch: int) -> None:
+        """Prune and grow, if there is something to do in an epoch.
+
+        Args:
+            epoch (int): Number of the epoch that begins, from 0.
+
+        Raises:
+            TypeError: If ``epoch`` is not an integer.
+            ValueError: If ``epoch`` is negative, gradients are needed and nobody gave them, weights
+                or gradients are not finite, or the layer cannot be rewired, see :func:`rewire`. The
+                layer is then as it was.
+        """
+        epoch = as_int("epoch", epoch, smallest=0)
+        check_can_change(self.layer, self.optimizer)
+        self._check_has_gradient()
+        if epoch < self._epoch:
+            self._begin()  # Another training begins.
+        graph = self.layer.graph
+        self._first_weight = EdgeMap.between(self._known, graph).carry(self._first_weight)
+        self._known, self._epoch = graph, epoch
+        number, exchanged = self._plan(epoch)
+        if number != graph.num_edges or exchanged:
+            wanted = self._next_graph(number, exchanged)
+            rewire(self.layer, wanted, optimizer=self.optimizer)
+
+    def penalties(self) -> dict[str, tuple[float, Tensor]]:
+        """What is added to the loss: nothing."""
+        return {}
+
+    def parameters(self) -> list[nn.Parameter]:
+        """What is to be trained beside the parameters of the model: nothing."""
+        return []
+
+    def state_dict(self) -> dict[str, Any]:
+        """What has to be kept, beside the ``state_dict`` of the layer, to go on in an epoch."""
+        return {
+            "epoch": self._epoch,
+            "num_first": self._num_first,
+            "edge_index": self.layer.graph.edge_index,
+            "known": self._known.edge_index,
+            "first_weight": self._first_weight,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` returned.
+
+        The layer gets the edges that it had then; load its weights, and the state of its optimizer,
+        afterwards.
+        """
+        rewire(self.layer, self._graph_of(state["edge_index"]), optimizer=self.optimizer)
+        self._epoch, self._num_first = state["epoch"], state["num_first"]
+        self._known = self._graph_of(state["known"])
+        self._first_weight = state["first_weight"].to(self.layer.device)
+
+    def __str__(self) -> str:
+        """Where the training is: the epoch, and the numbers of edges."""
+        return (
+            f"epoch {self._epoch + 1} of {self.epochs}: {self.layer.graph.num_edges} edges, from"
+            f" {self._num_first} to {self.num_edges}"
+        )
+
+    def _begin(self) -> None:
+        self._epoch = 0
+        self._known = self.layer.graph
+        self._num_first = self._known.num_edges
+        self._first_weight = self.layer.edge_weight().detach().clone()
+
+    def _plan(self, epoch: int) -> tuple[int, int]:
+        """Number of edges in an epoch, and how many are exchanged at its beginning."""
+        done = min(epoch / int(_LAST * self.epochs), 1.0)
+        number = self.num_edges + round((self._num_first - self.num_edges) * (1 - done) ** 3)
+        if epoch == 0 or self.grow is None:
+            return number, 0
+        share = self.exchange / 2 * (1 + cos(pi * done))
+        return number, round(share * min(number, self.layer.graph.num_edges))
+
+    def _next_graph(self, number: int, exchanged: int) -> UnitGraph:
+        graph = self.layer.graph
+        target = graph.edge_index[1].numpy()
+        score = self._scores()
+        is_needed = needed_edges(graph, score)
+        best_first = np.lexsort((-score, ~is_needed))
+        num_kept = max(min(number, graph.num_edges) - exchanged, int(is_needed.sum()))
+        kept, others = best_first[:num_kept], best_first[num_kept:]
+        room = self._max_in_degree - _in_degree(target[kept], graph.num_units)
+        grown = self._grown(room, number - num_kept)
+        # Where too few are possible, some of the others stay.
+        room -= _in_degree(grown[1].numpy(), graph.num_units)
+        lacking = number - num_kept - grown.size(1)
+        staying = take_best(score[others], target[others], room, lacking)
+        kept = np.sort(np.append(kept, others[staying]))
+        old = graph.edge_index[:, torch.from_numpy(kept)]
+        return self._graph_of(torch.cat([old, grown], dim=1))
+
+    def _grown(self, room: Ints, number: int) -> Tensor:
+        if self.grow is None or not number:
+            return torch.empty(2, 0, dtype=torch.long, device="cpu")
+        asked = Growing(
+            self.layer.graph, self._possible, room, number, self.gradient, self._seed_of_epoch()
+        )
+        return GROWTHS[self.grow].edges(asked)
+
+    def _scores(self) -> npt.NDArray[np.float64]:
+        weight = self.layer.edge_weight().detach()
+        gradient, rule = torch.zeros_like(weight), SCORES[self.score]
+        if rule.needs_gradient:
+            assert self.gradient is not None
+            (gradient,) = self.gradient([self.layer.graph], self._seed_of_epoch())
+        score = rule.of(weight.double(), gradient.double(), self._first_weight.double())
+        if not bool(score.isfinite().all()):
+            raise ValueError(
+                "Expected finite weights and gradients (got NaN or infinity). The training"
+                " diverged; lower the learning rate."
+            )
+        scores: npt.NDArray[np.float64] = score.cpu().numpy()
+        return scores
+
+    def _seed_of_epoch(self) -> int:
+        return (self.seed + self._epoch) % 2**63
+
+    def _graph_of(self, edge_index: Tensor) -> UnitGraph:
+        graph = self.layer.graph
+        return UnitGraph(edge_index, graph.num_units, graph.num_inputs, graph.num_outputs)
+
+    def _check_has_gradient(self) -> None:
+        needs = SCORES[self.score].needs_gradient
+        needs |= self.grow is not None and GROWTHS[self.grow].needs_gradient
+        if needs and self.gradient is None:
+            raise ValueError(
+                f"Expected something that knows gradients, for score={self.score!r} and"
+                f" grow={self.grow!r} (got none). Use SparseSchedule(..., gradient="
+                f"pyg_modules.train.EdgeGradient(model, data)), or score='magnitude' and"
+                f" grow='random'."
+            )
+
+    def _check_number(self) -> None:
+        """Raise a ``ValueError`` if the layer cannot have so many edges."""
+        graph = self.layer.graph
+        least = 2 * graph.num_hidden + graph.num_outputs
+        if self.num_edges < least:
+            raise ValueError(
+                f"Expected num_edges >= {least}, one into and one out of every hidden unit, and one"
+                f" into every output (got {self.num_edges}). Raise it, or use fewer units."
+            )
+        in_degree = _in_degree(graph.edge_index[1].numpy(), graph.num_units)
+        largest = int(in_degree.max(initial=0))
+        if largest > self._max_in_degree:
+            raise ValueError(
+                f"Expected a layer whose units receive at most max_in_degree ="
+                f" {self._max_in_degree} edges (got one with {largest}). Begin with another graph,"
+                f" e.g. UnitGraph.fixed_in_degree."
+            )
+        if self.num_edges <= graph.num_edges:
+            return
+        possible = self._possible.num_into(graph.num_units).clip(max=self._max_in_degree)
+        most = int(possible.sum()) if self.grow is not None else graph.num_edges
+        if self.num_edges > most:
+            raise ValueError(
+                f"Expected num_edges <= {most}, the most that the layer may have (got"
+                f" {self.num_edges}). It grows edges of the kinds that it has, by grow=..., within"
+                f" modules and up to max_in_degree."
+            )
+
+
+def _in_degree(target: Ints, num_units: int) -> Ints:
+    return np.bincount(target, minlength=num_units)
+
+
+def _check_name(what: str, name: object, table: dict[str, Any]) -> None:
+    if name not in table:
+        names = ", ".join(map(repr, table))
+        raise ValueError(f"Expected {what} to be one of {names} (got {name!r}).")
