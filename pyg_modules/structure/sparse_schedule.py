@@ -13,7 +13,7 @@ from pyg_modules._checks import as_coefficient, as_int
 from pyg_modules.graph.sampling import Ints
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
-from pyg_modules.partition.labels import as_labels, check_labels
+from pyg_modules.partition.labels import read_labels
 from pyg_modules.structure.edge_map import EdgeMap
 from pyg_modules.structure.edge_scores import SCORES
 from pyg_modules.structure.growth import GROWTHS, GradientProbe, Growing, take_best
@@ -124,10 +124,9 @@ class SparseSchedule:
         self.exchange = as_coefficient("exchange", exchange)
         if self.exchange > 1:
             raise ValueError(f"Expected exchange <= 1, a share of the edges (got {exchange}).")
-        given: Any = layer.labels if labels is None else as_labels(labels)
+        given: Any = layer.labels if labels is None else labels
         if given is not None:
-            check_labels(given, layer.graph.num_units)
-            given = given.cpu().long()
+            given = read_labels(given, layer.graph.num_units)[0].cpu().long()
         self._possible = PossibleEdges(layer.graph, given)
         self._max_in_degree = layer.graph.num_units
         if max_in_degree is not None:

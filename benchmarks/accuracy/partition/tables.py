@@ -175,7 +175,7 @@ def networks() -> str:
         groups[run["dataset"], run["config"]["num_modules"]].append(run)
     rows = []
     for (dataset, modules), runs in groups.items():
-        accuracy = {model: [100 * run["test_accuracy"][model] for run in runs] for model in _MODELS}
+        accuracy = {model: [100 * run["test_score"][model] for run in runs] for model in _MODELS}
         spread = {model: f"{mean(v):.2f} ± {stdev(v):.2f}" for model, v in accuracy.items()}
         against = {
             model: f"{mean(accuracy['finetuned']) - mean(accuracy[model]):+.2f}"
