@@ -96,9 +96,9 @@ def chosen_device(device: str) -> str:
 
 
 def check_device(device: str) -> None:
-    """Raise a ``ValueError`` unless ``device`` can be computed on."""
+    """Raise a ``ValueError`` unless ``device`` is there."""
     try:
-        torch.zeros(1, device=device).cpu()
+        torch.zeros(1, device=device)
     except (AssertionError, RuntimeError) as error:
         reason = str(error).split("\n")[0]
         raise ValueError(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 from torch.nn.modules.module import _has_any_global_hook
 
+from pyg_modules._checks import check_device
 from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
 from pyg_modules.modules.merge import merge
 from pyg_modules.modules.split import split
@@ -189,7 +190,8 @@ class ModularGraph(nn.Module):
             ValueError: If the folder is missing, truncated, of another format version, or holds a
                 layer that was not cut.
         """
-        return cls(split(SynchronousGraph.load(folder, device=device)))
+        check_device(str(device))
+        return cls(split(SynchronousGraph.load(folder))).to(device)
 
     def extra_repr(self) -> str:
         """The setting, for ``repr``."""
