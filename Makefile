@@ -75,7 +75,7 @@ clean: ## Remove the environment and what was built
 $(VENV)/.torch:
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -c "import torch" 2>/dev/null || $(PIP) install --quiet "$(TORCH)+cpu" 2>/dev/null || { \
-	  echo "Installing the default build of torch: on Linux it is large, with CUDA. The small one: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make"; \
+	  echo "Installing the default build of torch: on Linux it is large, with CUDA. The small one: PIP_EXTRA_INDEX_URL=INDEX make, with the index that https://pytorch.org/get-started/locally names for Pip and CPU."; \
 	  $(PIP) install --quiet "$(TORCH)"; }
 	touch $@
 
