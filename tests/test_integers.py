@@ -30,7 +30,9 @@ from pyg_modules.partition import (
     balanced_labels,
     suggest_num_modules,
 )
+from pyg_modules.structure import SparseSchedule
 from pyg_modules.train import (
+    EdgeGradient,
     ModularClassifier,
     ModularRegressor,
     Probe,
@@ -59,6 +61,10 @@ def layer():
 
 def schedule(**settings):
     return PartitionSchedule(PartitionRegularizer(layer(), 2), **{"epochs": 4, **settings})
+
+
+def sparse(**settings):
+    return SparseSchedule(layer(), **{"epochs": 4, "num_edges": 12, **settings})
 
 
 def train(**settings):
@@ -162,6 +168,8 @@ CALLS = {
     "PartitionSchedule": by_name(schedule, "epochs", "seed"),
     "PartitionSchedule.step": {"epoch": lambda n: schedule().step(n)},
     "PartitionSchedule.phase": {"epoch": lambda n: schedule().phase(n)},
+    "SparseSchedule": by_name(sparse, "epochs", "num_edges", "max_in_degree", "seed"),
+    "SparseSchedule.step": {"epoch": lambda n: sparse().step(n)},
     "partition_units": {
         "num_modules": lambda n: partition_units(layer(), n),
         "capacities": lambda n: partition_units(layer(), 2, capacities=[2, n]),
@@ -192,6 +200,7 @@ CALLS = {
         lambda **settings: estimator(ModularRegressor, **settings), *SETTINGS, "random_state"
     ),
     "Probe": by_name(probe, "steps", "batch_size", "seed"),
+    "EdgeGradient": {"batch_size": lambda n: EdgeGradient(layer(), DATA, batch_size=n)},
     "fit": by_name(train, "epochs", "seed", "patience", "batch_size"),
     "partition_verdict": by_name(judged, "steps", "batch_size", "seed"),
     "organise": by_name(organised, "num_modules", "epochs", "finetune_epochs", "seed", "patience")
