@@ -95,10 +95,12 @@ def chosen_device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def check_device(device: str) -> None:
-    """Raise a ``ValueError`` unless ``device`` is there."""
+def check_device(device: str, *, computes: bool = True) -> None:
+    """Raise a ``ValueError`` unless ``device`` is there and, unlike ``meta``, ``computes``."""
     try:
-        torch.zeros(1, device=device)
+        made = torch.zeros(1, device=device)
+        if computes:
+            made.cpu()
     except (AssertionError, RuntimeError) as error:
         reason = str(error).split("\n")[0]
         raise ValueError(

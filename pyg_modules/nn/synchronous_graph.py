@@ -590,7 +590,7 @@ class SynchronousGraph(MessagePassing):
             ValueError: If the folder is missing, truncated or of another format version, or the
                 device is not available.
         """
-        check_device(str(device))
+        check_device(str(device), computes=False)
         loaded: SynchronousGraph = load_layer(cls, folder).to(device)
         return loaded
 

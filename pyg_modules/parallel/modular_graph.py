@@ -190,7 +190,7 @@ class ModularGraph(nn.Module):
             ValueError: If the folder is missing, truncated, of another format version, or holds a
                 layer that was not cut.
         """
-        check_device(str(device))
+        check_device(str(device), computes=False)
         return cls(split(SynchronousGraph.load(folder))).to(device)
 
     def extra_repr(self) -> str:
