@@ -13,7 +13,7 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 demo: $(VENV)/.demo ## Train, organise and cut a network of digits; look at runs/demo/report.html
-	$(RUN) -m pyg_modules train --dataset digits --num-modules 4 --out runs/demo
+	$(RUN) -m pyg_modules train --dataset digits --num-modules 4 --out runs/demo --overwrite
 
 test: $(VENV)/.test ## Format check, lint, order of imports, types, docstrings, tests and documentation
 	$(RUN) -m ruff format --check .
