@@ -7,7 +7,6 @@ from typing import Any
 from torch import Tensor
 
 from pyg_modules._files import staged_folder
-from pyg_modules.nn.evaluating import evaluating
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.report.html.layer_study import study_layer
 from pyg_modules.report.html.libraries import check_report_libraries
@@ -56,8 +55,7 @@ def report(
     check_report_libraries()
     out = Path(out)
     check_layer(layer)
-    with evaluating(layer):
-        page = render_layer_page(study_layer(layer, x, y, labels), out.stem)
+    page = render_layer_page(study_layer(layer, x, y, labels), out.stem)
     with staged_folder(out.absolute().parent) as stage:
         (stage / out.name).write_text(page, encoding="utf-8")
     return out
