@@ -2,6 +2,6 @@
 
 from pyg_modules.nn.origin import Origin
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
-from pyg_modules.nn.unit_layer import check_layer
+from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 
-__all__ = ["Origin", "SynchronousGraph", "check_layer"]
+__all__ = ["Origin", "SynchronousGraph", "UnitLayer", "check_layer"]
