@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pyg_modules.ops.activation import RowActivation
 from pyg_modules.ops.edge_set import EdgeSet
+from pyg_modules.ops.residual import relative_residual
 from pyg_modules.ops.tracing import is_tracing
 from pyg_modules.ops.work import Work
 
@@ -113,6 +114,23 @@ class EdgeOperator(ABC):
     def is_composed(self) -> bool:
         """Whether a solver has to iterate what :meth:`compose` returns instead of the kernels."""
         return self.has_second_derivatives or (self.is_composable and is_tracing())
+
+    def residual(
+        self,
+        difference: Tensor,
+        state: Tensor,
+        *,
+        transposed: bool = False,  # noqa: ARG002
+    ) -> Tensor:
+        """How far states are from the next ones, of every sample, ``[B]``.
+
+        Args:
+            difference (Tensor): ``F(state) - state``, ``[n, B]``.
+            state (Tensor): The states, ``[n, B]``.
+            transposed (bool, optional): Whether F goes against the edges, as gradients do.
+                (default: ``False``)
+        """
+        return relative_residual(difference, state)
 
     # Layout of states in a solver ############################################################
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -191,6 +192,7 @@ class _Problem(Differentiable):
         observe: Callable[[Tensor], None] | None = None,
     ) -> FixedPoint:
         tol, max_steps, memory, contraction, _ = self._stopping
+        residual_of = partial(self.operator.residual, transposed=isinstance(function, _Backward))
         return find_fixed_point(
             function,
             initial,
@@ -198,6 +200,7 @@ class _Problem(Differentiable):
             max_steps=max_steps,
             memory=memory,
             contraction=contraction,
+            residual_of=residual_of,
             observe=observe,
         )
 
