@@ -53,17 +53,12 @@ class DataEdges(NamedTuple):
         """
         if isinstance(edge_index, SparseTensor) or is_torch_sparse_tensor(edge_index):
             edge_index, edge_weight = _of_matrix(edge_index, edge_weight, num_nodes)
-        _check_edge_index(edge_index, num_nodes, stored)
-        assert isinstance(edge_index, Tensor)
-        if isinstance(edge_index, EdgeIndex):
-            edge_index = edge_index.as_tensor()
+        edges = _checked_edge_index(edge_index, num_nodes, stored)
         if edge_weight is None:
-            weight = stored.new_ones(edge_index.size(1)).detach()
-        else:
-            _check_edge_weight(edge_weight, edge_index.size(1), stored)
-            # In half precision under autocast, as what an earlier layer returned.
-            weight = edge_weight.to(stored.dtype)
-        return cls(edge_index.long(), weight)
+            return cls(edges, stored.detach().new_ones(edges.size(1)))
+        _check_edge_weight(edge_weight, edges.size(1), stored)
+        # In half precision under autocast, as what an earlier layer returned.
+        return cls(edges, edge_weight.to(stored.dtype))
 
     def normalized(self, num_nodes: int, normalize: bool | str, add_self_loops: bool) -> DataEdges:
         """With weights whose sums are bounded.
@@ -98,6 +93,32 @@ class DataEdges(NamedTuple):
             return DataEdges(edge_index, weight / degree[target])
         scale = degree.rsqrt() * has_degree
         return DataEdges(edge_index, scale[source] * weight * scale[target])
+
+    def check_contraction(self, num_nodes: int, contraction: float) -> None:
+        """Raise unless updates contract on these edges with weights as they are.
+
+        Args:
+            num_nodes (int): Number of nodes V.
+            contraction (float): By what they contract where no neighbour adds more than it has.
+
+        Raises:
+            RuntimeError: If a compiler traces this, which knows no weights.
+            ValueError: If they might not.
+        """
+        if is_tracing():
+            raise RuntimeError(
+                "Expected normalize=True or 'mean' for an Equilibrium with contraction under"
+                " torch.compile, torch.export or torch.func (got normalize=False): whether weights"
+                " are small enough cannot be looked at there."
+            )
+        bound = self.norm_bound(num_nodes)
+        if bound * contraction >= 1:
+            raise ValueError(
+                f"Expected an adjacency matrix with a norm of at most 1 for an Equilibrium with"
+                f" contraction={contraction:g} (got up to {bound:.4g}): its updates might not"
+                f" contract. Use normalize=True, divide edge_weight by {bound:.4g}, or go without"
+                f" contraction."
+            )
 
     def norm_bound(self, num_nodes: int) -> float:
         r"""A number that the norm of the adjacency matrix does not exceed.
@@ -146,13 +167,15 @@ def _of_matrix(
     return torch.stack([source, target]), values if has_values else None
 
 
-def _check_edge_index(edge_index: object, num_nodes: int, stored: Tensor) -> None:
+def _checked_edge_index(edge_index: object, num_nodes: int, stored: Tensor) -> Tensor:
     if not isinstance(edge_index, Tensor):
         remedy = "Pass the edges of the data, conv(data.x, data.edge_index)."
         raise TypeError(
             f"Expected edge_index to be a Tensor or an adjacency matrix (got"
             f" {type(edge_index).__name__}). {remedy}"
         )
+    if isinstance(edge_index, EdgeIndex):
+        edge_index = edge_index.as_tensor()
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         raise ValueError(
             f"Expected edge_index of shape [2, m], sources and targets (got"
@@ -168,15 +191,17 @@ def _check_edge_index(edge_index: object, num_nodes: int, stored: Tensor) -> Non
             f"Expected edge_index on device {stored.device}, that of the layer (got"
             f" {edge_index.device}). Use edge_index.to({str(stored.device)!r})."
         )
-    if is_tracing() or edge_index.is_meta or edge_index.numel() == 0:
-        return
-    smallest, largest = map(int, edge_index.aminmax())
+    edges = edge_index.long()
+    if is_tracing() or edges.is_meta or edges.numel() == 0:
+        return edges
+    smallest, largest = map(int, edges.aminmax())
     if smallest < 0 or largest >= num_nodes:
         raise ValueError(
             f"Expected node ids between 0 and {num_nodes - 1} in edge_index, as x has {num_nodes}"
             f" nodes (got {smallest if smallest < 0 else largest}). Of a part of a graph, relabel"
             f" them: torch_geometric.utils.subgraph(..., relabel_nodes=True)."
         )
+    return edges
 
 
 def _check_edge_weight(edge_weight: object, num_edges: int, stored: Tensor) -> None:

@@ -58,7 +58,7 @@ class NeighbourOperator(EdgeOperator):
         self._num_nodes, trains_data, backend = self.sizes[2:5]
         self._trains_data = bool(trains_data)
         self._units = list(BACKENDS.values())[backend](self.index[2:], self.sizes[5:])
-        self._neighbours = Neighbours(*self.index[:2], self._num_nodes)
+        self._neighbours = Neighbours(self.index[0], self.index[1], self._num_nodes)
         self.has_second_derivatives = self._units.has_second_derivatives
 
     @classmethod
