@@ -7,12 +7,7 @@ import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
 from torch_geometric.typing import SparseTensor
-from torch_geometric.utils import (
-    add_remaining_self_loops,
-    is_torch_sparse_tensor,
-    scatter,
-    to_edge_index,
-)
+from torch_geometric.utils import is_torch_sparse_tensor, scatter, to_edge_index
 
 from pyg_modules.ops.tracing import is_tracing
 
@@ -81,9 +76,7 @@ class DataEdges(NamedTuple):
                 f" small as they have to be."
             )
         if add_self_loops:
-            edge_index, filled = add_remaining_self_loops(edge_index, weight, 1.0, num_nodes)
-            assert filled is not None
-            weight = filled
+            edge_index, weight = _with_self_loops(edge_index, weight, num_nodes)
         source, target = edge_index
         degree = scatter(weight, target, dim=0, dim_size=num_nodes, reduce="sum")
         # A node without a degree has no neighbours, and as in a GCNConv is none.
@@ -145,6 +138,21 @@ class DataEdges(NamedTuple):
             vectors = images + bounds * vectors
             vectors = vectors / vectors.amax(dim=0)
         return least
+
+
+def _with_self_loops(edge_index: Tensor, weight: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
+    """A self-loop more for every node, of weight 1, or 0 where there was one.
+
+    So their number does not depend on the data, as compilers want it.
+    """
+    source, target = edge_index
+    nodes = torch.arange(num_nodes, device=edge_index.device)
+    is_loop = (source == target).to(weight.dtype)
+    has_loop = torch.zeros_like(nodes, dtype=weight.dtype).index_add(0, target, is_loop) > 0
+    return (
+        torch.cat([edge_index, nodes.expand(2, -1)], dim=1),
+        torch.cat([weight, (~has_loop).to(weight.dtype)]),
+    )
 
 
 def _of_matrix(

@@ -373,6 +373,14 @@ class SynchronousConv(BackedLayer, MessagePassing):
         """What every edge of the data carries, ``[*, m, N]``."""
         return edge_weight.unsqueeze(-1) * x_j
 
+    def explain_message(self, inputs: Tensor, dim_size: int) -> Tensor:  # noqa: ARG002
+        """What explainers make of messages; self-loops that a layer adds are not masked."""
+        mask: Tensor = self._edge_mask
+        if self._apply_sigmoid:
+            mask = mask.sigmoid()
+        num_added = inputs.size(self.node_dim) - mask.numel()
+        return inputs * torch.cat([mask, mask.new_ones(num_added)]).unsqueeze(-1)
+
     def _rows(self) -> Tensor:
         rows = super()._rows()
         if self.neighbours is None:

@@ -29,10 +29,6 @@ def situations(draw):
     num_nodes, num_edges = draw(st.integers(1, 5)), draw(st.integers(0, 8))
     seed = draw(seeds)
     edge_index = torch.randint(num_nodes, (2, num_edges), generator=generator(seed))
-    # Of several self-loops of a node, PyG keeps one where it adds those that are missing.
-    is_loop = edge_index[0] == edge_index[1]
-    twice = is_loop & (torch.arange(num_edges) > 0)
-    edge_index = edge_index[:, ~twice]
     weight = None
     if draw(st.booleans()):
         weight = torch.rand(edge_index.size(1), dtype=torch.float64, generator=generator(seed))
