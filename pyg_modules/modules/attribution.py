@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,9 @@ from pyg_modules.modules.analysed_parts import check_analysed
 from pyg_modules.nn.evaluating import evaluating
 
 
-def input_attribution(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor) -> Tensor:
+def input_attribution(
+    parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor, *others: Any
+) -> Tensor:
     r"""How strongly the outputs of every module depend on every input.
 
     .. math::
@@ -17,12 +20,14 @@ def input_attribution(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor) -> 
             \left| \frac{\partial y^{(k)}_{bo}}{\partial x_{bi}} \right|
 
     as in `"Deep Inside Convolutional Networks" <https://arxiv.org/abs/1312.6034>`_, for all outputs
-    instead of one. Parts are run in evaluation mode.
+    instead of one. Parts are run in evaluation mode. Where samples are nodes of a graph, which
+    depend on each other, it is the derivative of the sum of an output over all nodes.
 
     Args:
         parts (sequence of torch.nn.Module): From ``x`` to outputs ``[B, O]``, such as those of
             :func:`split`, each sample by itself.
         x (Tensor): Inputs, ``[B, ...]``.
+        *others: What the parts take beside ``x``.
 
     Returns:
         Tensor: The mean magnitudes of the derivatives, ``[K, ...]``; 0 for an input that a module
@@ -38,19 +43,19 @@ def input_attribution(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor) -> 
             f"Expected at least one part and one sample (got {len(parts)} and {len(x)})."
         )
     with evaluating(*parts):
-        return torch.stack([_of_part(part, x.detach()) for part in parts])
+        return torch.stack([_of_part(part, x.detach(), others) for part in parts])
 
 
-def _of_part(part: nn.Module, x: Tensor) -> Tensor:
+def _of_part(part: nn.Module, x: Tensor, others: tuple[Any, ...]) -> Tensor:
     x = x.clone().requires_grad_()
     with torch.enable_grad():
-        outputs = part(x)
+        outputs = part(x, *others)
         if outputs.dim() != 2 or len(outputs) != len(x):
             raise ValueError(
                 f"Expected outputs of shape [{len(x)}, O] from every part (got"
                 f" {list(outputs.shape)})."
             )
-        # Samples do not depend on each other: the derivatives of the sum are those of each.
+        # Where samples do not depend on each other, the derivatives of the sum are those of each.
         sums = outputs.sum(dim=0).unbind()
     magnitudes = torch.zeros_like(x)
     for output in sums:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,9 @@ class LesionStudy:
 
 
 @torch.no_grad()
-def lesion_study(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor, y: Tensor) -> LesionStudy:
+def lesion_study(
+    parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor, y: Tensor, *others: Any
+) -> LesionStudy:
     """Remove every module in turn, and run each alone: what does the accuracy say?
 
     ``without`` and ``only`` are the outputs of :meth:`ModularGraph.drop` and
@@ -42,6 +45,7 @@ def lesion_study(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor, y: Tenso
             those of :func:`split`.
         x (Tensor): Inputs, ``[B, ...]``.
         y (LongTensor): Their classes, ``[B]``.
+        *others: What the parts take beside ``x``.
 
     Returns:
         LesionStudy: Accuracies per class.
@@ -68,7 +72,7 @@ def lesion_study(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor, y: Tenso
             f"Expected y of shape [{len(x)}], a class for each sample of x (got {list(y.shape)})."
         )
     with evaluating(*parts):
-        outputs = [part(x) for part in parts]
+        outputs = [part(x, *others) for part in parts]
     shapes = {tuple(of_part.shape) for of_part in outputs}
     if len(shapes) > 1 or outputs[0].dim() != 2 or len(outputs[0]) != len(x):
         raise ValueError(

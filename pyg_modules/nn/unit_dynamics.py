@@ -95,20 +95,31 @@ class UnitDynamics(nn.Module):
             "learn_update_rate": self.rate is not None,
         }
 
-    def update(self, operator: EdgeOperator, mask: Tensor | None = None) -> Update:
+    def update(
+        self, operator: EdgeOperator, mask: Tensor | None = None, *, num_positions: int = 1
+    ) -> Update:
         """The synchronous update over the edges of ``operator``.
 
         Args:
             operator (EdgeOperator): The edges.
-            mask (Tensor, optional): From :meth:`draw_mask`. (default: none)
+            mask (Tensor, optional): From :meth:`draw_mask`, ``[H * P, B]``. (default: none)
+            num_positions (int, optional): In how many rows one after the other a unit is, P.
+                (default: 1)
         """
         # Without a hidden unit, there is nothing that acts.
         name = self._runs[0].activation if self._runs else PRELU
         activation = ACTIVATIONS["identity"] if name == PRELU else ACTIVATIONS[name]
         fixed = None if self.update_rate == 1 else self.update_rate
-        rate = fixed if self.rate is None else self.rate
-        transition = Transition(self._runs, self.slope, mask, rate)
-        update = Update(operator, activation, self.num_units, transition, 1 / (1 - self.dropout))
+        runs, slope, learned = self._runs, self.slope, self.rate
+        if num_positions != 1:
+            runs = [run._replace(num_units=run.num_units * num_positions) for run in runs]
+            slope, learned = (
+                None if values is None else values.repeat_interleave(num_positions)
+                for values in (slope, learned)
+            )
+        transition = Transition(runs, slope, mask, fixed if learned is None else learned)
+        num_activated = self.num_units * num_positions
+        update = Update(operator, activation, num_activated, transition, 1 / (1 - self.dropout))
         return (
             update
             if self._runs and not transition.is_function

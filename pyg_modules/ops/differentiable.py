@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.ops.batched_gradient import for_each_gradient
-from pyg_modules.ops.operator import BACKENDS, EdgeOperator
+from pyg_modules.ops.operator import OPERATORS, EdgeOperator
 from pyg_modules.ops.tracing import (
     has_autocast,
     is_compiling,
@@ -80,7 +80,8 @@ class Differentiable(ABC):
     @property
     def subject(self) -> str:
         """What errors call it."""
-        return f"the backend {self.operator.name!r}"
+        kind = "backend" if self.operator.is_backend else "operator"
+        return f"the {kind} {self.operator.name!r}"
 
     def settings(self) -> tuple[str, list[float]]:
         """A name and numbers, at least one, that say what it is beside its operator."""
@@ -177,7 +178,7 @@ def _library_operator(cls: type[Differentiable]) -> Callable[..., Any]:
     def restored(
         index: list[Tensor], sizes: list[int], backend: str, name: str, numbers: list[float]
     ) -> Differentiable:
-        return cls.restored(BACKENDS[backend](index, sizes), name, numbers)
+        return cls.restored(OPERATORS[backend](index, sizes), name, numbers)
 
     def forward(weight: Tensor, state: Tensor, *kept: Any) -> Any:
         return restored(*kept).forward(weight, state)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,7 +17,9 @@ from pyg_modules.ops.work import Work
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: The operators by the names of their backends.
+#: All operators by name, as programs of compilers call them.
+OPERATORS: dict[str, type[EdgeOperator]] = {}
+#: Those over the edges of a unit graph alone, by the names of their backends.
 BACKENDS: dict[str, type[EdgeOperator]] = {}
 
 
@@ -40,8 +42,10 @@ class EdgeOperator(ABC):
             needs.
     """
 
-    #: Name of the backend.
+    #: Name of the operator, and of the backend if it is one.
     name: ClassVar[str]
+    #: Whether it is one of the backends that layers choose from.
+    is_backend: ClassVar[bool] = True
     #: Floating types it computes in, and types of devices it computes on.
     dtypes: ClassVar[tuple[torch.dtype, ...]] = (torch.float32, torch.float64)
     devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
@@ -50,7 +54,7 @@ class EdgeOperator(ABC):
     #: Whether it has a ``compose``, so that any transformation of torch can look into it.
     is_composable: ClassVar[bool]
     #: Whether solvers iterate what ``compose`` returns wherever they can, and not the kernels.
-    has_second_derivatives: ClassVar[bool] = False
+    has_second_derivatives: bool = False
     #: Whether it computes for all devices, dtypes and sizes, where others are not to be had.
     works_everywhere: ClassVar[bool] = False
     #: Whether it lays out units as it likes, which only edges that a solver iterates without
@@ -67,7 +71,9 @@ class EdgeOperator(ABC):
     def __init_subclass__(cls) -> None:
         cls.is_composable = cls.compose is not EdgeOperator.compose
         if "name" in cls.__dict__:  # Else it would take the place of another.
-            BACKENDS[cls.name] = cls
+            OPERATORS[cls.name] = cls
+            if cls.is_backend:
+                BACKENDS[cls.name] = cls
 
     @classmethod
     @abstractmethod
@@ -132,6 +138,10 @@ class EdgeOperator(ABC):
         """
         return relative_residual(difference, state)
 
+    def terms(self, weight: Tensor) -> list[tuple[EdgeOperator, Tensor]]:
+        """Operators, and their weights, whose norms add up to a bound of that of this one."""
+        return [(self, weight)]
+
     # Layout of states in a solver ############################################################
 
     @property
@@ -170,36 +180,36 @@ class EdgeOperator(ABC):
     # Kernels #################################################################################
 
     @abstractmethod
-    def prepare(self, weight: Tensor) -> Tensor:
+    def prepare(self, weight: Tensor) -> Any:
         """``weight`` as :meth:`matmul` and :meth:`update` read it."""
 
     @abstractmethod
-    def prepare_transposed(self, weight: Tensor) -> Tensor:
+    def prepare_transposed(self, weight: Tensor) -> Any:
         """``weight`` as :meth:`matmul_transposed` and :meth:`adjoint` read it."""
 
     @abstractmethod
-    def matmul(self, values: Tensor, state: Tensor, out: Tensor) -> None:
+    def matmul(self, values: Any, state: Tensor, out: Tensor) -> None:
         """``out <- W state``."""
 
     @abstractmethod
-    def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
+    def matmul_transposed(self, values: Any, grad: Tensor, out: Tensor) -> None:
         """``out <- W^T grad``."""
 
     @abstractmethod
-    def new_gradient(self, weight: Tensor) -> Tensor:
+    def new_gradient(self, weight: Tensor) -> Any:
         """Zeros to :meth:`accumulate` a gradient in."""
 
     @abstractmethod
-    def accumulate(self, gradient: Tensor, grad: Tensor, state: Tensor) -> None:
+    def accumulate(self, gradient: Any, grad: Tensor, state: Tensor) -> None:
         """``gradient_ij += sum_b grad_ib state_jb`` on the edges."""
 
     @abstractmethod
-    def edge_gradient(self, gradient: Tensor) -> Tensor:
+    def edge_gradient(self, gradient: Any) -> Tensor:
         """The accumulated gradient as one number per edge, ``[e]``."""
 
     @abstractmethod
     def update(
-        self, values: Tensor, state: Tensor, injected: Tensor, f: RowActivation, out: Tensor
+        self, values: Any, state: Tensor, injected: Tensor, f: RowActivation, out: Tensor
     ) -> Tensor:
         """One synchronous update, ``f(W state + injected)``.
 
@@ -257,13 +267,13 @@ class EdgeOperator(ABC):
 
     def adjoint(
         self,
-        values: Tensor,
+        values: Any,
         grad: Tensor,
         saved: Tensor,
         f: RowActivation,
         out: Tensor,
         *,
-        gradient: Tensor | None = None,
+        gradient: Any = None,
         total: Tensor | None = None,
         add: Tensor | None = None,
     ) -> None:

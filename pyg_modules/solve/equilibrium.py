@@ -11,7 +11,6 @@ from pyg_modules._checks import as_coefficient, as_int
 from pyg_modules.ops.activation import ACTIVATIONS
 from pyg_modules.ops.differentiable import Differentiable
 from pyg_modules.ops.operator import EdgeOperator
-from pyg_modules.ops.spectral_norm import spectral_norm
 from pyg_modules.ops.update import Update
 from pyg_modules.solve.convergence import Stopping, check_convergence
 from pyg_modules.solve.fixed_point import FixedPoint, find_fixed_point
@@ -86,7 +85,7 @@ class Equilibrium(Solver, name="equilibrium"):
         if self.contraction is None:
             return weight
         limit = self.contraction / update.lipschitz
-        return weight * (limit / spectral_norm(update.operator, weight).clamp(min=limit))
+        return weight * (limit / update.norm(weight).clamp(min=limit))
 
     def without_scaling(self) -> Equilibrium:
         """See :meth:`Solver.without_scaling`."""
