@@ -1,0 +1,1 @@
+"""Tasks on graphs where what counts is far away."""
