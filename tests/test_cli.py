@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from io import BytesIO, TextIOWrapper
 from unittest.mock import patch
 
 import pytest
@@ -308,34 +309,44 @@ def test_ctrl_c_leaves_the_files_of_the_last_complete_run(run):
     assert contents(folder) == before
 
 
-def run_printing(encoding, *arguments):
-    """A process that prints in ``encoding``, which refuses what it does not know."""
-    return subprocess.run(
-        [sys.executable, "-m", "pyg_modules", *arguments],
-        capture_output=True,
-        env={**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"},
-        check=False,
-    )
+def printing(encoding, monkeypatch, *arguments):
+    """The exit status, and what is printed in ``encoding``, which refuses what it does not know."""
+    streams = [TextIOWrapper(BytesIO(), encoding, errors="strict") for _ in range(2)]
+    with monkeypatch.context() as replaced:
+        for name, stream in zip(("stdout", "stderr"), streams, strict=True):
+            replaced.setattr(sys, name, stream)
+        try:
+            status = main([str(argument) for argument in arguments])
+        except SystemExit as stopped:
+            status = stopped.code
+    for stream in streams:
+        stream.flush()
+    return status, *(stream.buffer.getvalue() for stream in streams)
 
 
 NAME = "l\u00e4ufe-\u03a9"
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
-def test_a_folder_whose_name_cannot_be_printed_is_written_to(encoding, run, tmp_path):
+def test_a_folder_whose_name_cannot_be_printed_is_written_to(encoding, run, tmp_path, monkeypatch):
     folder = tmp_path / NAME
     shutil.copytree(run[0], folder)
     (folder / "report.html").unlink()
-    process = run_printing(encoding, "report", folder)
-    assert (process.returncode, process.stderr) == (0, b"")
+    status, printed, error = printing(encoding, monkeypatch, "report", folder)
+    assert (status, error) == (0, b"")
     written = f"wrote {folder / 'report.html'}".encode(encoding, "backslashreplace")
-    assert process.stdout.splitlines() == [written]
+    assert printed.splitlines() == [written]
     assert (folder / "report.html").is_file()
 
 
 def test_a_training_says_where_it_wrote_though_it_cannot_print_the_name(tmp_path):
     folder = tmp_path / "\u03a9"
-    process = run_printing("latin-1", "train", *SMALL, "--out", folder)
+    process = subprocess.run(
+        [sys.executable, "-m", "pyg_modules", "train", *SMALL, "--out", folder],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1:strict"},
+        check=False,
+    )
     assert (process.returncode, process.stderr) == (0, b"")
     assert process.stdout.splitlines()[-1] == f"wrote {folder}".encode("ascii", "backslashreplace")
     assert sorted(contents(folder)) == FILES
@@ -349,10 +360,10 @@ def test_a_training_says_where_it_wrote_though_it_cannot_print_the_name(tmp_path
         lambda folder: ["train", "--out", folder / "run", NAME],
     ],
 )
-def test_an_error_with_a_name_that_cannot_be_printed_is_said(arguments, tmp_path):
-    process = run_printing("latin-1", *arguments(tmp_path))
-    assert (process.returncode, process.stdout) == (2, b"")
-    *_, last = process.stderr.splitlines()
+def test_an_error_with_a_name_that_cannot_be_printed_is_said(arguments, tmp_path, monkeypatch):
+    status, printed, error = printing("latin-1", monkeypatch, *arguments(tmp_path))
+    assert (status, printed) == (2, b"")
+    *_, last = error.splitlines()
     assert b"error: " in last
     assert NAME.encode("latin-1", "backslashreplace") in last
     assert not any(tmp_path.iterdir())

@@ -1,10 +1,9 @@
-import subprocess
-import sys
-
 import pytest
 import torch
 
+from pyg_modules import SynchronousGraph, UnitGraph
 from pyg_modules.ops import ACTIVATIONS, BACKENDS, EdgeSet, RowActivation
+from tests.processes import exit_of_fresh
 from tests.strategies import generator
 
 pytest.importorskip("numba")
@@ -69,12 +68,11 @@ def test_results_do_not_depend_on_the_number_of_threads():
 
 def test_torch_keeps_its_number_of_threads():
     # In a process of its own: numba starts its threads once.
-    script = """
-import torch
-torch.set_num_threads(1)
-from pyg_modules import SynchronousGraph, UnitGraph
-layer = SynchronousGraph(UnitGraph.complete(3, 40, 2), backend="numba")
-layer(torch.rand(5, 3)).sum().backward()
-assert torch.get_num_threads() == 1, torch.get_num_threads()
-"""
-    subprocess.run([sys.executable, "-c", script], check=True)
+    assert exit_of_fresh(computes_with_one_thread_of_torch) == 0
+
+
+def computes_with_one_thread_of_torch():
+    torch.set_num_threads(1)
+    layer = SynchronousGraph(UnitGraph.complete(3, 40, 2), backend="numba")
+    layer(torch.rand(5, 3)).sum().backward()
+    assert torch.get_num_threads() == 1, torch.get_num_threads()

@@ -1,7 +1,5 @@
 import multiprocessing
 import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -10,6 +8,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
 from pyg_modules.ops.numba import numba_operator, threads
+from tests.processes import exit_of_fresh
 from tests.strategies import generator
 
 pytest.importorskip("numba")
@@ -103,27 +102,26 @@ def test_a_grandchild_computes_too():
 @pytest.mark.parametrize("used_before", [True, False])
 def test_threads_that_others_started_are_lost_too(used_before):
     # In a process of its own: numba starts its threads once.
-    script = f"""
-import os, numba, torch
-from pyg_modules import SynchronousGraph, UnitGraph
+    assert exit_of_fresh(forks_after_the_threads_of_others, used_before) == 0
 
-@numba.njit(parallel=True)
-def own(values):
-    for i in numba.prange(values.size):
-        values[i] += 1.0
 
-layer = SynchronousGraph(UnitGraph.complete(3, 40, 2), backend="numba")
-if {used_before}:
-    own(torch.zeros(8).numpy())
-child = os.fork()
-if child == 0:
-    outputs = layer(torch.ones(5, 3))
-    outputs.sum().backward()
-    from pyg_modules.ops.numba.threads import can_use_threads
-    os._exit(0 if can_use_threads() is not {used_before} else 1)
-assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-"""
-    subprocess.run([sys.executable, "-c", script], check=True)
+def forks_after_the_threads_of_others(used_before):
+    import numba
+
+    @numba.njit(parallel=True)
+    def own(values):
+        for i in numba.prange(values.size):
+            values[i] += 1.0
+
+    layer = SynchronousGraph(UnitGraph.complete(3, 40, 2), backend="numba")
+    if used_before:
+        own(torch.zeros(8).numpy())
+
+    def computes():
+        layer(torch.ones(5, 3)).sum().backward()
+        return threads.can_use_threads() is not used_before
+
+    assert exit_status_of_a_child(computes) == 0
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -154,22 +152,22 @@ def test_a_layer_in_several_threads_computes_what_it_does_in_one():
 
 
 def test_threads_that_numba_cannot_share_are_for_the_main_thread_alone():
-    script = """
-import torch
-from concurrent.futures import ThreadPoolExecutor
-from pyg_modules import SynchronousGraph, UnitGraph
-from pyg_modules.ops.numba.threads import can_use_threads
-torch.set_num_threads(2)
-layer = SynchronousGraph(UnitGraph.complete(3, 200, 2), backend="numba")
-x = torch.ones(64, 3)
-expected = layer(x)
-assert can_use_threads()
-with ThreadPoolExecutor(4) as pool:
-    results = [pool.submit(layer, x) for _ in range(200)]
-    own = [layer(x) for _ in range(20)]
-    assert not pool.submit(can_use_threads).result()
-assert all(torch.equal(result.result(), expected) for result in results)
-assert all(torch.equal(result, expected) for result in own)
-"""
-    environment = os.environ | {"NUMBA_THREADING_LAYER": "workqueue"}
-    subprocess.run([sys.executable, "-c", script], check=True, env=environment)
+    assert exit_of_fresh(shares_a_layer_on_a_workqueue) == 0
+
+
+def shares_a_layer_on_a_workqueue():
+    import numba
+
+    numba.config.THREADING_LAYER = "workqueue"
+    torch.set_num_threads(2)
+    layer = SynchronousGraph(UnitGraph.complete(3, 200, 2), backend="numba")
+    x = torch.ones(64, 3)
+    expected = layer(x)
+    assert threads.can_use_threads()
+    with ThreadPoolExecutor(4) as pool:
+        results = [pool.submit(layer, x) for _ in range(200)]
+        own = [layer(x) for _ in range(20)]
+        assert not pool.submit(threads.can_use_threads).result()
+    assert numba.threading_layer() == "workqueue"
+    assert all(torch.equal(result.result(), expected) for result in results)
+    assert all(torch.equal(result, expected) for result in own)

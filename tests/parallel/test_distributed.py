@@ -8,7 +8,6 @@ from datetime import timedelta
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from safetensors.torch import load_file, save_file
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor.debug import CommDebugMode
@@ -16,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pyg_modules import ModularGraph, SynchronousGraph, UnitGraph, Unrolled, cut, split
 from pyg_modules.parallel import DistributedModules, distributed_modules, place_modules
+from tests.processes import start_fresh, start_ranks
 from tests.strategies import generator, normal
 
 SIZES = (5, 3, 4, 2)
@@ -60,9 +60,7 @@ def start(rank, num_ranks, folder, timeout=60):
 def on_ranks(work, num_ranks, folder, *arguments):
     """What ``work(*arguments)`` returns on every rank."""
     folder.mkdir()
-    mp.start_processes(
-        _run, (work, num_ranks, folder, arguments), nprocs=num_ranks, start_method="spawn"
-    )
+    start_ranks(_run, num_ranks, work, num_ranks, folder, arguments)
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(num_ranks)]
 
 
@@ -302,10 +300,7 @@ def _survive(rank, folder):
 def test_the_others_stop_when_a_rank_is_killed_and_the_run_resumes(expected, tmp_path):
     folder = tmp_path / "killed"
     folder.mkdir()
-    context = mp.get_context("spawn")
-    processes = [context.Process(target=_survive, args=(rank, folder)) for rank in range(2)]
-    for process in processes:
-        process.start()
+    processes = [start_fresh(_survive, rank, folder) for rank in range(2)]
     for process in processes:
         process.join(timeout=90)
     assert [process.exitcode for process in processes] == [0, 1]

@@ -132,7 +132,10 @@ class PartitionSearch:
         # No class is out of its bounds; the best was met at step 0.
         state = numpy.array([-1, 0, self._graph.num_members.max()])
         steps = _MAX_WORK // (num_units * num_modules)
-        size = 1 + chunk() // (num_units * num_modules)
+        # Some moves more, as a few units take few moves for a round trip.
+        patience = patience * num_units + 100
+        # Few units end soon: what is drawn for more moves would take longer than they do.
+        size = min(1 + chunk() // (num_units * num_modules), patience)
         for step in range(0, steps, size):
             rests = generator.integers(num_units // 20 + 2, num_units // 5 + 4, size=size)
             if self._kernels.roam(
@@ -144,8 +147,7 @@ class PartitionSearch:
                 state,
                 best_labels,
                 best,
-                # Some moves more, as a few units take few moves for a round trip.
-                patience * num_units + 100,
+                patience,
             ):
                 break
         self._modules.labels[:] = best_labels

@@ -8,8 +8,8 @@ import lightning as L
 import numpy
 import pytest
 import torch
-import torch.multiprocessing as mp
 
+from tests.processes import start_ranks
 from tests.train.lightning.training import CUT, every_epoch, everything, train
 
 #: Before and after the cut.
@@ -45,7 +45,7 @@ def ranks(tmp_path_factory):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    mp.start_processes(_run, (port, folder), nprocs=2, start_method="spawn")
+    start_ranks(_run, 2, port, folder)
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 

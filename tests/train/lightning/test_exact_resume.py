@@ -1,19 +1,16 @@
 import random
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy
 import pytest
 import torch
 
 from pyg_modules.train.lightning.random_state import random_state, set_random_state
+from tests.processes import exit_of_fresh
 from tests.train.lightning import training
 from tests.train.lightning.training import CUT, EPOCHS, STEPS, every_epoch, everything, train
 
 pytestmark = training.advisories
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +25,7 @@ def check_same(found, expected):
 
 def killed(folder, step):
     """The state of the checkpoint that a process leaves that is killed when ``step`` begins."""
-    command = [sys.executable, "-m", training.__name__, str(folder), str(step)]
-    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    assert exit_of_fresh(training.train_until_killed, folder, step) == -signal.SIGKILL
     assert sorted(path.suffix for path in folder.iterdir()) == [".ckpt", ".ckpt"]
     state = training.SafetensorsIO().load_checkpoint(folder / "last.ckpt")
     assert state["global_step"] == step - step % STEPS

@@ -1,10 +1,8 @@
-"""A small training with everything random in it; as a program, one that kills itself."""
+"""A small training with everything random in it, and one that kills its process."""
 
 import os
 import random
 import signal
-import sys
-from pathlib import Path
 
 import lightning as L
 import numpy
@@ -129,8 +127,8 @@ class KilledAt(L.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-if __name__ == "__main__":
-    folder, step = Path(sys.argv[1]), int(sys.argv[2])
+def train_until_killed(folder, step):
+    """Go on from the last checkpoint, if there is one, until the process is killed."""
     last = folder / "last.ckpt"
     callbacks = KilledAt(step), ModelCheckpoint(folder, save_last=True)
     if last.exists():
