@@ -20,11 +20,11 @@ def bind(operator: EdgeOperator, weight: Tensor) -> Callable[[Tensor], Tensor]:
     composed = operator.compose(weight)
     if composed is not None:
         return composed
-    edge_sum = _EdgeSum(operator)
+    edge_sum = EdgeSum(operator)
     return partial(edge_sum.entry(), edge_sum, weight)
 
 
-class _EdgeSum(Differentiable):
+class EdgeSum(Differentiable):
     name = "edge_sum"
 
     def forward(self, weight: Tensor, state: Tensor) -> Tensor:
