@@ -12,10 +12,10 @@ from torch import Tensor
 
 from pyg_modules.graph.validate import check_edge_index_form
 from pyg_modules.ops.edge_sum import bind
-from pyg_modules.ops.tracing import is_compiling, is_tracing, without_autocast
+from pyg_modules.ops.tracing import is_compiling
 from pyg_modules.partition.labels import check_assignment
 from pyg_modules.partition.search.size_bounds import checked_capacities
-from pyg_modules.partition.soft_cut import SoftCut, composed_cut
+from pyg_modules.partition.soft_cut import soft_cut
 from pyg_modules.partition.traced_units import TracedUnits
 from pyg_modules.partition.units import EdgeList, Units
 
@@ -29,8 +29,9 @@ def ncut_loss(
         \mathrm{ncut}(S) = \frac{1}{K} \sum_k \Big[ 1 - \frac{S_k^\top A S_k}{S_k^\top A 1} \Big],
         \qquad a_{ij} = \tfrac{1}{2} (|w_{ij}| + |w_{ji}|)
 
-    The term of a module without volume (:math:`S_k^\top A 1 = 0`) is 1. Time is :math:`O(E K)`,
-    memory :math:`O(N K + E)`. Differentiable once in weights and assignment.
+    The term of a module without volume (:math:`S_k^\top A 1 = 0`) is 1. Time is
+    :math:`O(E K + N K^2)`, memory :math:`O(N K + E)`. Differentiable once in weights and
+    assignment.
 
     From `Normalized Cuts and Image Segmentation <https://doi.org/10.1109/34.868688>`_.
 
@@ -142,13 +143,9 @@ def ncut_of(units: Units, assignment: Tensor, *, fixed_volume: bool = False) -> 
         fixed_volume (bool, optional): Whether the gradient in the weights takes the volumes in the
             denominators as constants. The value is the same. (default: ``False``)
     """
-    edges, magnitude = units.edges, units.magnitudes()
+    magnitude = units.magnitudes()
     assignment = assignment.to(magnitude.dtype)
-    # On meta, as for whoever traces, kernels are of no use.
-    if is_tracing() or magnitude.is_meta:
-        return composed_cut(edges, magnitude, assignment, fixed_volume)
-    with without_autocast(magnitude.device):
-        return SoftCut.apply(edges, magnitude, assignment, fixed_volume)
+    return soft_cut(units.edges, magnitude, assignment, fixed_volume=fixed_volume)
 
 
 def cost_balance_of(units: Units, assignment: Tensor) -> Tensor:

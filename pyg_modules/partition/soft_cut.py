@@ -1,4 +1,4 @@
-"""The soft normalized cut: as torch differentiates it, and with its gradient in closed form."""
+"""The soft normalized cut, as a composition of operations and with its gradient in closed form."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from pyg_modules.ops.edge_sum import EdgeSum, bind
-from pyg_modules.ops.tracing import without_autocast
+from pyg_modules.ops.tracing import is_tracing, without_autocast
 from pyg_modules.partition.units import PartitionedEdges
 
 
-def composed_cut(
-    edges: PartitionedEdges, magnitude: Tensor, assignment: Tensor, fixed_volume: bool
+def soft_cut(
+    edges: PartitionedEdges, magnitude: Tensor, assignment: Tensor, *, fixed_volume: bool
 ) -> Tensor:
-    """The definition, of torch's own operations: any transformation of torch can look into it.
+    """The soft normalized cut, a scalar, of :func:`ncut_loss`.
 
     Args:
         edges (PartitionedEdges): The edges among the units that are partitioned.
@@ -23,6 +23,18 @@ def composed_cut(
         assignment (Tensor): Soft assignment of the units, ``[n, K]``, of the same dtype.
         fixed_volume (bool): Whether the gradient in the magnitudes takes volumes as constants.
     """
+    # Who traces cannot look into kernels, which know no shapes without values either.
+    if is_tracing() or magnitude.is_meta:
+        return composed_cut(edges, magnitude, assignment, fixed_volume)
+    with without_autocast(magnitude.device):
+        loss: Tensor = _ClosedForm.apply(edges, magnitude, assignment, fixed_volume)  # type: ignore[no-untyped-call]
+    return loss
+
+
+def composed_cut(
+    edges: PartitionedEdges, magnitude: Tensor, assignment: Tensor, fixed_volume: bool
+) -> Tensor:
+    """The definition, of torch's own operations: any transformation of torch can look into it."""
     # With W the magnitudes, A = (W + W^T) / 2: S_k^T A S_k = S_k^T W S_k, and
     # S_k^T A 1 = (S_k^T W 1 + 1^T W S_k) / 2, so that one product W [S, 1] gives both.
     ones = assignment.new_ones(assignment.size(0), 1)
@@ -40,13 +52,14 @@ def composed_cut(
     return torch.where(has_volume, crossing, 1.0).mean()
 
 
-class SoftCut(torch.autograd.Function):
-    r"""The same for calls that autograd alone looks at, in fewer operations.
+class _ClosedForm(torch.autograd.Function):
+    r"""The same in fewer operations, for calls that autograd alone looks at.
 
-    Small graphs are paid for by the operation, those with a number of Python twice. With :math:`W`
-    the magnitudes, :math:`a_k = S_k^\top W S_k` and :math:`u_k = S_k^\top W 1 + 1^\top W S_k`, twice
-    the volume, are on the diagonal and in the last row and column of
-    :math:`[S, 1]^\top W [S, 1]`. The loss :math:`1 - \frac{2}{K} \sum_k a_k / u_k` has the gradient
+    Small graphs are paid for by the operation, and twice for one with a number of Python. With
+    :math:`W` the magnitudes, :math:`a_k = S_k^\top W S_k` and twice the volumes,
+    :math:`u_k = S_k^\top W 1 + 1^\top W S_k`, are on the diagonal of
+    :math:`[S, 1]^\top W [S, 1]` and in its last row and column. The loss
+    :math:`1 - \frac{2}{K} \sum_k a_k / u_k` has the gradient
 
     .. math::
         \frac{\partial}{\partial S_{ik}} = \frac{2}{K} \Big( \frac{a_k}{u_k^2}
