@@ -20,17 +20,14 @@ def bind(operator: EdgeOperator, weight: Tensor) -> Callable[[Tensor], Tensor]:
     composed = operator.compose(weight)
     if composed is not None:
         return composed
-    edge_sum = EdgeSum(operator)
+    edge_sum = _EdgeSum(operator)
     return partial(edge_sum.entry(), edge_sum, weight)
 
 
-class EdgeSum(Differentiable):
-    """The sums over the edges of an operator, ``[num_targets, B]``."""
-
+class _EdgeSum(Differentiable):
     name = "edge_sum"
 
     def forward(self, weight: Tensor, state: Tensor) -> Tensor:
-        """See :meth:`Differentiable.forward`."""
         operator = self.operator
         out = state.new_empty(operator.num_rows, state.size(1))
         operator.matmul(operator.prepare(weight), operator.enter(state), out)
@@ -39,7 +36,6 @@ class EdgeSum(Differentiable):
     def backward(
         self, needs: Sequence[bool], grad: Tensor, weight: Tensor, state: Tensor, *_: Tensor
     ) -> tuple[Tensor | None, Tensor | None]:
-        """See :meth:`Differentiable.backward`."""
         operator, grad_weight, grad_state = self.operator, None, None
         grad = operator.enter(grad)
         if needs[0]:
@@ -53,5 +49,4 @@ class EdgeSum(Differentiable):
         return grad_weight, grad_state
 
     def empty_outputs(self, weight: Tensor, state: Tensor) -> Tensor:  # noqa: ARG002
-        """See :meth:`Differentiable.empty_outputs`."""
         return state.new_empty(self.operator.num_targets, state.size(1))

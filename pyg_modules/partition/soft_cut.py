@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_modules.ops.edge_sum import EdgeSum, bind
+from pyg_modules.ops.dense import DenseOperator
+from pyg_modules.ops.edge_sum import bind
 from pyg_modules.ops.tracing import is_tracing, without_autocast
 from pyg_modules.partition.units import PartitionedEdges
 
@@ -23,11 +24,13 @@ def soft_cut(
         assignment (Tensor): Soft assignment of the units, ``[n, K]``, of the same dtype.
         fixed_volume (bool): Whether the gradient in the magnitudes takes volumes as constants.
     """
-    # Who traces cannot look into kernels, which know no shapes without values either.
-    if is_tracing() or magnitude.is_meta:
+    # Who traces has to look into it, and what is large is not paid for by the operation.
+    if is_tracing() or not isinstance(edges.operator, DenseOperator):
         return composed_cut(edges, magnitude, assignment, fixed_volume)
     with without_autocast(magnitude.device):
-        loss: Tensor = _ClosedForm.apply(edges, magnitude, assignment, fixed_volume)  # type: ignore[no-untyped-call]
+        loss: Tensor = _DenseCut.apply(  # type: ignore[no-untyped-call]
+            edges, magnitude, assignment, fixed_volume
+        )
     return loss
 
 
@@ -52,8 +55,8 @@ def composed_cut(
     return torch.where(has_volume, crossing, 1.0).mean()
 
 
-class _ClosedForm(torch.autograd.Function):
-    r"""The same in fewer operations, for calls that autograd alone looks at.
+class _DenseCut(torch.autograd.Function):
+    r"""The same by a dense matrix, for calls that autograd alone looks at, in fewer operations.
 
     Small graphs are paid for by the operation, and twice for one with a number of Python. With
     :math:`W` the magnitudes, :math:`a_k = S_k^\top W S_k` and twice the volumes,
@@ -79,20 +82,21 @@ class _ClosedForm(torch.autograd.Function):
         assignment: Tensor,
         fixed_volume: bool,
     ) -> Tensor:
+        matrix = edges.operator.prepare(magnitude)
         both = torch.cat([assignment, assignment.new_ones(len(assignment), 1)], dim=1)
-        sums = EdgeSum(edges.operator).forward(magnitude, both)
+        sums = matrix @ both
         pairs = both.T @ sums
         volume = pairs[:-1, -1] + pairs[-1, :-1]
         # Over infinity, a module without volume keeps nothing and has no gradient. NaN spreads.
         volume = volume.masked_fill(volume.logical_not(), torch.inf)
         kept = pairs.diagonal()[:-1] / volume
         ctx.edges, ctx.fixed_volume = edges, fixed_volume
-        ctx.save_for_backward(magnitude, assignment, both, sums, volume, kept)
+        ctx.save_for_backward(magnitude, assignment, matrix, both, sums, volume, kept)
         return torch.sub(both.new_ones(()), kept.sum(), alpha=2 / len(kept))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        magnitude, assignment, both, sums, volume, kept = ctx.saved_tensors
+        magnitude, assignment, matrix, both, sums, volume, kept = ctx.saved_tensors
         needs_magnitude, needs_assignment = ctx.needs_input_grad[1:3]
         of_magnitude = of_assignment = None
         if torch.is_grad_enabled():  # That is, with create_graph=True.
@@ -102,18 +106,17 @@ class _ClosedForm(torch.autograd.Function):
             of_magnitude = found.pop(0) if needs_magnitude else None
             of_assignment = found.pop(0) if needs_assignment else None
             return None, of_magnitude, of_assignment, None
+        inverse = volume.reciprocal()
+        of_volume = kept * inverse
         scale = grad * (2 / len(kept))
         with without_autocast(volume.device):  # That of who calls backward.
-            edge_sum, inverse = EdgeSum(ctx.edges.operator), volume.reciprocal()
             if needs_assignment:
-                sums = sums + edge_sum.backward((False, True), both, magnitude, both)[1]
-                gradient = sums[:, -1:] * (kept * inverse) - sums[:, :-1] * inverse
-                of_assignment = scale * gradient
+                sums = torch.addmm(sums, matrix.T, both)
+                gradient = sums[:, -1:] * of_volume
+                of_assignment = scale * gradient.addcmul_(sums[:, :-1], inverse, value=-1)
             if needs_magnitude:
-                half = inverse / 2 if ctx.fixed_volume else kept * inverse
+                half = inverse / 2 if ctx.fixed_volume else of_volume
                 left = half - assignment * inverse, (assignment @ half).unsqueeze(1)
-                gradient, _ = edge_sum.backward(
-                    (True, False), torch.cat(left, dim=1), magnitude, both
-                )
-                of_magnitude = scale * gradient
+                gradient = torch.cat(left, dim=1) @ both.T
+                of_magnitude = scale * ctx.edges.operator.edge_gradient(gradient)
         return None, of_magnitude, of_assignment, None
