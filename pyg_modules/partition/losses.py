@@ -15,6 +15,7 @@ from pyg_modules.ops.edge_sum import bind
 from pyg_modules.ops.tracing import is_compiling
 from pyg_modules.partition.labels import check_assignment
 from pyg_modules.partition.search.size_bounds import checked_capacities
+from pyg_modules.partition.soft_cut import soft_cut
 from pyg_modules.partition.traced_units import TracedUnits
 from pyg_modules.partition.units import EdgeList, Units
 
@@ -28,8 +29,9 @@ def ncut_loss(
         \mathrm{ncut}(S) = \frac{1}{K} \sum_k \Big[ 1 - \frac{S_k^\top A S_k}{S_k^\top A 1} \Big],
         \qquad a_{ij} = \tfrac{1}{2} (|w_{ij}| + |w_{ji}|)
 
-    The term of a module without volume (:math:`S_k^\top A 1 = 0`) is 1. Time is :math:`O(E K)`,
-    memory :math:`O(N K + E)`. Differentiable once in weights and assignment.
+    The term of a module without volume (:math:`S_k^\top A 1 = 0`) is 1. Time is
+    :math:`O(E K + N K^2)`, memory :math:`O(N K + E)`. Differentiable once in weights and
+    assignment.
 
     From `Normalized Cuts and Image Segmentation <https://doi.org/10.1109/34.868688>`_.
 
@@ -75,10 +77,10 @@ def balance_loss(assignment: Tensor, *, capacities: Sequence[int] | None = None)
     num_units, num_modules = assignment.shape
     share = assignment.mean(dim=0)
     if capacities is None:
-        return num_modules * (share - 1 / num_modules).square().sum()
+        return num_modules * _square_norm(share - 1 / num_modules)
     sizes = checked_capacities(capacities, num_units, num_modules)
     target = torch.from_numpy(sizes / num_units).to(share)
-    return num_modules * (share - target).square().sum()
+    return num_modules * _square_norm(share - target)
 
 
 def cost_balance_loss(edge_index: Tensor, assignment: Tensor) -> Tensor:
@@ -141,23 +143,9 @@ def ncut_of(units: Units, assignment: Tensor, *, fixed_volume: bool = False) -> 
         fixed_volume (bool, optional): Whether the gradient in the weights takes the volumes in the
             denominators as constants. The value is the same. (default: ``False``)
     """
-    edges, magnitude = units.edges, units.magnitudes()
+    magnitude = units.magnitudes()
     assignment = assignment.to(magnitude.dtype)
-    # With W the magnitudes, A = (W + W^T) / 2: S_k^T A S_k = S_k^T W S_k, and
-    # S_k^T A 1 = (S_k^T W 1 + 1^T W S_k) / 2, so that one product W [S, 1] gives both.
-    ones = assignment.new_ones(assignment.size(0), 1)
-    sums = bind(edges.operator, magnitude)(torch.cat([assignment, ones], dim=1))
-    of_modules, of_all = sums[:, :-1], sums[:, -1]
-    association = (assignment * of_modules).sum(dim=0)
-    volume = (assignment.T @ of_all + of_modules.sum(dim=0)) / 2
-    scale = volume
-    if fixed_volume:
-        leaving = torch.zeros_like(ones[:, 0]).index_add(0, edges.source, magnitude.detach())
-        scale = assignment.T @ (of_all.detach() + leaving) / 2
-    has_volume = scale != 0  # NaN has, and spreads.
-    # Dividing by 1 where there is no volume keeps the gradient finite as well.
-    crossing = (volume - association) / torch.where(has_volume, scale, 1.0)
-    return torch.where(has_volume, crossing, 1.0).mean()
+    return soft_cut(units.edges, magnitude, assignment, fixed_volume=fixed_volume)
 
 
 def cost_balance_of(units: Units, assignment: Tensor) -> Tensor:
@@ -171,7 +159,11 @@ def cost_balance_of(units: Units, assignment: Tensor) -> Tensor:
     total = cost.sum()
     # Where nothing costs anything, all shares are equal; dividing by 1 keeps the gradient finite.
     share = torch.where(total > 0, cost / torch.where(total > 0, total, 1.0), 1 / num_modules)
-    return num_modules * (share - 1 / num_modules).square().sum()
+    return num_modules * _square_norm(share - 1 / num_modules)
+
+
+def _square_norm(values: Tensor) -> Tensor:
+    return values.dot(values)
 
 
 def _units_of(

@@ -14,6 +14,8 @@ from torch_geometric.data.data import BaseData
 #: From a model and a batch to outputs and targets.
 Forward = Callable[[nn.Module, Any], tuple[Tensor, Tensor]]
 
+# Rows are run together up to so many numbers of inputs where no step is made between them.
+_TOGETHER = 2**16
 # What torch says of two floats that differ.
 _OF_DTYPES = ("the same dtype", "expected scalar type", "should be the same")
 
@@ -35,10 +37,15 @@ class Batches:
         source (Source): The batches.
         forward (Callable): From the model and a batch to outputs and targets.
         device (torch.device): That of the model, to which batches are moved.
+        are_rows (bool, optional): Whether they are pairs of tensors, and several may be one.
+            (default: ``False``)
     """
 
-    def __init__(self, source: Source, forward: Forward, device: torch.device) -> None:
+    def __init__(
+        self, source: Source, forward: Forward, device: torch.device, *, are_rows: bool = False
+    ) -> None:
         self._source, self._forward, self._device = source, forward, device
+        self._are_rows = are_rows
 
     def __len__(self) -> int:
         return len(self._source)
@@ -56,7 +63,21 @@ class Batches:
 
     def first(self, number: int) -> Batches:
         """The first of the batches, so many; of several epochs, if one has fewer."""
-        return Batches(FirstBatches(self._source, number), self._forward, self._device)
+        source = FirstBatches(self._source, number)
+        return Batches(source, self._forward, self._device, are_rows=self._are_rows)
+
+    def joined(self) -> Iterator[Any]:
+        """The same samples in fewer batches where rows are few numbers: calls are what costs."""
+        if not self._are_rows:
+            yield from self
+            return
+        together: list[Any] = []
+        for batch in self:
+            if sum(x.numel() for x, _ in together) + batch[0].numel() > _TOGETHER and together:
+                yield tuple(map(torch.cat, zip(*together, strict=True)))
+                together = []
+            together.append(batch)
+        yield tuple(map(torch.cat, zip(*together, strict=True)))
 
     def run(self, model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
         """Outputs and targets.

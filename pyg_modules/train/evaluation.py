@@ -32,7 +32,7 @@ def evaluate(model: nn.Module, batches: Batches, loss: CheckedLoss) -> dict[str,
     model.eval()
     sums: dict[str, float] = {}
     num_samples = 0.0
-    for batch in batches:
+    for batch in batches.joined():
         outputs, targets = batches.run(model, batch)
         value, counted = loss(outputs, targets), loss.counted(targets)
         if not bool(counted.any()):

@@ -44,7 +44,7 @@ class Optimization:
         if beside:
             groups.append({"params": beside, "lr": learning_rate, "weight_decay": 0.0})
         #: The optimizer; its first group is the model.
-        self.optimizer = torch.optim.AdamW(groups)
+        self.optimizer = torch.optim.AdamW(groups, fused=_may_fuse(of_model + beside) or None)
         self._scheduler = learning_rates(self.optimizer, total_steps, one_cycle)
 
     def step(self, loss: Tensor) -> None:
@@ -55,6 +55,18 @@ class Optimization:
         nn.utils.clip_grad_norm_(self.optimizer.param_groups[0]["params"], 1.0)
         self.optimizer.step()
         self._scheduler.step()
+
+
+def _may_fuse(parameters: list[nn.Parameter]) -> bool:
+    """Whether the fused steps of the CPU, in half the time for small ones, do what others do.
+
+    For them memory is flat, whatever strides say, and halves are rounded elsewhere.
+    """
+    dtypes = torch.float32, torch.float64
+    return all(
+        one.device.type == "cpu" and one.dtype in dtypes and one.is_contiguous()
+        for one in parameters
+    )
 
 
 def parameters_but(left_out: Iterable[nn.Parameter], model: nn.Module) -> list[nn.Parameter]:

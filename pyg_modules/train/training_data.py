@@ -95,7 +95,8 @@ def batches_of(
             f"Expected at least one {part} sample (got none)."
             + (" The loader drops what fills no batch: drop_last=False keeps it." * is_dropped)
         )
-    return Batches(source, forward or _forward_pair, device)
+    are_rows = isinstance(source, Rows) and forward is None
+    return Batches(source, forward or _forward_pair, device, are_rows=are_rows)
 
 
 @contextmanager

@@ -61,3 +61,22 @@ def test_targets_that_the_loss_ignores_do_not_count(loss, ignored):
 def test_a_validation_in_which_nothing_counts_is_refused():
     with pytest.raises(ValueError, match="at least one validation sample"):
         figures(nn.Linear(4, 3), torch.zeros(5, 4), torch.full((5,), -100), F.cross_entropy)
+
+
+@pytest.mark.parametrize(
+    ("num_features", "forward", "expected"),
+    [
+        (4, None, [10]),
+        # Some 65,000 numbers at once, but a batch as it is.
+        (10_000, None, [6, 4]),
+        (100_000, None, [3, 3, 3, 1]),
+        (4, lambda model, batch: (model(batch[0]), batch[1]), [3, 3, 3, 1]),
+    ],
+)
+def test_rows_of_few_numbers_are_measured_together(num_features, forward, expected):
+    model, seen = nn.Linear(num_features, 3), []
+    model.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    data = torch.randn(10, num_features), torch.arange(10) % 3
+    batches = batches_of(data, model, part="validation", forward=forward, batch_size=3, seed=None)
+    evaluate(model, batches, CheckedLoss(F.cross_entropy))
+    assert seen == expected

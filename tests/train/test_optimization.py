@@ -42,3 +42,34 @@ def test_a_single_step_has_the_whole_learning_rate(one_cycle):
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=2.0)
     learning_rates(optimizer, total_steps=1, one_cycle=one_cycle)
     assert optimizer.param_groups[0]["lr"] == 2.0
+
+
+@pytest.mark.parametrize("kind", ["plain", "double", "strided", "half"])
+def test_steps_are_those_of_adamw_wherever_the_weights_lie(kind):
+    def trained(step_of):
+        model = nn.Linear(4, 3, bias=False)
+        weight = torch.linspace(-1, 1, 24).view(3, 8)
+        weight = {"strided": weight[:, ::2], "half": weight[:, :4].bfloat16()}.get(
+            kind, weight[:, :4].clone()
+        )
+        model.weight = nn.Parameter(weight.double() if kind == "double" else weight)
+        step = step_of(model)
+        x = torch.arange(4).to(model.weight.dtype)
+        for _ in range(5):
+            step(model(x).square().sum() / 1e3)
+        return model.weight.detach()
+
+    def by_hand(model):
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.5, fused=False)
+
+        def step(loss):
+            optimizer.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+
+        return step
+
+    settings = {"learning_rate": 0.1, "weight_decay": 0.5, "one_cycle": False, "total_steps": 100}
+    found = trained(lambda model: Optimization(model, [], **settings).step)
+    torch.testing.assert_close(found, trained(by_hand), rtol=1e-6, atol=1e-7)

@@ -125,8 +125,8 @@ def test_steps_may_be_fewer_or_more_than_those_of_an_epoch(steps):
     seen = []
     loss = lambda outputs, targets: (seen.append(len(targets)), F.mse_loss(outputs, targets))[1]  # noqa: E731
     Probe(layer, (x, y), loss=loss, batch_size=8, steps=steps)(two_modules(layer))
-    # In the training, and in the measurements before and after it.
-    assert seen == [8] * (3 * steps)
+    # In the training; and together, in the measurements before and after it.
+    assert seen == [8 * steps, *[8] * steps, 8 * steps]
 
 
 def test_a_compiled_model_is_not_compiled_again():

@@ -68,7 +68,7 @@ def trained_by_hand(batches):
     """What every fit must come to: the same batches, in a loop of its own."""
     model = linear()
     batches = [list(batches) for _ in range(SETTINGS["epochs"])]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05, weight_decay=0.1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05, weight_decay=0.1, fused=True)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, 0.05, total_steps=sum(map(len, batches))
     )
@@ -198,7 +198,7 @@ class Convolution(nn.Module):
 def test_a_graph_is_one_batch_of_the_nodes_of_its_mask():
     data, model, by_hand = communities(), Convolution(), Convolution()
     history = fit(model, data, epochs=60, seed=0, learning_rate=0.1, validation_data=data)
-    optimizer = torch.optim.AdamW(by_hand.parameters(), lr=0.1, weight_decay=0.1)
+    optimizer = torch.optim.AdamW(by_hand.parameters(), lr=0.1, weight_decay=0.1, fused=True)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=60)
     for record in history:
         outputs = by_hand(data.x, data.edge_index)
