@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 from collections.abc import Iterator
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -20,8 +20,9 @@ class TrialQueue:
     """The trials of a search that are left, each for one worker alone.
 
     A trial whose worker has failed or was killed comes again, with its number and its seed: what
-    is found does not depend on it. Workers take trials from the waiting ones of the study, which
-    no two can do at once.
+    is found does not depend on it. Workers put their trials into the study, with all that others
+    must know of them at once; of two with a number, the first counts. Optuna's own queue lets two
+    workers take one trial from a file of SQLite.
 
     Args:
         optuna (module): Optuna.
@@ -31,38 +32,30 @@ class TrialQueue:
     """
 
     def __init__(self, optuna: Any, study: Study, num_trials: int, seed: int) -> None:
-        self._state, self._study = optuna.trial.TrialState, study
+        self._optuna, self._study = optuna, study
+        self._state = optuna.trial.TrialState
         self._num_trials, self._seed = num_trials, seed
         for trial in study.get_trials(deepcopy=False, states=(self._state.RUNNING,)):
             if _is_dead(trial):
                 study.tell(trial.number, state=self._state.FAIL)
 
     def __iter__(self) -> Iterator[Trial]:
-        while self._is_one_waiting():
-            trial = self._study.ask()
-            trial.set_user_attr(_WORKER, _this_process())
-            if self._is_first(trial):
-                yield trial
+        while (number := self._next_number()) is not None:
+            worker = [*_this_process(), secrets.token_hex(8)]
+            known = {NUMBER: number, SEED: self._seed + number, _WORKER: worker}
+            running = self._optuna.trial.create_trial(state=self._state.RUNNING, user_attrs=known)
+            self._study.add_trial(running)
+            same = [one for one in self._that_count() if one.user_attrs.get(NUMBER) == number]
+            (own,) = (one for one in same if one.user_attrs[_WORKER] == worker)
+            if own is same[0]:
+                yield self._optuna.trial.Trial(self._study, own._trial_id)
             else:
-                self._study.tell(trial, state=self._state.FAIL)
+                self._study.tell(own.number, state=self._state.FAIL)
 
-    def _is_one_waiting(self) -> bool:
-        """Whether there is a trial to take; if there was none, the next one is put there."""
-        trials = self._that_count()
-        if any(trial.state == self._state.WAITING for trial in trials):
-            return True
-        known = {trial.user_attrs.get(NUMBER) for trial in trials}
-        left = [number for number in range(self._num_trials) if number not in known]
-        if left:
-            attributes = {NUMBER: left[0], SEED: self._seed + left[0]}
-            self._study.enqueue_trial({}, user_attrs=attributes)
-        return bool(left)
-
-    def _is_first(self, trial: Trial) -> bool:
-        """Whether it is one of the search, and none that two workers put there at once."""
-        number = trial.user_attrs.get(NUMBER)
-        same = [one.number for one in self._that_count() if one.user_attrs.get(NUMBER) == number]
-        return number is not None and trial.number == min(same)
+    def _next_number(self) -> int | None:
+        """The first one that no trial has."""
+        known = {trial.user_attrs.get(NUMBER) for trial in self._that_count()}
+        return next((number for number in range(self._num_trials) if number not in known), None)
 
     def _that_count(self) -> list[FrozenTrial]:
         trials = self._study.get_trials(deepcopy=False)
@@ -76,11 +69,9 @@ def _this_process() -> list[Any]:
 
 def _is_dead(trial: FrozenTrial) -> bool:
     """Whether the worker of a trial is gone, as far as this machine can know."""
-    worker = trial.user_attrs.get(_WORKER)
-    if worker is None:  # It was killed before it said its name, or is about to.
-        begin = trial.datetime_start
-        return begin is not None and datetime.now() - begin > timedelta(minutes=1)
-    machine, process, began = worker
+    if _WORKER not in trial.user_attrs:
+        return False  # Not one of ours.
+    machine, process, began, _ = trial.user_attrs[_WORKER]
     if machine != platform.node():
         return False
     try:

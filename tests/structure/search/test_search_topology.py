@@ -1,18 +1,16 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import optuna
 import pytest
 import torch
 
 from pyg_modules.structure import TopologySearch, TopologySpace, search_topology
+from tests.writers import exit_of, in_child
 
-ROOT = Path(__file__).parents[3]
 SPACE = TopologySpace(num_inputs=4, num_outputs=2, max_parameters=300)
 
 
@@ -39,13 +37,13 @@ def _is_quiet():
 
 @pytest.fixture(scope="module")
 def search():
-    return search_topology(score_of, SPACE, num_trials=14)
+    return search_topology(score_of, SPACE, num_trials=12)
 
 
 def test_trials_are_what_was_trained(search):
-    assert [trial.number for trial in search.trials] == list(range(14))
-    assert [trial.seed for trial in search.trials] == list(range(14))
-    assert len({trial.topology for trial in search.trials}) == 14
+    assert [trial.number for trial in search.trials] == list(range(12))
+    assert [trial.seed for trial in search.trials] == list(range(12))
+    assert len({trial.topology for trial in search.trials}) == 12
     for trial in search.trials:
         layer = trial.layer()
         offset = trial.settings["offset"]
@@ -61,14 +59,14 @@ def test_trials_are_what_was_trained(search):
 
 
 def test_the_seed_says_what_is_tried(search):
-    assert timeless(search_topology(score_of, SPACE, num_trials=14)) == timeless(search)
+    assert timeless(search_topology(score_of, SPACE, num_trials=12)) == timeless(search)
     other = search_topology(score_of, SPACE, num_trials=3, seed=1)
     assert [trial.seed for trial in other.trials] == [1, 2, 3]
     assert other.trials[0].topology != search.trials[0].topology
 
 
 def test_a_search_goes_on_to_what_it_would_have_found(search, tmp_path):
-    for num_trials in (5, 12, 14, 3):
+    for num_trials in (5, 12, 3):
         found = search_topology(score_of, SPACE, num_trials=num_trials, storage=url(tmp_path))
     assert timeless(found) == timeless(search)
 
@@ -80,64 +78,75 @@ def test_a_training_that_fails_is_tried_again(search, tmp_path):
         return score_of(layer, trial)
 
     with pytest.raises(RuntimeError, match="no memory"):
-        search_topology(fail, SPACE, num_trials=14, storage=url(tmp_path))
-    found = search_topology(score_of, SPACE, num_trials=14, storage=url(tmp_path))
+        search_topology(fail, SPACE, num_trials=12, storage=url(tmp_path))
+    found = search_topology(score_of, SPACE, num_trials=12, storage=url(tmp_path))
     assert timeless(found) == timeless(search)
 
 
-WORKER = """
-import os, signal, sys
-import optuna
-from pyg_modules.structure import TopologySpace, search_topology
-from tests.structure.search.test_search_topology import SPACE, score_of
-
-def train(layer, trial):
-    if trial.user_attrs["number"] == int(sys.argv[2]):
+def killed(layer, trial):
+    if trial.user_attrs["number"] == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return score_of(layer, trial)
 
-search_topology(train, SPACE, num_trials=14, storage=sys.argv[1])
-"""
-
-
-def worker(path, killed_at):
-    command = [sys.executable, "-c", WORKER, url(path), str(killed_at)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-
 
 def test_a_search_that_is_killed_goes_on_to_what_it_would_have_found(search, tmp_path):
-    for number in (3, 12):
-        assert worker(tmp_path, number).wait() == -signal.SIGKILL
-        study = optuna.load_study(study_name="topology", storage=url(tmp_path))
-        assert study.trials[-1].state == optuna.trial.TrialState.RUNNING
-    found = search_topology(score_of, SPACE, num_trials=14, storage=url(tmp_path))
-    assert timeless(found) == timeless(search)
+    path = url(tmp_path)
+    child = in_child(lambda: search_topology(killed, SPACE, num_trials=12, storage=path))
+    assert exit_of(child) == -signal.SIGKILL
+    states = [trial.state.name for trial in optuna.load_study(study_name=None, storage=path).trials]
+    assert states == ["COMPLETE"] * 3 + ["RUNNING"]
+    for _ in range(2):
+        found = search_topology(score_of, SPACE, num_trials=12, storage=path)
+        assert timeless(found) == timeless(search)
+    states = [trial.state.name for trial in optuna.load_study(study_name=None, storage=path).trials]
+    assert states == ["COMPLETE"] * 3 + ["FAIL"] + ["COMPLETE"] * 9
 
 
 def test_workers_share_the_trials_of_a_storage(tmp_path):
-    search_topology(score_of, SPACE, num_trials=1, storage=url(tmp_path))
-    workers = [worker(tmp_path, -1) for _ in range(2)]
-    assert [one.wait() for one in workers] == [0, 0]
-    found = search_topology(score_of, SPACE, num_trials=14, storage=url(tmp_path))
-    assert [trial.number for trial in found.trials] == list(range(14))
-    assert [trial.seed for trial in found.trials] == list(range(14))
+    path = url(tmp_path)
+    search_topology(score_of, SPACE, num_trials=1, storage=path)
+    children = [
+        in_child(lambda: search_topology(score_of, SPACE, num_trials=8, storage=path))
+        for _ in range(2)
+    ]
+    assert [exit_of(child) for child in children] == [0, 0]
+    found = search_topology(score_of, SPACE, num_trials=8, storage=path)
+    assert [trial.number for trial in found.trials] == list(range(8))
+    assert [trial.seed for trial in found.trials] == list(range(8))
 
 
-def test_a_trial_that_two_workers_put_there_is_run_once(tmp_path):
-    search_topology(score_of, SPACE, num_trials=2, storage=url(tmp_path))
-    study = optuna.load_study(study_name="topology", storage=url(tmp_path))
-    for _ in range(2):
-        study.enqueue_trial({}, user_attrs={"number": 2, "seed": 2})
-    seen = []
+def test_a_trial_of_a_worker_that_runs_is_left_to_it(tmp_path):
+    path = url(tmp_path)
+
+    def train(layer, trial):
+        # As another worker would, while this one trains.
+        if trial.user_attrs["number"] == 0:
+            inner = search_topology(score_of, SPACE, num_trials=2, storage=path)
+            assert [one.number for one in inner.trials] == [1]
+        return score_of(layer, trial)
+
+    found = search_topology(train, SPACE, num_trials=2, storage=path)
+    assert [trial.number for trial in found.trials] == [0, 1]
+
+
+def test_of_two_workers_that_begin_a_trial_at_once_one_runs_it(tmp_path, monkeypatch):
+    path, seen = url(tmp_path), []
 
     def train(layer, trial):
         seen.append(trial.user_attrs["number"])
         return score_of(layer, trial)
 
-    found = search_topology(train, SPACE, num_trials=4, storage=url(tmp_path))
-    assert seen == [2, 3]
-    assert [trial.number for trial in found.trials] == [0, 1, 2, 3]
+    search_topology(train, SPACE, num_trials=1, storage=path)
+    add_trial = optuna.Study.add_trial
+
+    def add_after_another(study, trial):
+        monkeypatch.setattr(optuna.Study, "add_trial", add_trial)
+        search_topology(train, SPACE, num_trials=2, storage=path)
+        add_trial(study, trial)
+
+    monkeypatch.setattr(optuna.Study, "add_trial", add_after_another)
+    found = search_topology(train, SPACE, num_trials=3, storage=path)
+    assert seen == [trial.number for trial in found.trials] == [0, 1, 2]
 
 
 def test_pruned_trials_have_no_score_and_come_last():
@@ -199,7 +208,7 @@ def test_the_table_has_a_row_per_trial(search):
     ]
     best = search.best
     assert lines[1].split()[:3] == [str(best.number), f"{best.score:.4f}", best.topology.generator]
-    assert len(lines) == 15
+    assert len(lines) == 13
     assert len(set(map(len, lines))) == 1
 
 
