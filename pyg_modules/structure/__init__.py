@@ -1,5 +1,6 @@
 """Edges that change: rewired, pruned and grown in training, and a search over topologies."""
 
+from pyg_modules.structure.edge_record import EdgeRecord
 from pyg_modules.structure.growth import GradientProbe
 from pyg_modules.structure.rewire import rewire
 from pyg_modules.structure.search.search_topology import search_topology
@@ -10,6 +11,7 @@ from pyg_modules.structure.search.topology_trial import TopologyTrial
 from pyg_modules.structure.sparse_schedule import SparseSchedule
 
 __all__ = [
+    "EdgeRecord",
     "GradientProbe",
     "SparseSchedule",
     "Topology",

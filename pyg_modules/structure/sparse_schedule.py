@@ -15,6 +15,7 @@ from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import read_labels
 from pyg_modules.structure.edge_map import EdgeMap
+from pyg_modules.structure.edge_record import EdgeRecord
 from pyg_modules.structure.edge_scores import SCORES
 from pyg_modules.structure.growth import GROWTHS, GradientProbe, Growing, take_best
 from pyg_modules.structure.needed_edges import needed_edges
@@ -67,6 +68,10 @@ class SparseSchedule:
             :func:`fit`)
         seed (int, optional): Of the batches and of random edges. (default: 0)
 
+    Attributes:
+        history: What became of the edges in every epoch, a list of :class:`EdgeRecord`, for
+            :func:`~pyg_modules.report.plot_edge_history`.
+
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of range, or the layer cannot have so many edges.
@@ -92,7 +97,10 @@ class SparseSchedule:
         30
     """
 
+    history: list[EdgeRecord]
     _epoch: int
+    # The edges that have been there all along.
+    _stayed: UnitGraph
     # Number of edges at first; the edges of which something is known, and their first weights.
     _num_first: int
     _known: UnitGraph
@@ -160,6 +168,7 @@ class SparseSchedule:
         if number != graph.num_edges or exchanged:
             wanted = self._next_graph(number, exchanged)
             rewire(self.layer, wanted, optimizer=self.optimizer)
+        self._record(graph)
 
     def penalties(self) -> dict[str, tuple[float, Tensor]]:
         """What is added to the loss: nothing."""
@@ -177,6 +186,8 @@ class SparseSchedule:
             "edge_index": self.layer.graph.edge_index,
             "known": self._known.edge_index,
             "first_weight": self._first_weight,
+            "stayed": self._stayed.edge_index,
+            "history": [list(record) for record in self.history],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -189,6 +200,8 @@ class SparseSchedule:
         self._epoch, self._num_first = state["epoch"], state["num_first"]
         self._known = self._graph_of(state["known"])
         self._first_weight = state["first_weight"].to(self.layer.device)
+        self._stayed = self._graph_of(state["stayed"])
+        self.history = [EdgeRecord(*record) for record in state["history"]]
 
     def __str__(self) -> str:
         """Where the training is: the epoch, and the numbers of edges."""
@@ -198,10 +211,20 @@ class SparseSchedule:
         )
 
     def _begin(self) -> None:
-        self._epoch = 0
-        self._known = self.layer.graph
+        self._epoch, self.history = 0, []
+        self._known = self._stayed = self.layer.graph
         self._num_first = self._known.num_edges
         self._first_weight = self.layer.edge_weight().detach().clone()
+
+    def _record(self, before: UnitGraph) -> None:
+        """Note what became of the edges, which were those of ``before`` until now."""
+        graph, stayed = self.layer.graph, self._stayed
+        positions = EdgeMap.between(stayed, graph).old
+        if positions.numel() < stayed.num_edges:
+            self._stayed = self._graph_of(stayed.edge_index[:, positions])
+        num_grown = EdgeMap.between(before, graph).num_added
+        numbers = graph.num_edges, self._stayed.num_edges, num_grown
+        self.history.append(EdgeRecord(self._epoch, *numbers))
 
     def _plan(self, epoch: int) -> tuple[int, int]:
         """Number of edges in an epoch, and how many are exchanged at its beginning."""

@@ -234,12 +234,37 @@ def test_a_training_goes_on_from_its_state():
     assert torch.equal(resumed.weight, layer.weight)
 
 
+def test_the_history_says_what_became_of_the_edges():
+    layer, resumed = new_layer(), new_layer()
+    first = set(place(layer.graph))
+    optimizer, schedule = with_optimizer(layer, num_edges=60, exchange=0.9)
+    graphs = [set(place(graph)) for graph in train(layer, optimizer, schedule)]
+    stayed = first
+    for record, before, graph in zip(schedule.history, [first, *graphs], graphs, strict=False):
+        stayed = stayed & graph
+        assert record[1:] == (len(graph), len(stayed), len(graph - before))
+    assert [record.epoch for record in schedule.history] == list(range(EPOCHS))
+    # Some came back, and have not been there all along.
+    assert len(stayed) < len(graphs[-1] & first)
+    other = with_optimizer(resumed, num_edges=60, exchange=0.9)[1]
+    other.load_state_dict(copy.deepcopy(schedule.state_dict()))
+    assert other.history == schedule.history
+    # Edges that went by other hands have not stayed.
+    rewire(layer, UnitGraph(layer.graph.edge_index[:, 1:], 17, 3, 2), optimizer=optimizer)
+    schedule.grow = None
+    schedule.num_edges = 59
+    schedule.step(EPOCHS)
+    assert schedule.history[-1].num_edges == 59
+    assert schedule.history[-1].num_stayed == len(stayed & set(place(layer.graph)))
+
+
 def test_another_training_begins_with_the_edges_that_are_there():
     layer = new_layer()
     optimizer, schedule = with_optimizer(layer, num_edges=60, grow=None)
     train(layer, optimizer, schedule)
     assert str(schedule) == "epoch 8 of 8: 60 edges, from 204 to 60"
     graphs = train(layer, optimizer, schedule)
+    assert schedule.history == [(epoch, 60, 60, 0) for epoch in range(EPOCHS)]
     assert all(graph is graphs[0] for graph in graphs)
     assert str(schedule) == "epoch 8 of 8: 60 edges, from 60 to 60"
 
