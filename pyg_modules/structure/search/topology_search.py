@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ from pyg_modules.structure.search.topology_space import TopologySpace
 from pyg_modules.structure.search.topology_trial import TopologyTrial
 
 #: What a better score may cost, by name.
-COSTS = {
+COSTS: dict[str, Callable[[TopologyTrial], float]] = {
     "parameters": lambda trial: trial.topology.max_parameters,
     "seconds": lambda trial: trial.seconds,
 }
