@@ -57,6 +57,16 @@ class TopologyTraining:
     ) -> None:
         self.epochs = as_int("epochs", epochs, smallest=1)
         seed = as_int("seed", seed, smallest=0)
+        for name, value in (("x", x), ("y", y)):
+            if not isinstance(value, Tensor):
+                raise TypeError(
+                    f"Expected {name} to be a Tensor (got {type(value).__name__}). Use"
+                    f" torch.as_tensor."
+                )
+        if len(x) != len(y):
+            raise ValueError(
+                f"Expected a target per sample (got {len(x)} samples and {len(y)} targets)."
+            )
         size = round(as_probability("held_out", held_out) * len(x))
         if not 0 < size < len(x):
             raise ValueError(

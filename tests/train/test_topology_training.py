@@ -109,6 +109,15 @@ def test_a_search_finds_what_it_trained():
         ({"held_out": 2}, ValueError, r"held_out in \[0, 1\]"),
     ],
 )
-def test_bad_input_is_refused(settings, error, message):
+def test_bad_settings_are_refused(settings, error, message):
     with pytest.raises(error, match=message):
         TopologyTraining(X, Y, **{"epochs": 1, **settings})
+
+
+def test_what_is_no_pair_of_tensors_is_refused():
+    with pytest.raises(TypeError, match=r"x to be a Tensor \(got ndarray\).*torch.as_tensor"):
+        TopologyTraining(X.numpy(), Y, 1)
+    with pytest.raises(TypeError, match=r"y to be a Tensor \(got list"):
+        TopologyTraining(X, Y.tolist(), 1)
+    with pytest.raises(ValueError, match=r"target per sample \(got 50 samples and 49 targets"):
+        TopologyTraining(X, Y[1:], 1)

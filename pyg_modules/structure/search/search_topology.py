@@ -41,7 +41,8 @@ def search_topology(
     With a ``storage``, a search that was ended, or killed, goes on when it is called again, and
     finds what it would have found; with a larger ``num_trials`` it goes on from its end. Several
     processes that call it with one storage share its trials: start the program again while it
-    runs. Each returns the trials that have ended when none is left for it.
+    runs. Each returns the trials that have ended when none is left for it; what is tried then
+    depends on which trial ends first.
 
     Args:
         train (Callable): Trains a layer in place, given the trial of Optuna, and returns a score
