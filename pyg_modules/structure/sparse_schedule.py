@@ -15,6 +15,7 @@ from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
 from pyg_modules.partition.labels import read_labels
 from pyg_modules.structure.edge_map import EdgeMap
+from pyg_modules.structure.edge_price import EdgePrice
 from pyg_modules.structure.edge_record import EdgeRecord
 from pyg_modules.structure.edge_scores import SCORES
 from pyg_modules.structure.growth import GROWTHS, GradientProbe, Growing, take_best
@@ -61,6 +62,10 @@ class SparseSchedule:
         max_in_degree (int, optional): No unit receives more edges. (default: no limit)
         labels (LongTensor, optional): Module of every unit, ``[N]``, −1 for units that all modules
             share: edges grow inside of modules alone. (default: those of the layer, if it is cut)
+        cross_price (float, optional): Let edges grow between the modules of ``labels`` as well, at
+            a price: their scores and gradients are divided by it, so that they come and stay where
+            they are worth so many times more. At least 1, and not with ``grow="random"``.
+            (default: none grow)
         optimizer (torch.optim.Optimizer, optional): The optimizer of the layer; it goes on with the
             other edges. :func:`fit` gives its own. (default: none)
         gradient (GradientProbe, optional): What knows the gradients of missing edges:
@@ -117,6 +122,7 @@ class SparseSchedule:
         exchange: float = 0.3,
         max_in_degree: int | None = None,
         labels: Tensor | None = None,
+        cross_price: float | None = None,
         optimizer: Optimizer | None = None,
         gradient: GradientProbe | None = None,
         seed: int = 0,
@@ -135,7 +141,12 @@ class SparseSchedule:
         given: Any = layer.labels if labels is None else labels
         if given is not None:
             given = read_labels(given, layer.graph.num_units)[0].cpu().long()
-        self._possible = PossibleEdges(layer.graph, given)
+        self._price = None
+        if cross_price is not None:
+            self._price = EdgePrice(
+                self._check_priced(labels, given), layer.graph.num_inputs, _as_price(cross_price)
+            )
+        self._possible = PossibleEdges(layer.graph, None if self._price else given)
         self._max_in_degree = layer.graph.num_units
         if max_in_degree is not None:
             self._max_in_degree = as_int("max_in_degree", max_in_degree, smallest=1)
@@ -257,7 +268,13 @@ class SparseSchedule:
         if self.grow is None or not number:
             return torch.empty(2, 0, dtype=torch.long, device="cpu")
         asked = Growing(
-            self.layer.graph, self._possible, room, number, self.gradient, self._seed_of_epoch()
+            self.layer.graph,
+            self._possible,
+            room,
+            number,
+            self.gradient,
+            self._seed_of_epoch(),
+            self._price,
         )
         return GROWTHS[self.grow].edges(asked)
 
@@ -274,6 +291,8 @@ class SparseSchedule:
                 " diverged; lower the learning rate."
             )
         scores: npt.NDArray[np.float64] = score.cpu().numpy()
+        if self._price is not None:
+            scores = self._price.worth(scores, self.layer.graph.edge_index)
         return scores
 
     def _seed_of_epoch(self) -> int:
@@ -293,6 +312,21 @@ class SparseSchedule:
                 f"pyg_modules.train.EdgeGradient(model, data)), or score='magnitude' and"
                 f" grow='random'."
             )
+
+    def _check_priced(self, labels: Tensor | None, given: Tensor | None) -> Tensor:
+        """The labels between which edges have a price, if they can have one."""
+        if labels is None or given is None or self.layer.labels is not None:
+            raise ValueError(
+                "Expected labels of a layer that is not cut, for cross_price= (got"
+                f" {'none' if self.layer.labels is None else 'a layer that is'}). Give labels=, or"
+                " leave cross_price out: modules of a cut layer stay apart."
+            )
+        if self.grow is not None and not GROWTHS[self.grow].needs_gradient:
+            raise ValueError(
+                f"Expected edges that grow by gradient, for cross_price= (got grow={self.grow!r},"
+                f" which looks at no price). Use grow='gradient', or leave cross_price out."
+            )
+        return given
 
     def _check_number(self) -> None:
         """Raise a ``ValueError`` if the layer cannot have so many edges."""
@@ -325,6 +359,15 @@ class SparseSchedule:
 
 def _in_degree(target: Ints, num_units: int) -> Ints:
     return np.bincount(target, minlength=num_units)
+
+
+def _as_price(value: object) -> float:
+    price = as_coefficient("cross_price", value)
+    if price < 1:
+        raise ValueError(
+            f"Expected cross_price >= 1 (got {price:g}): less would favour edges between modules."
+        )
+    return price
 
 
 def _check_name(what: str, name: object, table: dict[str, Any]) -> None:
