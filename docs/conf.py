@@ -71,7 +71,10 @@ python_display_short_literal_types = True
 nitpicky = True
 # Documented by their own projects. intersphinx would need the network to build these pages.
 nitpick_ignore_regex = [
-    ("py:.*", r"(torch|torch_geometric|networkx|matplotlib|lightning|sklearn|numpy|pandas)\..*"),
+    (
+        "py:.*",
+        r"(torch|torch_geometric|networkx|matplotlib|lightning|optuna|sklearn|numpy|pandas)\..*",
+    ),
 ]
 
 # HTML #############################################################################################

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from benchmarks.accuracy import sparsity
+from benchmarks.accuracy import sparsity, topology
 from benchmarks.accuracy.comparison import __main__ as comparison
 from benchmarks.accuracy.comparison import networks
 from benchmarks.accuracy.partition import __main__ as partition
@@ -11,7 +11,10 @@ from benchmarks.speed import __main__ as speed
 from benchmarks.speed import generators, plan, ranks
 from benchmarks.speed.peers import PEERS
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph
+from pyg_modules.datasets import Dataset
 from pyg_modules.experiment.baselines import num_parameters
+from tests.strategies import generator
+from tests.writers import exit_of, in_child, kill
 
 
 @pytest.mark.filterwarnings("default")  # Peers may warn.
@@ -55,6 +58,50 @@ def test_the_sparsity_benchmark_measures_everything(tmp_path, monkeypatch, capsy
     assert [one["num_edges"] for one in runs[:6]] == [1440] + [288] * 5
     printed = capsys.readouterr().out
     assert all(f"| {way} |" in printed for way in sparsity.WAYS)
+
+
+def test_a_search_of_topologies_that_is_killed_goes_on_and_measures_everything(
+    tmp_path, monkeypatch, capsys
+):
+    x, y = torch.randn(50, 40, generator=generator(0)), torch.arange(50) % 10
+    data = Dataset("mnist1d", x[:40], y[:40], x[40:], y[40:])
+    monkeypatch.setattr(topology, "load_dataset", lambda _: data)
+    train, trained = topology.train, []
+
+    def recorded(epochs, layer, trial):
+        trained.append((trial.study.study_name, trial.user_attrs["number"]))
+        return train(epochs, layer, trial)
+
+    monkeypatch.setattr(topology, "train", recorded)
+
+    def run_and_be_killed():
+        monkeypatch.setattr(topology, "train", lambda *of: kill() if trained else recorded(*of))
+        topology.main(["--quick", "--out", str(tmp_path / "topology.json")])
+
+    assert exit_of(in_child(run_and_be_killed)) == -9
+    assert not (tmp_path / "topology.json").exists()
+    topology.main(["--quick", "--out", str(tmp_path / "topology.json")])
+    names = "any, 1 epochs", "complete, 1 epochs"
+    assert trained == [(names[0], 1), (names[1], 0), (names[1], 1)]
+    results = json.loads((tmp_path / "topology.json").read_text())
+    for name, found in results["searches"].items():
+        assert [trial["number"] for trial in found["trials"]] == [0, 1]
+        runs = results["fresh"][name]
+        assert [run["seed"] for run in runs] == [1_000_000, 1_000_001]
+        assert all(14_000 < run["num_parameters"] <= topology.MAX_PARAMETERS for run in runs)
+    assert {trial["topology"]["generator"] for trial in found["trials"]} == {"complete"}
+    printed = capsys.readouterr().out
+    assert "| MNIST-1D, best of 2 trials |" in printed
+    again = ["--quick", "--out", str(tmp_path / "topology.json")]
+    trained.clear()
+    topology.main(again)
+    assert not trained
+
+
+def test_a_quick_search_of_topologies_is_no_measurement(capsys):
+    with pytest.raises(SystemExit):
+        topology.main(["--quick"])
+    assert "--quick goes with --out" in capsys.readouterr().err
 
 
 def test_the_plan_counts_time_and_traffic_as_it_says():

@@ -30,12 +30,13 @@ from pyg_modules.partition import (
     balanced_labels,
     suggest_num_modules,
 )
-from pyg_modules.structure import SparseSchedule
+from pyg_modules.structure import SparseSchedule, Topology, TopologySpace, search_topology
 from pyg_modules.train import (
     EdgeGradient,
     ModularClassifier,
     ModularRegressor,
     Probe,
+    TopologyTraining,
     fit,
     organise,
     partition_verdict,
@@ -65,6 +66,20 @@ def schedule(**settings):
 
 def sparse(**settings):
     return SparseSchedule(layer(), **{"epochs": 4, "num_edges": 12, **settings})
+
+
+def topology(**settings):
+    others = {"generator": "complete", "density": None, "activation": "relu"}
+    sizes = {"num_inputs": 1, "num_outputs": 1, "max_parameters": 99, "num_updates": 2}
+    return Topology(**{**others, **sizes, **settings})
+
+
+def space(**settings):
+    return TopologySpace(**{"num_inputs": 1, "num_outputs": 1, "max_parameters": 99, **settings})
+
+
+def searched(**settings):
+    return search_topology(lambda *_: 0.0, space(), **{"num_trials": 1, **settings})
 
 
 def train(**settings):
@@ -170,6 +185,21 @@ CALLS = {
     "PartitionSchedule.phase": {"epoch": lambda n: schedule().phase(n)},
     "SparseSchedule": by_name(sparse, "epochs", "num_edges", "max_in_degree", "seed"),
     "SparseSchedule.step": {"epoch": lambda n: sparse().step(n)},
+    "Topology": by_name(
+        topology, "num_inputs", "num_outputs", "max_parameters", "num_updates", "num_modules"
+    ),
+    "Topology.graph": {"seed": lambda n: topology().graph(n)},
+    "Topology.layer": {"seed": lambda n: topology().layer(n)},
+    "TopologySpace": by_name(space, "num_inputs", "num_outputs", "max_parameters")
+    | {
+        "num_updates": lambda n: space(num_updates=(1, n)),
+        "num_modules": lambda n: space(num_modules=(1, n)),
+    },
+    "TopologyTrial.layer": {"seed": lambda n: searched().best.layer(n)},
+    "TopologyTraining": by_name(
+        lambda **settings: TopologyTraining(*DATA, **{"epochs": 1, **settings}), "epochs", "seed"
+    ),
+    "search_topology": by_name(searched, "num_trials", "seed"),
     "partition_units": {
         "num_modules": lambda n: partition_units(layer(), n),
         "capacities": lambda n: partition_units(layer(), 2, capacities=[2, n]),
@@ -212,6 +242,7 @@ CALLS = {
 #: What is no setting: results, and what others are told.
 OTHERS = {
     "Dataset",
+    "EdgeRecord",
     "ExperimentResult",
     "ModularGraph.drop",  # Names of what is there: larger ones are missing.
     "ModularGraph.only",
@@ -223,6 +254,7 @@ OTHERS = {
     "Solution",
     "SynchronousGraph.collect",  # Of PyG.
     "SynchronousGraph.propagate",
+    "TopologyTrial",
     "Units.classes",
     "Units.labels_of_members",
     "Verdict",

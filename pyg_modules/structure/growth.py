@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pyg_modules.graph.sampling import Ints
 from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.structure.edge_price import EdgePrice
 from pyg_modules.structure.missing_edges import MissingEdges
 from pyg_modules.structure.possible_edges import PossibleEdges
 
@@ -39,6 +40,7 @@ class Growing(NamedTuple):
         number: How many edges to find.
         probe: What knows gradients.
         seed: Of everything random.
+        price: What edges between modules cost, by gradient.
     """
 
     graph: UnitGraph
@@ -47,6 +49,7 @@ class Growing(NamedTuple):
     number: int
     probe: GradientProbe | None
     seed: int
+    price: EdgePrice | None = None
 
 
 class Growth(NamedTuple):
@@ -54,7 +57,7 @@ class Growth(NamedTuple):
 
     Attributes:
         edges: From what is asked for to edges, ``[2, n]``, fewer if no more are possible.
-        needs_gradient: Whether it needs gradients.
+        needs_gradient: Whether it needs gradients, which a price may lower.
     """
 
     edges: Callable[[Growing], Tensor]
@@ -122,6 +125,8 @@ def _by_gradient(asked: Growing) -> Tensor:
     for block, gradient in zip(blocks, asked.probe(graphs, asked.seed), strict=True):
         edges = torch.cat([edges, missing.at(block)], dim=1)
         found = gradient[graph.num_edges :].abs().double().cpu().numpy()
+        if asked.price is not None:
+            found = asked.price.worth(found, missing.at(block))
         score = np.append(score, found)
         best = take_best(score, edges[1].numpy(), asked.room, asked.number)
         edges, score = edges[:, torch.from_numpy(best)], score[best]

@@ -15,6 +15,8 @@ from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import read_labels
 from pyg_modules.structure.edge_map import EdgeMap
+from pyg_modules.structure.edge_price import EdgePrice
+from pyg_modules.structure.edge_record import EdgeRecord
 from pyg_modules.structure.edge_scores import SCORES
 from pyg_modules.structure.growth import GROWTHS, GradientProbe, Growing, take_best
 from pyg_modules.structure.needed_edges import needed_edges
@@ -60,12 +62,20 @@ class SparseSchedule:
         max_in_degree (int, optional): No unit receives more edges. (default: no limit)
         labels (LongTensor, optional): Module of every unit, ``[N]``, −1 for units that all modules
             share: edges grow inside of modules alone. (default: those of the layer, if it is cut)
+        cross_price (float, optional): Let edges grow between the modules of ``labels`` as well, at
+            a price: their scores and gradients are divided by it, so that they come and stay where
+            they are worth so many times more. At least 1, and not with ``grow="random"``.
+            (default: none grow)
         optimizer (torch.optim.Optimizer, optional): The optimizer of the layer; it goes on with the
             other edges. :func:`fit` gives its own. (default: none)
         gradient (GradientProbe, optional): What knows the gradients of missing edges:
             ``pyg_modules.train.EdgeGradient(model, data, layer=layer)``. (default: that of
             :func:`fit`)
         seed (int, optional): Of the batches and of random edges. (default: 0)
+
+    Attributes:
+        history: What became of the edges in every epoch, a list of :class:`EdgeRecord`, for
+            :func:`~pyg_modules.report.plot_edge_history`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -92,7 +102,10 @@ class SparseSchedule:
         30
     """
 
+    history: list[EdgeRecord]
     _epoch: int
+    # The edges that have been there all along.
+    _stayed: UnitGraph
     # Number of edges at first; the edges of which something is known, and their first weights.
     _num_first: int
     _known: UnitGraph
@@ -109,6 +122,7 @@ class SparseSchedule:
         exchange: float = 0.3,
         max_in_degree: int | None = None,
         labels: Tensor | None = None,
+        cross_price: float | None = None,
         optimizer: Optimizer | None = None,
         gradient: GradientProbe | None = None,
         seed: int = 0,
@@ -127,7 +141,12 @@ class SparseSchedule:
         given: Any = layer.labels if labels is None else labels
         if given is not None:
             given = read_labels(given, layer.graph.num_units)[0].cpu().long()
-        self._possible = PossibleEdges(layer.graph, given)
+        self._price = None
+        if cross_price is not None:
+            self._price = EdgePrice(
+                self._check_priced(labels, given), layer.graph.num_inputs, _as_price(cross_price)
+            )
+        self._possible = PossibleEdges(layer.graph, None if self._price else given)
         self._max_in_degree = layer.graph.num_units
         if max_in_degree is not None:
             self._max_in_degree = as_int("max_in_degree", max_in_degree, smallest=1)
@@ -160,6 +179,7 @@ class SparseSchedule:
         if number != graph.num_edges or exchanged:
             wanted = self._next_graph(number, exchanged)
             rewire(self.layer, wanted, optimizer=self.optimizer)
+        self._record(graph)
 
     def penalties(self) -> dict[str, tuple[float, Tensor]]:
         """What is added to the loss: nothing."""
@@ -177,6 +197,8 @@ class SparseSchedule:
             "edge_index": self.layer.graph.edge_index,
             "known": self._known.edge_index,
             "first_weight": self._first_weight,
+            "stayed": self._stayed.edge_index,
+            "history": [list(record) for record in self.history],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -189,6 +211,8 @@ class SparseSchedule:
         self._epoch, self._num_first = state["epoch"], state["num_first"]
         self._known = self._graph_of(state["known"])
         self._first_weight = state["first_weight"].to(self.layer.device)
+        self._stayed = self._graph_of(state["stayed"])
+        self.history = [EdgeRecord(*record) for record in state["history"]]
 
     def __str__(self) -> str:
         """Where the training is: the epoch, and the numbers of edges."""
@@ -198,10 +222,20 @@ class SparseSchedule:
         )
 
     def _begin(self) -> None:
-        self._epoch = 0
-        self._known = self.layer.graph
+        self._epoch, self.history = 0, []
+        self._known = self._stayed = self.layer.graph
         self._num_first = self._known.num_edges
         self._first_weight = self.layer.edge_weight().detach().clone()
+
+    def _record(self, before: UnitGraph) -> None:
+        """Note what became of the edges, which were those of ``before`` until now."""
+        graph, stayed = self.layer.graph, self._stayed
+        positions = EdgeMap.between(stayed, graph).old
+        if positions.numel() < stayed.num_edges:
+            self._stayed = self._graph_of(stayed.edge_index[:, positions])
+        num_grown = EdgeMap.between(before, graph).num_added
+        numbers = graph.num_edges, self._stayed.num_edges, num_grown
+        self.history.append(EdgeRecord(self._epoch, *numbers))
 
     def _plan(self, epoch: int) -> tuple[int, int]:
         """Number of edges in an epoch, and how many are exchanged at its beginning."""
@@ -234,7 +268,13 @@ class SparseSchedule:
         if self.grow is None or not number:
             return torch.empty(2, 0, dtype=torch.long, device="cpu")
         asked = Growing(
-            self.layer.graph, self._possible, room, number, self.gradient, self._seed_of_epoch()
+            self.layer.graph,
+            self._possible,
+            room,
+            number,
+            self.gradient,
+            self._seed_of_epoch(),
+            self._price,
         )
         return GROWTHS[self.grow].edges(asked)
 
@@ -251,6 +291,8 @@ class SparseSchedule:
                 " diverged; lower the learning rate."
             )
         scores: npt.NDArray[np.float64] = score.cpu().numpy()
+        if self._price is not None:
+            scores = self._price.worth(scores, self.layer.graph.edge_index)
         return scores
 
     def _seed_of_epoch(self) -> int:
@@ -270,6 +312,21 @@ class SparseSchedule:
                 f"pyg_modules.train.EdgeGradient(model, data)), or score='magnitude' and"
                 f" grow='random'."
             )
+
+    def _check_priced(self, labels: Tensor | None, given: Tensor | None) -> Tensor:
+        """The labels between which edges have a price, if they can have one."""
+        if labels is None or given is None or self.layer.labels is not None:
+            raise ValueError(
+                "Expected labels of a layer that is not cut, for cross_price= (got"
+                f" {'none' if self.layer.labels is None else 'a layer that is'}). Give labels=, or"
+                " leave cross_price out: modules of a cut layer stay apart."
+            )
+        if self.grow is not None and not GROWTHS[self.grow].needs_gradient:
+            raise ValueError(
+                f"Expected edges that grow by gradient, for cross_price= (got grow={self.grow!r},"
+                f" which looks at no price). Use grow='gradient', or leave cross_price out."
+            )
+        return given
 
     def _check_number(self) -> None:
         """Raise a ``ValueError`` if the layer cannot have so many edges."""
@@ -302,6 +359,15 @@ class SparseSchedule:
 
 def _in_degree(target: Ints, num_units: int) -> Ints:
     return np.bincount(target, minlength=num_units)
+
+
+def _as_price(value: object) -> float:
+    price = as_coefficient("cross_price", value)
+    if price < 1:
+        raise ValueError(
+            f"Expected cross_price >= 1 (got {price:g}): less would favour edges between modules."
+        )
+    return price
 
 
 def _check_name(what: str, name: object, table: dict[str, Any]) -> None:

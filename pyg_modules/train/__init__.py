@@ -16,6 +16,7 @@ from pyg_modules.train.organise import Organised, organise
 from pyg_modules.train.partition_verdict import partition_verdict
 from pyg_modules.train.probe import Probe
 from pyg_modules.train.seeding import seeded
+from pyg_modules.train.topology_training import TopologyTraining
 from pyg_modules.train.training_schedule import Schedule
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Organised",
     "Probe",
     "Schedule",
+    "TopologyTraining",
     "accuracy",
     "fit",
     "organise",

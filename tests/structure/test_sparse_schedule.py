@@ -20,6 +20,7 @@ from pyg_modules.datasets import planted_problem
 from pyg_modules.graph.reach import Reach
 from pyg_modules.partition import agreement, ncut_loss
 from pyg_modules.structure import SparseSchedule, growth, rewire
+from pyg_modules.structure.edge_price import EdgePrice
 from pyg_modules.structure.edge_scores import SCORES
 from pyg_modules.structure.growth import GROWTHS
 from pyg_modules.train import EdgeGradient, fit, seeded
@@ -188,6 +189,62 @@ def test_edges_grow_within_modules(grow, is_cut):
     assert {one.num_edges for one in graphs} == {first.num_edges}
 
 
+@pytest.mark.parametrize("score", ["magnitude", "movement"])
+def test_edges_between_modules_come_and_stay_at_a_price(score):
+    graph = UnitGraph.erdos_renyi(3, 12, 2, 0.5, generator=generator(0), repair=True)
+    labels = torch.tensor([-1] * 3 + [0, 1] * 6 + [-1] * 2)
+
+    def num_across(layer):
+        source, target = labels[layer.graph.edge_index]
+        return int(((source != target) & (source >= 0) & (target >= 0)).sum())
+
+    across = []
+    for price in (1, 3, 1000):
+        layer = new_layer(graph)
+        settings = {"num_edges": 60, "exchange": 0.5, "score": score}
+        optimizer, schedule = with_optimizer(layer, labels=labels, cross_price=price, **settings)
+        train(layer, optimizer, schedule)
+        assert layer.graph.num_edges == 60
+        across.append(num_across(layer))
+        if price == 1:
+            free = new_layer(graph)
+            train(free, *with_optimizer(free, **settings))
+            assert layer.graph == free.graph
+    assert across[0] > across[1] >= across[2]
+
+
+def test_a_price_lowers_what_an_edge_between_modules_is_worth():
+    price = EdgePrice(torch.tensor([-1, 0, 1, -1]), num_inputs=1, price=4.0)
+    edges = torch.tensor([[0, 1, 1, 2, 3, 1], [1, 1, 2, 1, 2, 3]])
+    for sign, factor in ((1, 0.25), (-1, 4.0)):
+        # What a cut removes: edges from 1 to 2 and back, and feedback from the output.
+        expected = sign * np.array([1, 1, factor, factor, factor, 1])
+        np.testing.assert_array_equal(price.worth(sign * np.ones(6), edges), expected)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"cross_price": 0.5}, r"cross_price >= 1 \(got 0.5"),
+        ({"cross_price": -1}, r"finite cross_price >= 0"),
+        ({"labels": None}, r"labels of a layer that is not cut.*got none.*Give labels="),
+        ({"grow": "random"}, r"grow by gradient, for cross_price= \(got grow='random'"),
+    ],
+)
+def test_a_price_that_would_do_nothing_is_refused(changed, message):
+    labels = torch.tensor([-1] * 3 + [0, 1] * 6 + [-1] * 2)
+    settings = {"num_edges": 60, "labels": labels, "cross_price": 2, **changed}
+    with pytest.raises(ValueError, match=message):
+        SparseSchedule(new_layer(), EPOCHS, **settings)
+
+
+def test_modules_of_a_cut_layer_stay_apart_at_any_price():
+    labels = torch.tensor([-1] * 3 + [0, 1] * 6 + [-1] * 2)
+    layer = cut(new_layer(), labels)
+    with pytest.raises(ValueError, match=r"not cut, for cross_price= \(got a layer that is"):
+        SparseSchedule(layer, EPOCHS, num_edges=60, labels=labels, cross_price=2)
+
+
 def test_the_optimizer_goes_on():
     layer = new_layer()
     optimizer, schedule = with_optimizer(layer, num_edges=60)
@@ -234,12 +291,37 @@ def test_a_training_goes_on_from_its_state():
     assert torch.equal(resumed.weight, layer.weight)
 
 
+def test_the_history_says_what_became_of_the_edges():
+    layer, resumed = new_layer(), new_layer()
+    first = set(place(layer.graph))
+    optimizer, schedule = with_optimizer(layer, num_edges=60, exchange=0.9)
+    graphs = [set(place(graph)) for graph in train(layer, optimizer, schedule)]
+    stayed = first
+    for record, before, graph in zip(schedule.history, [first, *graphs], graphs, strict=False):
+        stayed = stayed & graph
+        assert record[1:] == (len(graph), len(stayed), len(graph - before))
+    assert [record.epoch for record in schedule.history] == list(range(EPOCHS))
+    # Some came back, and have not been there all along.
+    assert len(stayed) < len(graphs[-1] & first)
+    other = with_optimizer(resumed, num_edges=60, exchange=0.9)[1]
+    other.load_state_dict(copy.deepcopy(schedule.state_dict()))
+    assert other.history == schedule.history
+    # Edges that went by other hands have not stayed.
+    rewire(layer, UnitGraph(layer.graph.edge_index[:, 1:], 17, 3, 2), optimizer=optimizer)
+    schedule.grow = None
+    schedule.num_edges = 59
+    schedule.step(EPOCHS)
+    assert schedule.history[-1].num_edges == 59
+    assert schedule.history[-1].num_stayed == len(stayed & set(place(layer.graph)))
+
+
 def test_another_training_begins_with_the_edges_that_are_there():
     layer = new_layer()
     optimizer, schedule = with_optimizer(layer, num_edges=60, grow=None)
     train(layer, optimizer, schedule)
     assert str(schedule) == "epoch 8 of 8: 60 edges, from 204 to 60"
     graphs = train(layer, optimizer, schedule)
+    assert schedule.history == [(epoch, 60, 60, 0) for epoch in range(EPOCHS)]
     assert all(graph is graphs[0] for graph in graphs)
     assert str(schedule) == "epoch 8 of 8: 60 edges, from 60 to 60"
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pyg_modules.nn.unit_layer import check_layer
 from pyg_modules.report.html.layer_study import study_layer
 from pyg_modules.report.html.libraries import check_report_libraries
 from pyg_modules.report.html.page import render_layer_page
+from pyg_modules.structure.edge_record import EdgeRecord
 
 
 def report(
@@ -20,6 +22,7 @@ def report(
     y: Any,
     *,
     labels: Tensor | None = None,
+    edge_history: Sequence[EdgeRecord] | None = None,
     out: str | os.PathLike[str] = "report.html",
 ) -> Path:
     """Write a page that shows a layer of your own: its units, its modules and what they are worth.
@@ -33,6 +36,8 @@ def report(
         y (Tensor or array): Their classes, integers ``[B]``, or targets, floats ``[B, O]``.
         labels (LongTensor or list, optional): Modules of a layer that is not cut, ``[N]``, as of
             :func:`~pyg_modules.partition_units`. (default: those of a cut layer)
+        edge_history (sequence of EdgeRecord, optional): What became of its edges in training, the
+            ``history`` of a :class:`~pyg_modules.structure.SparseSchedule`. (default: not shown)
         out (path, optional): The page, which opens anywhere, offline. (default: ``report.html``)
 
     Returns:
@@ -41,8 +46,8 @@ def report(
     Raises:
         ImportError: If a library that a report is made with is not installed.
         TypeError: If an argument has the wrong type.
-        ValueError: If ``x``, ``y`` or ``labels`` do not fit the layer, or ``out`` cannot be
-            written to.
+        ValueError: If ``x``, ``y`` or ``labels`` do not fit the layer, ``edge_history`` is empty,
+            or ``out`` cannot be written to.
 
     Example:
         >>> import torch
@@ -56,7 +61,7 @@ def report(
     check_report_libraries()
     out = Path(out)
     check_layer(layer)
-    page = render_layer_page(study_layer(layer, x, y, labels), out.stem)
+    page = render_layer_page(study_layer(layer, x, y, labels), out.stem, edge_history)
     with staged_folder(out.absolute().parent) as stage:
         (stage / out.name).write_text(page, encoding="utf-8")
     return out

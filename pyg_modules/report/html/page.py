@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -11,6 +12,7 @@ from pyg_modules.experiment.table import score_of_seeds
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.report.html.command import train_command
 from pyg_modules.report.html.costs import cost, part_costs
+from pyg_modules.report.html.edge_section import edge_section
 from pyg_modules.report.html.interactive_graph import interactive_graph
 from pyg_modules.report.html.layer_study import LayerStudy, no_modules
 from pyg_modules.report.html.numbers import NARROW_SPACE, count
@@ -31,6 +33,7 @@ from pyg_modules.report.html.words import (
 )
 from pyg_modules.report.palette import NEGATIVE, POSITIVE
 from pyg_modules.solve.unrolled import Unrolled
+from pyg_modules.structure.edge_record import EdgeRecord
 
 _TEMPLATE = "page.html"
 
@@ -69,12 +72,16 @@ def render_page(run: ExperimentResult, folder: str | os.PathLike[str]) -> str:
     )
 
 
-def render_layer_page(study: LayerStudy, title: str) -> str:
+def render_layer_page(
+    study: LayerStudy, title: str, edge_history: Sequence[EdgeRecord] | None = None
+) -> str:
     """The report of a layer of one's own, likewise.
 
     Args:
         study (LayerStudy): The layer, and what was measured.
         title (str): What stands above it.
+        edge_history (sequence of EdgeRecord, optional): What became of its edges. (default: not
+            shown)
 
     Returns:
         str: The page.
@@ -84,6 +91,7 @@ def render_layer_page(study: LayerStudy, title: str) -> str:
     """
     layer, labels, modular = study.layer, study.labels, study.modular
     parts = [adjacency(layer, labels)]
+    parts += [] if edge_history is None else [edge_section(layer.graph, edge_history)]
     is_unrolled = isinstance(layer.solver, Unrolled)
     costs: dict[str, Any] = {"costs": [], "whole_cost": None, "independence": []}
     if modular is not None and labels is not None and study.independence is not None:

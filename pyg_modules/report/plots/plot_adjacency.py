@@ -72,19 +72,20 @@ def plot_adjacency(
         extent=(begin, end, end, begin),
     )
     if labels is None:
-        _name_units(ax)
+        name_units(ax)
     else:
-        _name_modules(ax, of_hidden)
+        name_modules(ax, of_hidden)
     return ax
 
 
-def _name_units(ax: Axes) -> None:
+def name_units(ax: Axes) -> None:
+    """Say at the sides of a matrix that rows and columns are units."""
     for axis, name in ((ax.xaxis, "source unit"), (ax.yaxis, "target unit")):
         count_along(axis, most=5)
         axis.set_label_text(name)
 
 
-def _name_modules(ax: Axes, of_hidden: Tensor) -> None:
+def name_modules(ax: Axes, of_hidden: Tensor) -> None:
     """Lines between modules, and the number of each in the middle of its units."""
     # Units that all modules share, −1, come first.
     modules, sizes = torch.unique(of_hidden + 1, return_counts=True)

@@ -16,7 +16,8 @@ from pyg_modules.modules import check_independence, input_attribution, lesion_st
 from pyg_modules.partition.labels import SHARED
 from pyg_modules.report import report
 from pyg_modules.report.html.layer_study import study_layer
-from pyg_modules.train import partition_verdict
+from pyg_modules.structure import SparseSchedule
+from pyg_modules.train import fit, partition_verdict
 from tests.report.html.test_page import Page
 
 X = torch.rand(96, 4, generator=torch.Generator().manual_seed(0))
@@ -90,6 +91,26 @@ def test_a_layer_without_modules_says_how_to_find_some(tmp_path):
     found, text = sections_of(report(layer_with(2), X, CLASSES, out=tmp_path / "r.html"))
     assert found == ["summary", "graph", "adjacency", "dynamics"]
     assert "labels=partition_units(layer, num_modules) finds some" in text
+
+
+def test_edges_that_came_and_went_are_shown(tmp_path):
+    layer = layer_with(2)
+    schedule = SparseSchedule(layer, epochs=4, num_edges=40, grow="random")
+    fit(layer, (X, CLASSES), epochs=4, seed=0, schedule=schedule)
+    path = report(layer, X, CLASSES, edge_history=schedule.history, out=tmp_path / "mine.html")
+    found, _ = sections_of(path)
+    assert found == ["summary", "graph", "adjacency", "edges", "dynamics"]
+    stayed = schedule.history[-1].num_stayed
+    pictures = [
+        attributes.get("alt", "")
+        for attributes in Page(path.read_text(encoding="utf-8")).all("img")
+    ]
+    assert any(
+        f"112 edges in the first epoch, 40 in the last one, {stayed} of" in one for one in pictures
+    )
+    with pytest.raises(ValueError, match=r"a record at least in edge_history \(got none"):
+        report(layer, X, CLASSES, edge_history=[], out=tmp_path / "none.html")
+    assert not (tmp_path / "none.html").exists()
 
 
 @pytest.mark.parametrize("solver", [Unrolled(3), Equilibrium(contraction=0.9)], ids=str)

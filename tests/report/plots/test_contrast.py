@@ -19,6 +19,7 @@ from matplotlib.text import Text
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, report
 from pyg_modules.modules import LesionStudy
 from pyg_modules.report.palette import CATEGORIES
+from pyg_modules.structure import EdgeRecord, TopologySpace, search_topology
 from pyg_modules.train import EpochRecord
 
 matplotlib.use("Agg")
@@ -73,24 +74,37 @@ STUDY = LesionStudy(
     only=torch.tensor([[0.5, 1.0], [0.0, 0.25]]),
     num_samples=torch.tensor([30, 10]),
 )
+EDGE_HISTORY = [EdgeRecord(0, 40, 40, 0), EdgeRecord(1, 30, 25, 5)]
+SPACE = TopologySpace(num_inputs=2, num_outputs=1, max_parameters=60)
+SEARCH = search_topology(lambda _, trial: trial.user_attrs["seed"] / 4, SPACE, num_trials=4, seed=0)
 PLOTS = {
     "partition_figure": partition_figure,
     "plot_adjacency": lambda ax: report.plot_adjacency(layer(), LABELS, ax=ax),
     "plot_agreement": lambda ax: report.plot_agreement([LABELS, LABELS.flip(0), LABELS], ax=ax),
     "plot_attribution": lambda ax: report.plot_attribution(torch.rand(2, 4), ax=ax),
     "plot_convergence": lambda ax: report.plot_convergence(layer(), torch.rand(5, 2), ax=ax),
+    "plot_degrees": lambda ax: report.plot_degrees(layer().graph, ax=ax),
+    "plot_edge_history": lambda ax: report.plot_edge_history(EDGE_HISTORY, ax=ax),
     "plot_history": lambda ax: report.plot_history(HISTORY, ax=ax),
     "plot_lesions": lambda ax: report.plot_lesions(STUDY, ax=ax),
     "plot_module_sizes": lambda ax: report.plot_module_sizes(layer(), LABELS, ax=ax),
+    "plot_rewiring": lambda ax: report.plot_rewiring(
+        UnitGraph.complete(2, 4, 1), UnitGraph.layered([2, 4, 1]), LABELS, ax=ax
+    ),
     "plot_spectrum": lambda ax: report.plot_spectrum(layer(), ax=ax),
+    "plot_topology_search": lambda ax: report.plot_topology_search(SEARCH, ax=ax),
     "plot_unit_graph": lambda ax: report.plot_unit_graph(layer(), LABELS, ax=ax),
 }
 #: What is drawn in the colours of the style and of the signs; a category has a colour of its own.
 DRAWN = {
     "plot_convergence": {"tolerance 1e-05", "legend"},
+    "plot_degrees": {"legend"},
+    "plot_edge_history": {"legend"},
     "plot_history": {"legend"},
     "plot_module_sizes": {"equal shares", "legend"},
+    "plot_rewiring": {"legend"},
     "plot_spectrum": {"unit circle", "legend"},
+    "plot_topology_search": {"Pareto front", "legend"},
     "plot_unit_graph": {"edges", "legend"},
 }
 NAMED = set().union(*DRAWN.values())

@@ -1,0 +1,1 @@
+"""Topologies of a space, tried one after the other, and what was found."""

@@ -1,0 +1,61 @@
+import numpy
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from pyg_modules import SynchronousGraph, UnitGraph
+from pyg_modules.report import plot_degrees
+
+# Inputs 0 and 1, hidden units 2 to 4, output 5.
+EDGES = torch.tensor([[0, 1, 0, 2, 3, 2], [2, 2, 3, 3, 4, 5]])
+
+
+@pytest.fixture
+def ax():
+    return Figure().subplots()
+
+
+def counts(ax):
+    """Number of units by degree, of the outlines."""
+    outlines = [patch for patch in ax.patches if patch.get_label().startswith(("in-", "out-"))]
+    found = []
+    for patch in outlines:
+        values, edges, _ = patch.get_data()
+        bars = zip(edges[:-1], values, strict=True)
+        found.append({int(edge + 0.5): int(value) for edge, value in bars if value})
+    return found
+
+
+def test_hidden_units_are_counted_by_their_degrees(ax):
+    assert plot_degrees(UnitGraph(EDGES, 6, 2, 1), ax=ax) is ax
+    assert counts(ax) == [{2: 2, 1: 1}, {2: 1, 1: 1, 0: 1}]
+    names = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert names == ["in-degree, mean 1.7", "out-degree, mean 1.0"]
+
+
+def test_degrees_in_a_wide_range_share_bars(ax):
+    # Unit 1 receives from all.
+    source = torch.arange(1, 201)
+    edges = torch.stack([source, torch.ones_like(source)])
+    plot_degrees(UnitGraph(edges, 202, 1, 1), ax=ax)
+    values, edges, _ = ax.patches[0].get_data()
+    assert values.sum() == 200
+    assert values[-1] + values[-2] == 1
+    assert set(numpy.diff(edges)) == {4}
+    assert edges[0] < 0
+    assert edges[-1] > 200
+
+
+def test_without_edges_all_have_none(ax):
+    plot_degrees(UnitGraph(EDGES[:, :0], 6, 2, 1), ax=ax)
+    assert counts(ax) == [{0: 3}, {0: 3}]
+
+
+def test_what_is_no_graph_of_hidden_units_is_refused(ax):
+    layer = SynchronousGraph(UnitGraph.complete(1, 2, 1))
+    with pytest.raises(
+        TypeError, match=r"graph to be a UnitGraph \(got SynchronousGraph.*layer.gr"
+    ):
+        plot_degrees(layer, ax=ax)
+    with pytest.raises(ValueError, match=r"graph to have a hidden unit \(got none"):
+        plot_degrees(UnitGraph.complete(2, 0, 1), ax=ax)
