@@ -29,6 +29,7 @@ class TiedGCN(nn.Module):
         nn.init.eye_(self.conv.lin.weight)
 
     def forward(self, x: Tensor, edge_index: Tensor) -> Tensor:
+        """The outputs of all nodes."""
         injected = self.enter(x)
         state = self.activation(injected)
         for _ in range(self.steps):
@@ -65,7 +66,7 @@ def _peer(kind: Any, **options: Any) -> list[Callable[[Task], nn.Module]]:
     ]
 
 
-def _equilibrium(task: Task) -> Equilibrium:
+def _equilibrium(_: Task) -> Equilibrium:
     return Equilibrium(contraction=0.95, tol=1e-3, max_steps=1000)
 
 
