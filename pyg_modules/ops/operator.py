@@ -16,7 +16,9 @@ from pyg_modules.ops.work import Work
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-#: The operators by the names of their backends.
+#: All operators by name, as programs of compilers call them.
+OPERATORS: dict[str, type[EdgeOperator]] = {}
+#: Those over the edges of a unit graph alone, by the names of their backends.
 BACKENDS: dict[str, type[EdgeOperator]] = {}
 
 
@@ -39,8 +41,10 @@ class EdgeOperator(ABC):
             needs.
     """
 
-    #: Name of the backend.
+    #: Name of the operator, and of the backend if it is one.
     name: ClassVar[str]
+    #: Whether it is one of the backends that layers choose from.
+    is_backend: ClassVar[bool] = True
     #: Floating types it computes in, and types of devices it computes on.
     dtypes: ClassVar[tuple[torch.dtype, ...]] = (torch.float32, torch.float64)
     devices: ClassVar[tuple[str, ...]] = ("cpu", "cuda")
@@ -50,6 +54,8 @@ class EdgeOperator(ABC):
     is_composable: ClassVar[bool]
     #: Whether solvers iterate what ``compose`` returns wherever they can, and not the kernels.
     has_second_derivatives: ClassVar[bool] = False
+    #: How to get second derivatives where the kernels have none.
+    second_derivatives: ClassVar[str] = "Use backend='scatter' and an Unrolled solver."
     #: Whether it computes for all devices, dtypes and sizes, where others are not to be had.
     works_everywhere: ClassVar[bool] = False
     #: Whether it lays out units as it likes, which only edges that a solver iterates without
@@ -66,7 +72,9 @@ class EdgeOperator(ABC):
     def __init_subclass__(cls) -> None:
         cls.is_composable = cls.compose is not EdgeOperator.compose
         if "name" in cls.__dict__:  # Else it would take the place of another.
-            BACKENDS[cls.name] = cls
+            OPERATORS[cls.name] = cls
+            if cls.is_backend:
+                BACKENDS[cls.name] = cls
 
     @classmethod
     @abstractmethod
@@ -133,6 +141,15 @@ class EdgeOperator(ABC):
         """
         return f._replace(num_rows=self.num_rows) if f.num_rows == self.num_targets else f
 
+    def new_states(self, like: Tensor, *shape: int) -> Tensor:
+        """Memory for states or sums ``[*, rows, B]`` in the layout of the kernels.
+
+        Args:
+            like (Tensor): Is of the dtype, and where they are to be.
+            shape (int): Their sizes.
+        """
+        return like.new_empty(shape)
+
     def enter(self, state: Tensor) -> Tensor:
         """States or sums in the layout of the kernels."""
         return state.contiguous()
@@ -140,6 +157,10 @@ class EdgeOperator(ABC):
     def leave(self, state: Tensor) -> Tensor:
         """The inverse of :meth:`enter`."""
         return state
+
+    def select(self, state: Tensor, columns: Tensor) -> Tensor:
+        """Some ``columns`` [b] of states or sums, all in the layout of the kernels."""
+        return state.index_select(1, columns)
 
     def pieces(self, f: RowActivation) -> list[Piece]:
         """Parts without edges between them, in the layout of the kernels; here the whole.

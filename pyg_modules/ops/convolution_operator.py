@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pyg_modules.ops.activation import RowActivation
+from pyg_modules.ops.edge_set import EdgeSet
+from pyg_modules.ops.operator import EdgeOperator
+from pyg_modules.ops.packing import Packing
+
+_aten = torch.ops.aten
+# Groups of fewer units take longer than the zeros between them: convolutions are made of vectors.
+_SMALLEST_GROUP = 8
+
+
+class ConvolutionOperator(EdgeOperator):
+    r"""The synchronous update of units that are channels of an image, with a kernel on every edge.
+
+    .. math::
+        y_i = \sum_{j \to i} w_{ij} \star h_j
+
+    States are ``[units * P, B]``: those of the P pixels of one unit, then those of the next, with
+    an image per column. In memory an image comes after the other, as convolutions want it. Weights
+    are ``[e, k, k]``, of a convolution with as many zeros around the image as keep its size.
+
+    Its matrix has a cell of ``[k, k]`` for every two units. Where independent sets of units are
+    iterated it has the cells within groups alone, of equal width, and permutes the units.
+
+    Args:
+        index (sequence of Tensor): The cell of every edge, ``[e]``, and the row of every unit in
+            the layout of the kernels.
+        sizes (sequence of int): Rows of targets and of sources, the width k, height and width of
+            the image, units among the targets and among the sources, the number of groups, both in
+            the layout of the kernels, and whether that has them in order.
+    """
+
+    name = "convolution"
+    is_backend = False
+    dtypes = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+    devices = ("cpu", "cuda", "mps", "xpu", "meta")
+    second_derivatives: ClassVar[str] = "Use torch.func and an Unrolled solver."
+
+    def __init__(self, index: Sequence[Tensor], sizes: Sequence[int]) -> None:
+        super().__init__(index, sizes)
+        self._width, self._height, self._image_width = self.sizes[2:5]
+        self._groups, self._rows, self._columns, self._is_ordered = self.sizes[7:]
+
+    @classmethod
+    def build(cls, edges: EdgeSet, kernel_size: int = 3, *, groups: bool = False) -> EdgeOperator:
+        """The operator over ``edges`` for images of one pixel; see :meth:`on_images`.
+
+        Args:
+            edges (EdgeSet): The edges.
+            kernel_size (int, optional): The width k of kernels. (default: 3)
+            groups (bool, optional): Whether units may be permuted, which only edges that a solver
+                iterates without feedback from outputs allow. (default: ``False``)
+        """
+        num_targets, num_sources = edges.num_targets, edges.num_sources
+        packing = Packing.of(edges.components, cells_per_batch=float("inf")) if groups else None
+        if packing is None or not _pays(packing, num_targets):
+            position = edges.target * num_sources + edges.source
+            row = torch.arange(num_targets, device="cpu")
+            layout = [1, num_targets, num_sources, 1]
+        else:
+            row, first_cell, column = map(torch.from_numpy, packing[:3])
+            position = first_cell[edges.target] + column[edges.source]
+            is_ordered = torch.equal(row, torch.arange(packing.num_rows, device="cpu"))
+            layout = [packing.num_matrices, packing.num_rows, packing.num_rows, int(is_ordered)]
+        units = [num_targets, num_sources]
+        sizes = [*units, kernel_size, 1, 1, *units, *layout]
+        return cls((position, row), sizes)
+
+    def on_images(self, height: int, width: int) -> ConvolutionOperator:
+        """The operator for images of this size, which shares the index structures."""
+        rows = [units * height * width for units in self.sizes[5:7]]
+        return type(self)(self.index, [*rows, self._width, height, width, *self.sizes[5:]])
+
+    def compose(self, weight: Tensor) -> Callable[[Tensor], Tensor]:
+        """See :meth:`EdgeOperator.compose`."""
+        values = self.prepare(weight)
+        return lambda state: self.leave(_columns(self._convolved(values, self.enter(state))))
+
+    # Layout ##################################################################################
+
+    @property
+    def num_rows(self) -> int:
+        """See :attr:`EdgeOperator.num_rows`."""
+        return self._rows * self._height * self._image_width
+
+    @property
+    def num_columns(self) -> int:
+        """See :attr:`EdgeOperator.num_columns`."""
+        return self._columns * self._height * self._image_width
+
+    def new_states(self, like: Tensor, *shape: int) -> Tensor:
+        """See :meth:`EdgeOperator.new_states`."""
+        *others, rows, batch = shape
+        return like.new_empty(*others, batch, rows).mT
+
+    def select(self, state: Tensor, columns: Tensor) -> Tensor:
+        """See :meth:`EdgeOperator.select`."""
+        return state.mT.index_select(0, columns).mT
+
+    def enter(self, state: Tensor) -> Tensor:
+        """See :meth:`EdgeOperator.enter`."""
+        if self._is_ordered:
+            return state.mT.contiguous().mT
+        images = self._images(state)
+        padded = images.new_zeros(images.size(0), self._rows, *images.shape[2:])
+        return _columns(padded.index_copy(1, self.index[1], images))
+
+    def leave(self, state: Tensor) -> Tensor:
+        """See :meth:`EdgeOperator.leave`."""
+        if self._is_ordered:
+            return state
+        return _columns(self._images(state).index_select(1, self.index[1]))
+
+    def _images(self, state: Tensor) -> Tensor:
+        """``state`` as images ``[B, units, height, width]``, a view where it has been entered."""
+        height, width = self._height, self._image_width
+        return state.mT.reshape(state.size(1), state.size(0) // (height * width), height, width)
+
+    # Kernels #################################################################################
+
+    def prepare(self, weight: Tensor) -> Tensor:
+        """See :meth:`EdgeOperator.prepare`."""
+        width = self._width
+        inside = self._columns // self._groups
+        num_cells = self._rows * inside
+        if weight.size(0) != num_cells or self._groups > 1:
+            # Edges are sorted by target and source: all of them are the matrix.
+            weight = weight.new_zeros(num_cells, width, width).index_copy(0, self.index[0], weight)
+        return weight.reshape(self._rows, inside, width, width)
+
+    def prepare_transposed(self, weight: Tensor) -> Tensor:
+        """See :meth:`EdgeOperator.prepare_transposed`."""
+        return self.prepare(weight)
+
+    def matmul(self, values: Tensor, state: Tensor, out: Tensor) -> None:
+        """See :meth:`EdgeOperator.matmul`."""
+        self._images(out).copy_(self._convolved(values, state))
+
+    def update(
+        self, values: Tensor, state: Tensor, injected: Tensor, f: RowActivation, out: Tensor
+    ) -> Tensor:
+        """See :meth:`EdgeOperator.update`."""
+        sums = self._convolved(values, state)
+        torch.add(sums, self._images(injected), out=self._images(out))
+        return f.apply_(out)
+
+    def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
+        """See :meth:`EdgeOperator.matmul_transposed`."""
+        images = self._images(out)
+        images.copy_(self._backward(values, grad, images, (True, False))[0])
+
+    def new_gradient(self, weight: Tensor) -> Tensor:
+        """See :meth:`EdgeOperator.new_gradient`."""
+        inside = self._columns // self._groups
+        return weight.new_zeros(self._rows, inside, self._width, self._width)
+
+    def accumulate(self, gradient: Tensor, grad: Tensor, state: Tensor) -> None:
+        """See :meth:`EdgeOperator.accumulate`."""
+        gradient += self._backward(gradient, grad, self._images(state), (False, True))[1]
+
+    def edge_gradient(self, gradient: Tensor) -> Tensor:
+        """See :meth:`EdgeOperator.edge_gradient`."""
+        return gradient.flatten(0, 1).index_select(0, self.index[0])
+
+    def adjoint(
+        self,
+        values: Tensor,
+        grad: Tensor,
+        saved: Tensor,
+        f: RowActivation,
+        out: Tensor,
+        *,
+        gradient: Tensor | None = None,
+        total: Tensor | None = None,
+        add: Tensor | None = None,
+    ) -> None:
+        """See :meth:`EdgeOperator.adjoint`; both gradients are those of one call."""
+        state = f(saved) if f.activation.needs_sums and gradient is not None else saved
+        both = self._backward(values, grad, self._images(state), (True, gradient is not None))
+        if gradient is not None:
+            gradient += both[1]
+        images = self._images(out)
+        if add is None:
+            images.copy_(both[0])
+        else:
+            torch.add(both[0], self._images(add), out=images)
+        f.backward_(out, saved)
+        if total is not None:
+            total += out
+
+    def _convolved(self, values: Tensor, state: Tensor) -> Tensor:
+        images, padding = self._images(state), self._width // 2
+        if values.numel() == 0:  # Convolutions have channels.
+            shape = images.size(0), self._rows, *images.shape[2:]
+            return images.new_zeros(shape) + images.sum()
+        return F.conv2d(images, values, padding=padding, groups=self._groups)
+
+    def _backward(
+        self, values: Tensor, grad: Tensor, images: Tensor, needs: tuple[bool, bool]
+    ) -> tuple[Tensor, Tensor]:
+        """The gradients of states and of weights, of those that are needed."""
+        if values.numel() == 0:
+            return torch.zeros_like(images), values
+        padding = [self._width // 2] * 2
+        around = [1, 1], padding, [1, 1], False, [0, 0], self._groups
+        both: tuple[Tensor, Tensor, Tensor] = _aten.convolution_backward(
+            self._images(grad), images, values, None, *around, [*needs, False]
+        )
+        return both[:2]
+
+
+def _columns(images: Tensor) -> Tensor:
+    """Images ``[B, units, height, width]`` as states ``[units * P, B]``."""
+    return images.reshape(images.size(0), images.shape[1:].numel()).mT
+
+
+def _pays(packing: Packing, num_units: int) -> bool:
+    """Whether groups have fewer cells, and enough units each."""
+    if packing.num_matrices < 2:
+        return False
+    return packing.batches[0][1] >= _SMALLEST_GROUP and packing.num_cells < num_units**2
