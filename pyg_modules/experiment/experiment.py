@@ -3,7 +3,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -163,7 +163,9 @@ def run_experiment(
     bench.train("free", free, all_epochs)
 
     organised = bench.organise()
-    regularized, finetuned, labels = organised.uncut, organised.layer, organised.labels.cpu()
+    regularized = cast(SynchronousGraph, organised.uncut)
+    finetuned = cast(SynchronousGraph, organised.layer)
+    labels = organised.labels.cpu()
 
     with seeded(config.seed, config.device):
         random_labels = random_balanced_labels(free.graph, config.num_modules)

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.nn.unit_layer import Layer, UnitLayer, check_layer
 from pyg_modules.ops.sharding import is_sharded
 from pyg_modules.partition.labels import SHARED, read_labels, stays_independent
 from pyg_modules.partition.liveliness import check_alive
@@ -19,9 +19,7 @@ from pyg_modules.structure.optimizer_state import (
 
 
 @torch.inference_mode(False)  # What is made there could never be trained.
-def cut(
-    layer: SynchronousGraph, labels: Tensor, *, optimizer: Optimizer | None = None
-) -> SynchronousGraph:
+def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> Layer:
     """A new layer without the edges between modules.
 
     An edge is kept if it stays within a module, leaves a shared input, enters a shared output from
@@ -35,7 +33,7 @@ def cut(
     ``layer`` trains ``layer`` on, and the new layer not at all.
 
     Args:
-        layer (SynchronousGraph): The layer to cut. It is left as it is.
+        layer (UnitLayer): The layer to cut. It is left as it is.
         labels (LongTensor): Module of every unit, ``[N]``, −1 for inputs and outputs that all
             modules share, e.g. ``PartitionRegularizer.labels()``; or a list or an array of them.
         optimizer (torch.optim.Optimizer, optional): The optimizer of the layer. It goes on with the
@@ -43,12 +41,12 @@ def cut(
             no longer trains ``layer``, nor others that share its parameters. (default: none)
 
     Returns:
-        SynchronousGraph: Same units, biases, solver, activations and backend, fewer edges; the
+        UnitLayer: Same units, biases, solver, activations and backend, fewer edges; the
         kept weights are copied in their order, and ``labels`` is stored as an attribute. Of a
         layer that ``fully_shard`` spread over ranks, every rank gets a whole one.
 
     Raises:
-        TypeError: If ``layer`` is not a ``SynchronousGraph`` or ``labels`` not an integer tensor.
+        TypeError: If ``layer`` is no layer of units or ``labels`` not an integer tensor.
         ValueError: If ``labels`` has the wrong length, a gap, or leaves a hidden unit shared; or if
             a module would lose all paths from an input to an output. With an optimizer: if it is
             not that of the layer, works through another one, or remembers something else than
@@ -69,7 +67,7 @@ def cut(
     edges = EdgeMap(position, torch.arange(len(position), device="cpu"), len(position))
     state = {}
     if optimizer is not None:
-        own = trained_parameters(layer, "weight", "bias")
+        own = trained_parameters(layer, *([] if layer.bias is None else ["bias"]), "weight")
         check_optimizes(optimizer, own | dict(layer.dynamics.named_parameters()))
         if any(map(is_sharded, layer.parameters())):
             raise ValueError(
@@ -82,14 +80,15 @@ def cut(
     modular.labels = labels.to(layer.device)
     if optimizer is not None:
         replace_parameter(optimizer, layer.weight, modular.weight, state)
-        replace_parameter(optimizer, layer.bias, modular.bias)
+        if layer.bias is not None and modular.bias is not None:
+            replace_parameter(optimizer, layer.bias, modular.bias)
         of_units = zip(layer.dynamics.parameters(), modular.dynamics.parameters(), strict=True)
         for old, new in of_units:
             replace_parameter(optimizer, old, new)
     return modular
 
 
-def check_modules(layer: SynchronousGraph, labels: Tensor) -> Tensor:
+def check_modules(layer: UnitLayer, labels: Tensor) -> Tensor:
     """``labels`` on the CPU, if they give every hidden unit of ``layer`` a module.
 
     Raises:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from pyg_modules._checks import as_int
 from pyg_modules.modules.split import split
 from pyg_modules.nn.evaluating import evaluating
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import check_labels
 from pyg_modules.solve.equilibrium import Equilibrium
 
@@ -38,13 +39,19 @@ class Independence:
 
 
 def check_independence(
-    layer: SynchronousGraph, x: Tensor, *, steps: int = 6, tolerance: float | None = None
+    layer: UnitLayer,
+    x: Tensor,
+    *others: Any,
+    steps: int = 6,
+    tolerance: float | None = None,
 ) -> Independence:
     """Prove that the modules of a cut layer are independent in evaluation, in three ways.
 
     Args:
-        layer (SynchronousGraph): A layer made by :func:`cut`.
-        x (Tensor): Some inputs, ``[B, I]``. Takes time for the Jacobian of each of them.
+        layer (UnitLayer): A layer made by :func:`cut`.
+        x (Tensor): Some inputs, ``[B, I]``, or as the layer takes them. Takes time for the Jacobian
+            of each of them.
+        *others: What the layer takes beside ``x``.
         steps (int, optional): Updates that the Jacobian spans. (default: 6)
         tolerance (float, optional): Bound on ``max_split_difference``; the two others must be
             exactly 0. (default: 1e-5, or 10 times the ``tol`` of an ``Equilibrium`` if that is
@@ -54,7 +61,7 @@ def check_independence(
         Independence: The evidence.
 
     Raises:
-        TypeError: If ``layer`` is not a ``SynchronousGraph``, or ``steps`` no integer.
+        TypeError: If ``layer`` is no layer of units, or ``steps`` no integer.
         ValueError: If ``layer`` was not made by :func:`cut`, ``x`` holds no sample, or ``steps`` is
             less than 1.
         RuntimeError: If the modules are not independent.
@@ -64,21 +71,24 @@ def check_independence(
         tol = layer.solver.tol if isinstance(layer.solver, Equilibrium) else 0.0
         tolerance = max(_TOLERANCE, 10 * tol)
     steps = as_int("steps", steps, smallest=1)  # Without an update, nothing depends on anything.
-    if x.dim() != 2 or len(x) == 0:
+    num_dims = 1 + len(layer.positions)
+    # Nodes and pixels are no samples.
+    samples = x.unsqueeze(0) if x.dim() == num_dims > 1 else x
+    if samples.dim() != num_dims + 1 or len(samples) == 0:
         raise ValueError(
-            f"Expected x of shape [B, {layer.graph.num_inputs}] with B >= 1 (got {list(x.shape)})."
+            f"Expected x of shape {layer.input_shape('B')} with B >= 1 (got {list(x.shape)})."
         )
     paths = _count_paths(layer)
     with evaluating(layer):
-        jacobian = max(_max_cross_jacobian(layer, sample, steps) for sample in x)
+        jacobian = max(_max_cross_jacobian(layer, sample, others, steps) for sample in samples)
     if paths > 0 or not jacobian == 0:
         raise RuntimeError(
             f"Expected no path between modules and a cross Jacobian of exactly 0 (got {paths} pairs"
             f" of modules with a path, {jacobian:g}). Make the layer with cut(layer, labels)."
         )
     with evaluating(layer), torch.no_grad():
-        expected = layer(x)
-        difference = (sum(part(x) for part in split(layer)) - expected).abs().max()
+        expected = layer(x, *others)
+        difference = (sum(part(x, *others) for part in split(layer)) - expected).abs().max()
         difference = difference / expected.abs().max().clamp(min=1)
     if not bool(expected.isfinite().all()):
         raise RuntimeError(
@@ -95,7 +105,7 @@ def check_independence(
     )
 
 
-def _count_paths(layer: SynchronousGraph) -> int:
+def _count_paths(layer: UnitLayer) -> int:
     graph, labels = layer.graph, _labels(layer).cpu().numpy()
     num_modules, num_units = int(labels.max()) + 1, graph.num_units
     source, target = graph.edge_index.numpy()
@@ -118,34 +128,41 @@ def _count_paths(layer: SynchronousGraph) -> int:
 
 @torch.inference_mode(False)
 @torch.enable_grad()
-def _max_cross_jacobian(layer: SynchronousGraph, sample: Tensor, steps: int) -> float:
-    """The largest cross derivative at one sample [I], from the states that the solver reaches."""
+def _max_cross_jacobian(
+    layer: UnitLayer, sample: Tensor, others: tuple[Any, ...], steps: int
+) -> float:
+    """The largest cross derivative at one sample, from the states that the solver reaches.
+
+    The states of a unit at all its positions are added up.
+    """
     labels = _labels(layer)
     units = torch.nonzero((labels >= 0) & (_unit_ids(layer) >= layer.graph.num_inputs)).view(-1)
     with torch.no_grad():
-        states = layer.states(sample)
-    largest = 0.0
-    for rows in torch.split(units, _ROWS_AT_ONCE):
+        states = layer.states(sample, *others)
+    largest, num_positions = 0.0, states.numel() // layer.graph.num_units
+    for rows in torch.split(units, max(1, _ROWS_AT_ONCE // num_positions)):
         # One copy of the states per row: the gradient of copy r is row r of the Jacobian.
-        initial = states.repeat(len(rows), 1).requires_grad_()
+        initial = states.expand(len(rows), *states.shape).clone().requires_grad_()
         final = initial
         for _ in range(steps):
-            final = layer.step(final)
-        (jacobian,) = torch.autograd.grad(
-            final[torch.arange(len(rows), device=rows.device), rows].sum(), initial
+            final = layer.step(final, *others)
+        of_units = final.movedim(layer.unit_dim, 1)
+        (gradient,) = torch.autograd.grad(
+            of_units[torch.arange(len(rows), device=rows.device), rows].sum(), initial
         )
+        jacobian = gradient.movedim(layer.unit_dim, 1)[:, units].abs()
         crossing = labels[rows].unsqueeze(1) != labels[units].unsqueeze(0)
-        cross = jacobian[:, units].abs() * crossing
-        largest = max(largest, float(cross.max()))
+        cross = jacobian.flatten(2).amax(dim=2) if jacobian.dim() > 2 else jacobian
+        largest = max(largest, float((cross * crossing).max()))
     return largest
 
 
-def _labels(layer: SynchronousGraph) -> Tensor:
+def _labels(layer: UnitLayer) -> Tensor:
     if layer.labels is None:
         raise ValueError("Expected a layer made by cut(layer, labels). Cut it first.")
     check_labels(layer.labels, layer.graph.num_units)
     return layer.labels
 
 
-def _unit_ids(layer: SynchronousGraph) -> Tensor:
+def _unit_ids(layer: UnitLayer) -> Tensor:
     return torch.arange(layer.graph.num_units, device=layer.device)

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.nn.unit_dynamics import UnitDynamics
+from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.ops.sharding import whole
 from pyg_modules.partition.labels import SHARED
 
@@ -16,7 +17,7 @@ class JoinedParts:
     """The graph whose outputs are the sum of those of several, and its parameters out of theirs.
 
     Args:
-        parts (sequence of SynchronousGraph): Layers with the same numbers of inputs and outputs.
+        parts (sequence of UnitLayer): Layers with the same numbers of inputs and outputs.
             Those that :func:`split` made get back the order of their units.
 
     Attributes:
@@ -24,11 +25,11 @@ class JoinedParts:
         labels: The part of every unit, ``[N]``, −1 for those that all share.
 
     Raises:
-        TypeError: If a part is not a ``SynchronousGraph``.
+        TypeError: If a part is no layer of units.
         ValueError: If there are no parts or they do not fit together.
     """
 
-    def __init__(self, parts: Sequence[SynchronousGraph]) -> None:
+    def __init__(self, parts: Sequence[UnitLayer]) -> None:
         check_fitting(parts)
         graphs = [part.graph for part in parts]
         num_inputs, num_outputs = graphs[0].num_inputs, graphs[0].num_outputs
@@ -59,45 +60,49 @@ class JoinedParts:
         self._adds_to = (torch.cumsum(is_first, dim=0) - 1)[adds]
         self._hidden_order = torch.argsort(hidden)
 
-    def weight(self, parts: Sequence[SynchronousGraph]) -> Tensor:
-        """The weights of :attr:`graph`, ``[E]``, on the CPU."""
+    def weight(self, parts: Sequence[UnitLayer]) -> Tensor:
+        """The weights of :attr:`graph`, ``[E, *row_shape]``, on the CPU."""
         weights = torch.cat([part.scaled_weight().detach().cpu() for part in parts])
         return weights[self._first].index_add(0, self._adds_to, weights[self._adding])
 
-    def edge_mask(self, parts: Sequence[SynchronousGraph]) -> Tensor | None:
-        """The edges of :attr:`graph` that no part has pruned, ``[E]``; ``None`` for all."""
-        if all(part.edge_mask is None for part in parts):
+    def mask(self, parts: Sequence[UnitLayer], name: str) -> Tensor | None:
+        """The edges of :attr:`graph` that a part marks in its ``name``; ``None`` for all.
+
+        Args:
+            parts (sequence of UnitLayer): The parts.
+            name (str): One of their ``edge_masks``.
+        """
+        listed = [getattr(part, name) for part in parts]
+        if all(mask is None for mask in listed):
             return None
         masks = torch.cat(
             [
-                torch.ones(part.graph.num_edges, device="cpu")
-                if part.edge_mask is None
-                else part.edge_mask.cpu()
-                for part in parts
+                torch.ones(part.graph.num_edges, device="cpu") if mask is None else mask.cpu()
+                for part, mask in zip(parts, listed, strict=True)
             ]
         ).long()
         return masks[self._first].index_add(0, self._adds_to, masks[self._adding]) > 0
 
-    def bias(self, parts: Sequence[SynchronousGraph]) -> Tensor:
+    def bias(self, parts: Sequence[UnitLayer]) -> Tensor:
         """The biases of :attr:`graph`, ``[N - I]``, on the CPU."""
-        biases = [whole(part.bias).detach().cpu() for part in parts]
+        biases = [whole(part.bias).detach().cpu() for part in parts if part.bias is not None]
         num_hidden = [part.graph.num_hidden for part in parts]
         hidden = [bias[:count] for bias, count in zip(biases, num_hidden, strict=True)]
         outputs = [bias[count:] for bias, count in zip(biases, num_hidden, strict=True)]
         return torch.cat([torch.cat(hidden)[self._hidden_order], torch.stack(outputs).sum(dim=0)])
 
-    def dynamics(self, parts: Sequence[SynchronousGraph]) -> UnitDynamics:
+    def dynamics(self, parts: Sequence[UnitLayer]) -> UnitDynamics:
         """What the hidden units of :attr:`graph` make of their sums."""
         return UnitDynamics.joined([part.dynamics for part in parts], self._hidden_order)
 
 
-def list_of_parts(parts: Iterable[nn.Module]) -> list[SynchronousGraph]:
+def list_of_parts(parts: Iterable[nn.Module]) -> list[UnitLayer]:
     """``parts`` as a list.
 
     Raises:
         TypeError: If it is one layer, or no iterable.
     """
-    if isinstance(parts, SynchronousGraph) or not isinstance(parts, Iterable):
+    if isinstance(parts, UnitLayer) or not isinstance(parts, Iterable):
         raise TypeError(
             f"Expected several parts (got {type(parts).__name__}). Take a cut layer apart with"
             f" split(layer)."
@@ -105,11 +110,27 @@ def list_of_parts(parts: Iterable[nn.Module]) -> list[SynchronousGraph]:
     return list(parts)  # type: ignore[arg-type]
 
 
-def check_fitting(parts: Sequence[SynchronousGraph]) -> None:
+def graphs_alone(parts: Sequence[UnitLayer], what: str) -> list[SynchronousGraph]:
+    """``parts``, for ``what``, which knows no other layer than a :class:`SynchronousGraph`.
+
+    Raises:
+        TypeError: If one is another layer.
+    """
+    graphs = [part for part in parts if isinstance(part, SynchronousGraph)]
+    others = {part.kind for part in parts} - {SynchronousGraph.kind}
+    if others:
+        raise TypeError(
+            f"Expected parts that are each a SynchronousGraph for {what} (got a {min(others)}). Use"
+            f" ModularGraph, which computes any."
+        )
+    return graphs
+
+
+def check_fitting(parts: Sequence[UnitLayer]) -> None:
     """Raise unless the outputs of ``parts`` are those of one layer when they are added up.
 
     Raises:
-        TypeError: If a part is not a ``SynchronousGraph``.
+        TypeError: If a part is no layer of units.
         ValueError: If there are no parts or they do not fit together.
     """
     if len(parts) == 0:
@@ -126,8 +147,15 @@ def check_fitting(parts: Sequence[SynchronousGraph]) -> None:
                 )
 
 
-def _description(part: SynchronousGraph) -> dict[str, object]:
+def _description(part: UnitLayer) -> dict[str, object]:
+    others = {
+        name: value for name, value in part.config().items() if name not in part.dynamics.config()
+    }
+    # Those that compute in different ways have the same function.
+    others.pop("backend", None)
     return {
+        "kind of layer": part.kind,
+        **others,
         "number of inputs": part.graph.num_inputs,
         "number of outputs": part.graph.num_outputs,
         "solver": part.solver.without_scaling(),
@@ -136,7 +164,7 @@ def _description(part: SynchronousGraph) -> dict[str, object]:
     }
 
 
-def _ids_of_origin(parts: Sequence[SynchronousGraph], num_units: int) -> list[Tensor]:
+def _ids_of_origin(parts: Sequence[UnitLayer], num_units: int) -> list[Tensor]:
     """Ids in the order of the layer that the parts come from; none if they come from several."""
     origins = [part.origin for part in parts if part.origin is not None]
     if len(origins) < len(parts):
@@ -168,9 +196,7 @@ def _ids_in_line(graphs: Sequence[UnitGraph], num_units: int) -> list[Tensor]:
     return unit_ids
 
 
-def _labels(
-    parts: Sequence[SynchronousGraph], unit_ids: Sequence[Tensor], graph: UnitGraph
-) -> Tensor:
+def _labels(parts: Sequence[UnitLayer], unit_ids: Sequence[Tensor], graph: UnitGraph) -> Tensor:
     labels = torch.full((graph.num_units,), SHARED, device="cpu")
     for number, (part, ids) in enumerate(zip(parts, unit_ids, strict=True)):
         own = part.graph

@@ -1,18 +1,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pyg_modules.modules.joined_parts import JoinedParts, list_of_parts
-from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.ops.sharding import whole
 from pyg_modules.partition.labels import stays_independent
 
 
 @torch.inference_mode(False)  # What is made there could never be trained.
-def merge(parts: Iterable[nn.Module]) -> SynchronousGraph:
+def merge(parts: Iterable[nn.Module]) -> UnitLayer:
     r"""One layer whose outputs are the sum of those of the parts; the inverse of :func:`split`.
 
     .. math::
@@ -22,16 +23,16 @@ def merge(parts: Iterable[nn.Module]) -> SynchronousGraph:
     they were trained on their own. The hidden units of others are lined up, part by part.
 
     Args:
-        parts (iterable of SynchronousGraph): Layers with the same numbers of inputs and outputs,
+        parts (iterable of UnitLayer): Layers with the same numbers of inputs and outputs,
             solver, ``dropout`` and fixed ``update_rate``.
 
     Returns:
-        SynchronousGraph: As :func:`cut` returns it, with copies of the weights, and ``labels`` that
+        UnitLayer: As :func:`cut` returns it, with copies of the weights, and ``labels`` that
         tell the parts apart. The ``contraction`` of an ``Equilibrium`` is in its weights, and no
         longer in its solver.
 
     Raises:
-        TypeError: If a part is not a ``SynchronousGraph``.
+        TypeError: If a part is no layer of units.
         ValueError: If there are no parts, they do not fit together, or they disagree about an
             output that feeds back.
     """
@@ -43,15 +44,17 @@ def merge(parts: Iterable[nn.Module]) -> SynchronousGraph:
     layer = first.on_graph(joined.graph, first.solver.without_scaling(), joined.dynamics(listed))
     with torch.no_grad():
         layer.weight.copy_(joined.weight(listed))
-        layer.bias.copy_(joined.bias(listed))
+        if layer.bias is not None:
+            layer.bias.copy_(joined.bias(listed))
     layer.labels = joined.labels.to(layer.device)
-    edge_mask = joined.edge_mask(listed)
-    if edge_mask is not None:
-        layer.edge_mask = edge_mask.to(layer.device)
+    for name in layer.edge_masks:
+        mask = joined.mask(listed, name)
+        if mask is not None:
+            setattr(layer, name, mask.to(layer.device))
     return layer
 
 
-def _check_feedback(parts: Sequence[SynchronousGraph], joined: JoinedParts) -> None:
+def _check_feedback(parts: Sequence[UnitLayer], joined: JoinedParts) -> None:
     """Raise unless every edge from an output carries the sum of that output over all parts.
 
     It does where the part with the edge is the only one that adds to the output, or where all parts
@@ -76,10 +79,10 @@ def _check_feedback(parts: Sequence[SynchronousGraph], joined: JoinedParts) -> N
         )
 
 
-def _feedback(part: SynchronousGraph) -> dict[tuple[int, int], float]:
+def _feedback(part: UnitLayer) -> dict[tuple[int, int], Any]:
     """Weights of the edges from outputs, by output and target: −1 − output, or a hidden unit."""
     graph, start = part.graph, part.graph.outputs.start
-    edges: dict[tuple[int, int], float] = {}
+    edges: dict[tuple[int, int], Any] = {}
     weights = part.scaled_weight().tolist()
     for edge in (graph.edge_index[0] >= start).nonzero().flatten().tolist():
         source, target = graph.edge_index[:, edge].tolist()
@@ -87,8 +90,8 @@ def _feedback(part: SynchronousGraph) -> dict[tuple[int, int], float]:
     return edges
 
 
-def _adds_to(part: SynchronousGraph, output: int) -> bool:
+def _adds_to(part: UnitLayer, output: int) -> bool:
     graph = part.graph
-    bias: Tensor = whole(part.bias)[graph.num_hidden + output]
     unit = graph.outputs.start + output
-    return bool(bias != 0) or bool((graph.edge_index[1] == unit).any())
+    has_bias = part.bias is not None and bool(whole(part.bias)[graph.num_hidden + output] != 0)
+    return has_bias or bool((graph.edge_index[1] == unit).any())

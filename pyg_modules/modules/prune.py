@@ -5,16 +5,14 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from pyg_modules.modules.cut import check_modules
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.nn.unit_layer import Layer, check_layer
 from pyg_modules.ops.sharding import clear
 from pyg_modules.partition.labels import stays_independent
 from pyg_modules.structure.optimizer_state import check_optimizes, remembered, trained_parameters
 
 
 @torch.inference_mode(False)  # What is made there could never be trained with.
-def prune_cross_edges(
-    layer: SynchronousGraph, labels: Tensor, *, optimizer: Optimizer | None = None
-) -> SynchronousGraph:
+def prune_cross_edges(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> Layer:
     """Switch the edges between modules off, in place, without changing the graph.
 
     For trying a partition in the middle of a training: the number of edges, the parameters and the
@@ -25,7 +23,7 @@ def prune_cross_edges(
     edges of its own: prune the layer in it by the same ``labels``, or make it afterwards.
 
     Args:
-        layer (SynchronousGraph): The layer to prune. Its buffer ``edge_mask`` marks the edges that
+        layer (UnitLayer): The layer to prune. Its buffer ``edge_mask`` marks the edges that
             are left; edges that were removed before stay removed.
         labels (LongTensor): Module of every unit, ``[N]``, as for :func:`cut`.
         optimizer (torch.optim.Optimizer, optional): The optimizer of the layer. What it remembers
@@ -33,7 +31,7 @@ def prune_cross_edges(
             effect on the outputs. (default: none)
 
     Returns:
-        SynchronousGraph: The layer itself.
+        UnitLayer: The layer itself.
 
     Raises:
         TypeError: If an argument has the wrong type.

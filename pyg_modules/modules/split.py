@@ -5,13 +5,13 @@ from torch import Tensor, nn
 
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.origin import Origin
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.ops.sharding import whole
 from pyg_modules.partition.labels import SHARED, check_labels, stays_independent
 
 
 @torch.inference_mode(False)  # What is made there could never be trained.
-def split(layer: SynchronousGraph) -> nn.ModuleList:
+def split(layer: UnitLayer) -> nn.ModuleList:
     r"""The modules of a cut layer, as independent layers whose outputs add up to its outputs.
 
     .. math::
@@ -23,15 +23,15 @@ def split(layer: SynchronousGraph) -> nn.ModuleList:
     every part.
 
     Args:
-        layer (SynchronousGraph): A layer made by :func:`cut`.
+        layer (UnitLayer): A layer made by :func:`cut`.
 
     Returns:
-        torch.nn.ModuleList: One :class:`SynchronousGraph` per module, with copies of the weights,
+        torch.nn.ModuleList: One layer per module, with copies of the weights,
         as ``Equilibrium(contraction=...)`` scaled them; the parts do not scale them again. Its
         ``origin`` says which units of the layer it has. :func:`merge` is the inverse.
 
     Raises:
-        TypeError: If ``layer`` is not a ``SynchronousGraph``.
+        TypeError: If ``layer`` is no layer of units.
         ValueError: If ``layer`` was not made by :func:`cut`, or has edges between modules.
     """
     check_layer(layer)
@@ -50,7 +50,7 @@ def split(layer: SynchronousGraph) -> nn.ModuleList:
     return nn.ModuleList(_part(layer, labels, module) for module in range(num_modules))
 
 
-def _part(layer: SynchronousGraph, labels: Tensor, module: int) -> SynchronousGraph:
+def _part(layer: UnitLayer, labels: Tensor, module: int) -> UnitLayer:
     graph = layer.graph
     unit_ids = torch.arange(graph.num_units, device="cpu")
     is_hidden = (unit_ids >= graph.hidden.start) & (unit_ids < graph.hidden.stop)
@@ -73,10 +73,13 @@ def _part(layer: SynchronousGraph, labels: Tensor, module: int) -> SynchronousGr
     device = layer.device
     with torch.no_grad():
         part.weight.copy_(layer.scaled_weight()[kept.to(device)])
-        bias = torch.where(owned[graph.num_inputs :].to(device), whole(layer.bias), 0.0)
-        part.bias.copy_(bias[present[graph.num_inputs :].to(device)])
-    if layer.edge_mask is not None and not bool(layer.edge_mask.cpu()[kept].all()):
-        part.edge_mask = layer.edge_mask[kept.to(device)]
+        if part.bias is not None and layer.bias is not None:
+            bias = torch.where(owned[graph.num_inputs :].to(device), whole(layer.bias), 0.0)
+            part.bias.copy_(bias[present[graph.num_inputs :].to(device)])
+    for name in layer.edge_masks:
+        mask = getattr(layer, name)
+        if mask is not None and not bool(mask.cpu()[kept].all()):
+            setattr(part, name, mask[kept.to(device)])
     part.origin = Origin(module, unit_ids[present], labels[present], kept.nonzero().flatten())
     return part
 

@@ -1,6 +1,7 @@
 """The layers that users put into models."""
 
 from pyg_modules.nn.origin import Origin
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import check_layer
 
 __all__ = ["Origin", "SynchronousGraph", "check_layer"]

@@ -14,6 +14,7 @@ class LoadingLayer(Protocol):
     """What a state is loaded into."""
 
     graph: UnitGraph
+    row_shape: tuple[int, ...]
     labels: Tensor | None
     edge_mask: Tensor | None
 
@@ -46,10 +47,10 @@ def state_to_load(
         for key, value in state_dict.items()
         if key.startswith(prefix) and "weight" in key.removeprefix(prefix)
     ]
-    shape = (layer.graph.num_edges,)
-    if mask is not None and mask.shape == shape:
+    num_edges = layer.graph.num_edges
+    if mask is not None and mask.shape == (num_edges,):
         layer.edge_mask = mask.to(layer.device, copy=True)
-    elif mask is None and any(weight.shape == shape for weight in weights):
+    elif mask is None and any(weight.shape == (num_edges, *layer.row_shape) for weight in weights):
         layer.edge_mask = None
     key = f"{prefix}labels"
     others = {name: value for name, value in state_dict.items() if name != key}

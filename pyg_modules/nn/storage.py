@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,25 +21,38 @@ from pyg_modules.solve.solver import Solver, solver_from_config, solver_to_confi
 FORMAT_VERSION = 1
 _CONFIG = "config.json"
 _TENSORS = "model.safetensors"
-_DYNAMICS = ("dropout", "update_rate", "learn_update_rate")
+_FIRST_KIND = "SynchronousGraph"  # Earlier versions knew no other, and did not write it.
+# What a configuration has beside the settings of the layer.
+_OTHERS = (
+    "format_version",
+    "num_units",
+    "num_inputs",
+    "num_outputs",
+    "num_edges",
+    "solver",
+    "activation",
+    "module",
+    "sha256",
+)
 _DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 class StoredLayer(Protocol):
     """What is kept of a layer."""
 
+    kind: ClassVar[str]
     graph: UnitGraph
     solver: Solver
+    row_shape: tuple[int, ...]
     weight: nn.Parameter
-    bias: nn.Parameter
+    bias: nn.Parameter | None
     labels: Tensor | None
-    edge_mask: Tensor | None
+    edge_masks: ClassVar[tuple[str, ...]]
     origin: Origin | None
     dynamics: UnitDynamics
 
-    @property
-    def backend(self) -> str:
-        """How the weighted sums are computed."""
+    def config(self) -> dict[str, Any]:
+        """The settings it is made with, beside graph and solver."""
 
 
 Layer = TypeVar("Layer", bound=StoredLayer)
@@ -48,28 +61,27 @@ Layer = TypeVar("Layer", bound=StoredLayer)
 def save_layer(layer: StoredLayer, folder: str | os.PathLike[str]) -> None:
     """Write ``layer`` into ``folder``."""
     import_safetensors()
-    graph, weight, bias = layer.graph, whole(layer.weight), whole(layer.bias)
+    graph = layer.graph
     config = {
         "format_version": FORMAT_VERSION,
         "num_units": graph.num_units,
         "num_inputs": graph.num_inputs,
         "num_outputs": graph.num_outputs,
         "num_edges": graph.num_edges,
+        "layer": layer.kind,
         "solver": solver_to_config(layer.solver),
-        **layer.dynamics.config(),
-        "backend": layer.backend,
+        **layer.config(),
     }
-    tensors = {
-        "edge_index": graph.edge_index,
-        "weight": weight.detach(),
-        "bias": bias.detach(),
-    }
+    tensors = {"edge_index": graph.edge_index, "weight": whole(layer.weight).detach()}
+    if layer.bias is not None:
+        tensors["bias"] = whole(layer.bias).detach()
     for name, parameter in layer.dynamics.named_parameters():
         tensors[f"dynamics.{name}"] = whole(parameter).detach()
     if layer.labels is not None:
         tensors["labels"] = layer.labels
-    if layer.edge_mask is not None:
-        tensors["edge_mask"] = layer.edge_mask
+    for name in layer.edge_masks:
+        if getattr(layer, name) is not None:
+            tensors[name] = getattr(layer, name)
     if layer.origin is not None:
         config["module"] = layer.origin.module
         tensors |= {
@@ -82,10 +94,20 @@ def save_layer(layer: StoredLayer, folder: str | os.PathLike[str]) -> None:
         write_json(stage / _CONFIG, {**config, "sha256": digest_of(stage / _TENSORS)})
 
 
-def load_layer(cls: Callable[..., Layer], folder: str | os.PathLike[str]) -> Layer:
-    """The layer that :func:`save_layer` wrote into ``folder``."""
+def load_layer(kinds: Mapping[str, Callable[..., Layer]], folder: str | os.PathLike[str]) -> Layer:
+    """The layer that :func:`save_layer` wrote into ``folder``.
+
+    Args:
+        kinds (dict): The classes that it may be of, by name.
+        folder (path): The folder.
+    """
     folder = Path(folder)
     config = _read_config(folder)
+    kind = config.pop("layer", _FIRST_KIND)
+    if kind not in kinds:
+        raise ValueError(
+            f"Expected a saved {' or '.join(kinds)} in {folder} (got a {kind}). Use {kind}.load."
+        )
     try:
         tensors = read_tensors(folder / _TENSORS)
         digest = digest_of(folder / _TENSORS)
@@ -97,32 +119,39 @@ def load_layer(cls: Callable[..., Layer], folder: str | os.PathLike[str]) -> Lay
         counts = config["num_units"], config["num_inputs"], config["num_outputs"]
         graph = UnitGraph(tensors["edge_index"], *counts)
         # Before anything is made of that size.
-        sizes = {"weight": graph.num_edges, "bias": graph.num_hidden + graph.num_outputs}
-        for name, size in sizes.items():
-            if tensors[name].shape != (size,):
-                raise ValueError(f"{name} of shape {list(tensors[name].shape)}")
-        layer = cls(
+        weight = tensors["weight"]
+        if weight.shape[:1] != (graph.num_edges,):
+            raise ValueError(f"weight of shape {list(weight.shape)}")
+        bias = tensors.get("bias")
+        if bias is not None and bias.shape != (graph.num_hidden + graph.num_outputs,):
+            raise ValueError(f"bias of shape {list(bias.shape)}")
+        settings = {name: value for name, value in config.items() if name not in _OTHERS}
+        layer = kinds[kind](
             graph,
             solver=solver_from_config(config["solver"]),
             activation=config["activation"],
-            # Earlier versions did not write them.
-            **{name: config[name] for name in _DYNAMICS if name in config},
-            backend=config["backend"],
-            dtype=tensors["weight"].dtype,
+            **settings,
+            dtype=weight.dtype,
             generator=torch.Generator("cpu"),  # They are overwritten.
         )
+        if weight.shape != layer.weight.shape:
+            raise ValueError(f"weight of shape {list(weight.shape)}")
+        if (layer.bias is None) is not (bias is None):
+            raise ValueError(f"{'no ' if bias is None else ''}bias")
         if graph.num_edges != config["num_edges"]:
             raise ValueError(f"{graph.num_edges} edges instead of {config['num_edges']}")
         with torch.no_grad():
-            layer.weight.copy_(tensors["weight"])
-            layer.bias.copy_(tensors["bias"])
+            layer.weight.copy_(weight)
+            if layer.bias is not None and bias is not None:
+                layer.bias.copy_(bias)
             for name, parameter in layer.dynamics.named_parameters():
                 key = f"dynamics.{name}"
                 parameter.copy_(_checked(tensors, key, parameter.dtype, graph.num_hidden))
         if "labels" in tensors:
             layer.labels = checked_labels(tensors["labels"], graph.num_units)
-        if "edge_mask" in tensors:
-            layer.edge_mask = _checked(tensors, "edge_mask", torch.bool, graph.num_edges)
+        for name in layer.edge_masks:
+            if name in tensors:
+                setattr(layer, name, _checked(tensors, name, torch.bool, graph.num_edges))
         if "module" in config:
             layer.origin = Origin(
                 int(config["module"]),

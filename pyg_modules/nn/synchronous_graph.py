@@ -1,53 +1,26 @@
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
-from itertools import chain
 from operator import mul
-from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 from torch_geometric.nn import MessagePassing
 
-from pyg_modules._checks import as_int, check_device
 from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.nn.backed_layer import BackedLayer
 from pyg_modules.nn.check_tensor import check_tensor
 from pyg_modules.nn.network_reader import NetworkReader
-from pyg_modules.nn.origin import Origin
-from pyg_modules.nn.state_to_load import state_to_load
-from pyg_modules.nn.storage import load_layer, save_layer
-from pyg_modules.nn.unit_dynamics import UnitDynamics
-from pyg_modules.nn.wiring import Operators, Wiring
-from pyg_modules.ops.dispatch import BackendReport, check_backend
-from pyg_modules.ops.edge_sum import bind
-from pyg_modules.ops.sharding import is_sharded, overwrite, whole
-from pyg_modules.ops.tracing import (
-    as_leaf,
-    has_autocast,
-    is_compiling,
-    is_recording,
-    is_transforming,
-    recorded,
-    refuse_script,
-    unrecorded,
-    without_autocast,
-)
-from pyg_modules.ops.update import Update
-from pyg_modules.solve.recurrence import Recurrence
+from pyg_modules.nn.unit_layer import Prepared, spare_generator
+from pyg_modules.ops.tracing import as_leaf, is_compiling, is_recording, recorded
 from pyg_modules.solve.solution import Solution
 from pyg_modules.solve.solver import Solver
 from pyg_modules.solve.unrolled import Unrolled
 
-T = TypeVar("T")
 
-# What a compiler or an exporter, which does not look at the batch, is told.
-_USUAL_BATCH = 128
-
-
-class SynchronousGraph(MessagePassing):
+class SynchronousGraph(BackedLayer, MessagePassing):
     r"""A layer whose units are the nodes of one learnable, possibly cyclic unit graph.
 
     All units that are not inputs take their new state from the previous state of all their
@@ -118,8 +91,10 @@ class SynchronousGraph(MessagePassing):
         torch.Size([32, 10])
     """
 
-    labels: Tensor | None
-    edge_mask: Tensor | None
+    kind = "SynchronousGraph"
+
+    bias: nn.Parameter
+    propagate: Callable[..., Tensor]
 
     def __init__(
         self,
@@ -135,30 +110,20 @@ class SynchronousGraph(MessagePassing):
         dtype: torch.dtype | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__(aggr="add", node_dim=0)
-        if not isinstance(graph, UnitGraph):
-            raise TypeError(
-                f"Expected graph to be a UnitGraph (got {type(graph).__name__}). Build one, e.g."
-                f" UnitGraph.complete(num_inputs, num_hidden, num_outputs)."
-            )
-        if solver is not None and not isinstance(solver, Solver):
-            raise TypeError(
-                f"Expected solver to be a Solver (got {type(solver).__name__}), e.g."
-                f" Unrolled(steps=6)."
-            )
-        self.graph = graph
-        self.solver = solver or Unrolled()
-        num_biases = graph.num_units - graph.num_inputs
-        self.weight = nn.Parameter(torch.empty(graph.num_edges, device=device, dtype=dtype))
-        self.bias = nn.Parameter(torch.empty(num_biases, device=device, dtype=dtype))
-        self.dynamics = UnitDynamics(
-            graph.num_hidden, activation, dropout, update_rate, learn_update_rate, device, dtype
+        super().__init__(
+            graph,
+            solver,
+            activation,
+            dropout=dropout,
+            update_rate=update_rate,
+            learn_update_rate=learn_update_rate,
+            backend=backend,
+            device=device,
+            dtype=dtype,
+            generator=generator,
+            aggr="add",
+            node_dim=0,
         )
-        self.register_buffer("labels", None)
-        self.register_buffer("edge_mask", None)
-        self.origin: Origin | None = None
-        self.reset_parameters(generator)
-        self.backend = backend
 
     @classmethod
     def from_module(
@@ -207,118 +172,6 @@ class SynchronousGraph(MessagePassing):
 
     from_mlp = from_module
 
-    def on_graph(
-        self, graph: UnitGraph, solver: Solver, dynamics: UnitDynamics | None = None
-    ) -> SynchronousGraph:
-        """A layer on another graph, in all else like this one, whose weights are to be set.
-
-        Nothing is drawn for them from torch's global generator.
-
-        Args:
-            graph (UnitGraph): Its units and edges.
-            solver (Solver): Its solver.
-            dynamics (UnitDynamics, optional): That of its hidden units. (default: a copy of that of
-                this layer)
-        """
-        if dynamics is None:
-            dynamics = self.dynamics.select(torch.arange(graph.num_hidden, device="cpu"))
-        layer = SynchronousGraph(
-            graph,
-            solver,
-            **dynamics.config(),
-            backend=self.backend,
-            device=self.device,
-            dtype=self.dtype,
-            generator=spare_generator(self.device),
-        )
-        layer.dynamics = dynamics.to(self.device)
-        layer.train(self.training)
-        layer.weight.requires_grad_(self.weight.requires_grad)
-        layer.bias.requires_grad_(self.bias.requires_grad)
-        return layer
-
-    @property
-    def activation(self) -> str | tuple[str, ...]:
-        """The name of the activation function, or those of every hidden unit."""
-        return self.dynamics.activation
-
-    @property
-    def in_channels(self) -> int:
-        """Number of inputs I, by the name under which PyG looks for it."""
-        return self.graph.num_inputs
-
-    @property
-    def out_channels(self) -> int:
-        """Number of outputs O, by the name under which PyG looks for it."""
-        return self.graph.num_outputs
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the parameters."""
-        return self._stored.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Floating type of the parameters."""
-        return self._stored.dtype
-
-    @property
-    def _stored(self) -> Tensor:
-        """A parameter as it is stored, for its device and dtype.
-
-        The weights themselves are read once per call: a parametrization computes them every time.
-        """
-        own: Iterable[Tensor] = self._parameters.values()
-        parametrized: Iterable[Tensor] = self.parameters()
-        return next(chain(own, parametrized))
-
-    @property
-    def backend(self) -> str:
-        """How the weighted sums are computed, ``"auto"`` or the name of a backend."""
-        return self._backend
-
-    @backend.setter
-    def backend(self, backend: str) -> None:
-        check_backend(backend)
-        self._operators(backend, _USUAL_BATCH)  # Raises before the change.
-        self._backend = backend
-
-    def backend_report(self, batch: int) -> BackendReport:
-        """Which backend computes what for ``batch`` samples, and why: print it.
-
-        Where no cost model was measured, on a CUDA device for example, the backends are timed, as
-        they are at the first forward pass with a batch of about this size.
-
-        Args:
-            batch (int): Number of samples, all leading dimensions multiplied.
-        """
-        batch = as_int("batch", batch, smallest=0)
-        return self._wiring().report(self.backend, self.dtype, batch)
-
-    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
-        """Draw weights and biases of unit i from U(-1/sqrt(d_i), 1/sqrt(d_i)), d_i its in-degree.
-
-        For a layered graph this is the initialisation of :class:`torch.nn.Linear`.
-
-        Args:
-            generator (torch.Generator, optional): Source of randomness; the global one of torch by
-                default.
-        """
-        super().reset_parameters()
-        self.dynamics.reset_parameters()
-        target = self.graph.edge_index[1]
-        degree = torch.bincount(target, minlength=self.graph.num_units).clamp(min=1)
-        bound = degree.to(self.device, self.dtype).rsqrt()
-        of_edges, of_units = bound[target.to(bound.device)], bound[self.graph.num_inputs :]
-        for parameter, bounds in ((self.weight, of_edges), (self.bias, of_units)):
-            drawn = torch.empty_like(bounds) if is_sharded(parameter) else parameter
-            with torch.no_grad():
-                drawn.uniform_(-1, 1, generator=generator).mul_(bounds)
-            if drawn is not parameter:
-                overwrite(parameter, drawn)
-
-    __prepare_scriptable__ = refuse_script
-
     # Computing ###############################################################################
 
     def forward(self, x: Tensor, *others: object) -> Tensor:
@@ -350,9 +203,9 @@ class SynchronousGraph(MessagePassing):
         """
         if self._has_autocast(x):
             return self._without_autocast(SynchronousGraph.states, x)
-        recurrence, read = self._prepared(x)
-        states = self.solver.solve(recurrence).states
-        return self._all_states(x, states, read(states))
+        prepared = self._prepared(x)
+        states = self.solver.solve(prepared.recurrence).states
+        return self._all_states(x, states, self._read(prepared, states, x.shape[:-1]))
 
     def solve(self, x: Tensor, *, observe: Callable[[Tensor], None] | None = None) -> Solution:
         """The states that :meth:`states` returns, and how well the units agree.
@@ -376,12 +229,13 @@ class SynchronousGraph(MessagePassing):
             )
         if self._has_autocast(x):
             return self._without_autocast(SynchronousGraph.solve, x, observe=observe)
-        recurrence, read = self._prepared(x, observe)
-        solution = self.solver.solve(recurrence)
+        prepared = self._prepared(x, observe)
+        solution = self.solver.solve(prepared.recurrence)
         if solution.residual is None:
             with torch.no_grad():
-                solution.residual = recurrence.residual(solution.states)
-        states = self._all_states(x, solution.states, read(solution.states))
+                solution.residual = prepared.recurrence.residual(solution.states)
+        outputs = self._read(prepared, solution.states, x.shape[:-1])
+        states = self._all_states(x, solution.states, outputs)
         return solution.reshaped(states, x.shape[:-1])
 
     def step(self, states: Tensor) -> Tensor:
@@ -411,44 +265,6 @@ class SynchronousGraph(MessagePassing):
         following: Tensor = columns.T.reshape(states.shape)
         return following
 
-    def edge_weight(self) -> Tensor:
-        """The weights, exactly 0 on edges that were pruned, ``[E]``, differentiable.
-
-        Those that ``fully_shard`` spread over ranks are gathered: all ranks have to ask for them,
-        and to compute the same with them where they are trained by it.
-        """
-        with without_autocast(self.device):  # A parametrization may be a product of matrices.
-            weight = whole(self.weight)
-        return weight if self.edge_mask is None else torch.where(self.edge_mask, weight, 0.0)
-
-    def scaled_weight(self) -> Tensor:
-        """The weights as the solver uses them, ``[E]``, differentiable.
-
-        They are :meth:`edge_weight`, but for an :class:`Equilibrium` with ``contraction``.
-        """
-        return self._scaled_weight(self._update())[0]
-
-    def weights_by_edge_set(self) -> tuple[Tensor, ...]:
-        """:meth:`scaled_weight` in the four sets of edges that are computed apart.
-
-        Returns:
-            tuple: Weights of the edges from inputs to the units that are iterated (the hidden ones,
-            and outputs that feed back), among these, from these to outputs, and from inputs to
-            outputs; each by target, then source.
-        """
-        return self._scaled_weight(self._update())[1]
-
-    def _scaled_weight(self, update: Update) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The weights as the solver uses them, as a whole and by edge set."""
-        weight = self.edge_weight()
-        parts = self._wiring().split(weight)
-        scaled = self.solver.scaled(update, parts[1])
-        if scaled is not parts[1]:
-            weight = weight.index_copy(0, self._wiring().recurrent_edges, scaled)
-            # With feedback, edges into outputs are scaled in two sets.
-            parts = self._wiring().split(weight)
-        return weight, parts
-
     def message(self, x_j: Tensor, edge_weight: Tensor) -> Tensor:
         """What every edge carries, ``[E, B]``."""
         return edge_weight.unsqueeze(-1) * x_j
@@ -459,61 +275,29 @@ class SynchronousGraph(MessagePassing):
         sums = inputs[num_inputs:] + self.bias.unsqueeze(-1)
         return torch.cat([x[:num_inputs], self._update().next(sums, x[num_inputs:])])
 
-    def _has_autocast(self, x: Tensor) -> bool:
-        """Whether autocast looks on, and ``x`` can be cast back."""
-        return has_autocast(self.device) and isinstance(x, Tensor) and x.is_floating_point()
-
-    def _without_autocast(self, method: Callable[..., T], x: Tensor, **kwargs: Any) -> T:
-        """``method`` of ``x`` in the dtype of the layer, as the kernels know no other.
-
-        It is one of the class, as that of the instance may have been replaced by one that calls it.
-        """
-        with without_autocast(self.device):
-            return method(self, x.to(self.dtype), **kwargs)
-
-    def _prepared(
-        self, x: Tensor, observe: Callable[[Tensor], None] | None = None
-    ) -> tuple[Recurrence, Callable[[Tensor], Tensor]]:
-        """What is iterated for ``x`` [*, I], and the map from its last states to outputs."""
-        graph, wiring = self.graph, self._wiring()
+    def _prepared(self, x: Tensor, observe: Callable[[Tensor], None] | None = None) -> Prepared:
+        """What is computed with for ``x``, ``[*, I]``."""
         self._check_whole()
-        check_tensor("x", x, graph.num_inputs, "inputs", self._stored)
-        shape = x.shape[:-1]
+        check_tensor("x", x, self.graph.num_inputs, "inputs", self._stored)
         # Other products would fix the batch of an exported or of a traced program.
-        batch = reduce(mul, shape, 1)
+        batch = reduce(mul, x.shape[:-1], 1)
         operators = self._operators(self.backend, batch)
         mask = self.dynamics.draw_mask(batch, self._stored)
         update = self.dynamics.update(operators.recurrence, mask)
-        injection, recurrent, readout, direct = self._scaled_weight(update)[1]
-        clamped = x.reshape(batch, graph.num_inputs).T.contiguous()
-        bias, output_bias = wiring.split_bias(self.bias.unsqueeze(-1))
+        clamped = x.reshape(batch, self.graph.num_inputs).T.contiguous()
+        weights = self._scaled_weight(update)[1]
+        return self._prepare(clamped, update, operators, weights, observe=observe)
 
-        def read(states: Tensor) -> Tensor:
-            outputs = bind(operators.readout, readout)(states)
-            if wiring.edge_sets["direct"].num_edges:
-                outputs = outputs + bind(operators.direct, direct)(clamped)
-            # The sum comes last: fully_shard, for one, wants outputs that are no views.
-            return outputs.T.reshape(*shape, graph.num_outputs) + output_bias.squeeze(-1)
-
-        # Inputs never change: what they inject is computed once.
-        injected = bind(operators.injection, injection)(clamped) + bias
-        return Recurrence(update, recurrent, injected, observe), read
+    def _read(self, prepared: Prepared, states: Tensor, shape: torch.Size) -> Tensor:
+        """The outputs, ``[*shape, O]``, from the last states."""
+        outputs = prepared.read(states).T.reshape(*shape, self.graph.num_outputs)
+        # The sum comes last: fully_shard, for one, wants outputs that are no views.
+        assert prepared.output_bias is not None
+        return outputs + prepared.output_bias
 
     def _outputs(self, x: Tensor) -> Tensor:
-        recurrence, read = self._prepared(x)
-        return read(self.solver.solve(recurrence).states)
-
-    def _check_whole(self) -> None:
-        """Raise a ``RuntimeError`` if a forward pass would see a part of the weights.
-
-        Gathered, they would have the gradient of the batch of one rank.
-        """
-        if is_sharded(self._stored):
-            raise RuntimeError(
-                "Expected whole weights in a forward pass (got DTensors). If fully_shard made them,"
-                " call the layer itself, or first make the method that is called a forward pass:"
-                " torch.distributed.fsdp.register_fsdp_forward_method(layer, 'states')."
-            )
+        prepared = self._prepared(x)
+        return self._read(prepared, self.solver.solve(prepared.recurrence).states, x.shape[:-1])
 
     def _all_states(self, x: Tensor, states: Tensor, outputs: Tensor) -> Tensor:
         """Inputs, hidden states and outputs, ``[*, N]``, from iterated ``states`` [n, B]."""
@@ -521,98 +305,5 @@ class SynchronousGraph(MessagePassing):
         hidden = states[:num_hidden].T.reshape(*x.shape[:-1], num_hidden)
         return torch.cat([x, hidden, outputs], dim=-1)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SynchronousGraph:
-        super()._apply(fn, recurse)
-        self._operators(self.backend, _USUAL_BATCH)
-        return self
-
-    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
-        state_dict = state_to_load(self, state_dict, prefix, args[-1])
-        super()._load_from_state_dict(state_dict, prefix, *args)
-        # With assign=True the parameters may be on another device now.
-        self._operators(self.backend, _USUAL_BATCH)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        self._operators(self.backend, _USUAL_BATCH)  # What a graph keeps is not in a pickle.
-
-    def _update(self) -> Update:
-        """The synchronous update, for the usual batch."""
-        return self.dynamics.update(self._operators(self.backend, _USUAL_BATCH).recurrence)
-
-    def _operators(self, backend: str, batch: int) -> Operators:
-        """The operators for a batch of about this size.
-
-        Those for the usual batch are built when a layer is made, moved or given another backend, so
-        that a compiler that traces a forward pass finds them ready.
-        """
-        if is_compiling():
-            batch = _USUAL_BATCH
-        dtype = self.dtype
-        if is_recording():
-            with unrecorded():
-                return self._wiring().operators(backend, dtype, _USUAL_BATCH, composed=True)
-        return self._wiring().operators(backend, dtype, batch, composed=is_transforming())
-
-    def _wiring(self) -> Wiring:
-        device = self.device
-        return self.graph.cached(("wiring", device), lambda: Wiring(self.graph, device))
-
     def _edge_index(self, device: torch.device) -> Tensor:
         return self.graph.cached(("edge_index", device), lambda: self.graph.edge_index.to(device))
-
-    # Files ###################################################################################
-
-    def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write ``config.json`` and ``model.safetensors`` into ``folder``.
-
-        Args:
-            folder (path): Made if it does not exist. Each file is replaced as a whole.
-
-        Raises:
-            ImportError: If safetensors has to be installed first.
-            TypeError: If the solver is none of this package.
-            ValueError: If ``folder`` is a file.
-        """
-        save_layer(self, folder)
-
-    @classmethod
-    def load(
-        cls, folder: str | os.PathLike[str], *, device: torch.device | str = "cpu"
-    ) -> SynchronousGraph:
-        """The layer that :meth:`save` wrote into ``folder``.
-
-        Args:
-            folder (path): The folder.
-            device (torch.device, optional): Where it is to be. (default: ``"cpu"``)
-
-        Raises:
-            ValueError: If the folder is missing, truncated or of another format version, or the
-                device is not available.
-        """
-        check_device(str(device), computes=False)
-        loaded: SynchronousGraph = load_layer(cls, folder).to(device)
-        return loaded
-
-    def __repr__(self) -> str:
-        return (
-            f"{type(self).__name__}({self.graph!r}, {self.solver!r}, {self.dynamics.extra_repr()},"
-            f" backend={self.backend!r})"
-        )
-
-
-def spare_generator(device: torch.device) -> torch.Generator:
-    """What a layer on ``device`` draws weights from that are overwritten.
-
-    Torch's global generator is left alone: others draw from it, in other threads too.
-    """
-    return torch.Generator("cpu" if device.type == "meta" else device)
-
-
-def check_layer(layer: object) -> None:
-    """Raise unless ``layer`` is a ``SynchronousGraph``."""
-    if not isinstance(layer, SynchronousGraph):
-        raise TypeError(
-            f"Expected a SynchronousGraph (got {type(layer).__name__}). Pass the layer itself, not"
-            f" the model around it."
-        )

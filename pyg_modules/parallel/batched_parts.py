@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, spare_generator
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.nn.unit_dynamics import UnitDynamics
+from pyg_modules.nn.unit_layer import spare_generator
 from pyg_modules.ops.dispatch import is_available, joint_backend
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.tracing import without_autocast

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
+from pyg_modules.modules.joined_parts import check_fitting, graphs_alone, list_of_parts
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.ops.differentiable import refuse_second_derivative
 from pyg_modules.parallel.checkpoint import load_checkpoint, save_checkpoint
@@ -76,8 +76,9 @@ class DistributedModules(nn.Module):
         shard_inputs: bool = False,
     ) -> None:
         super().__init__()
-        listed = list_of_parts(parts)
-        check_fitting(listed)
+        checked = list_of_parts(parts)
+        check_fitting(checked)
+        listed = graphs_alone(checked, "DistributedModules")
         if not (dist.is_available() and dist.is_initialized()):
             raise RuntimeError(
                 "Expected torch.distributed to be initialised (got none). Start the program with"

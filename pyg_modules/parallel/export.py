@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from pyg_modules._files import staged_folder, write_json
-from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
+from pyg_modules.modules.joined_parts import check_fitting, graphs_alone, list_of_parts
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.ops.activation import ACTIVATIONS, PRELU
 from pyg_modules.solve.unrolled import Unrolled
@@ -55,8 +55,9 @@ def export_parts(
             of an ``Equilibrium`` depend on the data), onnxruntime could not open the files, or
             ``file_format`` or ``folder`` is wrong.
     """
-    listed = list_of_parts(parts)
-    check_fitting(listed)
+    checked = list_of_parts(parts)
+    check_fitting(checked)
+    listed = graphs_alone(checked, "export_parts")
     if file_format not in FORMATS:
         names = ", ".join(repr(name) for name in FORMATS)
         raise ValueError(f"Expected file_format to be one of {names} (got {file_format!r}).")

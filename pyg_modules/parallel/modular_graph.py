@@ -14,6 +14,7 @@ from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
 from pyg_modules.modules.merge import merge
 from pyg_modules.modules.split import split
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.ops.tracing import (
     as_leaf,
     is_compiling,
@@ -96,18 +97,24 @@ class ModularGraph(nn.Module):
         self._execution = execution
         self._prepare()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The sum of the outputs of all parts, ``[*, O]``, for the inputs ``x``, ``[*, I]``."""
+    def forward(self, x: Tensor, *others: Any) -> Tensor:
+        """The sum of the outputs of all parts, ``[*, O]``, for the inputs ``x``, ``[*, I]``.
+
+        Args:
+            x (Tensor): The inputs.
+            *others: What the parts take beside them.
+        """
         if isinstance(x, Proxy):
             return as_leaf(self, x)
         if not is_compiling():
             self._follow()
         parts, execution = self._listed(), self._chosen()
-        if execution == "batched":
+        # Which of them takes no more than x says so itself.
+        if execution == "batched" and not others:
             assert self._batched is not None
             return self._batched(parts, x)
         # On other devices, all are started before the first is waited for.
-        terms = [part(x if x.is_meta else x.to(part.device)) for part in parts]
+        terms = [part(*(_moved(one, part.device) for one in (x, *others))) for part in parts]
         with without_autocast(x.device):  # Which cannot stack numbers of another half precision.
             return torch.stack([term.to(x.device) for term in terms]).sum(dim=0)
 
@@ -191,7 +198,7 @@ class ModularGraph(nn.Module):
                 layer that was not cut.
         """
         check_device(str(device), computes=False)
-        return cls(split(SynchronousGraph.load(folder))).to(device)
+        return cls(split(UnitLayer.load(folder))).to(device)
 
     def extra_repr(self) -> str:
         """The setting, for ``repr``."""
@@ -278,6 +285,10 @@ class ModularGraph(nn.Module):
         if len(devices) > 1:
             return f"parts on {len(devices)} devices"
         return None
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    return value.to(device) if isinstance(value, Tensor) and not value.is_meta else value
 
 
 def _prepare_again(graph: nn.Module, _: object) -> None:

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import Layer
 from pyg_modules.ops.sharding import whole
 from pyg_modules.structure.edge_map import EdgeMap
 from pyg_modules.structure.optimizer_state import remembered
 
 
-def carried_layer(layer: SynchronousGraph, graph: UnitGraph, edges: EdgeMap) -> SynchronousGraph:
+def carried_layer(layer: Layer, graph: UnitGraph, edges: EdgeMap) -> Layer:
     """A new layer on ``graph`` with the weights, biases and labels of ``layer``.
 
     Weights of new edges are 0. Edges that were pruned stay so if they are among those of
@@ -25,12 +25,15 @@ def carried_layer(layer: SynchronousGraph, graph: UnitGraph, edges: EdgeMap) -> 
     made = layer.on_graph(graph, layer.solver)
     with torch.no_grad():
         made.weight.copy_(edges.carry(whole(layer.weight)))
-        made.bias.copy_(whole(layer.bias))
+        if made.bias is not None and layer.bias is not None:
+            made.bias.copy_(whole(layer.bias))
     if layer.labels is not None:
         made.labels = layer.labels.clone()
-    if layer.edge_mask is not None:
-        mask = edges.carry(layer.edge_mask, True)
-        made.edge_mask = None if bool(mask.all()) else mask
+    for name in layer.edge_masks:
+        mask = getattr(layer, name)
+        if mask is not None:
+            mask = edges.carry(mask, True)
+            setattr(made, name, None if bool(mask.all()) else mask)
     return made
 
 

@@ -48,13 +48,13 @@ class EdgeMap:
         """Values of the edges of the other graph as those of this one, new ones ``fill``.
 
         Args:
-            values (Tensor): One per edge of the other graph, ``[E_old]``.
+            values (Tensor): A row per edge of the other graph, ``[E_old, ...]``.
             fill (Tensor or float, optional): That of new edges. (default: ``0.0``)
         """
         old, new = self.old.to(values.device), self.new.to(values.device)
         if not self.num_added:
             return values[old]
-        carried = values.new_empty(self.num_edges)
+        carried = values.new_empty(self.num_edges, *values.shape[1:])
         return carried.copy_(torch.as_tensor(fill, device=values.device)).index_copy_(
             0, new, values[old]
         )

@@ -8,7 +8,7 @@ from numbers import Number
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import UnitLayer
 
 _REMEDY = "Go on without optimizer=, and make a new one afterwards."
 
@@ -42,7 +42,7 @@ def check_optimizes(
         )
 
 
-def trained_parameters(layer: SynchronousGraph, *names: str) -> dict[str, nn.Parameter]:
+def trained_parameters(layer: UnitLayer, *names: str) -> dict[str, nn.Parameter]:
     """Those of ``names`` that are parameters of ``layer``, for :func:`check_optimizes`.
 
     Raises:

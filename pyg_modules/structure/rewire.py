@@ -7,7 +7,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.nn.unit_layer import Layer, UnitLayer, check_layer
 from pyg_modules.ops.sharding import is_sharded
 from pyg_modules.partition.labels import stays_independent
 from pyg_modules.structure.carried import carried_layer, carried_state
@@ -20,9 +20,7 @@ from pyg_modules.structure.optimizer_state import (
 
 
 @torch.inference_mode(False)  # What is made there could never be trained.
-def rewire(
-    layer: SynchronousGraph, graph: UnitGraph, *, optimizer: Optimizer | None = None
-) -> SynchronousGraph:
+def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None) -> Layer:
     """Give a layer other edges, in place; all that it knows of those that stay is kept.
 
     Edges that stay keep their weights, gradients, hooks and whether they were pruned; new ones have
@@ -33,13 +31,13 @@ def rewire(
     weights, ``DistributedDataParallel``, and recorded CUDA graphs.
 
     Args:
-        layer (SynchronousGraph): The layer.
+        layer (UnitLayer): The layer.
         graph (UnitGraph): The same units with the edges that it is to have, the same on all ranks.
         optimizer (torch.optim.Optimizer, optional): The optimizer of the layer. It goes on with the
             new weights and with what it remembers of edges that stay. (default: none)
 
     Returns:
-        SynchronousGraph: The layer itself.
+        UnitLayer: The layer itself.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -58,13 +56,15 @@ def rewire(
     if weight.grad is not None:
         made.weight.grad = edges.carry(weight.grad)
     _move_hooks(weight, made.weight)
-    layer.graph, layer.weight, layer.edge_mask = graph, made.weight, made.edge_mask
+    layer.graph, layer.weight = graph, made.weight
+    for name in layer.edge_masks:
+        setattr(layer, name, getattr(made, name))
     if optimizer is not None:
         replace_parameter(optimizer, weight, layer.weight, state)
     return layer
 
 
-def _check_graph(layer: SynchronousGraph, graph: UnitGraph) -> None:
+def _check_graph(layer: UnitLayer, graph: UnitGraph) -> None:
     if not isinstance(graph, UnitGraph):
         raise TypeError(f"Expected graph to be a UnitGraph (got {type(graph).__name__}).")
     for name in ("num_units", "num_inputs", "num_outputs"):
@@ -83,7 +83,7 @@ def _check_graph(layer: SynchronousGraph, graph: UnitGraph) -> None:
             )
 
 
-def check_can_change(layer: SynchronousGraph, optimizer: Optimizer | None) -> None:
+def check_can_change(layer: UnitLayer, optimizer: Optimizer | None) -> None:
     """Raise if something that is not told would go on with the edges as they were."""
     if layer.origin is not None:
         raise ValueError(

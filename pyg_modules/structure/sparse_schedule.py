@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from pyg_modules._checks import as_coefficient, as_int
 from pyg_modules.graph.sampling import Ints
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import read_labels
 from pyg_modules.structure.edge_map import EdgeMap
 from pyg_modules.structure.edge_scores import SCORES
@@ -45,7 +45,7 @@ class SparseSchedule:
     units to outputs.
 
     Args:
-        layer (SynchronousGraph): The layer; it is changed in place, by :func:`rewire`.
+        layer (UnitLayer): The layer; it is changed in place, by :func:`rewire`.
         epochs (int): Number of epochs of the training, at least 2.
         num_edges (int): Number of edges in the end.
         score (str, optional): What edges are worth: ``"magnitude"`` :math:`|w|`; ``"gradient"``
@@ -100,7 +100,7 @@ class SparseSchedule:
 
     def __init__(
         self,
-        layer: SynchronousGraph,
+        layer: UnitLayer,
         epochs: int,
         *,
         num_edges: int,

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.linalg import vector_norm
 from torch.nn import functional as F
 
 from pyg_modules._checks import as_int
 from pyg_modules._reference import Reference
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.structure.rewire import rewire
 from pyg_modules.train.batches import Forward
 from pyg_modules.train.check_model import check_model
@@ -32,7 +33,7 @@ class EdgeGradient:
     Args:
         model (torch.nn.Module): The model in training; it is left as it is.
         data (object): Training data, as :func:`fit` takes it.
-        layer (SynchronousGraph, optional): The layer with the edges, the model itself or in it.
+        layer (UnitLayer, optional): The layer with the edges, the model itself or in it.
             (default: the only one)
         loss (Callable, optional): As for :func:`fit`. (default: cross-entropy)
         forward (Callable, optional): As for :func:`fit`.
@@ -48,7 +49,7 @@ class EdgeGradient:
         model: nn.Module,
         data: Any,
         *,
-        layer: SynchronousGraph | None = None,
+        layer: UnitLayer | None = None,
         loss: Loss = F.cross_entropy,
         forward: Forward | None = None,
         batch_size: int | None = None,
@@ -82,7 +83,8 @@ class EdgeGradient:
                 weight = rewire(layer, graph).weight.requires_grad_()
                 loss = self._loss(*batches.run(model, batch))
                 (gradient,) = torch.autograd.grad(loss, weight)
-            yield gradient
+            # Of an edge with several weights, the length.
+            yield gradient if gradient.dim() == 1 else vector_norm(gradient.flatten(1), dim=1)
 
     @contextmanager
     def _apart(self, seed: int) -> Iterator[None]:

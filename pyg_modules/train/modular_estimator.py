@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
 import numpy
 import torch
@@ -135,7 +135,7 @@ class ModularEstimator(BaseEstimator):
             weight_decay=self.weight_decay,
             batch_size=self.batch_size,
         )
-        self.network_ = organised.layer
+        self.network_ = cast(SynchronousGraph, organised.layer)
         labels = organised.labels.cpu()
         self.labels_ = labels.numpy()
         self.verdict_ = replace(organised.verdict, labels=labels)

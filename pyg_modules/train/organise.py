@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 
 from pyg_modules._checks import as_int
 from pyg_modules.modules.cut import cut
-from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.losses import LOSSES
 from pyg_modules.partition.metrics import cut_fraction, module_sizes, normalized_cut
 from pyg_modules.partition.regularizer import PartitionRegularizer
@@ -42,8 +42,8 @@ class Organised:
     Args:
         network (torch.nn.Module): The model with the cut layer in it, or that layer, if it was the
             model.
-        layer (SynchronousGraph): The cut layer; the trained one, if it was not cut.
-        uncut (SynchronousGraph): The trained layer as it was before the cut.
+        layer (UnitLayer): The cut layer; the trained one, if it was not cut.
+        uncut (UnitLayer): The trained layer as it was before the cut.
         labels (LongTensor): Module of every unit, ``[N]``, −1 for units that all modules share.
         history (list of EpochRecord): All epochs, those after the cut with the phase ``"cut"``.
         normalized_cut (float): Of the modules in ``uncut``.
@@ -56,8 +56,8 @@ class Organised:
     """
 
     network: nn.Module
-    layer: SynchronousGraph
-    uncut: SynchronousGraph
+    layer: UnitLayer
+    uncut: UnitLayer
     labels: Tensor
     history: list[EpochRecord]
     normalized_cut: float
@@ -198,12 +198,12 @@ def organise(
     )
 
 
-def _only_layer(model: nn.Module) -> tuple[list[str], SynchronousGraph]:
+def _only_layer(model: nn.Module) -> tuple[list[str], UnitLayer]:
     """The one layer of a model, and all names that it has there."""
     check_model(model)
-    layers: dict[SynchronousGraph, list[str]] = {}
+    layers: dict[UnitLayer, list[str]] = {}
     for name, part in model.named_modules(remove_duplicate=False):
-        if isinstance(part, SynchronousGraph):
+        if isinstance(part, UnitLayer):
             layers.setdefault(part, []).append(name)
     if not layers:
         raise ValueError(
@@ -221,7 +221,7 @@ def _only_layer(model: nn.Module) -> tuple[list[str], SynchronousGraph]:
     return names, layer
 
 
-def _replaced(model: nn.Module, names: list[str], layer: SynchronousGraph) -> nn.Module:
+def _replaced(model: nn.Module, names: list[str], layer: UnitLayer) -> nn.Module:
     """``model`` with ``layer`` under these names; the layer itself, if it was the model."""
     if names == [""]:
         return layer
@@ -243,7 +243,7 @@ def _taken_apart(options: Any) -> tuple[Any, FitOptions]:
 
 
 def _check_replaceable(
-    model: nn.Module, names: list[str], layer: SynchronousGraph, data: Any, options: FitOptions
+    model: nn.Module, names: list[str], layer: UnitLayer, data: Any, options: FitOptions
 ) -> None:
     """Raise unless the model computes with what stands under these names."""
     stand_in = deepcopy(layer).requires_grad_()

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from pyg_modules._checks import as_int
 from pyg_modules.modules.cut import check_modules
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.judge import judge
 from pyg_modules.partition.units import Units
 from pyg_modules.partition.verdict import Verdict
@@ -18,7 +18,7 @@ _NUM_RANDOM = 3
 
 
 def partition_verdict(
-    layer: SynchronousGraph,
+    layer: UnitLayer,
     labels: Tensor,
     x: Any,
     y: Any,
@@ -36,7 +36,7 @@ def partition_verdict(
     For modules that a :class:`PartitionSchedule` found, there is ``schedule.verdict()``.
 
     Args:
-        layer (SynchronousGraph): A trained layer, not cut yet.
+        layer (UnitLayer): A trained layer, not cut yet.
         labels (LongTensor): Module of every unit, ``[N]``, as for :func:`cut`.
         x (Tensor or array): Inputs, ``[B, I]``.
         y (Tensor or array): Targets, ``[B]`` classes, or what the loss takes.

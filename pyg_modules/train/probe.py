@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from pyg_modules._checks import as_coefficient, as_int
 from pyg_modules._reference import Reference
 from pyg_modules.modules.prune import prune_cross_edges
-from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.train.batches import Batches, Forward
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, Loss
@@ -39,7 +39,7 @@ class Probe:
     Args:
         model (torch.nn.Module): The model in training; it is left as it is.
         data (object): Training data, as :func:`fit` takes it.
-        layer (SynchronousGraph, optional): The layer to cut, the model itself or in it. (default:
+        layer (UnitLayer, optional): The layer to cut, the model itself or in it. (default:
             the only one)
         steps (int, optional): Steps of a probe. (default: one pass over the data)
         loss (Callable, optional): As for :func:`fit`. (default: cross-entropy)
@@ -60,7 +60,7 @@ class Probe:
         model: nn.Module,
         data: Any,
         *,
-        layer: SynchronousGraph | None = None,
+        layer: UnitLayer | None = None,
         steps: int | None = None,
         loss: Loss = F.cross_entropy,
         forward: Forward | None = None,
@@ -126,7 +126,7 @@ class Probe:
             stack.enter_context(torch.inference_mode(False))
             # What is global is not touched for nothing: other threads may draw from it.
             model, data = self._model, self._data
-            draws = not isinstance(model, SynchronousGraph) or model.dynamics.dropout > 0
+            draws = not isinstance(model, UnitLayer) or model.dynamics.dropout > 0
             if draws or not are_rows(data):
                 device = next(self._model.parameters()).device
                 stack.enter_context(seeded(self._seed, device))
@@ -177,12 +177,10 @@ def steps_of_probe(total_steps: int) -> int:
     return max(_LEAST, ceil(_SHARE * total_steps))
 
 
-def position_of(model: nn.Module, layer: SynchronousGraph | None) -> int:
+def position_of(model: nn.Module, layer: UnitLayer | None) -> int:
     """Where the layer is among ``model.modules()``, which a copy has in the same order."""
     modules = list(model.modules())
-    found = [
-        number for number, module in enumerate(modules) if isinstance(module, SynchronousGraph)
-    ]
+    found = [number for number, module in enumerate(modules) if isinstance(module, UnitLayer)]
     if layer is not None:
         found = [number for number in found if modules[number] is layer]
     if len(found) != 1:

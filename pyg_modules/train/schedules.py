@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.judge import PartitionProbe
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.partition.schedule import PartitionSchedule
@@ -52,15 +52,15 @@ class Schedules:
         #: Whether one says when the training ends.
         self.have_last_epoch = any(getattr(one, "epochs", None) is not None for one in self._all)
 
-    def offer_probes(self, probe_of: Callable[[SynchronousGraph], PartitionProbe]) -> None:
+    def offer_probes(self, probe_of: Callable[[UnitLayer], PartitionProbe]) -> None:
         """Give every schedule that judges modules, and has no probe, one of its layer."""
         for one in self._all:
             if isinstance(one, PartitionSchedule) and one.probe is None:
                 layer = one.regularizer.layer
-                if isinstance(layer, SynchronousGraph):
+                if isinstance(layer, UnitLayer):
                     one.probe = probe_of(layer)
 
-    def offer_gradients(self, gradient_of: Callable[[SynchronousGraph], GradientProbe]) -> None:
+    def offer_gradients(self, gradient_of: Callable[[UnitLayer], GradientProbe]) -> None:
         """Give every schedule of edges that knows no gradients those of its layer."""
         for one in self._all:
             if isinstance(one, SparseSchedule) and one.gradient is None:

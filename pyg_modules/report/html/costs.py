@@ -4,7 +4,7 @@ from typing import NamedTuple, cast
 
 from pyg_modules.experiment.baselines import num_parameters
 from pyg_modules.modules.split import split
-from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import UnitLayer
 
 
 class Cost(NamedTuple):
@@ -23,7 +23,7 @@ class Cost(NamedTuple):
     num_products: int
 
 
-def cost(layer: SynchronousGraph, steps: int) -> Cost:
+def cost(layer: UnitLayer, steps: int) -> Cost:
     """What a layer takes to compute one sample in ``steps`` synchronous updates.
 
     Inputs never change, so what they inject is computed once; the first update, of states 0, needs
@@ -38,6 +38,6 @@ def cost(layer: SynchronousGraph, steps: int) -> Cost:
     )
 
 
-def part_costs(layer: SynchronousGraph, steps: int) -> list[Cost]:
+def part_costs(layer: UnitLayer, steps: int) -> list[Cost]:
     """What each module of a cut layer takes as a layer by itself, see :func:`cost`."""
-    return [cost(cast(SynchronousGraph, part), steps) for part in split(layer)]
+    return [cost(cast(UnitLayer, part), steps) for part in split(layer)]

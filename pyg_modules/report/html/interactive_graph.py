@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.report.html.partners import describe_partners, strongest_partners
 from pyg_modules.report.palette import NEGATIVE, POSITIVE
 from pyg_modules.report.unit_groups import UnitGroup, group_of_unit, unit_groups
@@ -55,13 +55,13 @@ class InteractiveGraph:
     aspect: float
 
 
-def interactive_graph(layer: SynchronousGraph, labels: Tensor) -> InteractiveGraph:
+def interactive_graph(layer: UnitLayer, labels: Tensor) -> InteractiveGraph:
     """Draw the units of a layer by module, with the strongest of its edges, for a browser.
 
     A unit that is pointed at tells its strongest partners and their weights.
 
     Args:
-        layer (SynchronousGraph): The layer to look at.
+        layer (UnitLayer): The layer to look at.
         labels (LongTensor): Module of every unit, ``[N]``, −1 for units that all modules share.
 
     Returns:
@@ -77,7 +77,7 @@ def interactive_graph(layer: SynchronousGraph, labels: Tensor) -> InteractiveGra
 
     graph = layer.graph
     groups = unit_groups(graph, labels)
-    weight = layer.weight.detach().cpu().float()
+    weight = layer.edge_weight().detach().cpu().float()
     position, radius = place_units(groups)
     plot = figure(
         name=_NAME,

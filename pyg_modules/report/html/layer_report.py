@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from pyg_modules._files import staged_folder
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import check_layer
 from pyg_modules.report.html.layer_study import study_layer
 from pyg_modules.report.html.libraries import check_report_libraries
 from pyg_modules.report.html.page import render_layer_page

@@ -14,7 +14,8 @@ from pyg_modules.modules.cut import check_modules, cut
 from pyg_modules.modules.independence import Independence, check_independence
 from pyg_modules.modules.lesion import LesionStudy, lesion_study
 from pyg_modules.modules.split import split
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import check_layer
 from pyg_modules.partition.labels import SHARED
 from pyg_modules.partition.verdict import Verdict
 from pyg_modules.solve.unrolled import Unrolled

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from pyg_modules.experiment.experiment import ExperimentResult
 from pyg_modules.modules.lesion import LesionStudy
-from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.metrics import module_sizes
 from pyg_modules.report.html.image import Image, image
 from pyg_modules.report.html.numbers import percent, small
@@ -128,7 +128,7 @@ def _jump(run: ExperimentResult) -> str:
     )
 
 
-def adjacency(layer: SynchronousGraph, labels: Tensor | None) -> Section:
+def adjacency(layer: UnitLayer, labels: Tensor | None) -> Section:
     """The weights between the hidden units of a layer, and again by module."""
     what = "Matrix of the magnitudes of the weights between hidden units, "
     vmax = darkest(layer)
@@ -150,7 +150,7 @@ def adjacency(layer: SynchronousGraph, labels: Tensor | None) -> Section:
     return Section("adjacency", "Weights between hidden units", _ADJACENCY, images)
 
 
-def sizes(layer: SynchronousGraph, labels: Tensor) -> Section:
+def sizes(layer: UnitLayer, labels: Tensor) -> Section:
     """How large the modules of a layer are."""
     return Section(
         "sizes",
@@ -209,7 +209,7 @@ def attribution(magnitudes: Tensor, image_shape: tuple[int, int] | None) -> Sect
     )
 
 
-def dynamics(layer: SynchronousGraph, samples: Tensor) -> Section:
+def dynamics(layer: UnitLayer, samples: Tensor) -> Section:
     """How the states of the units move."""
     return Section(
         "dynamics",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import read_labels
 from pyg_modules.report.palette import CATEGORIES
 from pyg_modules.report.plots.axes import axes_or_current, count_along
@@ -20,7 +20,7 @@ _MOST_NAMED = 16
 
 
 def plot_adjacency(
-    layer: SynchronousGraph,
+    layer: UnitLayer,
     labels: Tensor | None = None,
     *,
     vmax: float | None = None,
@@ -29,7 +29,7 @@ def plot_adjacency(
     """Draw the magnitudes of the weights between hidden units as a matrix, as the solver uses them.
 
     Args:
-        layer (SynchronousGraph): The layer to look at.
+        layer (UnitLayer): The layer to look at.
         labels (LongTensor, optional): Module of every unit, ``[N]``. With labels, units are
             ordered by module, those that all modules share (−1) first, lines part the modules and
             the axes name them; without, they keep the order of their ids, which the axes name.
@@ -46,7 +46,7 @@ def plot_adjacency(
     """
     check_layer(layer)
     check_hidden(layer)
-    check_finite(layer.weight)
+    check_finite(layer.edge_weight())
     if labels is not None:
         labels, _ = read_labels(labels, layer.graph.num_units)
     if vmax is not None and not vmax > 0:

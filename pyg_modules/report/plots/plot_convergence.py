@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.nn.evaluating import evaluating
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.report.palette import CATEGORIES, NEGATIVE
 from pyg_modules.report.plots.axes import axes_or_current, count_along
 from pyg_modules.report.plots.weights import check_finite
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot_convergence(layer: SynchronousGraph, x: Tensor, *, ax: Axes | None = None) -> Axes:
+def plot_convergence(layer: UnitLayer, x: Tensor, *, ax: Axes | None = None) -> Axes:
     r"""Draw how far the units still are from agreement after every update.
 
     .. math::
@@ -27,7 +27,7 @@ def plot_convergence(layer: SynchronousGraph, x: Tensor, *, ax: Axes | None = No
     :class:`~pyg_modules.Unrolled`. What is below the rounding of the layer's dtype is drawn there.
 
     Args:
-        layer (SynchronousGraph): The layer to look at.
+        layer (UnitLayer): The layer to look at.
         x (Tensor): Inputs, ``[*, I]``, at least one sample.
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
 
@@ -40,7 +40,7 @@ def plot_convergence(layer: SynchronousGraph, x: Tensor, *, ax: Axes | None = No
             not finite.
     """
     check_layer(layer)
-    check_finite(layer.weight)
+    check_finite(layer.edge_weight())
     observed: list[Tensor] = []
     with evaluating(layer), torch.no_grad():
         layer.solve(x, observe=observed.append)
@@ -51,7 +51,7 @@ def plot_convergence(layer: SynchronousGraph, x: Tensor, *, ax: Axes | None = No
     if not bool(x.isfinite().all()):
         raise ValueError("Expected finite inputs (got NaN or infinity in x).")
     ax = axes_or_current(ax)
-    shown = residuals.clamp(min=torch.finfo(layer.weight.dtype).eps).double().numpy()
+    shown = residuals.clamp(min=torch.finfo(layer.dtype).eps).double().numpy()
     updates = range(1, num_updates + 1)
     color = CATEGORIES[0]
     marker = "o" if num_updates <= 30 else ""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy
 from torch import Tensor
 
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import read_labels
 from pyg_modules.partition.metrics import module_costs, module_sizes
 from pyg_modules.report.palette import GUIDE, module_color
@@ -20,14 +20,14 @@ _WIDTH = 0.4
 _MOST_HORIZONTAL, _MOST_NUMBERED = 4, 16
 
 
-def plot_module_sizes(layer: SynchronousGraph, labels: Tensor, *, ax: Axes | None = None) -> Axes:
+def plot_module_sizes(layer: UnitLayer, labels: Tensor, *, ax: Axes | None = None) -> Axes:
     """Draw how many units each module has, and how many edges the cut leaves it.
 
     Bars are shares of all modules, numbers are counts: :func:`~pyg_modules.partition.module_sizes`
     and :func:`~pyg_modules.partition.module_costs`. A dashed line marks equal shares.
 
     Args:
-        layer (SynchronousGraph): The layer to look at, before or after the cut.
+        layer (UnitLayer): The layer to look at, before or after the cut.
         labels (LongTensor): Module of every unit, ``[N]``, −1 for units that all modules share.
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy
 
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.report.palette import CATEGORIES, GUIDE, NEGATIVE
 from pyg_modules.report.plots.axes import axes_or_current, ink
 from pyg_modules.report.plots.weights import check_finite, check_hidden, hidden_weights
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot_spectrum(layer: SynchronousGraph, *, ax: Axes | None = None) -> Axes:
+def plot_spectrum(layer: UnitLayer, *, ax: Axes | None = None) -> Axes:
     """Draw the eigenvalues of the weights between hidden units in the complex plane.
 
     The weights are those that the solver uses. The legend has the spectral radius, the largest
@@ -22,7 +22,7 @@ def plot_spectrum(layer: SynchronousGraph, *, ax: Axes | None = None) -> Axes:
     activation is at most 1.
 
     Args:
-        layer (SynchronousGraph): The layer to look at; the matrix is dense, ``[H, H]``.
+        layer (UnitLayer): The layer to look at; the matrix is dense, ``[H, H]``.
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
 
     Returns:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pyg_modules.nn.synchronous_graph import SynchronousGraph, check_layer
+from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import SHARED, read_labels
 from pyg_modules.report.palette import GUIDE, NEGATIVE, module_color
 from pyg_modules.report.plots.axes import axes_or_current, ink, paper
@@ -27,7 +27,7 @@ _MARGIN = torch.tensor([1.0, 2.5], device="cpu")
 
 
 def plot_unit_graph(
-    layer: SynchronousGraph, labels: Tensor | None = None, *, ax: Axes | None = None
+    layer: UnitLayer, labels: Tensor | None = None, *, ax: Axes | None = None
 ) -> Axes:
     """Draw the units of a layer by module, with the strongest of its edges.
 
@@ -41,7 +41,7 @@ def plot_unit_graph(
     outputs that belong to a module are then part of its circle.
 
     Args:
-        layer (SynchronousGraph): The layer to look at.
+        layer (UnitLayer): The layer to look at.
         labels (LongTensor, optional): Module of every unit, ``[N]``, −1 for units that all modules
             share. (default: those of a layer made by :func:`~pyg_modules.cut`; for others, all
             hidden units stand in one circle)

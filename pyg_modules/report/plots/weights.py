@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import UnitLayer
 
 
 def check_finite(weight: Tensor) -> None:
@@ -14,7 +14,7 @@ def check_finite(weight: Tensor) -> None:
         )
 
 
-def check_hidden(layer: SynchronousGraph) -> None:
+def check_hidden(layer: UnitLayer) -> None:
     """Raise unless the layer has hidden units."""
     if layer.graph.num_hidden == 0:
         raise ValueError(
@@ -23,7 +23,7 @@ def check_hidden(layer: SynchronousGraph) -> None:
         )
 
 
-def darkest(layer: SynchronousGraph) -> float | None:
+def darkest(layer: UnitLayer) -> float | None:
     """A scale for several matrices of weights: few edges are so large that the others were white.
 
     Returns:
@@ -37,7 +37,7 @@ def darkest(layer: SynchronousGraph) -> float | None:
     return float(magnitude.kthvalue(rank).values)
 
 
-def hidden_weights(layer: SynchronousGraph) -> Tensor:
+def hidden_weights(layer: UnitLayer) -> Tensor:
     """The dense matrix of the weights ``w_ij`` from hidden unit j to hidden unit i, ``[H, H]``.
 
     They are those that the solver uses, on the CPU.

@@ -10,19 +10,19 @@ from lightning.pytorch.callbacks import StochasticWeightAveraging
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import UnitLayer
 
 
 def averaged_layers(
-    trainer: L.Trainer, pl_module: L.LightningModule, layer: SynchronousGraph
-) -> list[SynchronousGraph]:
+    trainer: L.Trainer, pl_module: L.LightningModule, layer: UnitLayer
+) -> list[UnitLayer]:
     """The copies of ``layer`` in the averages of ``pl_module``, or of a part of it."""
     path = next((name for name, module in pl_module.named_modules() if module is layer), "")
     return [
         module
         for average in _averages(trainer)
         for name, module in average.named_modules()
-        if isinstance(module, SynchronousGraph)
+        if isinstance(module, UnitLayer)
         and module.graph == layer.graph
         and (not name or f".{path}".endswith(f".{name}"))
     ]

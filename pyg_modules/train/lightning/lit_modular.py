@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pyg_modules._checks import as_coefficient
-from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import check_loss
@@ -219,13 +219,11 @@ class LitModular(L.LightningModule):
         scheduler = learning_rates(optimizer, int(total_steps), self.one_cycle)
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
 
-    def new_probe(
-        self, layer: SynchronousGraph, data: Any, *, steps: int | None, seed: int
-    ) -> Probe:
+    def new_probe(self, layer: UnitLayer, data: Any, *, steps: int | None, seed: int) -> Probe:
         """What a :class:`PartitionSchedule` asks for the worth of modules of a layer of the model.
 
         Args:
-            layer (SynchronousGraph): The layer.
+            layer (UnitLayer): The layer.
             data (object): Training data, as :func:`fit` takes it.
             steps (int): Steps of a probe; ``None`` is one pass over the data.
             seed (int): Of the samples and their order.

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from pyg_modules.modules.prune import prune_cross_edges
-from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.metrics import normalized_cut
 from pyg_modules.partition.schedule import PartitionSchedule
 from pyg_modules.partition.verdict import Verdict
@@ -158,7 +158,7 @@ class PartitionCallback(L.Callback):
 
     def _new_probe(self, trainer: L.Trainer, pl_module: LitModular) -> Probe | None:
         layer, loader = self.schedule.regularizer.layer, trainer.train_dataloader
-        if not isinstance(layer, SynchronousGraph) or not isinstance(loader, DataLoader):
+        if not isinstance(layer, UnitLayer) or not isinstance(loader, DataLoader):
             return None
         num_batches = trainer.num_training_batches
         steps = None

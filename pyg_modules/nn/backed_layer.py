@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+from typing import Any
+
+from pyg_modules._checks import as_int
+from pyg_modules.nn.unit_layer import UnitLayer
+from pyg_modules.nn.wiring import Operators
+from pyg_modules.ops.dispatch import BackendReport, check_backend
+from pyg_modules.ops.tracing import is_compiling, is_recording, is_transforming, unrecorded
+from pyg_modules.ops.update import Update
+
+# What a compiler or an exporter, which does not look at the batch, is told.
+_USUAL_BATCH = 128
+
+
+class BackedLayer(UnitLayer):
+    """A layer whose weighted sums over edges are computed by a backend.
+
+    Args:
+        *args: Those of :class:`UnitLayer`.
+        backend (str, optional): See :class:`SynchronousGraph`. (default: ``"auto"``)
+        **kwargs: Those of :class:`UnitLayer`.
+    """
+
+    def __init__(self, *args: Any, backend: str = "auto", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.backend = backend
+
+    def config(self) -> dict[str, Any]:
+        """See :meth:`UnitLayer.config`."""
+        return {**super().config(), "backend": self.backend}
+
+    @property
+    def backend(self) -> str:
+        """How the weighted sums are computed, ``"auto"`` or the name of a backend."""
+        return self._backend
+
+    @backend.setter
+    def backend(self, backend: str) -> None:
+        check_backend(backend)
+        self._operators(backend, _USUAL_BATCH)  # Raises before the change.
+        self._backend = backend
+
+    def backend_report(self, batch: int) -> BackendReport:
+        """Which backend computes what for ``batch`` samples, and why: print it.
+
+        Where no cost model was measured, on a CUDA device for example, the backends are timed, as
+        they are at the first forward pass with a batch of about this size.
+
+        Args:
+            batch (int): Number of samples, all leading dimensions multiplied.
+        """
+        batch = as_int("batch", batch, smallest=0)
+        return self._wiring().report(self.backend, self.dtype, batch)
+
+    def _update(self) -> Update:
+        return self.dynamics.update(self._operators(self.backend, _USUAL_BATCH).recurrence)
+
+    def _build(self) -> None:
+        self._operators(self.backend, _USUAL_BATCH)
+
+    def _operators(self, backend: str, batch: int) -> Operators:
+        """The operators for a batch of about this size.
+
+        Those for the usual batch are built when a layer is made, moved or given another backend, so
+        that a compiler that traces a forward pass finds them ready.
+        """
+        if is_compiling():
+            batch = _USUAL_BATCH
+        dtype = self.dtype
+        if is_recording():
+            with unrecorded():
+                return self._wiring().operators(backend, dtype, _USUAL_BATCH, composed=True)
+        return self._wiring().operators(backend, dtype, batch, composed=is_transforming())
+
+    def extra_repr(self) -> str:
+        """The settings, for ``repr``."""
+        return f"{super().extra_repr()}, backend={self.backend!r}"

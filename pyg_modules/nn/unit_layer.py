@@ -1,0 +1,458 @@
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from math import prod
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from pyg_modules._checks import check_device
+from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.nn.origin import Origin
+from pyg_modules.nn.state_to_load import state_to_load
+from pyg_modules.nn.storage import load_layer, save_layer
+from pyg_modules.nn.unit_dynamics import UnitDynamics
+from pyg_modules.nn.wiring import Operators, Wiring
+from pyg_modules.ops.edge_sum import bind
+from pyg_modules.ops.sharding import is_sharded, overwrite, whole
+from pyg_modules.ops.tracing import has_autocast, refuse_script, without_autocast
+from pyg_modules.ops.update import Update
+from pyg_modules.solve.recurrence import Recurrence
+from pyg_modules.solve.solution import Solution
+from pyg_modules.solve.solver import Solver
+from pyg_modules.solve.unrolled import Unrolled
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+T = TypeVar("T")
+Layer = TypeVar("Layer", bound="UnitLayer")
+
+
+class Prepared(NamedTuple):
+    """What a forward pass computes with.
+
+    Attributes:
+        recurrence: What is iterated.
+        read: The map from its last states to the weighted sums of the outputs, ``[O * P, B]``.
+        output_bias: What is to be added to these, ``[O]``; ``None`` for nothing.
+    """
+
+    recurrence: Recurrence
+    read: Callable[[Tensor], Tensor]
+    output_bias: Tensor | None
+
+
+class UnitLayer(nn.Module, ABC):
+    r"""What all layers have in common: the units of one unit graph, and what is learned of them.
+
+    A subclass says what an edge carries, and computes. Every edge has a row of weights, of as many
+    numbers as the subclass likes; so whatever changes the edges of a layer treats all alike.
+
+    Args:
+        graph (UnitGraph): The units and the edges between them.
+        solver (Solver, optional): When the updates stop. (default: ``Unrolled(steps=6)``)
+        activation (str or sequence of str): See :class:`SynchronousGraph`, as those that follow.
+        row_shape (sequence of int, optional): Shape of the weights of an edge. (default: one
+            number)
+        bias (bool, optional): Whether units have biases. (default: ``True``)
+        dropout (float, optional): Probability that a hidden unit is 0 in training. (default: 0)
+        update_rate (float, optional): The part of the way to the new state. (default: 1)
+        learn_update_rate (bool, optional): Whether every unit learns its own. (default: ``False``)
+        device (torch.device, optional): Device of the parameters.
+        dtype (torch.dtype, optional): Floating type of the parameters.
+        generator (torch.Generator, optional): Source of the random initial weights, on ``device``;
+            the global one of torch by default.
+        **kwargs: What the next class in line is made with.
+
+    Attributes:
+        weight: Weights of every edge, in the order of ``graph.edge_index``, ``[E, *row_shape]``.
+        bias: Biases of the hidden and the output units, ``[N - I]``; or ``None``.
+        dynamics: What hidden units make of their sums, with the learned slopes and rates.
+        labels: Module of every unit if the layer was made by :func:`pyg_modules.cut`, ``[N]``, −1
+            for units that all modules share; else ``None``.
+        edge_mask: Edges that are left after :func:`pyg_modules.prune_cross_edges`, ``[E]``; else
+            ``None``.
+        origin: Where the units of a part come from if :func:`pyg_modules.split` made it; else
+            ``None``.
+    """
+
+    #: Names of the buffers ``[E]`` that mark edges; where one is ``None``, all are marked.
+    edge_masks: ClassVar[tuple[str, ...]] = ("edge_mask",)
+    #: Which dimension of the states is that of the units.
+    unit_dim: ClassVar[int] = -1
+    #: The dimensions of a sample beside that of the units, for messages.
+    positions: ClassVar[tuple[str, ...]] = ()
+    #: What files call a layer of this class.
+    kind: ClassVar[str]
+    #: The classes with such a name.
+    kinds: ClassVar[dict[str, type[UnitLayer]]] = {}
+
+    labels: Tensor | None
+    edge_mask: Tensor | None
+    bias: nn.Parameter | None
+
+    #: The states of all units when the solver has stopped, with what else is known of them; and one
+    #: update of them, as it is defined.
+    states: Callable[..., Tensor]
+    solve: Callable[..., Solution]
+    step: Callable[..., Tensor]
+
+    def __init__(
+        self,
+        graph: UnitGraph,
+        solver: Solver | None,
+        activation: str | Sequence[str],
+        *,
+        row_shape: Sequence[int] = (),
+        bias: bool = True,
+        dropout: float = 0.0,
+        update_rate: float = 1.0,
+        learn_update_rate: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        generator: torch.Generator | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(graph, UnitGraph):
+            raise TypeError(
+                f"Expected graph to be a UnitGraph (got {type(graph).__name__}). Build one, e.g."
+                f" UnitGraph.complete(num_inputs, num_hidden, num_outputs)."
+            )
+        if solver is not None and not isinstance(solver, Solver):
+            raise TypeError(
+                f"Expected solver to be a Solver (got {type(solver).__name__}), e.g."
+                f" Unrolled(steps=6)."
+            )
+        if not isinstance(bias, bool):
+            raise TypeError(f"Expected bias to be a bool (got {type(bias).__name__}).")
+        self.graph = graph
+        self.solver = solver or Unrolled()
+        self.row_shape = tuple(row_shape)
+        weight = torch.empty(graph.num_edges, *self.row_shape, device=device, dtype=dtype)
+        self.weight = nn.Parameter(weight)
+        num_biases = graph.num_units - graph.num_inputs
+        biases = torch.empty(num_biases, device=device, dtype=dtype) if bias else None
+        self.register_parameter("bias", None if biases is None else nn.Parameter(biases))
+        self.dynamics = UnitDynamics(
+            graph.num_hidden, activation, dropout, update_rate, learn_update_rate, device, dtype
+        )
+        self.register_buffer("labels", None)
+        self.register_buffer("edge_mask", None)
+        self.origin: Origin | None = None
+        self.reset_parameters(generator)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "kind" in cls.__dict__:  # Else it would take the place of another.
+            UnitLayer.kinds[cls.kind] = cls
+
+    def config(self) -> dict[str, Any]:
+        """The settings it is made with, beside graph, solver and place, in terms of JSON."""
+        return self.dynamics.config()
+
+    def on_graph(
+        self, graph: UnitGraph, solver: Solver, dynamics: UnitDynamics | None = None
+    ) -> Self:
+        """A layer on another graph, in all else like this one, whose weights are to be set.
+
+        Nothing is drawn for them from torch's global generator.
+
+        Args:
+            graph (UnitGraph): Its units and edges.
+            solver (Solver): Its solver.
+            dynamics (UnitDynamics, optional): That of its hidden units. (default: a copy of that of
+                this layer)
+        """
+        if dynamics is None:
+            dynamics = self.dynamics.select(torch.arange(graph.num_hidden, device="cpu"))
+        layer = type(self)(
+            graph,
+            solver,
+            **{**self.config(), **dynamics.config()},
+            device=self.device,
+            dtype=self.dtype,
+            generator=spare_generator(self.device),
+        )
+        layer.dynamics = dynamics.to(self.device)
+        layer.train(self.training)
+        layer.weight.requires_grad_(self.weight.requires_grad)
+        if layer.bias is not None and self.bias is not None:
+            layer.bias.requires_grad_(self.bias.requires_grad)
+        return layer
+
+    @property
+    def activation(self) -> str | tuple[str, ...]:
+        """The name of the activation function, or those of every hidden unit."""
+        return self.dynamics.activation
+
+    @property
+    def in_channels(self) -> int:
+        """Number of inputs I, by the name under which PyG looks for it."""
+        return self.graph.num_inputs
+
+    @property
+    def out_channels(self) -> int:
+        """Number of outputs O, by the name under which PyG looks for it."""
+        return self.graph.num_outputs
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the parameters."""
+        return self._stored.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating type of the parameters."""
+        return self._stored.dtype
+
+    @property
+    def _stored(self) -> Tensor:
+        """A parameter as it is stored, for its device and dtype.
+
+        The weights themselves are read once per call: a parametrization computes them every time.
+        """
+        own: Iterable[Tensor | None] = self._parameters.values()
+        parametrized: Iterable[Tensor] = self.parameters()
+        return next(one for one in chain(own, parametrized) if one is not None)
+
+    def input_shape(self, leading: str) -> str:
+        """The shape of inputs, for messages: ``leading`` dimensions, those of positions and I."""
+        sizes = list(self.positions)
+        sizes.insert(len(sizes) + 1 + self.unit_dim, str(self.graph.num_inputs))
+        return f"[{', '.join([leading, *sizes])}]"
+
+    def reset_parameters(self, generator: torch.Generator | None = None) -> None:
+        """Draw weights and biases of unit i from U(-1/sqrt(d_i), 1/sqrt(d_i)).
+
+        With :math:`d_i` the number of weights of the edges into it, as for
+        :class:`torch.nn.Linear` and :class:`torch.nn.Conv2d`.
+
+        Args:
+            generator (torch.Generator, optional): Source of randomness; the global one of torch by
+                default.
+        """
+        self.dynamics.reset_parameters()
+        target = self.graph.edge_index[1]
+        degree = torch.bincount(target, minlength=self.graph.num_units).clamp(min=1)
+        bound = (degree * prod(self.row_shape)).to(self.device, self.dtype).rsqrt()
+        of_edges = bound[target.to(bound.device)].view(-1, *(1 for _ in self.row_shape))
+        of_units = bound[self.graph.num_inputs :]
+        for parameter, bounds in ((self.weight, of_edges), (self.bias, of_units)):
+            if parameter is None:
+                continue
+            is_whole = not is_sharded(parameter)
+            drawn = parameter if is_whole else bounds.new_empty(parameter.shape)
+            with torch.no_grad():
+                drawn.uniform_(-1, 1, generator=generator).mul_(bounds)
+            if not is_whole:
+                overwrite(parameter, drawn)
+
+    __prepare_scriptable__ = refuse_script
+
+    # Weights #################################################################################
+
+    def edge_weight(self) -> Tensor:
+        """One number per edge, exactly 0 on edges that were pruned, ``[E]``, differentiable.
+
+        It is the weight of the edge or, where an edge has several, their norm.
+
+        Those that ``fully_shard`` spread over ranks are gathered: all ranks have to ask for them,
+        and to compute the same with them where they are trained by it.
+        """
+        rows = self._rows()
+        return torch.linalg.vector_norm(rows.flatten(1), dim=1) if self.row_shape else rows
+
+    def scaled_weight(self) -> Tensor:
+        """The weights as the solver uses them, ``[E, *row_shape]``, differentiable.
+
+        They are 0 where edges were pruned, and an :class:`Equilibrium` with ``contraction`` scales
+        them.
+        """
+        return self._scaled_weight(self._update())[0]
+
+    def weights_by_edge_set(self) -> tuple[Tensor, ...]:
+        """:meth:`scaled_weight` in the four sets of edges that are computed apart.
+
+        Returns:
+            tuple: Weights of the edges from inputs to the units that are iterated (the hidden ones,
+            and outputs that feed back), among these, from these to outputs, and from inputs to
+            outputs; each by target, then source.
+        """
+        return self._scaled_weight(self._update())[1]
+
+    def _rows(self) -> Tensor:
+        """The weights, 0 where pruned, ``[E, *row_shape]``."""
+        with without_autocast(self.device):  # A parametrization may be a product of matrices.
+            weight = whole(self.weight)
+        mask = self.edge_mask
+        if mask is None:
+            return weight
+        return torch.where(mask.view(-1, *(1 for _ in self.row_shape)), weight, 0.0)
+
+    def _scaled_weight(self, update: Update) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The weights as the solver uses them, as a whole and by edge set."""
+        weight, wiring = self._rows(), self._wiring()
+        parts = wiring.split(weight)
+        scaled = self.solver.scaled(update, parts[1])
+        if scaled is not parts[1]:
+            weight = weight.index_copy(0, wiring.recurrent_edges, scaled)
+            # With feedback, edges into outputs are scaled in two sets.
+            parts = wiring.split(weight)
+        return weight, parts
+
+    # Computing ###############################################################################
+
+    @abstractmethod
+    def _update(self) -> Update:
+        """The synchronous update by which weights are scaled, whatever the input is."""
+
+    @abstractmethod
+    def _build(self) -> None:
+        """Build what a compiler that traces a forward pass has to find ready."""
+
+    def _prepare(
+        self,
+        clamped: Tensor,
+        update: Update,
+        operators: Operators,
+        weights: Sequence[Tensor],
+        *,
+        num_positions: int = 1,
+        observe: Callable[[Tensor], None] | None = None,
+    ) -> Prepared:
+        """What a forward pass computes with, where every unit has P positions, in a row.
+
+        Args:
+            clamped (Tensor): The inputs, ``[I * P, B]``.
+            update (Update): The update over the edges of ``operators.recurrence``.
+            operators (Operators): Those of the four sets of edges.
+            weights (sequence of Tensor): What each of them is bound to.
+            num_positions (int, optional): P. (default: 1)
+            observe (Callable, optional): See :class:`Recurrence`. (default: none)
+        """
+        wiring = self._wiring()
+        injection, recurrent, readout, direct = weights
+        # Inputs never change: what they inject is computed once.
+        injected = bind(operators.injection, injection)(clamped)
+        biases, output_bias = self.bias, None
+        if biases is not None:
+            bias, output_bias = wiring.split_bias(biases)
+            column = bias.unsqueeze(-1)
+            if num_positions != 1:
+                column = column.expand(-1, num_positions).reshape(-1, 1)
+            injected = injected + column
+
+        def read(states: Tensor) -> Tensor:
+            outputs = bind(operators.readout, readout)(states)
+            if wiring.edge_sets["direct"].num_edges:
+                outputs = outputs + bind(operators.direct, direct)(clamped)
+            return outputs
+
+        return Prepared(Recurrence(update, recurrent, injected, observe), read, output_bias)
+
+    def _check_whole(self) -> None:
+        """Raise a ``RuntimeError`` if a forward pass would see a part of the weights.
+
+        Gathered, they would have the gradient of the batch of one rank.
+        """
+        if is_sharded(self._stored):
+            raise RuntimeError(
+                "Expected whole weights in a forward pass (got DTensors). If fully_shard made them,"
+                " call the layer itself, or first make the method that is called a forward pass:"
+                " torch.distributed.fsdp.register_fsdp_forward_method(layer, 'states')."
+            )
+
+    def _has_autocast(self, x: Tensor) -> bool:
+        """Whether autocast looks on, and ``x`` can be cast back."""
+        return has_autocast(self.device) and isinstance(x, Tensor) and x.is_floating_point()
+
+    def _without_autocast(
+        self, method: Callable[..., T], x: Tensor, *args: Any, **kwargs: Any
+    ) -> T:
+        """``method`` of ``x`` in the dtype of the layer, as the kernels know no other.
+
+        It is one of the class, as that of the instance may have been replaced by one that calls it.
+        """
+        with without_autocast(self.device):
+            return method(self, x.to(self.dtype), *args, **kwargs)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self._build()
+        return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
+        state_dict = state_to_load(self, state_dict, prefix, args[-1])
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        # With assign=True the parameters may be on another device now.
+        self._build()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._build()  # What a graph keeps is not in a pickle.
+
+    def _wiring(self) -> Wiring:
+        device = self.device
+        return self.graph.cached(("wiring", device), lambda: Wiring(self.graph, device))
+
+    # Files ###################################################################################
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write ``config.json`` and ``model.safetensors`` into ``folder``.
+
+        Args:
+            folder (path): Made if it does not exist. Each file is replaced as a whole.
+
+        Raises:
+            ImportError: If safetensors has to be installed first.
+            TypeError: If the solver is none of this package.
+            ValueError: If ``folder`` is a file.
+        """
+        save_layer(self, folder)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], *, device: torch.device | str = "cpu") -> Self:
+        """The layer that :meth:`save` wrote into ``folder``.
+
+        Args:
+            folder (path): The folder.
+            device (torch.device, optional): Where it is to be. (default: ``"cpu"``)
+
+        Raises:
+            ValueError: If the folder is missing, truncated, of another format version or holds
+                another kind of layer, or the device is not available.
+        """
+        check_device(str(device), computes=False)
+        kinds: dict[str, Any] = {cls.kind: cls} if hasattr(cls, "kind") else dict(cls.kinds)
+        loaded: Self = load_layer(kinds, folder)
+        return loaded.to(device)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.graph!r}, {self.solver!r}, {self.extra_repr()})"
+
+    def extra_repr(self) -> str:
+        """The settings, for ``repr``."""
+        return self.dynamics.extra_repr()
+
+
+def spare_generator(device: torch.device) -> torch.Generator:
+    """What a layer on ``device`` draws weights from that are overwritten.
+
+    Torch's global generator is left alone: others draw from it, in other threads too.
+    """
+    return torch.Generator("cpu" if device.type == "meta" else device)
+
+
+def check_layer(layer: object) -> None:
+    """Raise unless ``layer`` is a layer of units."""
+    if not isinstance(layer, UnitLayer):
+        raise TypeError(
+            f"Expected a SynchronousGraph (got {type(layer).__name__}). Pass the layer itself, not"
+            f" the model around it."
+        )
