@@ -173,7 +173,7 @@ class UnitLayer(nn.Module, ABC):
             dynamics = self.dynamics.select(torch.arange(graph.num_hidden, device="cpu"))
         layer = type(self)(
             graph,
-            solver,
+            solver=solver,
             **{**self.config(), **dynamics.config()},
             device=self.device,
             dtype=self.dtype,

@@ -197,11 +197,11 @@ class ConvolutionOperator(EdgeOperator):
             total += out
 
     def _convolved(self, values: Tensor, state: Tensor) -> Tensor:
-        images, padding = self._images(state), self._width // 2
+        images = self._images(state)
         if values.numel() == 0:  # Convolutions have channels.
             shape = images.size(0), self._rows, *images.shape[2:]
             return images.new_zeros(shape) + images.sum()
-        return F.conv2d(images, values, padding=padding, groups=self._groups)
+        return self._convolution(images, values)
 
     def _backward(
         self, values: Tensor, grad: Tensor, images: Tensor, needs: tuple[bool, bool]
@@ -209,12 +209,20 @@ class ConvolutionOperator(EdgeOperator):
         """The gradients of states and of weights, of those that are needed."""
         if values.numel() == 0:
             return torch.zeros_like(images), values
+        return self._convolution_backward(self._images(grad), images, values, needs)
+
+    def _convolution(self, images: Tensor, values: Tensor) -> Tensor:
+        return F.conv2d(images, values, padding=self._width // 2, groups=self._groups)
+
+    def _convolution_backward(
+        self, grad: Tensor, images: Tensor, values: Tensor, needs: tuple[bool, bool]
+    ) -> tuple[Tensor, Tensor]:
         padding = [self._width // 2] * 2
         around = [1, 1], padding, [1, 1], False, [0, 0], self._groups
-        both: tuple[Tensor, Tensor, Tensor] = _aten.convolution_backward(
-            self._images(grad), images, values, None, *around, [*needs, False]
+        found: tuple[Tensor, Tensor, Tensor] = _aten.convolution_backward(
+            grad, images, values, None, *around, [*needs, False]
         )
-        return both[:2]
+        return found[:2]
 
 
 def _columns(images: Tensor) -> Tensor:
@@ -227,3 +235,43 @@ def _pays(packing: Packing, num_units: int) -> bool:
     if packing.num_matrices < 2:
         return False
     return packing.batches[0][1] >= _SMALLEST_GROUP and packing.num_cells < num_units**2
+
+
+class TorusOperator(ConvolutionOperator):
+    r"""The same on an image whose opposite edges meet, for the norm of convolutions.
+
+    The norm on an image of any size, with zeros around it, is at most that on an endless one, and
+    that at most :math:`1 / \cos^2(\pi / 16) \approx 1.04` times the one on this torus, as the
+    symbol of the convolution is a trigonometric polynomial. It is smaller than most images.
+    """
+
+    name = "convolution_on_a_torus"
+
+    @classmethod
+    def build(cls, edges: EdgeSet, kernel_size: int = 3, *, groups: bool = False) -> EdgeOperator:
+        """See :meth:`ConvolutionOperator.build`; the image has its size."""
+        operator = super().build(edges, kernel_size, groups=groups)
+        assert isinstance(operator, ConvolutionOperator)
+        length = max(1, 16 * (kernel_size // 2))
+        return operator.on_images(length, length)
+
+    def _around(self, images: Tensor) -> Tensor:
+        return F.pad(images, [self._width // 2] * 4, mode="circular")
+
+    def _convolution(self, images: Tensor, values: Tensor) -> Tensor:
+        return F.conv2d(self._around(images), values, groups=self._groups)
+
+    def _convolution_backward(
+        self, grad: Tensor, images: Tensor, values: Tensor, needs: tuple[bool, bool]
+    ) -> tuple[Tensor, Tensor]:
+        found = images, values
+        if needs[0]:
+            of_groups = values.unflatten(0, (self._groups, -1)).transpose(1, 2).flatten(0, 1)
+            found = self._convolution(grad, of_groups.flip(-2, -1)), values
+        if needs[1]:
+            around = [1, 1], [0, 0], [1, 1], False, [0, 0], self._groups
+            gradients = _aten.convolution_backward(
+                grad, self._around(images), values, None, *around, [False, True, False]
+            )
+            found = found[0], gradients[1]
+        return found
