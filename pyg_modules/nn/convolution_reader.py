@@ -145,10 +145,11 @@ class ConvolutionReader:
                 levels[-1].fold(module)
             elif isinstance(module, nn.Identity | _DropoutNd):
                 continue
-            elif not follows_convolution:
-                self._refuse(name, module, "an activation follows a Conv2d")
             else:
-                levels[-1].activation, can_fold = self._activation(name, module), False
+                activation, can_fold = self._activation(name, module), False
+                if not follows_convolution:
+                    self._refuse(name, module, "an activation follows a Conv2d")
+                levels[-1].activation = activation
         if first is None:
             raise ValueError(f"Expected a stack of {_KNOWN} (got no Conv2d).")
         if levels[-1].activation is not None:

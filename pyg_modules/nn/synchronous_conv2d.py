@@ -303,7 +303,7 @@ class SynchronousConv2d(UnitLayer):
 
 def _as_columns(images: Tensor) -> Tensor:
     """``[B, n, H, W]`` as ``[n * P, B]``, an image after the other in memory."""
-    return images.reshape(images.size(0), images.shape[1:].numel()).T
+    return images.flatten(1).T
 
 
 def _checked_kernel_size(kernel_size: object) -> int:

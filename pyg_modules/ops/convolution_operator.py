@@ -109,7 +109,7 @@ class ConvolutionOperator(EdgeOperator):
         """See :meth:`EdgeOperator.enter`."""
         if self._is_ordered:
             return state.mT.contiguous().mT
-        images = self._images(state)
+        images = self._images(state, self.sizes[5])
         padded = images.new_zeros(images.size(0), self._rows, *images.shape[2:])
         return _columns(padded.index_copy(1, self.index[1], images))
 
@@ -117,12 +117,12 @@ class ConvolutionOperator(EdgeOperator):
         """See :meth:`EdgeOperator.leave`."""
         if self._is_ordered:
             return state
-        return _columns(self._images(state).index_select(1, self.index[1]))
+        return _columns(self._images(state, self._rows).index_select(1, self.index[1]))
 
-    def _images(self, state: Tensor) -> Tensor:
+    def _images(self, state: Tensor, num_units: int) -> Tensor:
         """``state`` as images ``[B, units, height, width]``, a view where it has been entered."""
-        height, width = self._height, self._image_width
-        return state.mT.reshape(state.size(1), state.size(0) // (height * width), height, width)
+        # Not what rows divided by pixels are: programs for images of any size know it beforehand.
+        return state.mT.reshape(state.size(1), num_units, self._height, self._image_width)
 
     # Kernels #################################################################################
 
@@ -142,19 +142,20 @@ class ConvolutionOperator(EdgeOperator):
 
     def matmul(self, values: Tensor, state: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul`."""
-        self._images(out).copy_(self._convolved(values, state))
+        self._images(out, self._rows).copy_(self._convolved(values, state))
 
     def update(
         self, values: Tensor, state: Tensor, injected: Tensor, f: RowActivation, out: Tensor
     ) -> Tensor:
         """See :meth:`EdgeOperator.update`."""
         sums = self._convolved(values, state)
-        torch.add(sums, self._images(injected), out=self._images(out))
+        injected, images = (self._images(one, self._rows) for one in (injected, out))
+        torch.add(sums, injected, out=images)
         return f.apply_(out)
 
     def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul_transposed`."""
-        images = self._images(out)
+        images = self._images(out, self._columns)
         images.copy_(self._backward(values, grad, images, (True, False))[0])
 
     def new_gradient(self, weight: Tensor) -> Tensor:
@@ -164,7 +165,8 @@ class ConvolutionOperator(EdgeOperator):
 
     def accumulate(self, gradient: Tensor, grad: Tensor, state: Tensor) -> None:
         """See :meth:`EdgeOperator.accumulate`."""
-        gradient += self._backward(gradient, grad, self._images(state), (False, True))[1]
+        images = self._images(state, self._columns)
+        gradient += self._backward(gradient, grad, images, (False, True))[1]
 
     def edge_gradient(self, gradient: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.edge_gradient`."""
@@ -184,20 +186,21 @@ class ConvolutionOperator(EdgeOperator):
     ) -> None:
         """See :meth:`EdgeOperator.adjoint`; both gradients are those of one call."""
         state = f(saved) if f.activation.needs_sums and gradient is not None else saved
-        both = self._backward(values, grad, self._images(state), (True, gradient is not None))
+        images = self._images(state, self._columns)
+        both = self._backward(values, grad, images, (True, gradient is not None))
         if gradient is not None:
             gradient += both[1]
-        images = self._images(out)
+        images = self._images(out, self._columns)
         if add is None:
             images.copy_(both[0])
         else:
-            torch.add(both[0], self._images(add), out=images)
+            torch.add(both[0], self._images(add, self._columns), out=images)
         f.backward_(out, saved)
         if total is not None:
             total += out
 
     def _convolved(self, values: Tensor, state: Tensor) -> Tensor:
-        images = self._images(state)
+        images = self._images(state, self._columns)
         if values.numel() == 0:  # Convolutions have channels.
             shape = images.size(0), self._rows, *images.shape[2:]
             return images.new_zeros(shape) + images.sum()
@@ -209,7 +212,7 @@ class ConvolutionOperator(EdgeOperator):
         """The gradients of states and of weights, of those that are needed."""
         if values.numel() == 0:
             return torch.zeros_like(images), values
-        return self._convolution_backward(self._images(grad), images, values, needs)
+        return self._convolution_backward(self._images(grad, self._rows), images, values, needs)
 
     def _convolution(self, images: Tensor, values: Tensor) -> Tensor:
         return F.conv2d(images, values, padding=self._width // 2, groups=self._groups)
@@ -227,7 +230,7 @@ class ConvolutionOperator(EdgeOperator):
 
 def _columns(images: Tensor) -> Tensor:
     """Images ``[B, units, height, width]`` as states ``[units * P, B]``."""
-    return images.reshape(images.size(0), images.shape[1:].numel()).mT
+    return images.flatten(1).mT
 
 
 def _pays(packing: Packing, num_units: int) -> bool:
@@ -266,8 +269,9 @@ class TorusOperator(ConvolutionOperator):
     ) -> tuple[Tensor, Tensor]:
         found = images, values
         if needs[0]:
-            of_groups = values.unflatten(0, (self._groups, -1)).transpose(1, 2).flatten(0, 1)
-            found = self._convolution(grad, of_groups.flip(-2, -1)), values
+            shape = self._groups, -1, *values.shape[1:]
+            turned = values.view(shape).transpose(1, 2).flatten(0, 1).flip(-2, -1)
+            found = self._convolution(grad, turned), values
         if needs[1]:
             around = [1, 1], [0, 0], [1, 1], False, [0, 0], self._groups
             gradients = _aten.convolution_backward(
