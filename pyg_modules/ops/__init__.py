@@ -8,7 +8,7 @@ from pyg_modules.ops.activation import (
     check_activation,
 )
 from pyg_modules.ops.block import BlockOperator
-from pyg_modules.ops.convolution_operator import ConvolutionOperator, TorusOperator
+from pyg_modules.ops.convolution_operator import ConvolutionOperator
 from pyg_modules.ops.dense import DenseOperator
 from pyg_modules.ops.differentiable import (
     Differentiable,
@@ -53,7 +53,6 @@ __all__ = [
     "RowActivation",
     "ScatterOperator",
     "SparseOperator",
-    "TorusOperator",
     "TritonBlockOperator",
     "TritonOperator",
     "Update",

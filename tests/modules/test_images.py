@@ -90,7 +90,7 @@ def test_parts_of_different_kinds_do_not_fit():
         ModularGraph([parts[0], other])
     with pytest.raises(TypeError, match="got a SynchronousConv2d"):
         export_parts(parts, "nowhere")
-    with pytest.raises(TypeError, match="DistributedModules .got a SynchronousConv2d"):
+    with pytest.raises(TypeError, match=r"DistributedModules \(got a SynchronousConv2d"):
         DistributedModules(parts)
 
 
