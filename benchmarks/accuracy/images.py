@@ -122,7 +122,8 @@ def run(
     shape = whole.image_shape
     assert shape is not None
     kind, times, way = ROWS[row]
-    epochs, settings = options["epochs"], {"learning_rate": learning_rate, "batch_size": 128}
+    epochs = options["epochs"]
+    settings: Any = {"learning_rate": learning_rate, "batch_size": 128}
     with seeded(seed):
         model: Any = made(kind, shape, data.num_classes, depth, times)
     start = process_time()

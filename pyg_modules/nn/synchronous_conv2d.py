@@ -36,7 +36,7 @@ class SynchronousConv2d(UnitLayer):
     layer of its own.
 
     It is computed by one convolution with a dense kernel, 0 where there is no edge; and after
-    :func:`pyg_modules.cut` by one in groups, where modules have as many units as pay.
+    :func:`pyg_modules.cut` by one in groups, where modules have enough units for that to be faster.
 
     Args:
         graph (UnitGraph): The units and the edges between them.

