@@ -12,7 +12,7 @@ from pyg_modules._lazy import lazy_names
 if TYPE_CHECKING:
     from pyg_modules.graph import UnitGraph
     from pyg_modules.modules import cut, merge, prune_cross_edges, split
-    from pyg_modules.nn import SynchronousConv2d, SynchronousGraph
+    from pyg_modules.nn import SynchronousConv, SynchronousConv2d, SynchronousGraph
     from pyg_modules.parallel import ModularGraph
     from pyg_modules.partition import PartitionRegularizer, PartitionSchedule, partition_units
     from pyg_modules.solve import Equilibrium, Unrolled
@@ -24,6 +24,7 @@ else:
             "ModularGraph": "pyg_modules.parallel",
             "PartitionRegularizer": "pyg_modules.partition",
             "PartitionSchedule": "pyg_modules.partition",
+            "SynchronousConv": "pyg_modules.nn",
             "SynchronousConv2d": "pyg_modules.nn",
             "SynchronousGraph": "pyg_modules.nn",
             "UnitGraph": "pyg_modules.graph",
@@ -44,6 +45,7 @@ __all__ = [
     "ModularGraph",
     "PartitionRegularizer",
     "PartitionSchedule",
+    "SynchronousConv",
     "SynchronousConv2d",
     "SynchronousGraph",
     "UnitGraph",

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from pyg_modules.nn.evaluating import evaluating
 def input_attribution(
     parts: Sequence[nn.Module] | nn.ModuleList,
     x: Tensor,
-    *,
+    *others: Any,
     head: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     r"""How strongly the outputs of every module depend on every input.
@@ -22,12 +23,14 @@ def input_attribution(
             \left| \frac{\partial y^{(k)}_{bo}}{\partial x_{bi}} \right|
 
     as in `"Deep Inside Convolutional Networks" <https://arxiv.org/abs/1312.6034>`_, for all outputs
-    instead of one. Parts are run in evaluation mode.
+    instead of one. Parts are run in evaluation mode. Where samples are nodes of a graph, which
+    depend on each other, it is the derivative of the sum of an output over all nodes.
 
     Args:
         parts (sequence of torch.nn.Module): From ``x`` to outputs ``[B, O]``, such as those of
             :func:`split`, each sample by itself.
         x (Tensor): Inputs, ``[B, ...]``.
+        *others: What the parts take beside ``x``.
         head (Callable, optional): What makes ``[B, O]`` of the outputs of a part, where these are
             images: the rest of the model, e.g. pooling and a Linear. (default: none)
 
@@ -46,20 +49,22 @@ def input_attribution(
         )
     read = head or nn.Identity()
     with evaluating(*parts, *([head] if isinstance(head, nn.Module) else [])):
-        return torch.stack([_of_part(part, x.detach(), read) for part in parts])
+        return torch.stack([_of_part(part, x.detach(), others, read) for part in parts])
 
 
-def _of_part(part: nn.Module, x: Tensor, read: Callable[[Tensor], Tensor]) -> Tensor:
+def _of_part(
+    part: nn.Module, x: Tensor, others: tuple[Any, ...], read: Callable[[Tensor], Tensor]
+) -> Tensor:
     x = x.clone().requires_grad_()
     with torch.enable_grad():
-        outputs = read(part(x))
+        outputs = read(part(x, *others))
         if outputs.dim() != 2 or len(outputs) != len(x):
             raise ValueError(
                 f"Expected outputs of shape [{len(x)}, O] from every part (got"
                 f" {list(outputs.shape)}). Pass head=, what makes such of them, e.g. lambda images:"
                 f" images.mean((-2, -1))."
             )
-        # Samples do not depend on each other: the derivatives of the sum are those of each.
+        # Where samples do not depend on each other, the derivatives of the sum are those of each.
         sums = outputs.sum(dim=0).unbind()
     magnitudes = torch.zeros_like(x)
     for output in sums:

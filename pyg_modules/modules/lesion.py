@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +34,7 @@ def lesion_study(
     parts: Sequence[nn.Module] | nn.ModuleList,
     x: Tensor,
     y: Tensor,
-    *,
+    *others: Any,
     head: Callable[[Tensor], Tensor] | None = None,
 ) -> LesionStudy:
     """Remove every module in turn, and run each alone: what does the accuracy say?
@@ -48,6 +49,7 @@ def lesion_study(
             those of :func:`split`.
         x (Tensor): Inputs, ``[B, ...]``.
         y (LongTensor): Their classes, ``[B]``.
+        *others: What the parts take beside ``x``.
         head (Callable, optional): What makes logits of summed outputs of parts, where these are
             none: the rest of the model, e.g. pooling of images and a Linear. (default: none)
 
@@ -77,15 +79,15 @@ def lesion_study(
         )
     read = head or nn.Identity()
     with evaluating(*parts, *([head] if isinstance(head, nn.Module) else [])):
-        outputs = [part(x) for part in parts]
+        outputs = [part(x, *others) for part in parts]
         shapes = {tuple(of_part.shape) for of_part in outputs}
         if len(shapes) > 1:
             raise ValueError(
-                f"Expected outputs of the same shape from every part (got {sorted(shapes)})."
+                f"Expected outputs of shape [{len(x)}, C] from every part (got {sorted(shapes)})."
             )
         stacked, num_parts = torch.stack(outputs), len(parts)
         # The others are added up, as a network without the module does; a difference would round.
-        others = ~torch.eye(num_parts, dtype=torch.bool, device=stacked.device)
+        left = ~torch.eye(num_parts, dtype=torch.bool, device=stacked.device)
         whole = read(stacked.sum(dim=0))
         if whole.dim() != 2 or len(whole) != len(x):
             raise ValueError(
@@ -93,7 +95,7 @@ def lesion_study(
                 f" {list(whole.shape)}). Pass head=, what makes logits of such outputs, e.g."
                 f" lambda images: linear(images.mean((-2, -1)))."
             )
-        without = [read(stacked[kept].sum(dim=0)) for kept in others]
+        without = [read(stacked[kept].sum(dim=0)) for kept in left]
         only = [read(of_part) for of_part in stacked]
     num_classes = whole.size(1)
     if num_classes < 2:

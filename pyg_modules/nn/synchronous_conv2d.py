@@ -13,6 +13,7 @@ from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.check_tensor import check_images
 from pyg_modules.nn.convolution_reader import ConvolutionReader
 from pyg_modules.nn.convolution_wiring import ConvolutionWiring
+from pyg_modules.nn.shortage import is_shortage
 from pyg_modules.nn.unit_layer import Prepared, UnitLayer, spare_generator
 from pyg_modules.ops.tracing import as_leaf, is_compiling, is_recording, recorded
 from pyg_modules.ops.update import Update
@@ -165,7 +166,15 @@ class SynchronousConv2d(UnitLayer):
         if is_recording():
             with recorded():
                 return self._outputs(x)
-        return self._outputs(x)
+        if is_compiling():
+            return self._outputs(x)
+        try:
+            return self._outputs(x)
+        except RuntimeError as error:
+            if not is_shortage(error):
+                raise
+            message = self._needed_memory(x)
+        raise torch.OutOfMemoryError(message)
 
     def states(self, x: Tensor) -> Tensor:
         """The states of all units when the solver has stopped.
@@ -248,9 +257,11 @@ class SynchronousConv2d(UnitLayer):
         images = x if x.dim() == 4 else x.unsqueeze(0)
         batch, _, height, width = images.shape
         operators = self._convolutions().at(height, width)
-        mask = self.dynamics.draw_mask(batch, self._stored)
         num_positions = height * width
-        update = self.dynamics.update(operators.recurrence, mask, num_positions)
+        mask = self.dynamics.draw_mask(batch, self._stored)
+        if mask is not None:
+            mask = mask.repeat_interleave(num_positions, dim=0)
+        update = self.dynamics.update(operators.recurrence, mask, num_positions=num_positions)
         return self._prepare(
             _as_columns(images),
             update,
@@ -279,6 +290,17 @@ class SynchronousConv2d(UnitLayer):
         hidden = states[: num_hidden * height * width].T
         hidden = hidden.reshape(*x.shape[:-3], num_hidden, height, width)
         return torch.cat([x, hidden, self._read(x, prepared, states)], dim=-3)
+
+    def _needed_memory(self, x: Tensor) -> str:
+        num_units, num_updates = self._wiring().num_iterated, self.solver.num_updates
+        gib = num_units * x.numel() / x.size(-3) * self.weight.element_size() / 2**30
+        kept = f", of which {self.solver!r} keeps {num_updates} for the gradients"
+        return (
+            f"Expected memory for the states of {num_units} units on images {list(x.shape)} (got"
+            f" too little): they are {gib:.3g} GiB at a time{kept if num_updates else ''}. Use"
+            f" smaller batches, pooling before the layer, Unrolled(checkpoint=True) or an"
+            f" Equilibrium, which keep less."
+        )
 
     def _update(self) -> Update:
         norm = self._convolutions().norm

@@ -96,26 +96,30 @@ class UnitDynamics(nn.Module):
         }
 
     def update(
-        self, operator: EdgeOperator, mask: Tensor | None = None, num_positions: int = 1
+        self, operator: EdgeOperator, mask: Tensor | None = None, *, num_positions: int = 1
     ) -> Update:
         """The synchronous update over the edges of ``operator``.
 
         Args:
             operator (EdgeOperator): The edges.
-            mask (Tensor, optional): From :meth:`draw_mask`. (default: none)
-            num_positions (int, optional): Number of rows of a unit, one after the other; all have
-                its parameters. (default: 1)
+            mask (Tensor, optional): From :meth:`draw_mask`, ``[H * P, B]``. (default: none)
+            num_positions (int, optional): In how many rows one after the other a unit is, P.
+                (default: 1)
         """
         # Without a hidden unit, there is nothing that acts.
         name = self._runs[0].activation if self._runs else PRELU
         activation = ACTIVATIONS["identity"] if name == PRELU else ACTIVATIONS[name]
         fixed = None if self.update_rate == 1 else self.update_rate
-        slope, learned = (_by_row(value, num_positions) for value in (self.slope, self.rate))
-        runs = [run._replace(num_units=run.num_units * num_positions) for run in self._runs]
-        rate = fixed if learned is None else learned
-        transition = Transition(runs, slope, _by_row(mask, num_positions), rate)
-        num_rows = self.num_units * num_positions
-        update = Update(operator, activation, num_rows, transition, 1 / (1 - self.dropout))
+        runs, slope, learned = self._runs, self.slope, self.rate
+        if num_positions != 1:
+            runs = [run._replace(num_units=run.num_units * num_positions) for run in runs]
+            slope, learned = (
+                None if values is None else values.repeat_interleave(num_positions)
+                for values in (slope, learned)
+            )
+        transition = Transition(runs, slope, mask, fixed if learned is None else learned)
+        num_activated = self.num_units * num_positions
+        update = Update(operator, activation, num_activated, transition, 1 / (1 - self.dropout))
         return (
             update
             if self._runs and not transition.is_function
@@ -193,14 +197,6 @@ class UnitDynamics(nn.Module):
         """What the units of several layers have in common if they are to be those of one."""
         rate = "learned" if self.rate is not None else self.update_rate
         return {"dropout": self.dropout, "update_rate": rate}
-
-
-def _by_row(value: Tensor | None, num_positions: int) -> Tensor | None:
-    """``value`` of every unit, for all its rows."""
-    if value is None or num_positions == 1:
-        return value
-    expanded = value.unsqueeze(1).expand(-1, num_positions, *value.shape[1:])
-    return expanded.reshape(-1, *value.shape[1:])
 
 
 def _checked_activation(activation: str | Sequence[str], num_units: int) -> str | tuple[str, ...]:

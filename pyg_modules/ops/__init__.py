@@ -25,6 +25,8 @@ from pyg_modules.ops.dispatch import (
 )
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.edge_sum import bind
+from pyg_modules.ops.neighbour_operator import NeighbourOperator
+from pyg_modules.ops.neighbours import Neighbours
 from pyg_modules.ops.numba.numba_operator import NumbaOperator
 from pyg_modules.ops.operator import BACKENDS, EdgeOperator, Piece
 from pyg_modules.ops.scatter import ScatterOperator
@@ -48,6 +50,8 @@ __all__ = [
     "Differentiable",
     "EdgeOperator",
     "EdgeSet",
+    "NeighbourOperator",
+    "Neighbours",
     "NumbaOperator",
     "Piece",
     "RowActivation",

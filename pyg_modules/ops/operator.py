@@ -3,13 +3,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from pyg_modules.ops.activation import RowActivation
 from pyg_modules.ops.edge_set import EdgeSet
+from pyg_modules.ops.residual import relative_residual
 from pyg_modules.ops.tracing import is_tracing
 from pyg_modules.ops.work import Work
 
@@ -53,7 +54,7 @@ class EdgeOperator(ABC):
     #: Whether it has a ``compose``, so that any transformation of torch can look into it.
     is_composable: ClassVar[bool]
     #: Whether solvers iterate what ``compose`` returns wherever they can, and not the kernels.
-    has_second_derivatives: ClassVar[bool] = False
+    has_second_derivatives: bool = False
     #: How to get second derivatives where the kernels have none.
     second_derivatives: ClassVar[str] = "Use backend='scatter' and an Unrolled solver."
     #: Whether it computes for all devices, dtypes and sizes, where others are not to be had.
@@ -122,6 +123,27 @@ class EdgeOperator(ABC):
         """Whether a solver has to iterate what :meth:`compose` returns instead of the kernels."""
         return self.has_second_derivatives or (self.is_composable and is_tracing())
 
+    def residual(
+        self,
+        difference: Tensor,
+        state: Tensor,
+        *,
+        transposed: bool = False,  # noqa: ARG002
+    ) -> Tensor:
+        """How far states are from the next ones, of every sample, ``[B]``.
+
+        Args:
+            difference (Tensor): ``F(state) - state``, ``[n, B]``.
+            state (Tensor): The states, ``[n, B]``.
+            transposed (bool, optional): Whether F goes against the edges, as gradients do.
+                (default: ``False``)
+        """
+        return relative_residual(difference, state)
+
+    def terms(self, weight: Tensor) -> list[tuple[EdgeOperator, Tensor]]:
+        """Operators, and their weights, whose norms add up to a bound of that of this one."""
+        return [(self, weight)]
+
     # Layout of states in a solver ############################################################
 
     @property
@@ -173,36 +195,36 @@ class EdgeOperator(ABC):
     # Kernels #################################################################################
 
     @abstractmethod
-    def prepare(self, weight: Tensor) -> Tensor:
+    def prepare(self, weight: Tensor) -> Any:
         """``weight`` as :meth:`matmul` and :meth:`update` read it."""
 
     @abstractmethod
-    def prepare_transposed(self, weight: Tensor) -> Tensor:
+    def prepare_transposed(self, weight: Tensor) -> Any:
         """``weight`` as :meth:`matmul_transposed` and :meth:`adjoint` read it."""
 
     @abstractmethod
-    def matmul(self, values: Tensor, state: Tensor, out: Tensor) -> None:
+    def matmul(self, values: Any, state: Tensor, out: Tensor) -> None:
         """``out <- W state``."""
 
     @abstractmethod
-    def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
+    def matmul_transposed(self, values: Any, grad: Tensor, out: Tensor) -> None:
         """``out <- W^T grad``."""
 
     @abstractmethod
-    def new_gradient(self, weight: Tensor) -> Tensor:
+    def new_gradient(self, weight: Tensor) -> Any:
         """Zeros to :meth:`accumulate` a gradient in."""
 
     @abstractmethod
-    def accumulate(self, gradient: Tensor, grad: Tensor, state: Tensor) -> None:
+    def accumulate(self, gradient: Any, grad: Tensor, state: Tensor) -> None:
         """``gradient_ij += sum_b grad_ib state_jb`` on the edges."""
 
     @abstractmethod
-    def edge_gradient(self, gradient: Tensor) -> Tensor:
+    def edge_gradient(self, gradient: Any) -> Tensor:
         """The accumulated gradient as one number per edge, ``[e]``."""
 
     @abstractmethod
     def update(
-        self, values: Tensor, state: Tensor, injected: Tensor, f: RowActivation, out: Tensor
+        self, values: Any, state: Tensor, injected: Tensor, f: RowActivation, out: Tensor
     ) -> Tensor:
         """One synchronous update, ``f(W state + injected)``.
 
@@ -260,13 +282,13 @@ class EdgeOperator(ABC):
 
     def adjoint(
         self,
-        values: Tensor,
+        values: Any,
         grad: Tensor,
         saved: Tensor,
         f: RowActivation,
         out: Tensor,
         *,
-        gradient: Tensor | None = None,
+        gradient: Any = None,
         total: Tensor | None = None,
         add: Tensor | None = None,
     ) -> None:

@@ -74,7 +74,7 @@ def refuse_script(module: object) -> NoReturn:
     )
 
 
-def as_leaf(module: nn.Module, x: Proxy) -> Tensor:
+def as_leaf(module: nn.Module, x: Proxy, *others: Any) -> Tensor:
     """The call of ``module`` as ``torch.fx.symbolic_trace`` records it.
 
     It is one node of the graph, as that of a module of torch is.
@@ -90,7 +90,7 @@ def as_leaf(module: nn.Module, x: Proxy) -> Tensor:
             f" torch.export.export, or trace torch.nn.Sequential of it."
         )
     path = tracer.path_of_module(module)
-    stand_in: Tensor = tracer.create_proxy("call_module", path, (x,), {})
+    stand_in: Tensor = tracer.create_proxy("call_module", path, (x, *others), {})
     return stand_in
 
 

@@ -10,6 +10,7 @@ from pyg_modules.ops.activation import Activation, RowActivation
 from pyg_modules.ops.differentiable import refuse_transformation
 from pyg_modules.ops.edge_sum import bind
 from pyg_modules.ops.operator import EdgeOperator
+from pyg_modules.ops.spectral_norm import spectral_norm
 from pyg_modules.ops.transition import Transition
 
 
@@ -43,6 +44,10 @@ class Update(NamedTuple):
         if self.num_activated == self.operator.num_targets:
             return slope
         return slope.clamp(min=1) if isinstance(slope, Tensor) else max(1.0, slope)
+
+    def norm(self, weight: Tensor) -> Tensor:
+        """A bound of the spectral norm of :math:`W`, differentiable in ``weight``."""
+        return torch.stack([spectral_norm(*term) for term in self.operator.terms(weight)]).sum()
 
     @property
     def f_on_rows(self) -> RowActivation:

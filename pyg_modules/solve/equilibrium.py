@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,7 +11,6 @@ from pyg_modules._checks import as_coefficient, as_int
 from pyg_modules.ops.activation import ACTIVATIONS
 from pyg_modules.ops.differentiable import Differentiable
 from pyg_modules.ops.operator import EdgeOperator
-from pyg_modules.ops.spectral_norm import spectral_norm
 from pyg_modules.ops.update import Update
 from pyg_modules.solve.convergence import Stopping, check_convergence
 from pyg_modules.solve.fixed_point import FixedPoint, find_fixed_point
@@ -85,7 +85,7 @@ class Equilibrium(Solver, name="equilibrium"):
         if self.contraction is None:
             return weight
         limit = self.contraction / update.lipschitz
-        return weight * (limit / spectral_norm(update.operator, weight).clamp(min=limit))
+        return weight * (limit / update.norm(weight).clamp(min=limit))
 
     def without_scaling(self) -> Equilibrium:
         """See :meth:`Solver.without_scaling`."""
@@ -191,6 +191,7 @@ class _Problem(Differentiable):
         observe: Callable[[Tensor], None] | None = None,
     ) -> FixedPoint:
         tol, max_steps, memory, contraction, _ = self._stopping
+        residual_of = partial(self.operator.residual, transposed=isinstance(function, _Backward))
         return find_fixed_point(
             function,
             initial,
@@ -198,6 +199,7 @@ class _Problem(Differentiable):
             max_steps=max_steps,
             memory=memory,
             contraction=contraction,
+            residual_of=residual_of,
             observe=observe,
         )
 

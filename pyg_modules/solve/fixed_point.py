@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from pyg_modules.solve.iteration import STRIDE, ColumnMap, Iteration, looks_are_free
+from pyg_modules.ops.residual import relative_residual
+from pyg_modules.solve.iteration import (
+    STRIDE,
+    ColumnMap,
+    Iteration,
+    Residual,
+    looks_are_free,
+)
 
 # Between these, squares of states and of their differences are far from under- and overflow.
 _SAFE = 1e-10, 1e10
@@ -22,6 +29,7 @@ def find_fixed_point(
     max_steps: int,
     memory: int,
     contraction: float = 1.0,
+    residual_of: Residual = relative_residual,
     observe: Callable[[Tensor], None] | None = None,
 ) -> FixedPoint:
     """Iterate ``h <- F(h)`` until the relative residual of a column is within ``tol``.
@@ -37,7 +45,7 @@ def find_fixed_point(
     scale = _scale_of(initial)
     if scale is not None:
         function, initial = _Scaled(function, scale), initial / scale
-    iteration = Iteration(function, initial, memory, contraction)
+    iteration = Iteration(function, initial, memory, contraction, residual_of)
     stopped = StoppedColumns(initial)
     always_looks = looks_are_free(initial) or observe is not None
     for step in range(1, max_steps + 1):

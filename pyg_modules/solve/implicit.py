@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -141,6 +142,7 @@ class _Adjoint:
     """``v -> J^T v + grad``, J the derivative of a map at ``states``."""
 
     def __init__(self, function: _Map, states: Tensor, grad: Tensor) -> None:
+        self.update = function.update
         self._function, self._grad = function, grad
         with torch.enable_grad():
             self._states = states.detach().requires_grad_()
@@ -170,5 +172,8 @@ def _find(
         max_steps=stopping.max_steps,
         memory=stopping.memory,
         contraction=stopping.contraction,
+        residual_of=partial(
+            function.update.operator.residual, transposed=isinstance(function, _Adjoint)
+        ),
         observe=observe,
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from pyg_modules.solve.recurrence import column_norm, relative_to
+from pyg_modules.ops.residual import column_norm
 
 
 class ColumnMap(Protocol):
@@ -19,6 +20,9 @@ class ColumnMap(Protocol):
     def select(self, columns: Tensor) -> ColumnMap:
         """F for ``columns`` [b] of the states only."""
 
+
+#: From ``F(h) - h`` and ``h``, ``[n, B]``, to the relative residuals, ``[B]``.
+Residual = Callable[[Tensor, Tensor], Tensor]
 
 #: Number of steps from one look at how columns do to the next, on every device.
 STRIDE = 5
@@ -39,9 +43,14 @@ class Iteration:
     """
 
     def __init__(
-        self, function: ColumnMap, initial: Tensor, memory: int, contraction: float
+        self,
+        function: ColumnMap,
+        initial: Tensor,
+        memory: int,
+        contraction: float,
+        residual: Residual,
     ) -> None:
-        self._function = function
+        self._function, self._residual = function, residual
         self._memory, self._contraction = memory, contraction
         self._anderson: Anderson | None = None
         self.state = initial
@@ -54,9 +63,8 @@ class Iteration:
         """F at the present points; returns the relative residuals, ``[B]``."""
         value = self._function(self.state)
         difference = value - self.state
-        norm = column_norm(difference)
-        self._point = _Point(value, difference, norm)
-        return relative_to(norm, self.state)
+        self._point = _Point(value, difference, column_norm(difference))
+        return self._residual(difference, self.state)
 
     def advance(self) -> None:
         """Go to the next points."""

@@ -379,3 +379,27 @@ def test_units_without_edges_have_their_biases(graph, solver):
     torch.testing.assert_close(layer(x), expected, **TOLERANCE)
     layer(x).sum().backward()
     assert layer.weight.grad.shape == layer.weight.shape
+
+
+@pytest.mark.parametrize(
+    "shortage", [torch.OutOfMemoryError("CUDA"), RuntimeError("you can't allocate memory")]
+)
+def test_what_does_not_fit_says_how_much_is_needed(shortage, monkeypatch):
+    def solve(*_):
+        raise shortage
+
+    monkeypatch.setattr(Unrolled, "solve", solve)
+    # 5 hidden units, 2 * 4 * 4 pixels, 8 bytes each.
+    with pytest.raises(
+        torch.OutOfMemoryError, match=r"5 units on images \[2, 2, 4, 4\].* 1.19e-06"
+    ):
+        double()(normal(2, 2, 4, 4))
+
+
+def test_other_errors_are_left_as_they_are(monkeypatch):
+    def solve(*_):
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(Unrolled, "solve", solve)
+    with pytest.raises(RuntimeError, match=r"^something else$"):
+        double()(normal(2, 2, 4, 4))

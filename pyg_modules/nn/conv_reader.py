@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import GCN, GCNConv
+
+from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.ops.activation import activation_of
+
+
+class Convolutions(NamedTuple):
+    """A stack of convolutions as a layered unit graph.
+
+    Args:
+        graph (UnitGraph): Its levels.
+        weight (Tensor): The weights u of its edges, ``[E]``.
+        bias (Tensor, optional): Of hidden and output units; ``None`` if no convolution has one.
+        activation (str or list of str): That of all hidden units, or of each.
+        normalize (bool): Whether edge weights of the data are normalized.
+        add_self_loops (bool): Whether nodes get self-loops.
+        num_levels (int): Number of hidden levels.
+    """
+
+    graph: UnitGraph
+    weight: Tensor
+    bias: Tensor | None
+    activation: str | list[str]
+    normalize: bool
+    add_self_loops: bool
+    num_levels: int
+
+
+def read_convolutions(convs: nn.Module | Iterable[nn.Module]) -> Convolutions:
+    """What :meth:`SynchronousConv.from_conv` takes, as a graph."""
+    layers: list[GCNConv] = []
+    names: list[str] = []  # Of the activation after each of them.
+    for module in _listed(convs):
+        if isinstance(module, nn.Dropout | nn.Identity):
+            continue
+        if type(module) is GCNConv:
+            layers.append(module)
+            names.append("identity")
+            continue
+        if not layers or names[-1] != "identity":
+            raise ValueError(
+                f"Expected an activation after a GCNConv (got {module!r} elsewhere). Keep it"
+                f" outside of the layer."
+            )
+        names[-1] = _activation(module)
+    if not layers:
+        raise ValueError("Expected at least one GCNConv (got none).")
+    if names[-1] != "identity":
+        raise ValueError(
+            f"Expected a GCNConv at the end (got {names[-1]!r} after it): outputs have no"
+            f" activation. Keep it outside of the layer."
+        )
+    _check_alike(layers)
+    sizes = [layers[0].in_channels, *(conv.out_channels for conv in layers)]
+    for before, conv in zip(sizes[1:], layers[1:], strict=False):
+        if conv.in_channels != before:
+            raise ValueError(
+                f"Expected as many inputs as the convolution before has outputs, {before} (got"
+                f" {conv!r})."
+            )
+    graph, weight = UnitGraph.layered(sizes), layers[0].lin.weight.detach()
+    hidden = [name for name, size in zip(names, sizes[1:-1], strict=False) for _ in range(size)]
+    return Convolutions(
+        graph,
+        _weights(graph, [conv.lin.weight.detach() for conv in layers], sizes),
+        _biases(layers, weight),
+        hidden[0] if len(set(hidden)) == 1 else hidden or "identity",
+        layers[0].normalize,
+        layers[0].add_self_loops,
+        len(layers) - 1,
+    )
+
+
+def _listed(convs: object) -> list[nn.Module]:
+    if isinstance(convs, GCN):
+        norms = [norm for norm in convs.norms if not isinstance(norm, nn.Identity)]
+        if norms or getattr(convs, "jk_mode", None) is not None:
+            raise ValueError(
+                f"Expected a GCN without norm and without jk (got {norms[0] if norms else 'jk'})."
+            )
+        act = nn.Identity() if convs.act is None else convs.act
+        listed = [module for conv in convs.convs for module in (conv, act)]
+        return listed if hasattr(convs, "lin") else listed[:-1]
+    if isinstance(convs, GCNConv):
+        return [convs]
+    if isinstance(convs, nn.Module) and not isinstance(convs, nn.Sequential | nn.ModuleList):
+        if type(convs).__name__ != "Sequential":  # That of PyG.
+            raise TypeError(
+                f"Expected GCNConv and activations, in an iterable, a Sequential or a GCN (got"
+                f" {type(convs).__name__})."
+            )
+        return list(convs.children())
+    if not isinstance(convs, Iterable):
+        raise TypeError(
+            f"Expected GCNConv and activations, in an iterable, a Sequential or a GCN (got"
+            f" {type(convs).__name__})."
+        )
+    return list(convs)
+
+
+def _activation(module: object) -> str:
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"Expected modules, e.g. torch.nn.ReLU() (got {type(module).__name__}).")
+    try:
+        return activation_of(module)
+    except ValueError as error:
+        raise ValueError(
+            f"Expected GCNConv and activations alone (got {module!r}): {error}"
+        ) from error
+
+
+def _check_alike(layers: list[GCNConv]) -> None:
+    first = layers[0]
+    for conv in layers:
+        if conv.in_channels == -1 or isinstance(conv.lin.weight, nn.UninitializedParameter):
+            raise ValueError(f"Expected parameters (got {conv!r} without). Call the model once.")
+        if conv.improved or conv.flow != "source_to_target":
+            raise ValueError(
+                f"Expected GCNConv with improved=False and flow='source_to_target' (got"
+                f" improved={conv.improved} and flow={conv.flow!r}): self-loops of weight 2 are"
+                f" another graph."
+            )
+        for name in ("normalize", "add_self_loops"):
+            if getattr(conv, name) is not getattr(first, name):
+                raise ValueError(
+                    f"Expected the same {name} in all convolutions (got {getattr(first, name)} and"
+                    f" {getattr(conv, name)}): a layer has one adjacency matrix."
+                )
+    if first.normalize is False and any(conv.add_self_loops for conv in layers):
+        raise ValueError("Expected no self-loops without normalize (got both).")
+
+
+def _weights(graph: UnitGraph, matrices: list[Tensor], sizes: list[int]) -> Tensor:
+    source, target = graph.edge_index.to(matrices[0].device)
+    weight = matrices[0].new_empty(graph.num_edges)
+    start = 0
+    for matrix, before, size in zip(matrices, sizes, sizes[1:], strict=False):
+        first = start + before
+        inside = (target >= first) & (target < first + size)
+        weight[inside] = matrix[target[inside] - first, source[inside] - start]
+        start = first
+    return weight
+
+
+def _biases(layers: list[GCNConv], like: Tensor) -> Tensor | None:
+    if all(conv.bias is None for conv in layers):
+        return None
+    biases = [
+        like.new_zeros(conv.out_channels) if conv.bias is None else conv.bias.detach()
+        for conv in layers
+    ]
+    return torch.cat(biases)

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pyg_modules.ops.determinism import is_deterministic
+from pyg_modules.ops.dispatch import is_available
+from pyg_modules.ops.edge_set import EdgeSet
+from pyg_modules.ops.edge_sum import bind
+from pyg_modules.ops.operator import BACKENDS, EdgeOperator
+
+# Whichever is there first; a new graph comes with every mini-batch, so that none is timed.
+_PREFERRED = ("numba", "triton", "sparse", "scatter")
+
+
+class Neighbours:
+    r"""The edges of a data graph: every node gets :math:`\sum_u a_{vu} h_u` of its neighbours.
+
+    States are those of units on nodes, ``[n, P * B]``: n units, P nodes, B samples. Edges that join
+    the same nodes add up.
+
+    Args:
+        source (LongTensor): Where the edges start, ``[m]``.
+        target (LongTensor): Where they end, ``[m]``.
+        num_nodes (int): Number of nodes P.
+    """
+
+    def __init__(self, source: Tensor, target: Tensor, num_nodes: int) -> None:
+        self.source, self.target, self.num_nodes = source, target, num_nodes
+        self._kernels: dict[torch.dtype, tuple[EdgeOperator, Tensor]] = {}
+
+    def kernels(self, dtype: torch.dtype) -> tuple[EdgeOperator, Tensor]:
+        """The operator over the edges, and their positions in its order; built in O(m).
+
+        Args:
+            dtype (torch.dtype): Of the states.
+        """
+        if dtype not in self._kernels:
+            nodes = range(self.num_nodes)
+            with torch.inference_mode(False):
+                edge_index = torch.stack([self.source, self.target])
+                edges = EdgeSet.between(edge_index, nodes, nodes)
+                operator = _backend(self.source.device, dtype).build(edges)
+            self._kernels[dtype] = operator, edges.edge_ids
+        return self._kernels[dtype]
+
+    def compose(self, weight: Tensor) -> Callable[[Tensor], Tensor]:
+        """The sums of states ``[n, P * B]`` as torch's own operations, differentiable.
+
+        Args:
+            weight (Tensor): The edges' weights a, ``[m]``.
+        """
+        source, target, num_nodes = self.source, self.target, self.num_nodes
+        column = weight.unsqueeze(-1)
+
+        def gathered(state: Tensor) -> Tensor:
+            of_nodes = state.reshape(state.size(0), num_nodes, state.size(1) // max(1, num_nodes))
+            messages = column * of_nodes.index_select(1, source)
+            return torch.zeros_like(of_nodes).index_add(1, target, messages).reshape(state.shape)
+
+        return gathered
+
+    def bind(self, weight: Tensor) -> Callable[[Tensor], Tensor]:
+        """:meth:`compose` by kernels, differentiable once."""
+        operator, order = self.kernels(weight.dtype)
+        weighted_sum = bind(operator, weight.index_select(0, order))
+        return lambda state: self.by_unit(weighted_sum(self.by_node(state)), state.shape)
+
+    def by_node(self, state: Tensor) -> Tensor:
+        """States ``[n, P * B]`` as the operator reads them, ``[P, n * B]``."""
+        return _turned(state, state.size(0), self.num_nodes)
+
+    def by_unit(self, state: Tensor, shape: torch.Size) -> Tensor:
+        """States ``[P, n * B]`` of :meth:`by_node` as they were, in ``shape`` [n, P * B]."""
+        return _turned(state, self.num_nodes, shape[0]).view(shape)
+
+    def matmul(self, values: Tensor, state: Tensor) -> Tensor:
+        """The sums ``[n, P * B]``, with ``values`` that the operator prepared."""
+        return self._product(self.kernels(state.dtype)[0].matmul, values, state)
+
+    def matmul_transposed(self, values: Tensor, state: Tensor) -> Tensor:
+        """The same along the edges backwards."""
+        return self._product(self.kernels(state.dtype)[0].matmul_transposed, values, state)
+
+    def _product(
+        self, matmul: Callable[[Tensor, Tensor, Tensor], None], values: Tensor, state: Tensor
+    ) -> Tensor:
+        columns = self.by_node(state)
+        sums = torch.empty_like(columns)
+        matmul(values, columns, sums)
+        return self.by_unit(sums, state.shape)
+
+
+def _backend(device: torch.device, dtype: torch.dtype) -> type[EdgeOperator]:
+    for name in _PREFERRED:
+        backend = BACKENDS[name]
+        repeats = device.type not in backend.nondeterministic_devices or not is_deterministic()
+        if repeats and is_available(name, device, dtype):
+            return backend
+    raise ValueError(f"Expected a device for states of {dtype} (got {device}).")
+
+
+def _turned(state: Tensor, rows: int, columns: int) -> Tensor:
+    """``[rows, columns * B]`` as ``[columns, rows * B]``, contiguous."""
+    if state.size(1) == columns:  # torch copies a matrix faster than what it does not know as one.
+        return state.t().contiguous()
+    batch = state.size(1) // max(1, columns)
+    turned = state.reshape(rows, columns, batch).transpose(0, 1).contiguous()
+    return turned.view(columns, rows * batch)

@@ -1,0 +1,395 @@
+"""SynchronousConv wherever PyG and torch put a convolution."""
+
+import copy
+import io
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torch_geometric import EdgeIndex
+from torch_geometric.data import Batch, Data, HeteroData
+from torch_geometric.explain import Explainer, GNNExplainer
+from torch_geometric.nn import GCN, GCNConv, MessagePassing, Sequential, to_hetero
+from torch_geometric.transforms import ToSparseTensor
+from torch_geometric.utils import to_torch_csr_tensor
+
+from pyg_modules import Equilibrium, SynchronousConv, UnitGraph, Unrolled
+from tests.nn.test_synchronous_conv import EDGES, NUM_NODES, SMALL, conv_of
+from tests.strategies import generator, normal
+
+EQUILIBRIUM = Equilibrium(tol=1e-12, contraction=0.8)
+
+
+def weights(seed=3):
+    return torch.rand(EDGES.size(1), dtype=torch.float64, generator=generator(seed))
+
+
+# What an edge_index may be ##################################################################
+
+
+def test_an_edge_index_of_pyg_and_other_integers_are_the_same():
+    layer, x = conv_of(), normal(NUM_NODES, 3)
+    expected = layer(x, EDGES)
+    sorted_edges = EDGES[:, torch.argsort(EDGES[0], stable=True)]
+    typed = EdgeIndex(sorted_edges, sparse_size=(NUM_NODES, NUM_NODES), sort_order="row")
+    torch.testing.assert_close(layer(x, typed), expected, rtol=0, atol=1e-12)
+    assert torch.equal(layer(x, EDGES.int()), expected)
+
+
+@pytest.mark.parametrize("normalize", [True, False, "mean"])
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support", "ignore:Sparse invariant checks")
+def test_a_transposed_adjacency_matrix_of_torch(normalize):
+    layer, x = conv_of(normalize=normalize), normal(NUM_NODES, 3)
+    edges = EDGES.unique(dim=1)  # A matrix holds no edge twice.
+    weight = torch.rand(edges.size(1), dtype=torch.float64)
+    expected = layer(x, edges, weight)
+    size = (NUM_NODES, NUM_NODES)
+    for adj_t in (
+        to_torch_csr_tensor(edges.flip(0), weight, size),
+        torch.sparse_coo_tensor(edges.flip(0), weight, size, is_coalesced=True),
+    ):
+        torch.testing.assert_close(layer(x, adj_t), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support", "ignore:Sparse invariant checks")
+def test_the_transform_of_pyg_that_makes_matrices():
+    data = Data(normal(NUM_NODES, 3), EDGES.unique(dim=1))
+    layer = conv_of()
+    expected = layer(data.x, data.edge_index)
+    with_matrix = ToSparseTensor()(data)
+    # Unweighted edges have values of float32.
+    torch.testing.assert_close(layer(with_matrix.x, with_matrix.adj_t), expected)
+
+
+# How many graphs ############################################################################
+
+
+@pytest.mark.parametrize("solver", [Unrolled(3), EQUILIBRIUM])
+def test_graphs_of_a_batch_do_not_see_each_other(solver):
+    layer = conv_of(solver=solver)
+    graphs = [Data(normal(n, 3, seed=n), torch.randint(n, (2, 2 * n))) for n in (2, 5, 3)]
+    batch = Batch.from_data_list(graphs)
+    expected = torch.cat([layer(data.x, data.edge_index) for data in graphs])
+    torch.testing.assert_close(layer(batch.x, batch.edge_index), expected, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("solver", [Unrolled(3), EQUILIBRIUM])
+def test_several_samples_on_one_graph(solver):
+    layer, x = conv_of(solver=solver), normal(4, 2, NUM_NODES, 3)
+    expected = torch.stack([torch.stack([layer(one, EDGES) for one in two]) for two in x])
+    torch.testing.assert_close(layer(x, EDGES), expected, rtol=0, atol=1e-10)
+    assert layer.solve(x, EDGES).residual.shape == (4, 2)
+
+
+def test_a_graph_without_nodes_or_without_edges():
+    layer = conv_of()
+    none = torch.empty(2, 0, dtype=torch.long)
+    assert layer(normal(0, 3), none).shape == (0, 2)
+    alone = layer(normal(4, 3), none)
+    each = torch.cat([layer(node.unsqueeze(0), none) for node in normal(4, 3)])
+    torch.testing.assert_close(alone, each, rtol=0, atol=1e-12)
+    empty = conv_of(normalize=False)(normal(4, 3), none)
+    assert bool(empty.isfinite().all())
+
+
+# Models of PyG ##############################################################################
+
+
+def test_in_a_sequential_of_pyg_and_reset_with_it():
+    layer = conv_of()
+    model = Sequential("x, edge_index", [(layer, "x, edge_index -> x"), nn.Tanh()])
+    x = normal(NUM_NODES, 3)
+    assert torch.equal(model(x, EDGES), layer(x, EDGES).tanh())
+    before = layer.weight.clone()
+    model.reset_parameters()
+    assert not torch.equal(before, layer.weight)
+
+
+class BothSides(MessagePassing):
+    """A convolution of one set of nodes, on edges from one set to another."""
+
+    def __init__(self, conv):
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, x, edge_index):
+        if not isinstance(x, tuple):
+            return self.conv(x, edge_index)
+        source, target = x
+        shifted = torch.stack([edge_index[0] + len(target), edge_index[1]])
+        return self.conv(torch.cat([target, source]), shifted)[: len(target)]
+
+
+def test_to_hetero_through_a_module_that_joins_both_sides():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = BothSides(conv_of())
+
+        def forward(self, x, edge_index):
+            return self.conv(x, edge_index)
+
+    data = HeteroData()
+    data["author"].x, data["paper"].x = normal(4, 3), normal(6, 3, seed=1)
+    data["author", "writes", "paper"].edge_index = torch.tensor([[0, 1, 3], [5, 2, 2]])
+    data["paper", "cites", "paper"].edge_index = torch.tensor([[0, 1], [1, 4]])
+    data["paper", "by", "author"].edge_index = torch.tensor([[5, 2], [0, 1]])
+    model = to_hetero(Model(), data.metadata())
+    out = model(data.x_dict, data.edge_index_dict)
+    conv = model.conv["author__writes__paper"]
+    assert {key: tuple(value.shape) for key, value in out.items()} == {
+        "author": (4, 2),
+        "paper": (6, 2),
+    }
+    expected = conv((data["author"].x, data["paper"].x), data["writes"].edge_index)
+    cites = model.conv["paper__cites__paper"]
+    expected = expected + cites.conv(data["paper"].x, data["cites"].edge_index)
+    assert torch.equal(out["paper"], expected)
+
+
+@pytest.mark.parametrize("solver", [Unrolled(3), EQUILIBRIUM])
+def test_masks_of_explainers_weigh_messages_as_propagate_does(solver):
+    layer, x = conv_of(solver=solver), normal(NUM_NODES, 3)
+    mask = torch.rand(EDGES.size(1), dtype=torch.float64).requires_grad_()
+    states = layer.states(x, EDGES)
+    layer.explain = True
+    layer._edge_mask, layer._loop_mask = mask, EDGES[0] != EDGES[1]
+    layer._apply_sigmoid = False
+    masked = layer.states(x, EDGES)
+    assert not torch.allclose(masked, states)
+    # One update of the definition, in which PyG itself applies the mask.
+    if isinstance(solver, Equilibrium):
+        torch.testing.assert_close(layer.step(masked, EDGES), masked, rtol=0, atol=1e-10)
+    else:
+        by_steps = torch.cat([x, torch.zeros(NUM_NODES, 7, dtype=torch.float64)], dim=1)
+        for _ in range(4):
+            hidden, by_steps = by_steps, layer.step(by_steps, EDGES)
+        torch.testing.assert_close(masked[:, 3:8], hidden[:, 3:8], rtol=0, atol=1e-12)
+        torch.testing.assert_close(masked[:, 8:], by_steps[:, 8:], rtol=0, atol=1e-12)
+        (of_steps,) = torch.autograd.grad(by_steps[:, 8:].sum(), mask, retain_graph=True)
+        (found,) = torch.autograd.grad(masked[:, 8:].sum(), mask)
+        torch.testing.assert_close(found, of_steps, rtol=0, atol=1e-12)
+    layer.explain = None
+
+
+def test_an_explainer_finds_the_edges_that_matter():
+    torch.manual_seed(0)
+    layer = conv_of(dtype=torch.float32, solver=Unrolled(2))
+    explainer = Explainer(
+        model=layer,
+        algorithm=GNNExplainer(epochs=20),
+        explanation_type="model",
+        node_mask_type="attributes",
+        edge_mask_type="object",
+        model_config={
+            "mode": "multiclass_classification",
+            "task_level": "node",
+            "return_type": "raw",
+        },
+    )
+    explanation = explainer(normal(NUM_NODES, 3).float(), EDGES, index=0)
+    # Node 0 is in a triangle with 1 and 2; what the others have never reaches it.
+    reaches = (EDGES < 3).all(dim=0)
+    assert bool((explanation.edge_mask[reaches] > 0).all())
+    assert bool((explanation.edge_mask[~reaches] == 0).all())
+    assert layer.explain is not True
+
+
+# Transformations and copies #################################################################
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
+@pytest.mark.parametrize("solver", [Unrolled(3), EQUILIBRIUM, Unrolled(5, checkpoint=True)])
+@pytest.mark.parametrize("backend", ["auto", "dense"])
+def test_compiled_it_is_the_same_function_with_the_same_gradients(solver, backend):
+    torch._dynamo.reset()
+    layer, weight = conv_of(solver=solver, backend=backend), weights().requires_grad_()
+    x = normal(NUM_NODES, 3).requires_grad_()
+    compiled = torch.compile(layer, backend="aot_eager")
+    inputs = (x, weight, layer.weight, layer.bias)
+    outputs = [function(x, EDGES, weight) for function in (layer, compiled)]
+    torch.testing.assert_close(*outputs, rtol=0, atol=1e-11)
+    gradients = [torch.autograd.grad(out.square().sum(), inputs) for out in outputs]
+    torch.testing.assert_close(*gradients, rtol=0, atol=1e-9)
+    # A graph of another size.
+    x = normal(4, 3)
+    edges = torch.tensor([[0, 3], [1, 2]])
+    torch.testing.assert_close(compiled(x, edges), layer(x, edges), rtol=0, atol=1e-11)
+
+
+def test_exported_it_takes_graphs_of_other_sizes():
+    layer = conv_of(backend="dense")
+    nodes, edges = torch.export.Dim("nodes", min=2), torch.export.Dim("edges", min=2)
+    program = torch.export.export(
+        layer,
+        (normal(NUM_NODES, 3), EDGES, weights()),
+        dynamic_shapes=({0: nodes}, {1: edges}, {0: edges}),
+        strict=False,
+    )
+    x, other = normal(4, 3), torch.tensor([[0, 3, 1], [1, 2, 3]])
+    weight = torch.tensor([0.2, 0.5, 2.0]).double()
+    exported = program.module()(x, other, weight)
+    torch.testing.assert_close(exported, layer(x, other, weight), rtol=0, atol=1e-12)
+
+
+def test_transformations_of_torch_func_look_into_it():
+    layer = conv_of(backend="dense", solver=Unrolled(3))
+    x = normal(4, NUM_NODES, 3)
+    each = torch.func.vmap(lambda one: layer(one, EDGES))(x)
+    torch.testing.assert_close(each, layer(x, EDGES), rtol=0, atol=1e-12)
+    jacobian = torch.func.jacrev(lambda one: layer(one, EDGES))(x[0])
+    expected = torch.autograd.functional.jacobian(lambda one: layer(one, EDGES), x[0])
+    torch.testing.assert_close(jacobian, expected, rtol=0, atol=1e-12)
+
+
+def test_second_derivatives_where_messages_are_scattered():
+    layer = conv_of(backend="scatter", solver=Unrolled(2))
+    x = normal(3, 3).requires_grad_()
+    edges = torch.tensor([[0, 1], [1, 2]])
+    assert torch.autograd.gradgradcheck(lambda one: layer(one, edges), (x,))
+
+
+def test_traced_by_fx_it_is_a_leaf():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = conv_of()
+
+        def forward(self, x, edge_index):
+            return self.conv(x, edge_index).tanh()
+
+    model, x = Model(), normal(NUM_NODES, 3)
+    assert torch.equal(torch.fx.symbolic_trace(model)(x, EDGES), model(x, EDGES))
+
+
+def test_copies_are_the_same_function():
+    mask = torch.rand(SMALL.num_edges) < 0.7
+    layer = conv_of(neighbours=mask, normalize="mean", normalize_states=True, carry=True)
+    x = normal(NUM_NODES, 3)
+    expected = layer(x, EDGES)
+    saved = io.BytesIO()
+    torch.save(layer, saved)
+    saved.seek(0)
+    other = conv_of(seed=1, neighbours=~mask, normalize="mean", normalize_states=True)
+    other.load_state_dict(layer.state_dict())
+    for same in (
+        copy.deepcopy(layer),
+        pickle.loads(pickle.dumps(layer)),
+        torch.load(saved, weights_only=False),
+        other,
+    ):
+        assert torch.equal(same(x, EDGES), expected)
+
+
+def test_other_dtypes_and_autocast():
+    layer = conv_of(dtype=torch.float32)
+    x = normal(NUM_NODES, 3)
+    expected = layer(x.float(), EDGES)
+    assert expected.dtype == torch.float32
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = layer(x.to(torch.bfloat16), EDGES, torch.ones(9, dtype=torch.bfloat16))
+    rounded = layer(x.to(torch.bfloat16).float(), EDGES)
+    assert torch.equal(inside, rounded)
+    double = copy.deepcopy(layer).double()(x, EDGES)
+    torch.testing.assert_close(double.float(), expected, rtol=1e-5, atol=1e-5)
+    half = copy.deepcopy(layer).to(torch.bfloat16)(x.to(torch.bfloat16), EDGES)
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), expected, rtol=0.1, atol=0.1)
+
+
+def test_shapes_alone():
+    layer = conv_of().to("meta")
+    x, edges = normal(NUM_NODES, 3).to("meta"), EDGES.to("meta")
+    assert layer(x, edges).shape == (NUM_NODES, 2)
+
+
+def test_dropout_is_drawn_once_for_every_node_and_unit():
+    layer = conv_of(dropout=0.5, solver=Equilibrium(1e-12, contraction=0.9))
+    x = normal(NUM_NODES, 3)
+    hidden = layer.states(x, EDGES)[:, 3:8]
+    assert 5 < int((hidden == 0).sum()) < 30
+    assert bool((layer.eval().states(x, EDGES)[:, 3:8] != 0).all())
+
+
+@pytest.mark.parametrize("solver", [Unrolled(40), Equilibrium(1e-12, contraction=0.8)])
+def test_every_unit_has_its_own_slope_and_rate_on_all_nodes(solver):
+    layer = conv_of(
+        solver=solver, activation=["prelu", "tanh", "prelu", "relu", "tanh"], learn_update_rate=True
+    )
+    with torch.no_grad():
+        layer.dynamics.slope.copy_(torch.tensor([0.1, 1, 0.6, 1, 1]))
+        layer.dynamics.rate.copy_(torch.tensor([0.9, 0.5, 0.7, 1.0, 0.6]))
+        layer.weight *= 0.3
+    x = normal(2, NUM_NODES, 3)
+    states = layer.states(x, EDGES)
+    torch.testing.assert_close(layer.step(states, EDGES), states, rtol=0, atol=1e-9)
+
+
+# The same function as others ################################################################
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kwargs", [{}, {"normalize": False}, {"add_self_loops": False}])
+def test_a_stack_of_graph_convolutions_is_a_layered_unit_graph(bias, kwargs):
+    convs = [GCNConv(*sizes, bias=bias, **kwargs) for sizes in ((3, 6), (6, 4), (4, 2))]
+    model = Sequential(
+        "x, edge_index, edge_weight",
+        [
+            (convs[0], "x, edge_index, edge_weight -> x"),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            (convs[1], "x, edge_index, edge_weight -> x"),
+            nn.Tanh(),
+            (convs[2], "x, edge_index, edge_weight -> x"),
+        ],
+    )
+    model.double().eval()
+    layer = SynchronousConv.from_conv(model)
+    assert layer.graph.num_hidden == 10
+    assert layer.solver == Unrolled(2)
+    x, weight = normal(NUM_NODES, 3), weights()
+    expected = model(x, EDGES, weight)
+    torch.testing.assert_close(layer(x, EDGES, weight), expected, rtol=0, atol=1e-12)
+
+
+def test_a_gcn_of_pyg_and_a_single_convolution():
+    model = GCN(3, 8, num_layers=3, out_channels=2, act="tanh").double().eval()
+    x = normal(NUM_NODES, 3)
+    layer = SynchronousConv.from_conv(model)
+    torch.testing.assert_close(layer(x, EDGES), model(x, EDGES), rtol=0, atol=1e-12)
+    conv = GCNConv(3, 2).double()
+    torch.testing.assert_close(SynchronousConv.from_conv(conv)(x, EDGES), conv(x, EDGES))
+
+
+def test_what_is_no_stack_of_graph_convolutions_is_refused_by_name():
+    conv, relu = GCNConv(3, 3), nn.ReLU()
+    refused = [
+        ([conv, nn.BatchNorm1d(3), conv], ValueError, "BatchNorm1d"),
+        ([conv, relu], ValueError, "GCNConv at the end"),
+        ([relu, conv], ValueError, "after a GCNConv"),
+        ([], ValueError, "at least one GCNConv"),
+        ([conv, relu, GCNConv(3, 3, improved=True)], ValueError, "improved"),
+        ([conv, relu, GCNConv(3, 3, add_self_loops=False)], ValueError, "same add_self_loops"),
+        ([conv, relu, GCNConv(4, 3)], ValueError, "as many inputs"),
+        (GCNConv(-1, 3), ValueError, "Call the model once"),
+        (GCN(3, 8, 2, norm="batch_norm"), ValueError, "without norm"),
+        (nn.Linear(3, 3), TypeError, "Linear"),
+        (3, TypeError, "int"),
+    ]
+    for convs, kind, message in refused:
+        with pytest.raises(kind, match=message):
+            SynchronousConv.from_conv(convs)
+
+
+def test_a_unit_graph_without_neighbours_is_the_layer_on_every_node():
+    from pyg_modules import SynchronousGraph
+
+    graph = UnitGraph.complete(3, 5, 2)
+    layer = conv_of(graph, neighbours=torch.zeros(graph.num_edges, dtype=torch.bool))
+    plain = SynchronousGraph(graph, activation="tanh", dtype=torch.float64)
+    with torch.no_grad():
+        plain.weight.copy_(layer.weight[:, 0])
+        plain.bias.copy_(layer.bias)
+    x = normal(NUM_NODES, 3)
+    torch.testing.assert_close(layer(x, EDGES), plain(x), rtol=0, atol=1e-12)
