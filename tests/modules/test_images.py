@@ -23,7 +23,8 @@ from pyg_modules import (
 )
 from pyg_modules.modules import check_independence, input_attribution, lesion_study
 from pyg_modules.parallel import DistributedModules, export_parts
-from pyg_modules.structure import rewire
+from pyg_modules.partition.labels import stays_independent
+from pyg_modules.structure import SparseSchedule, rewire
 from pyg_modules.train import fit, organise
 from tests.strategies import generator, normal
 
@@ -244,3 +245,33 @@ def test_a_schedule_organises_it_in_fit():
     history = fit(model, data, epochs=10, schedule=schedule, seed=0, learning_rate=0.02)
     assert len(history) == 10
     assert schedule.verdict().labels[1:9].bincount().tolist() == [4, 4]
+
+
+def test_a_schedule_prunes_and_grows_kernels():
+    model, data = Classifier(), images()
+    sparse = SparseSchedule(model.layer, 6, num_edges=40)
+    fit(model, data, epochs=6, seed=0, schedule=sparse)
+    assert model.layer.graph.num_edges == 40
+    assert model.layer.weight.shape == (40, 3, 3)
+
+
+@pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers")
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step`")
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning")
+def test_lightning_organises_it():
+    lightning = pytest.importorskip("lightning")
+    from pyg_modules.train.lightning import LitModular, PartitionCallback
+
+    torch.manual_seed(0)
+    model, data = Classifier(), torch.utils.data.TensorDataset(*images(32))
+    regularizer = PartitionRegularizer(model.layer, 2)
+    callback = PartitionCallback(PartitionSchedule(regularizer, 4))
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = lightning.Trainer(
+        max_epochs=6, callbacks=[callback], accelerator="cpu", enable_model_summary=False, **quiet
+    )
+    module = LitModular(model, regularizer=regularizer)
+    trainer.fit(module, torch.utils.data.DataLoader(data, 16))
+    kept = stays_independent(model.layer.graph, callback.labels())
+    assert torch.equal(model.layer.edge_mask, kept)
+    assert not model.layer.weight[~kept].any()
