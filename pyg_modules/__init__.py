@@ -12,7 +12,7 @@ from pyg_modules._lazy import lazy_names
 if TYPE_CHECKING:
     from pyg_modules.graph import UnitGraph
     from pyg_modules.modules import cut, merge, prune_cross_edges, split
-    from pyg_modules.nn import SynchronousConv, SynchronousGraph
+    from pyg_modules.nn import SynchronousConv, SynchronousConv2d, SynchronousGraph
     from pyg_modules.parallel import ModularGraph
     from pyg_modules.partition import PartitionRegularizer, PartitionSchedule, partition_units
     from pyg_modules.solve import Equilibrium, Unrolled
@@ -25,6 +25,7 @@ else:
             "PartitionRegularizer": "pyg_modules.partition",
             "PartitionSchedule": "pyg_modules.partition",
             "SynchronousConv": "pyg_modules.nn",
+            "SynchronousConv2d": "pyg_modules.nn",
             "SynchronousGraph": "pyg_modules.nn",
             "UnitGraph": "pyg_modules.graph",
             "Unrolled": "pyg_modules.solve",
@@ -45,6 +46,7 @@ __all__ = [
     "PartitionRegularizer",
     "PartitionSchedule",
     "SynchronousConv",
+    "SynchronousConv2d",
     "SynchronousGraph",
     "UnitGraph",
     "Unrolled",

@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from benchmarks.accuracy import sparsity, topology
+from benchmarks.accuracy import images, sparsity, topology
 from benchmarks.accuracy.comparison import __main__ as comparison
 from benchmarks.accuracy.comparison import networks
 from benchmarks.accuracy.partition import __main__ as partition
@@ -205,3 +205,22 @@ def test_the_yoked_network_solves_the_published_rule():
     assert torch.equal(matrix[units, fed], own.diag())
     sums = states[:, units] @ among.T + meta * own + bias[4:8]
     torch.testing.assert_close(states[:, units], torch.tanh(sums), rtol=1e-9, atol=1e-10)
+
+
+def test_the_quick_benchmark_of_images_measures_every_network(tmp_path, capsys):
+    out = tmp_path / "images.json"
+    with pytest.raises(SystemExit, match="Use --search first"):
+        images.main(["--quick", "--out", str(out)])
+    images.main(["--quick", "--search", "--out", str(out)])
+    assert [trial["row"] for trial in json.loads(out.read_text())["trials"]] == list(images.KINDS)
+    images.main(["--quick", "--out", str(out)])
+    runs = {one["row"]: one for one in json.loads(out.read_text())["runs"]}
+    assert list(runs) == list(images.ROWS)
+    for row in ("SynchronousConv2d", "CNN"):
+        assert 5800 <= runs[row]["num_parameters"] <= 6500
+    # 4 inputs, 21 hidden units, 8 outputs, 9 numbers and 16 pixels each, two updates; the head.
+    kernels = 4 * 21 + 21 * 21 + 8 * 21
+    assert runs["SynchronousConv2d"]["products"] == 9 * 16 * kernels + 32 * 10
+    assert runs["cut at random"]["products"] == runs["cut into 4 modules"]["products"] < 60_000
+    printed = capsys.readouterr().out
+    assert all(f"| {row} |" in printed for row in images.ROWS)

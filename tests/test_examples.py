@@ -24,7 +24,12 @@ def run(name, capsys):
 
 @pytest.mark.parametrize(
     ("name", "chance", "bound"),
-    [("gin_conv", 0.5, 0.9), ("pooled_head", 0.5, 0.9), ("sequential", 0.25, 0.85)],
+    [
+        ("gin_conv", 0.5, 0.9),
+        ("pooled_head", 0.5, 0.9),
+        ("images", 0.5, 0.9),
+        ("sequential", 0.25, 0.85),
+    ],
 )
 def test_models_with_the_layer_learn(name, chance, bound, capsys):
     assert chance < bound <= run(name, capsys) <= 1

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,10 @@ from pyg_modules.nn.evaluating import evaluating
 
 
 def input_attribution(
-    parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor, *others: Any
+    parts: Sequence[nn.Module] | nn.ModuleList,
+    x: Tensor,
+    *others: Any,
+    head: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     r"""How strongly the outputs of every module depend on every input.
 
@@ -28,6 +31,8 @@ def input_attribution(
             :func:`split`, each sample by itself.
         x (Tensor): Inputs, ``[B, ...]``.
         *others: What the parts take beside ``x``.
+        head (Callable, optional): What makes ``[B, O]`` of the outputs of a part, where these are
+            images: the rest of the model, e.g. pooling and a Linear. (default: none)
 
     Returns:
         Tensor: The mean magnitudes of the derivatives, ``[K, ...]``; 0 for an input that a module
@@ -42,18 +47,22 @@ def input_attribution(
         raise ValueError(
             f"Expected at least one part and one sample (got {len(parts)} and {len(x)})."
         )
-    with evaluating(*parts):
-        return torch.stack([_of_part(part, x.detach(), others) for part in parts])
+    read = head or nn.Identity()
+    with evaluating(*parts, *([head] if isinstance(head, nn.Module) else [])):
+        return torch.stack([_of_part(part, x.detach(), others, read) for part in parts])
 
 
-def _of_part(part: nn.Module, x: Tensor, others: tuple[Any, ...]) -> Tensor:
+def _of_part(
+    part: nn.Module, x: Tensor, others: tuple[Any, ...], read: Callable[[Tensor], Tensor]
+) -> Tensor:
     x = x.clone().requires_grad_()
     with torch.enable_grad():
-        outputs = part(x, *others)
+        outputs = read(part(x, *others))
         if outputs.dim() != 2 or len(outputs) != len(x):
             raise ValueError(
                 f"Expected outputs of shape [{len(x)}, O] from every part (got"
-                f" {list(outputs.shape)})."
+                f" {list(outputs.shape)}). Pass head=, what makes such of them, e.g. lambda images:"
+                f" images.mean((-2, -1))."
             )
         # Where samples do not depend on each other, the derivatives of the sum are those of each.
         sums = outputs.sum(dim=0).unbind()

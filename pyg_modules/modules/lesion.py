@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,11 @@ class LesionStudy:
 
 @torch.no_grad()
 def lesion_study(
-    parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor, y: Tensor, *others: Any
+    parts: Sequence[nn.Module] | nn.ModuleList,
+    x: Tensor,
+    y: Tensor,
+    *others: Any,
+    head: Callable[[Tensor], Tensor] | None = None,
 ) -> LesionStudy:
     """Remove every module in turn, and run each alone: what does the accuracy say?
 
@@ -46,6 +50,8 @@ def lesion_study(
         x (Tensor): Inputs, ``[B, ...]``.
         y (LongTensor): Their classes, ``[B]``.
         *others: What the parts take beside ``x``.
+        head (Callable, optional): What makes logits of summed outputs of parts, where these are
+            none: the rest of the model, e.g. pooling of images and a Linear. (default: none)
 
     Returns:
         LesionStudy: Accuracies per class.
@@ -71,15 +77,27 @@ def lesion_study(
         raise ValueError(
             f"Expected y of shape [{len(x)}], a class for each sample of x (got {list(y.shape)})."
         )
-    with evaluating(*parts):
+    read = head or nn.Identity()
+    with evaluating(*parts, *([head] if isinstance(head, nn.Module) else [])):
         outputs = [part(x, *others) for part in parts]
-    shapes = {tuple(of_part.shape) for of_part in outputs}
-    if len(shapes) > 1 or outputs[0].dim() != 2 or len(outputs[0]) != len(x):
-        raise ValueError(
-            f"Expected outputs of shape [{len(x)}, C] from every part (got {sorted(shapes)})."
-        )
-    logits = torch.stack(outputs)
-    num_parts, _, num_classes = logits.shape
+        shapes = {tuple(of_part.shape) for of_part in outputs}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"Expected outputs of shape [{len(x)}, C] from every part (got {sorted(shapes)})."
+            )
+        stacked, num_parts = torch.stack(outputs), len(parts)
+        # The others are added up, as a network without the module does; a difference would round.
+        left = ~torch.eye(num_parts, dtype=torch.bool, device=stacked.device)
+        whole = read(stacked.sum(dim=0))
+        if whole.dim() != 2 or len(whole) != len(x):
+            raise ValueError(
+                f"Expected logits of shape [{len(x)}, C] from every part (got"
+                f" {list(whole.shape)}). Pass head=, what makes logits of such outputs, e.g."
+                f" lambda images: linear(images.mean((-2, -1)))."
+            )
+        without = [read(stacked[kept].sum(dim=0)) for kept in left]
+        only = [read(of_part) for of_part in stacked]
+    num_classes = whole.size(1)
     if num_classes < 2:
         raise ValueError(
             "Expected logits of two classes or more from every part (got one output). The largest"
@@ -96,11 +114,9 @@ def lesion_study(
         right = torch.bincount(y[total.argmax(dim=-1) == y], minlength=num_classes)
         return right / num_samples
 
-    # The others are added up, as a network without the module does; a difference would round.
-    others = ~torch.eye(num_parts, dtype=torch.bool, device=logits.device)
     return LesionStudy(
-        all=accuracies(logits.sum(dim=0)),
-        without=torch.stack([accuracies(logits[kept].sum(dim=0)) for kept in others]),
-        only=torch.stack([accuracies(of_part) for of_part in logits]),
+        all=accuracies(whole),
+        without=torch.stack([accuracies(logits) for logits in without]),
+        only=torch.stack([accuracies(logits) for logits in only]),
         num_samples=num_samples,
     )

@@ -35,6 +35,43 @@ def check_tensor(name: str, value: Tensor, width: int, units: str, weight: Tenso
             f"Expected {name} of shape [*, {width}], the number of {units} of the graph (got"
             f" {list(value.shape)}). {remedy}"
         )
+    _check_place(name, value, weight)
+
+
+def check_images(name: str, value: Tensor, channels: int, units: str, weight: Tensor) -> None:
+    """The same for images ``[*, channels, H, W]``, one or several."""
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"Expected {name} to be a Tensor (got {type(value).__name__}). Use torch.as_tensor."
+        )
+    check_plain(name, value)
+    shape = f"[B, {channels}, H, W] or [{channels}, H, W], {channels} the number of {units}"
+    if value.dim() not in (3, 4):
+        remedy = "Give it height and width."
+        if value.dim() == 2 and channels and value.size(-1) % channels == 0:
+            remedy = f"Use {name}.unflatten(1, ({channels}, height, width))."
+        raise ValueError(
+            f"Expected {name} of shape {shape} of the graph (got {list(value.shape)}). {remedy}"
+        )
+    if not is_recording() and value.size(-3) != channels:
+        remedy = "Make the graph for it, or put a Conv2d with kernel_size=1 before the layer."
+        if value.size(-1) == channels:
+            remedy = f"Use {name}.movedim(-1, -3)."
+        elif value.dim() == 3 and channels == 1:
+            remedy = f"Use {name}.unsqueeze(1)."
+        raise ValueError(
+            f"Expected {name} of shape {shape} of the graph (got {list(value.shape)}). {remedy}"
+        )
+    if not is_recording() and (value.size(-1) == 0 or value.size(-2) == 0):
+        raise ValueError(
+            f"Expected images of a pixel at least in {name} (got {list(value.shape)}). Leave empty"
+            f" ones out."
+        )
+    _check_place(name, value, weight)
+
+
+def _check_place(name: str, value: Tensor, weight: Tensor) -> None:
+    """Raise unless ``value`` has the dtype of ``weight``, and is where that is."""
     if value.dtype != weight.dtype:
         or_layer = f" or layer.to({value.dtype})" if value.is_floating_point() else ""
         if value.is_complex():

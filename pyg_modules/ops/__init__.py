@@ -8,6 +8,7 @@ from pyg_modules.ops.activation import (
     check_activation,
 )
 from pyg_modules.ops.block import BlockOperator
+from pyg_modules.ops.convolution_operator import ConvolutionOperator
 from pyg_modules.ops.dense import DenseOperator
 from pyg_modules.ops.differentiable import (
     Differentiable,
@@ -44,6 +45,7 @@ __all__ = [
     "BackendReport",
     "BlockOperator",
     "Choice",
+    "ConvolutionOperator",
     "DenseOperator",
     "Differentiable",
     "EdgeOperator",

@@ -137,11 +137,12 @@ class _Eager(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
-        refuse_second_derivative(ctx.function.subject)
+        function = ctx.function
+        refuse_second_derivative(function.subject, function.operator.second_derivatives)
         if grad is None:
             return None, None, None
         # Autocast of who calls backward.
-        backward, needs, saved = ctx.function.backward, ctx.needs_input_grad[1:], ctx.saved_tensors
+        backward, needs, saved = function.backward, ctx.needs_input_grad[1:], ctx.saved_tensors
         with without_autocast(grad.device):
             return None, *for_each_gradient(lambda one: backward(needs, one, *saved), grad)
 
@@ -197,9 +198,11 @@ def _library_operator(cls: type[Differentiable]) -> Callable[..., Any]:
         grad: Tensor,  # noqa: ARG001
         weight: Tensor,
         state: Tensor,
-        *kept: Any,  # noqa: ARG001
+        saved: list[Tensor],  # noqa: ARG001
+        *kept: Any,
     ) -> tuple[Tensor, Tensor]:
-        return torch.empty_like(weight), state.new_empty(state.shape)
+        operator = restored(*kept).operator
+        return torch.empty_like(weight), operator.new_states(state, *state.shape)
 
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
         weight, state, index, *ctx.kept = inputs
@@ -209,7 +212,8 @@ def _library_operator(cls: type[Differentiable]) -> Callable[..., Any]:
     def autograd(ctx: Any, grad: Tensor, *_: Any) -> tuple[Any, ...]:
         weight, state, *rest = ctx.saved_tensors
         index, saved = rest[: ctx.num_index], rest[ctx.num_index :]
-        refuse_second_derivative(restored(index, *ctx.kept).subject)
+        function = restored(index, *ctx.kept)
+        refuse_second_derivative(function.subject, function.operator.second_derivatives)
         both = gradients(grad, weight, state, saved, index, *ctx.kept)
         return (*both, [None] * len(index), *(None for _ in ctx.kept))
 

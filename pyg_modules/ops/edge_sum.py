@@ -29,7 +29,7 @@ class _EdgeSum(Differentiable):
 
     def forward(self, weight: Tensor, state: Tensor) -> Tensor:
         operator = self.operator
-        out = state.new_empty(operator.num_rows, state.size(1))
+        out = operator.new_states(state, operator.num_rows, state.size(1))
         operator.matmul(operator.prepare(weight), operator.enter(state), out)
         return operator.leave(out)
 
@@ -43,10 +43,10 @@ class _EdgeSum(Differentiable):
             operator.accumulate(gradient, grad, operator.enter(state))
             grad_weight = operator.edge_gradient(gradient).to(weight.dtype)
         if needs[1]:
-            out = grad.new_empty(operator.num_columns, grad.size(1))
+            out = operator.new_states(grad, operator.num_columns, grad.size(1))
             operator.matmul_transposed(operator.prepare_transposed(weight), grad, out)
             grad_state = operator.leave(out)
         return grad_weight, grad_state
 
     def empty_outputs(self, weight: Tensor, state: Tensor) -> Tensor:  # noqa: ARG002
-        return state.new_empty(self.operator.num_targets, state.size(1))
+        return self.operator.new_states(state, self.operator.num_targets, state.size(1))

@@ -55,6 +55,8 @@ class EdgeOperator(ABC):
     is_composable: ClassVar[bool]
     #: Whether solvers iterate what ``compose`` returns wherever they can, and not the kernels.
     has_second_derivatives: bool = False
+    #: How to get second derivatives where the kernels have none.
+    second_derivatives: ClassVar[str] = "Use backend='scatter' and an Unrolled solver."
     #: Whether it computes for all devices, dtypes and sizes, where others are not to be had.
     works_everywhere: ClassVar[bool] = False
     #: Whether it lays out units as it likes, which only edges that a solver iterates without
@@ -161,6 +163,15 @@ class EdgeOperator(ABC):
         """
         return f._replace(num_rows=self.num_rows) if f.num_rows == self.num_targets else f
 
+    def new_states(self, like: Tensor, *shape: int) -> Tensor:
+        """Memory for states or sums ``[*, rows, B]`` in the layout of the kernels.
+
+        Args:
+            like (Tensor): Is of the dtype, and where they are to be.
+            shape (int): Their sizes.
+        """
+        return like.new_empty(shape)
+
     def enter(self, state: Tensor) -> Tensor:
         """States or sums in the layout of the kernels."""
         return state.contiguous()
@@ -168,6 +179,10 @@ class EdgeOperator(ABC):
     def leave(self, state: Tensor) -> Tensor:
         """The inverse of :meth:`enter`."""
         return state
+
+    def select(self, state: Tensor, columns: Tensor) -> Tensor:
+        """Some ``columns`` [b] of states or sums, all in the layout of the kernels."""
+        return state.index_select(1, columns)
 
     def pieces(self, f: RowActivation) -> list[Piece]:
         """Parts without edges between them, in the layout of the kernels; here the whole.

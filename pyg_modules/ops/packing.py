@@ -27,18 +27,20 @@ class Packing(NamedTuple):
     batches: list[tuple[int, int]]
 
     @classmethod
-    def of(cls, components: Ints) -> Packing:
+    def of(cls, components: Ints, cells_per_batch: float = _CELLS_PER_BATCH) -> Packing:
         """Batches that cost least in cells, each with its matrices as wide as its largest set.
 
         Smaller sets share a matrix as long as they fit beside each other.
 
         Args:
             components (numpy.ndarray): The set of every unit, ``[n]``, from 0.
+            cells_per_batch (float, optional): What a batch costs beside its products; with infinity
+                there is only one. (default: 5000)
         """
         sizes = np.bincount(components)
         slot, width, first_row, first_cell = (np.empty_like(sizes) for _ in range(4))
         batches: list[tuple[int, int]] = []
-        for members in _batches(sizes):
+        for members in _batches(sizes, cells_per_batch):
             widest = int(sizes[members].max())
             first_row[members] = sum(count * wide for count, wide in batches)
             first_cell[members] = sum(count * wide**2 for count, wide in batches)
@@ -75,7 +77,7 @@ class Packing(NamedTuple):
         return sum(count for count, _ in self.batches)
 
 
-def _batches(sizes: Ints) -> list[Ints]:
+def _batches(sizes: Ints, cells_per_batch: float) -> list[Ints]:
     """Which sets share a batch, the largest first: contiguous in size, at least cost in cells."""
     widths, counts = (array[::-1] for array in np.unique(sizes, return_counts=True))
     total = np.concatenate([[0], np.cumsum(counts)])
@@ -83,7 +85,7 @@ def _batches(sizes: Ints) -> list[Ints]:
     begins = np.zeros(len(widths) + 1, dtype=np.int64)
     for end in range(1, len(widths) + 1):
         # The last batch has the sizes from begin to end, and is as wide as the first of them.
-        batch = widths[:end] ** 2 * (total[end] - total[:end]) + _CELLS_PER_BATCH
+        batch = widths[:end] ** 2 * (total[end] - total[:end]) + cells_per_batch
         begins[end] = int((cost[:end] + batch).argmin())
         cost[end] = (cost[:end] + batch)[begins[end]]
     batches: list[Ints] = []

@@ -13,6 +13,7 @@ from pyg_modules._checks import check_device
 from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
 from pyg_modules.modules.merge import merge
 from pyg_modules.modules.split import split
+from pyg_modules.nn.backed_layer import BackedLayer
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.ops.tracing import (
@@ -132,7 +133,8 @@ class ModularGraph(nn.Module):
         if execution == "batched":
             assert self._batched is not None
             parts = [self._batched.whole]
-        return ExecutionReport(execution, reason, [part.backend_report(batch) for part in parts])
+        backed = [part for part in parts if isinstance(part, BackedLayer)]
+        return ExecutionReport(execution, reason, [part.backend_report(batch) for part in backed])
 
     def only(self, *modules: int) -> ModularGraph:
         """These modules alone, with the same parameters, not copies; for lesion studies.
@@ -297,11 +299,13 @@ def _prepare_again(graph: nn.Module, _: object) -> None:
     graph._prepare()
 
 
-def _reason_to_call(parts: Sequence[SynchronousGraph]) -> str | None:
+def _reason_to_call(parts: Sequence[UnitLayer]) -> str | None:
     """Why a call of the parts does more than to compute their outputs; ``None`` if it does not."""
     if _has_any_global_hook():  # type: ignore[no-untyped-call]
         return "hooks on all modules, as torch.nn.modules.module.register_module_* adds them"
     for part in parts:
+        if not isinstance(part, SynchronousGraph):
+            return f"a {type(part).__name__}, which is computed by itself"
         if (
             part._forward_pre_hooks
             or part._forward_hooks
@@ -314,9 +318,9 @@ def _reason_to_call(parts: Sequence[SynchronousGraph]) -> str | None:
     return None
 
 
-def _wiring_of(part: SynchronousGraph) -> tuple[object, ...]:
+def _wiring_of(part: UnitLayer) -> tuple[object, ...]:
     """What the way to compute depends on; graphs are compared as objects, which is fast."""
-    settings = part.solver, part.dynamics.config(), part.backend, part.device
+    settings = part.solver, part.config(), part.device
     return id(part.graph), *settings, _reason_to_call([part])
 
 

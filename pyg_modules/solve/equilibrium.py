@@ -182,7 +182,7 @@ class _Problem(Differentiable):
     def empty_outputs(self, weight: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
         batch = state.size(1)
         steps = state.new_empty(batch, dtype=torch.long)
-        return state.new_empty(state.shape), steps, state.new_empty(batch)
+        return self.operator.new_states(state, *state.shape), steps, state.new_empty(batch)
 
     def _find(
         self,
@@ -218,7 +218,8 @@ class _Forward:
         )
 
     def select(self, columns: Tensor) -> _Forward:
-        return _Forward(self._problem, self._values, self._injected.index_select(1, columns))
+        injected = self._problem.operator.select(self._injected, columns)
+        return _Forward(self._problem, self._values, injected)
 
 
 class _Backward:
@@ -234,5 +235,6 @@ class _Backward:
         return operator.leave(out)
 
     def select(self, columns: Tensor) -> _Backward:
-        saved, grad = (part.index_select(1, columns) for part in (self._saved, self._grad))
+        select = self._problem.operator.select
+        saved, grad = (select(part, columns) for part in (self._saved, self._grad))
         return _Backward(self._problem, self._values, saved, grad)

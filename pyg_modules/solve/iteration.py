@@ -159,20 +159,19 @@ class Anderson:
     """
 
     def __init__(self, memory: int, like: Tensor) -> None:
-        num_units, batch = like.shape
-        self._residuals = like.new_zeros(memory, num_units, batch)
-        self._values = like.new_zeros(memory, num_units, batch)
+        # Apart, so that they are laid out as states are.
+        self._residuals = [torch.zeros_like(like) for _ in range(memory)]
+        self._values = [torch.zeros_like(like) for _ in range(memory)]
         # LAPACK knows no half precision.
         wide = torch.promote_types(like.dtype, torch.float32)
-        self._gram = like.new_zeros(batch, memory, memory, dtype=wide)
+        self._gram = like.new_zeros(like.size(1), memory, memory, dtype=wide)
         self._memory = memory
         self._count = 0
 
     def push(self, residual_change: Tensor, value_change: Tensor) -> None:
         """Remember one difference of f and of g, ``[n, B]`` each, and forget the oldest."""
         slot = self._count % self._memory
-        self._residuals[slot] = residual_change
-        self._values[slot] = value_change
+        self._residuals[slot], self._values[slot] = residual_change, value_change
         self._count += 1
         products = self._products(residual_change)
         self._gram[:, slot, : products.size(1)] = products
@@ -196,14 +195,14 @@ class Anderson:
 
     def forget(self, columns: Tensor) -> None:
         """Begin anew for the columns of a mask ``[B]``: differences of 0 have no weight."""
-        self._residuals.masked_fill_(columns, 0)
-        self._values.masked_fill_(columns, 0)
+        for kept in (*self._residuals, *self._values):
+            kept.masked_fill_(columns, 0)
         self._gram.masked_fill_(columns.view(-1, 1, 1), 0)
 
     def select(self, columns: Tensor) -> None:
         """Go on with ``columns`` of the states only."""
-        self._residuals = self._residuals.index_select(2, columns)
-        self._values = self._values.index_select(2, columns)
+        self._residuals = [kept.index_select(1, columns) for kept in self._residuals]
+        self._values = [kept.index_select(1, columns) for kept in self._values]
         self._gram = self._gram.index_select(0, columns)
 
     def _products(self, residual: Tensor) -> Tensor:

@@ -117,14 +117,16 @@ class _Updates(Differentiable):
         """The last states [n, B], and what is kept; ``state`` is what is injected."""
         operator = self.operator
         values, injected = operator.prepare(weight), operator.enter(state)
-        kept = injected.new_empty(self._num_kept, *injected.shape)
+        kept = operator.new_states(injected, self._num_kept, *injected.shape)
         last = []
         for piece in self._pieces:
             around = piece.cells(values), piece.rows(injected), piece.f, piece.rows(kept, dim=1)
             at_once = piece.operator.unroll(*around, self._steps, self._stride)
             last.append(self._one_by_one(piece, *around) if at_once is None else at_once)
         # The last states may be among those that are kept.
-        state = torch.cat(last) if len(last) > 1 or self._num_kept else last[0]
+        state = torch.cat(last) if len(last) > 1 else last[0]
+        if self._num_kept and len(last) == 1:
+            state = state.clone()
         return operator.leave(state), kept
 
     def backward(
@@ -152,8 +154,9 @@ class _Updates(Differentiable):
         return operator.edge_gradient(gradient).to(weight.dtype), operator.leave(total)
 
     def empty_outputs(self, weight: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:  # noqa: ARG002
-        kept = state.new_empty(self._num_kept, self.operator.num_rows, state.size(1))
-        return state.new_empty(state.shape), kept
+        new_states, batch = self.operator.new_states, state.size(1)
+        kept = new_states(state, self._num_kept, self.operator.num_rows, batch)
+        return new_states(state, *state.shape), kept
 
     def _one_by_one(
         self, piece: Piece, values: Tensor, injected: Tensor, f: RowActivation, kept: Tensor

@@ -29,10 +29,15 @@ def plot_spectrum(layer: UnitLayer, *, ax: Axes | None = None) -> Axes:
         matplotlib.axes.Axes: The axes, with the eigenvalues, the unit circle and the norm.
 
     Raises:
-        TypeError: If ``layer`` is not a ``SynchronousGraph``.
+        TypeError: If ``layer`` is no layer of units, or has more than a weight per edge.
         ValueError: If the layer has no hidden unit, or a weight is not finite.
     """
     check_layer(layer)
+    if layer.row_shape:
+        raise TypeError(
+            f"Expected a layer with one weight per edge (got a {type(layer).__name__}, whose edges"
+            f" have several): its weights are no matrix with eigenvalues. Use plot_convergence."
+        )
     check_hidden(layer)
     weight = hidden_weights(layer)
     check_finite(weight)

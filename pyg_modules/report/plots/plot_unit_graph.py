@@ -10,7 +10,7 @@ from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import SHARED, read_labels
 from pyg_modules.report.palette import GUIDE, NEGATIVE, module_color
 from pyg_modules.report.plots.axes import axes_or_current, ink, paper
-from pyg_modules.report.plots.weights import check_finite
+from pyg_modules.report.plots.weights import check_finite, drawn_weights
 from pyg_modules.report.unit_groups import UnitGroup, group_of_unit, unit_groups
 from pyg_modules.report.unit_layout import edge_curves, place_name, place_units
 
@@ -64,7 +64,7 @@ def plot_unit_graph(
     merged = graph.num_units > _MOST_UNITS
     labels = read_labels(labels, graph.num_units)[0].cpu()
     groups = unit_groups(graph, labels, merged=merged)
-    weight = layer.scaled_weight().detach().cpu().float()
+    weight = drawn_weights(layer).float()
     check_finite(weight)
     ax = axes_or_current(ax)
     position, radius = place_units(groups, merged=merged)

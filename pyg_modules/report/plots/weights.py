@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from torch import Tensor
+from torch.linalg import vector_norm
 
 from pyg_modules.nn.unit_layer import UnitLayer
 
@@ -37,16 +38,22 @@ def darkest(layer: UnitLayer) -> float | None:
     return float(magnitude.kthvalue(rank).values)
 
 
+def drawn_weights(layer: UnitLayer) -> Tensor:
+    """The weights as the solver uses them, on the CPU, ``[E]``; of a kernel, the norm."""
+    weight = layer.scaled_weight().detach().cpu()
+    return weight if weight.dim() == 1 else vector_norm(weight.flatten(1), dim=1)
+
+
 def hidden_weights(layer: UnitLayer) -> Tensor:
     """The dense matrix of the weights ``w_ij`` from hidden unit j to hidden unit i, ``[H, H]``.
 
-    They are those that the solver uses, on the CPU.
+    They are those of :func:`drawn_weights`.
     """
     graph = layer.graph
     source, target = graph.edge_index - graph.num_inputs
     inside = (source >= 0) & (target >= 0)
     inside &= (source < graph.num_hidden) & (target < graph.num_hidden)
-    weight = layer.scaled_weight().detach().cpu()[inside]
+    weight = drawn_weights(layer)[inside]
     matrix = weight.new_zeros(graph.num_hidden, graph.num_hidden)
     matrix[target[inside], source[inside]] = weight
     return matrix
