@@ -51,7 +51,7 @@ def _train(model: nn.Module, task: Task, rate: float, epochs: int) -> dict[str, 
         optimizer.zero_grad()
         outputs = model(task.x, task.edge_index)
         loss = F.cross_entropy(outputs[task.train], task.y[task.train])
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if epoch % LOOK == 0:

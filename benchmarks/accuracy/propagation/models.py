@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -15,6 +16,8 @@ from pyg_modules import Equilibrium, SynchronousConv, UnitGraph, Unrolled, cut
 
 NUM_HIDDEN = 16
 RATES = (1e-2, 3e-3, 1e-3)
+
+Build = Callable[[Task], nn.Module]
 
 
 class TiedGCN(nn.Module):
@@ -35,7 +38,8 @@ class TiedGCN(nn.Module):
         for _ in range(self.steps):
             state = self.activation(self.conv(state, edge_index) + injected)
         largest = state.abs().amax(dim=1, keepdim=True)
-        return self.read(state / largest.clamp(min=torch.finfo(state.dtype).tiny))
+        outputs: Tensor = self.read(state / largest.clamp(min=torch.finfo(state.dtype).tiny))
+        return outputs
 
 
 def _conv(task: Task, solver: Any, num_modules: int = 1, **options: Any) -> SynchronousConv:
@@ -50,20 +54,30 @@ def _conv(task: Task, solver: Any, num_modules: int = 1, **options: Any) -> Sync
     return cut(layer, labels)
 
 
-def _ours(solver: Callable[[Task], Any], num_modules: int = 1) -> list[Callable[[Task], nn.Module]]:
+def _ours(solver: Callable[[Task], Any], num_modules: int = 1) -> list[Build]:
     ways = ({"carry": True, "normalize_states": True}, {"normalize_states": True})
-    return [lambda task, way=way: _conv(task, solver(task), num_modules, **way) for way in ways]
+
+    def build(way: dict[str, bool], task: Task) -> nn.Module:
+        return _conv(task, solver(task), num_modules, **way)
+
+    return [partial(build, way) for way in ways]
 
 
-def _peer(kind: Any, **options: Any) -> list[Callable[[Task], nn.Module]]:
-    def build(task: Task, depth: int) -> nn.Module:
-        return kind(task.x.size(1), NUM_HIDDEN, depth, task.num_classes, **options)
+def _tied() -> list[Build]:
+    def build(activation: str, task: Task) -> nn.Module:
+        return TiedGCN(task.x.size(1), task.num_classes, 2 * task.reach + 2, activation)
 
-    # As deep as the class is far, or as many as are usual.
-    return [
-        lambda task: build(task, min(16, task.reach + 1)),
-        lambda task: build(task, 4),
-    ]
+    return [partial(build, activation) for activation in ("tanh", "relu")]
+
+
+def _peer(kind: Any, **options: Any) -> list[Build]:
+    def build(depth: int | None, task: Task) -> nn.Module:
+        # As deep as the class is far, or as many levels as are usual.
+        levels = min(16, task.reach + 1) if depth is None else depth
+        peer: nn.Module = kind(task.x.size(1), NUM_HIDDEN, levels, task.num_classes, **options)
+        return peer
+
+    return [partial(build, depth) for depth in (None, 4)]
 
 
 def _equilibrium(_: Task) -> Equilibrium:
@@ -75,15 +89,12 @@ def _unrolled(task: Task) -> Unrolled:
 
 
 #: By name, two ways to build a network for a task; each is tried with every rate.
-MODELS: dict[str, list[Callable[[Task], nn.Module]]] = {
+MODELS: dict[str, list[Build]] = {
     "SynchronousConv, equilibrium": _ours(_equilibrium),
     "SynchronousConv, unrolled": _ours(_unrolled),
     "SynchronousConv, 4 modules, equilibrium": _ours(_equilibrium, 4),
     "SynchronousConv, 4 modules, unrolled": _ours(_unrolled, 4),
-    "tied GCN": [
-        lambda task, name=name: TiedGCN(task.x.size(1), task.num_classes, 2 * task.reach + 2, name)
-        for name in ("tanh", "relu")
-    ],
+    "tied GCN": _tied(),
     "GCN": _peer(GCN),
     "GIN": _peer(GIN),
     "GAT": _peer(GAT, heads=1),

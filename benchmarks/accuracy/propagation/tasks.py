@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import permutations
 from math import factorial
 
@@ -53,8 +54,8 @@ def chains(length: int, seed: int) -> Task:
     node = node[node % length != length - 1]
     edge_index = torch.cat([torch.stack([node, node + 1]), torch.stack([node + 1, node])], dim=1)
     order = torch.randperm(num_nodes, generator=torch.Generator().manual_seed(seed))
-    parts = torch.split(order, [num_nodes // 20, num_nodes // 10, num_nodes - 3 * num_nodes // 20])
-    return Task(x, edge_index, y, *parts, reach=length - 1)
+    train, val, test = order.tensor_split([num_nodes // 20, 3 * num_nodes // 20])
+    return Task(x, edge_index, y, train, val, test, reach=length - 1)
 
 
 def trees(radius: int, seed: int) -> Task:
@@ -117,7 +118,7 @@ def rings(distance: int, seed: int) -> Task:
 
 #: The tasks by name.
 TASKS: dict[str, Callable[[int], Task]] = {
-    **{f"chains of {n}": lambda seed, n=n: chains(n, seed) for n in (10, 20, 50, 100)},
-    **{f"trees of radius {r}": lambda seed, r=r: trees(r, seed) for r in (2, 3)},
-    **{f"rings, {k} apart": lambda seed, k=k: rings(k, seed) for k in (6, 15)},
+    **{f"chains of {length}": partial(chains, length) for length in (10, 20, 50, 100)},
+    **{f"trees of radius {radius}": partial(trees, radius) for radius in (2, 3)},
+    **{f"rings, {distance} apart": partial(rings, distance) for distance in (6, 15)},
 }
