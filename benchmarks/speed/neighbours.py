@@ -75,11 +75,13 @@ class DenseUnits(nn.Module):
         for _ in range(self.steps - 1):
             gathered = torch.sparse.mm(self.adjacency, state @ looking.T)
             state = torch.tanh(injected + state @ own.T + gathered)
-        return self._sums(self.out, state) + self.bias[self.num_hidden :]
+        outputs: Tensor = self._sums(self.out, state) + self.bias[self.num_hidden :]
+        return outputs
 
     def _sums(self, weight: Tensor, state: Tensor) -> Tensor:
         own, looking = weight
-        return state @ own.T + torch.sparse.mm(self.adjacency, state @ looking.T)
+        sums: Tensor = state @ own.T + torch.sparse.mm(self.adjacency, state @ looking.T)
+        return sums
 
 
 def run(device: torch.device, *, quick: bool) -> list[dict[str, Any]]:
@@ -95,7 +97,7 @@ def run(device: torch.device, *, quick: bool) -> list[dict[str, Any]]:
         sizes = NUM_INPUTS, num_hidden, NUM_OUTPUTS
         graph = UnitGraph.complete(*sizes)
         if density < 1:
-            graph = UnitGraph.erdos_renyi(*sizes, density, generator=generator)
+            graph = UnitGraph.erdos_renyi(*sizes, density, generator=generator, repair=True)
         layer = SynchronousConv(graph, solver=Unrolled(STEPS), activation="tanh").to(device)
         runs = {"ours": _step(layer, lambda model: model(x, edge_index), y)}
         for name, layout in (("coo", torch.sparse_coo), ("csr", torch.sparse_csr)):

@@ -97,10 +97,10 @@ def lesion_study(
         return right / num_samples
 
     # The others are added up, as a network without the module does; a difference would round.
-    others = ~torch.eye(num_parts, dtype=torch.bool, device=logits.device)
+    all_but_one = ~torch.eye(num_parts, dtype=torch.bool, device=logits.device)
     return LesionStudy(
         all=accuracies(logits.sum(dim=0)),
-        without=torch.stack([accuracies(logits[kept].sum(dim=0)) for kept in others]),
+        without=torch.stack([accuracies(logits[kept].sum(dim=0)) for kept in all_but_one]),
         only=torch.stack([accuracies(of_part) for of_part in logits]),
         num_samples=num_samples,
     )
