@@ -8,7 +8,7 @@ from benchmarks.accuracy.comparison import __main__ as comparison
 from benchmarks.accuracy.comparison import networks
 from benchmarks.accuracy.partition import __main__ as partition
 from benchmarks.speed import __main__ as speed
-from benchmarks.speed import generators, plan, ranks
+from benchmarks.speed import generators, neighbours, plan, ranks
 from benchmarks.speed.peers import PEERS
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph
 from pyg_modules.experiment.baselines import num_parameters
@@ -158,3 +158,12 @@ def test_the_yoked_network_solves_the_published_rule():
     assert torch.equal(matrix[units, fed], own.diag())
     sums = states[:, units] @ among.T + meta * own + bias[4:8]
     torch.testing.assert_close(states[:, units], torch.tanh(sums), rtol=1e-9, atol=1e-10)
+
+
+def test_the_quick_benchmark_of_units_on_graphs_compares_the_same_function(tmp_path, capsys):
+    # It raises where a peer has another loss.
+    neighbours.main(["--quick", "--out", str(tmp_path / "neighbours.json")])
+    rows = json.loads((tmp_path / "neighbours.json").read_text())["cpu"]["rows"]
+    assert [(row["num_hidden"], row["density"]) for row in rows] == list(neighbours.QUICK)
+    assert all(set(row["milliseconds"]) == {"ours", "dense, coo", "dense, csr"} for row in rows)
+    assert "times faster" in capsys.readouterr().out
