@@ -12,7 +12,7 @@ from benchmarks.accuracy.propagation import __main__ as propagation
 from benchmarks.accuracy.propagation.models import MODELS
 from benchmarks.accuracy.propagation.tasks import TASKS
 from benchmarks.speed import __main__ as speed
-from benchmarks.speed import generators, plan, ranks
+from benchmarks.speed import generators, neighbours, plan, ranks
 from benchmarks.speed.peers import PEERS
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph
 from pyg_modules.datasets import Dataset
@@ -254,3 +254,12 @@ def test_the_quick_benchmark_of_images_measures_every_network(tmp_path, capsys):
     assert runs["cut at random"]["products"] == runs["cut into 4 modules"]["products"] < 60_000
     printed = capsys.readouterr().out
     assert all(f"| {row} |" in printed for row in images.ROWS)
+
+
+def test_the_quick_benchmark_of_units_on_graphs_compares_the_same_function(tmp_path, capsys):
+    # It raises where a peer has another loss.
+    neighbours.main(["--quick", "--out", str(tmp_path / "neighbours.json")])
+    rows = json.loads((tmp_path / "neighbours.json").read_text())["cpu"]["rows"]
+    assert [(row["num_hidden"], row["density"]) for row in rows] == list(neighbours.QUICK)
+    assert all(set(row["milliseconds"]) == {"ours", "dense, coo", "dense, csr"} for row in rows)
+    assert "times faster" in capsys.readouterr().out

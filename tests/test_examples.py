@@ -50,6 +50,12 @@ def test_the_compiled_model_is_the_same_function(capsys):
     assert run("compiled", capsys) <= 1e-6
 
 
+def test_units_on_a_graph_learn_and_are_cut_apart(capsys):
+    accuracy, paths = run("units_on_graph", capsys)
+    assert accuracy >= 0.75
+    assert paths == 0
+
+
 def test_to_hetero_applies_one_layer_to_every_type_of_node(capsys):
     assert run("hetero", capsys) == {"author": 0.0, "paper": 0.0}
 

@@ -36,15 +36,15 @@ class Convolutions(NamedTuple):
 def read_convolutions(convs: nn.Module | Iterable[nn.Module]) -> Convolutions:
     """What :meth:`SynchronousConv.from_conv` takes, as a graph."""
     layers: list[GCNConv] = []
-    names: list[str] = []  # Of the activation after each of them.
+    names: list[str | None] = []  # Of the activation after each of them.
     for module in _listed(convs):
         if isinstance(module, nn.Dropout | nn.Identity):
             continue
         if type(module) is GCNConv:
             layers.append(module)
-            names.append("identity")
+            names.append(None)
             continue
-        if not layers or names[-1] != "identity":
+        if not layers or names[-1] is not None:
             raise ValueError(
                 f"Expected an activation after a GCNConv (got {module!r} elsewhere). Keep it"
                 f" outside of the layer."
@@ -52,7 +52,7 @@ def read_convolutions(convs: nn.Module | Iterable[nn.Module]) -> Convolutions:
         names[-1] = _activation(module)
     if not layers:
         raise ValueError("Expected at least one GCNConv (got none).")
-    if names[-1] != "identity":
+    if names[-1] is not None:
         raise ValueError(
             f"Expected a GCNConv at the end (got {names[-1]!r} after it): outputs have no"
             f" activation. Keep it outside of the layer."
@@ -66,12 +66,15 @@ def read_convolutions(convs: nn.Module | Iterable[nn.Module]) -> Convolutions:
                 f" {conv!r})."
             )
     graph, weight = UnitGraph.layered(sizes), layers[0].lin.weight.detach()
-    hidden = [name for name, size in zip(names, sizes[1:-1], strict=False) for _ in range(size)]
+    none = activation_of(nn.Identity())
+    hidden = [
+        name or none for name, size in zip(names, sizes[1:-1], strict=False) for _ in range(size)
+    ]
     return Convolutions(
         graph,
         _weights(graph, [conv.lin.weight.detach() for conv in layers], sizes),
         _biases(layers, weight),
-        hidden[0] if len(set(hidden)) == 1 else hidden or "identity",
+        hidden[0] if len(set(hidden)) == 1 else hidden or none,
         layers[0].normalize,
         layers[0].add_self_loops,
         len(layers) - 1,

@@ -182,24 +182,25 @@ def _checked_edge_index(edge_index: object, num_nodes: int, stored: Tensor) -> T
             f"Expected edge_index to be a Tensor or an adjacency matrix (got"
             f" {type(edge_index).__name__}). {remedy}"
         )
+    edges: Tensor = edge_index
     if isinstance(edge_index, EdgeIndex):
-        edge_index = edge_index.as_tensor()
-    if edge_index.dim() != 2 or edge_index.size(0) != 2:
+        edges = edge_index.as_tensor()
+    if edges.dim() != 2 or edges.size(0) != 2:
         raise ValueError(
             f"Expected edge_index of shape [2, m], sources and targets (got"
-            f" {list(edge_index.shape)}). Of pairs, use edge_index.t()."
+            f" {list(edges.shape)}). Of pairs, use edge_index.t()."
         )
-    if edge_index.is_floating_point() or edge_index.dtype in (torch.bool, torch.uint8):
+    if edges.is_floating_point() or edges.dtype in (torch.bool, torch.uint8):
         raise TypeError(
-            f"Expected edge_index of dtype torch.int64 (got {edge_index.dtype}). Use"
+            f"Expected edge_index of dtype torch.int64 (got {edges.dtype}). Use"
             f" edge_index.long(), or edge_index.nonzero().t() of a dense matrix."
         )
-    if edge_index.device != stored.device:
+    if edges.device != stored.device:
         raise ValueError(
             f"Expected edge_index on device {stored.device}, that of the layer (got"
-            f" {edge_index.device}). Use edge_index.to({str(stored.device)!r})."
+            f" {edges.device}). Use edge_index.to({str(stored.device)!r})."
         )
-    edges = edge_index.long()
+    edges = edges.long()
     if is_tracing() or edges.is_meta or edges.numel() == 0:
         return edges
     smallest, largest = map(int, edges.aminmax())

@@ -375,10 +375,11 @@ class SynchronousConv(BackedLayer, MessagePassing):
 
     def explain_message(self, inputs: Tensor, dim_size: int) -> Tensor:  # noqa: ARG002
         """What explainers make of messages; self-loops that a layer adds are not masked."""
-        mask: Tensor = self._edge_mask
+        mask = self._edge_mask
+        assert isinstance(mask, Tensor)
         if self._apply_sigmoid:
             mask = mask.sigmoid()
-        num_added = inputs.size(self.node_dim) - mask.numel()
+        num_added = inputs.size(-2) - mask.numel()
         return inputs * torch.cat([mask, mask.new_ones(num_added)]).unsqueeze(-1)
 
     def _rows(self) -> Tensor:
@@ -409,7 +410,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
         weight = data.weight
         if self.explain:  # As propagate does it, message by message.
             weight = self.explain_message(weight.unsqueeze(-1), num_nodes).squeeze(-1)
-        neighbours = Neighbours(*data.edge_index, num_nodes)
+        neighbours = Neighbours(data.edge_index[0], data.edge_index[1], num_nodes)
         trains_data = torch.is_grad_enabled() and weight.requires_grad
         operators = Operators(
             *(

@@ -110,7 +110,9 @@ class UnitDynamics(nn.Module):
         name = self._runs[0].activation if self._runs else PRELU
         activation = ACTIVATIONS["identity"] if name == PRELU else ACTIVATIONS[name]
         fixed = None if self.update_rate == 1 else self.update_rate
-        runs, slope, learned = self._runs, self.slope, self.rate
+        runs = self._runs
+        slope: Tensor | None = self.slope
+        learned: Tensor | None = self.rate
         if num_positions != 1:
             runs = [run._replace(num_units=run.num_units * num_positions) for run in runs]
             slope, learned = (

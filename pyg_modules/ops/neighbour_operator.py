@@ -204,7 +204,7 @@ class NeighbourOperator(EdgeOperator):
         wide, sums = self._wide(grad), self._wide(out)
         looked = torch.empty_like(sums)
         self._units.matmul_transposed(values.own, wide, sums)
-        gathered = self._neighbours.matmul_transposed(values.data, wide)
+        gathered = self._neighbours.matmul(values.data, wide, transposed=True)
         self._units.matmul_transposed(values.looking, gathered, looked)
         sums += looked
 
@@ -221,9 +221,11 @@ class NeighbourOperator(EdgeOperator):
 
     def accumulate(self, gradient: _Gradient, grad: Tensor, state: Tensor) -> None:
         """See :meth:`EdgeOperator.accumulate`."""
-        wide = self._wide(grad)
-        gathered = self._neighbours.matmul_transposed(gradient.values.data, wide)
-        self._accumulate(gradient, wide, gathered, self._wide(state))
+        wide, states = self._wide(grad), self._wide(state)
+        gathered = self._neighbours.matmul(gradient.values.data, wide, transposed=True)
+        self._units.accumulate(gradient.own, wide, states)
+        self._units.accumulate(gradient.looking, gathered, states)
+        self._accumulate_data(gradient, wide, states)
 
     def edge_gradient(self, gradient: _Gradient) -> Tensor:
         """See :meth:`EdgeOperator.edge_gradient`; 0 for ``a`` if it is not trained."""
@@ -259,30 +261,38 @@ class NeighbourOperator(EdgeOperator):
         add: Tensor | None = None,
     ) -> None:
         """See :meth:`EdgeOperator.adjoint`; what neighbours send back is gathered once."""
-        units, f, wide, states = self._units, self._on_units(f), self._wide(grad), self._wide(saved)
-        gathered = self._neighbours.matmul_transposed(values.data, wide)
-        if gradient is not None:
-            read = f(states) if f.activation.needs_sums else states
-            self._accumulate(gradient, wide, gathered, read)
-        own = torch.empty_like(wide)
-        units.matmul_transposed(values.own, wide, own)
+        units, wide, sums = self._units, self._wide(grad), self._wide(out)
+        gathered = self._neighbours.matmul(values.data, wide, transposed=True)
+        if gradient is None:
+            looked = torch.empty_like(sums)
+            units.matmul_transposed(values.own, wide, sums)
+            units.matmul_transposed(values.looking, gathered, looked)
+            sums += looked
+        else:
+            states = self._wide(f(saved) if f.activation.needs_sums else saved)
+            sums.zero_()
+            # Backends may have both gradients from one pass over the edges.
+            for transposed, grads, of_weight in (
+                (values.own, wide, gradient.own),
+                (values.looking, gathered, gradient.looking),
+            ):
+                spare = torch.empty_like(sums)
+                units.adjoint(
+                    transposed, grads, states, _LINEAR, spare, gradient=of_weight, total=sums
+                )
+            self._accumulate_data(gradient, wide, states)
         if add is not None:
-            own += self._wide(add)
-        units.adjoint(values.looking, gathered, states, f, self._wide(out), add=own)
+            out += add
+        f.backward_(out, saved)
         if total is not None:
             total += out
 
-    def _accumulate(
-        self, gradient: _Gradient, grad: Tensor, gathered: Tensor, state: Tensor
-    ) -> None:
-        """:meth:`accumulate` of wide tensors; ``gathered`` is what neighbours send back."""
-        units = self._units
-        units.accumulate(gradient.own, grad, state)
-        units.accumulate(gradient.looking, gathered, state)
+    def _accumulate_data(self, gradient: _Gradient, grad: Tensor, state: Tensor) -> None:
+        """Accumulate the gradient of ``a``, if it is trained, from wide tensors."""
         if gradient.data is None:
             return
         looked = torch.empty_like(grad)
-        units.matmul(gradient.values.looking, state, looked)
+        self._units.matmul(gradient.values.looking, state, looked)
         by_node = self._neighbours.by_node
         operator = self._neighbours.kernels(grad.dtype)[0]
         operator.accumulate(gradient.data, by_node(grad), by_node(looked))

@@ -76,20 +76,23 @@ class Neighbours:
         """States ``[P, n * B]`` of :meth:`by_node` as they were, in ``shape`` [n, P * B]."""
         return _turned(state, self.num_nodes, shape[0]).view(shape)
 
-    def matmul(self, values: Tensor, state: Tensor) -> Tensor:
-        """The sums ``[n, P * B]``, with ``values`` that the operator prepared."""
-        return self._product(self.kernels(state.dtype)[0].matmul, values, state)
+    def matmul(self, values: Tensor, state: Tensor, *, transposed: bool = False) -> Tensor:
+        """The sums ``[n, P * B]``.
 
-    def matmul_transposed(self, values: Tensor, state: Tensor) -> Tensor:
-        """The same along the edges backwards."""
-        return self._product(self.kernels(state.dtype)[0].matmul_transposed, values, state)
-
-    def _product(
-        self, matmul: Callable[[Tensor, Tensor, Tensor], None], values: Tensor, state: Tensor
-    ) -> Tensor:
+        Args:
+            values (Tensor): What the operator prepared.
+            state (Tensor): ``[n, P * B]``.
+            transposed (bool, optional): Whether along the edges backwards. (default: ``False``)
+        """
+        operator = self.kernels(state.dtype)[0]
+        if state.size(1) == self.num_nodes:
+            out = torch.empty_like(state)
+            if operator.matmul_from_rows(values, state, out, transposed=transposed):
+                return out
         columns = self.by_node(state)
         sums = torch.empty_like(columns)
-        matmul(values, columns, sums)
+        product = operator.matmul_transposed if transposed else operator.matmul
+        product(values, columns, sums)
         return self.by_unit(sums, state.shape)
 
 

@@ -210,6 +210,24 @@ class EdgeOperator(ABC):
     def matmul_transposed(self, values: Any, grad: Tensor, out: Tensor) -> None:
         """``out <- W^T grad``."""
 
+    def matmul_from_rows(
+        self,
+        values: Any,  # noqa: ARG002
+        state: Tensor,  # noqa: ARG002
+        out: Tensor,  # noqa: ARG002
+        *,
+        transposed: bool,  # noqa: ARG002
+    ) -> bool:
+        """``out^T <- W state^T``, if the operator has it; returns whether it was done.
+
+        Args:
+            values (Tensor): From :meth:`prepare`, or :meth:`prepare_transposed`.
+            state (Tensor): ``[n, num_sources]``, contiguous.
+            out (Tensor): ``[n, num_targets]``.
+            transposed (bool): Whether it is W^T, with sources and targets in each other's places.
+        """
+        return False
+
     @abstractmethod
     def new_gradient(self, weight: Tensor) -> Any:
         """Zeros to :meth:`accumulate` a gradient in."""

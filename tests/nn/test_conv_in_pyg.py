@@ -10,9 +10,11 @@ from torch import nn
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.explain import Explainer, GNNExplainer
+from torch_geometric.loader import NeighborLoader
 from torch_geometric.nn import GCN, GCNConv, MessagePassing, Sequential, to_hetero
 from torch_geometric.transforms import ToSparseTensor
-from torch_geometric.utils import to_torch_csr_tensor
+from torch_geometric.typing import WITH_PYG_LIB, WITH_TORCH_SPARSE
+from torch_geometric.utils import k_hop_subgraph, to_torch_csr_tensor
 
 from pyg_modules import Equilibrium, SynchronousConv, UnitGraph, Unrolled
 from tests.nn.test_synchronous_conv import EDGES, NUM_NODES, SMALL, conv_of
@@ -91,6 +93,34 @@ def test_a_graph_without_nodes_or_without_edges():
     torch.testing.assert_close(alone, each, rtol=0, atol=1e-12)
     empty = conv_of(normalize=False)(normal(4, 3), none)
     assert bool(empty.isfinite().all())
+
+
+def path_of(length):
+    steps = torch.stack([torch.arange(length - 1), torch.arange(1, length)])
+    return torch.cat([steps, steps.flip(0)], dim=1)
+
+
+def test_the_neighborhood_that_the_updates_reach_is_all_that_counts():
+    layer, x, edges = conv_of(solver=Unrolled(2)), normal(20, 3), path_of(20)
+    # Two updates and the read-out reach three edges far; one more has the degrees of the last.
+    nodes, inside, place, _ = k_hop_subgraph(8, 4, edges, relabel_nodes=True)
+    found = layer(x[nodes], inside)[place]
+    torch.testing.assert_close(found, layer(x, edges)[[8]], rtol=0, atol=1e-12)
+    nodes, inside, place, _ = k_hop_subgraph(8, 2, edges, relabel_nodes=True)
+    assert not torch.allclose(layer(x[nodes], inside)[place], layer(x, edges)[[8]])
+
+
+@pytest.mark.skipif(
+    not (WITH_PYG_LIB or WITH_TORCH_SPARSE),
+    reason="NeighborLoader has no sampler without pyg-lib or torch-sparse",
+)
+@pytest.mark.filterwarnings("ignore:Using 'NeighborSampler' without a 'pyg-lib':UserWarning")
+def test_batches_of_a_neighbor_loader():
+    layer, data = conv_of(solver=Unrolled(2)), Data(normal(20, 3), path_of(20))
+    expected = layer(data.x, data.edge_index)
+    for batch in NeighborLoader(data, num_neighbors=[-1] * 4, batch_size=6):
+        found = layer(batch.x, batch.edge_index)[: batch.batch_size]
+        torch.testing.assert_close(found, expected[batch.input_id], rtol=0, atol=1e-12)
 
 
 # Models of PyG ##############################################################################

@@ -64,6 +64,16 @@ class NumbaOperator(EdgeOperator):
         starts = self._starts(True, out.size(1))
         _kernels().update(*arrays, 0, 0, out.detach().numpy(), starts)
 
+    def matmul_from_rows(
+        self, values: Tensor, state: Tensor, out: Tensor, *, transposed: bool
+    ) -> bool:
+        """See :meth:`EdgeOperator.matmul_from_rows`."""
+        first = 2 if transposed else 0
+        arrays = _arrays(*self.index[first : first + 2], values, state, out)
+        self._starts(transposed, state.size(0))  # Sets the number of threads.
+        _kernels().from_rows(*arrays)
+        return True
+
     def new_gradient(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.new_gradient`."""
         return torch.zeros_like(weight)

@@ -75,6 +75,12 @@ def study_layer(layer: SynchronousGraph, x: Any, y: Any, labels: Tensor | None) 
         ValueError: If the arguments do not fit together.
     """
     check_layer(layer)
+    if not isinstance(layer, SynchronousGraph):
+        raise TypeError(
+            f"Expected a SynchronousGraph for a report (got a {type(layer).__name__}), whose"
+            f" samples are rows of numbers. Use lesion_study, input_attribution and the plots of"
+            f" pyg_modules.report for other layers."
+        )
     x = as_tensor(x, layer.dtype).to(layer.device, layer.dtype)
     y = _targets(y, x, layer)
     if layer.labels is not None and labels is not None:

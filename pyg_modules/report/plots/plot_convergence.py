@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot_convergence(layer: UnitLayer, x: Tensor, *, ax: Axes | None = None) -> Axes:
+def plot_convergence(layer: UnitLayer, x: Tensor, *others: Any, ax: Axes | None = None) -> Axes:
     r"""Draw how far the units still are from agreement after every update.
 
     .. math::
@@ -29,6 +29,7 @@ def plot_convergence(layer: UnitLayer, x: Tensor, *, ax: Axes | None = None) -> 
     Args:
         layer (UnitLayer): The layer to look at.
         x (Tensor): Inputs, ``[*, I]``, at least one sample.
+        *others: What the layer takes beside ``x``.
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
 
     Returns:
@@ -43,7 +44,7 @@ def plot_convergence(layer: UnitLayer, x: Tensor, *, ax: Axes | None = None) -> 
     check_finite(layer.edge_weight())
     observed: list[Tensor] = []
     with evaluating(layer), torch.no_grad():
-        layer.solve(x, observe=observed.append)
+        layer.solve(x, *others, observe=observed.append)
     residuals = torch.stack(observed).cpu()
     num_updates, num_samples = residuals.shape
     if num_samples == 0:
