@@ -111,9 +111,8 @@ def rings(distance: int, seed: int) -> Task:
     edge_index = (edges + offset).permute(1, 0, 2).reshape(2, -1)
     y = of_ring.unsqueeze(1).expand(-1, size).flatten()
     asked = torch.arange(num_rings) * size
-    return Task(
-        x.flatten(0, 1), edge_index, y, *torch.split(asked, [300, 100, 100]), reach=distance
-    )
+    train, val, test = asked.tensor_split([300, 400])
+    return Task(x.flatten(0, 1), edge_index, y, train, val, test, reach=distance)
 
 
 #: The tasks by name.
