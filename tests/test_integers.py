@@ -13,6 +13,7 @@ from pyg_modules import (
     ModularGraph,
     PartitionRegularizer,
     PartitionSchedule,
+    SynchronousConv2d,
     SynchronousGraph,
     UnitGraph,
     Unrolled,
@@ -129,6 +130,9 @@ SETTINGS = ("num_modules", "num_hidden", "steps", "epochs", "finetune_epochs", "
 CALLS = {
     "Unrolled": by_name(Unrolled, "steps"),
     "Equilibrium": by_name(Equilibrium, "max_steps", "memory"),
+    "SynchronousConv2d": {
+        "kernel_size": lambda n: SynchronousConv2d(UnitGraph.complete(2, 4, 2), n)
+    },
     "UnitGraph": by_name(
         lambda **sizes: UnitGraph(
             NO_EDGES, **{"num_units": 3, "num_inputs": 1, "num_outputs": 1, **sizes}

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from pyg_modules.nn.wiring import Operators, Wiring
@@ -24,14 +22,14 @@ class ConvolutionWiring:
         # Units are permuted where no output feeds back, and no row stays linear.
         can_permute = not wiring.has_feedback
 
-        def build(kind: type[ConvolutionOperator], name: str) -> Any:
+        def build(kind: type[ConvolutionOperator], name: str) -> ConvolutionOperator:
             edges, groups = wiring.edge_sets[name], can_permute and name == "recurrence"
             return kind.build(edges, kernel_size, groups=groups).to(device)
 
         # What is built in inference mode could never be trained with.
         with torch.inference_mode(False):
             self._operators = [build(ConvolutionOperator, name) for name in wiring.edge_sets]
-            self.norm: TorusOperator = build(TorusOperator, "recurrence")
+            self.norm = build(TorusOperator, "recurrence")
 
     def at(self, height: int, width: int) -> Operators:
         """The operators for images of this size."""

@@ -53,7 +53,9 @@ class ConvolutionOperator(EdgeOperator):
         self._groups, self._rows, self._columns, self._is_ordered = self.sizes[7:]
 
     @classmethod
-    def build(cls, edges: EdgeSet, kernel_size: int = 3, *, groups: bool = False) -> EdgeOperator:
+    def build(
+        cls, edges: EdgeSet, kernel_size: int = 3, *, groups: bool = False
+    ) -> ConvolutionOperator:
         """The operator over ``edges`` for images of one pixel; see :meth:`on_images`.
 
         Args:
@@ -250,12 +252,12 @@ class TorusOperator(ConvolutionOperator):
     name = "convolution_on_a_torus"
 
     @classmethod
-    def build(cls, edges: EdgeSet, kernel_size: int = 3, *, groups: bool = False) -> EdgeOperator:
+    def build(
+        cls, edges: EdgeSet, kernel_size: int = 3, *, groups: bool = False
+    ) -> ConvolutionOperator:
         """See :meth:`ConvolutionOperator.build`; the image has its size."""
-        operator = super().build(edges, kernel_size, groups=groups)
-        assert isinstance(operator, ConvolutionOperator)
         length = max(1, 16 * (kernel_size // 2))
-        return operator.on_images(length, length)
+        return super().build(edges, kernel_size, groups=groups).on_images(length, length)
 
     def _around(self, images: Tensor) -> Tensor:
         return F.pad(images, [self._width // 2] * 4, mode="circular")

@@ -17,6 +17,7 @@ from pyg_modules.ops import (
     bind,
     spectral_norm,
 )
+from pyg_modules.ops.convolution_operator import TorusOperator
 from pyg_modules.solve.recurrence import Recurrence
 from tests.strategies import normal, seeds, unit_graphs
 
@@ -217,6 +218,25 @@ def test_the_spectral_norm_is_that_of_a_dense_matrix(groups):
     found = torch.autograd.grad(norm, weight)[0]
     # The gradient is u v^T on the kernels, so its product with the weights is the norm.
     torch.testing.assert_close((found * weight).sum(), norm, rtol=1e-10, atol=0)
+
+
+@pytest.mark.parametrize("groups", [False, True])
+@pytest.mark.parametrize("kernel_size", [1, 3])
+def test_the_norm_on_a_torus_is_that_of_the_symbol(groups, kernel_size):
+    edges = modular_edges(2 if groups else 1, 8)
+    operator = TorusOperator.build(edges, kernel_size, groups=groups)
+    weight = normal(edges.num_edges, kernel_size, kernel_size).abs().requires_grad_()
+    kernels = weight.new_zeros(edges.num_targets, edges.num_sources, kernel_size, kernel_size)
+    kernels = kernels.index_put((edges.target, edges.source), weight)
+    symbol = torch.fft.fft2(kernels, s=(16, 16)).permute(2, 3, 0, 1)
+    found, expected = (
+        (norm, torch.autograd.grad(norm, weight)[0])
+        for norm in (
+            spectral_norm(operator, weight),
+            torch.linalg.matrix_norm(symbol, ord=2).max(),
+        )
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("solver", [Unrolled(3), Equilibrium(tol=1e-12)], ids=["T", "fixed"])
