@@ -246,15 +246,14 @@ def _files_of_another_run(run: ExperimentResult) -> list[str]:
         "config.json": graph.num_hidden == config.num_hidden,
         LABELS_FILE: run.finetuned.labels is not None
         and torch.equal(run.finetuned.labels, run.labels)
-        and module_sizes(run.labels) == run.module_sizes,
+        and module_sizes(run.labels) == run.module_sizes
+        and config.num_modules in ("auto", run.num_modules),
         f"{_FREE}/config.json": _is_like(run.free, run.finetuned),
         f"{_FREE}/{LABELS_FILE}": run.free_labels.shape == run.labels.shape,
         f"{_REGULARIZED}/config.json": _is_like(run.regularized, run.finetuned),
         _HISTORY: {name: len(history) for name, history in run.histories.items()} == epochs,
-        _ANALYSIS: run.attribution.shape == (config.num_modules, graph.num_inputs)
-        and (
-            run.lesions is None or run.lesions.only.shape == (config.num_modules, graph.num_outputs)
-        )
+        _ANALYSIS: run.attribution.shape == (run.num_modules, graph.num_inputs)
+        and (run.lesions is None or run.lesions.only.shape == (run.num_modules, graph.num_outputs))
         and run.samples.shape[1:] == (graph.num_inputs,),
     }
     return [name for name, is_right in fits.items() if not is_right]
