@@ -75,8 +75,8 @@ class ExperimentResult:
         independence (Independence): The proof that the modules of ``finetuned`` are independent.
         histories (dict): By model, what every epoch of its training came to; ``"finetuned"`` goes
             on where ``"regularized"`` ends.
-        lesions (LesionStudy, optional): Test accuracy of ``finetuned`` without each module, and
-            with it alone; none of a regression.
+        lesions (LesionStudy): Test accuracy or R² of ``finetuned`` without each module, and with
+            it alone.
         attribution (Tensor): How strongly each module's outputs depend on each input, ``[K, I]``.
         samples (Tensor): Some test inputs, ``[S, I]``.
         image_shape (tuple of int, optional): Height and width, if the inputs are an image's.
@@ -102,7 +102,7 @@ class ExperimentResult:
     verdict: Verdict
     independence: Independence
     histories: dict[str, list[EpochRecord]]
-    lesions: LesionStudy | None
+    lesions: LesionStudy
     attribution: Tensor
     samples: Tensor
     image_shape: tuple[int, int] | None
@@ -212,7 +212,7 @@ def run_experiment(
             finetuned, data.test_x[:_INDEPENDENCE_SAMPLES], steps=config.steps
         ),
         histories=bench.histories,
-        lesions=None if data.is_regression else lesion_study(parts, data.test_x, data.test_y),
+        lesions=lesion_study(parts, data.test_x, data.test_y),
         attribution=input_attribution(parts, data.test_x).cpu(),
         samples=data.test_x[:_KEPT_SAMPLES].cpu(),
         image_shape=data.image_shape,

@@ -139,11 +139,13 @@ def test_a_regression_is_scored_by_r2(diabetes):
     path, folder = diabetes
     run, data = load_run(folder), load_file(path, target="grade")
     assert run.is_regression
-    assert run.lesions is None
+    assert run.lesions.is_regression
+    assert float(run.lesions.all) == pytest.approx(run.test_score["finetuned"], abs=1e-5)
     assert run.test_score["finetuned"] == score(run.finetuned, data.test_x, data.test_y)
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert f"{run.test_score['mlp']:.3f}".replace("-", "−") in page
     assert "Test R²" in page
+    assert "R² by output: all modules, without each, each alone" in page
 
 
 def test_what_was_saved_is_cut_exported_and_shown_again(wine, tmp_path, capsys):

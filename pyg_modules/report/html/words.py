@@ -50,7 +50,7 @@ def precision(run: ExperimentResult) -> str:
             f"Mean ± standard deviation of {len(run.other_seeds) + 1} seeds{found}; all else on"
             f" this page is of the first."
         )
-    if run.lesions is None:
+    if run.is_regression:
         return "One seed; --seeds N shows mean and spread."
     num_test = int(run.lesions.num_samples.sum())
     return (
