@@ -21,6 +21,7 @@ def cut_layer(solver=None, density=1.0, dtype=torch.float32):
     return cut(layer, labels)
 
 
+@pytest.mark.filterwarnings("ignore:.* take no part")
 @pytest.mark.parametrize("density", [1.0, 0.1])
 def test_the_outputs_of_onnx_files_add_up_in_another_runtime(tmp_path, density):
     onnxruntime = pytest.importorskip("onnxruntime")
