@@ -71,18 +71,19 @@ class BarProgress(Progress):
     """
 
     def __init__(self) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn
+        from rich.progress import Progress as RichProgress
 
         columns = "{task.description}", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
 
-        class Bars(Progress):
+        class Bars(RichProgress):
             def get_renderables(self) -> Iterator[Any]:
                 # The losses stand below, for a line has place for no more.
                 for task in self.tasks:
                     yield self.make_tasks_table([task])
                     yield task.fields["losses"]
 
-        self._new_bars = lambda: Bars(*columns)
+        self._new_bars: Callable[[], Any] = lambda: Bars(*columns)
 
     @contextmanager
     def phase(

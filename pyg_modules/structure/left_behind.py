@@ -45,7 +45,7 @@ def watch_for_optimizer(layer: nn.Module, new: nn.Parameter) -> None:
                 stacklevel=_STACKLEVEL,
             )
 
-    handle = new.register_post_accumulate_grad_hook(look)
+    handle = new.register_post_accumulate_grad_hook(look)  # type: ignore[no-untyped-call]
 
 
 def has_optimizer(parameter: nn.Parameter) -> bool:
