@@ -107,10 +107,10 @@ def test_what_units_do_between_updates_is_in_the_file(tmp_path, capfd, name, dty
     assert capfd.readouterr() == ("", "")
     torch.testing.assert_close(dict(layer.state_dict()), before, rtol=0, atol=0)
     session = onnxruntime.InferenceSession(str(tmp_path / "parts" / "part_0.onnx"))
-    x = normal(7, 3).to(dtype)
+    x = (normal(7, 3) * (1 if density == 1 else 8)).to(dtype)
     (outputs,) = session.run(["outputs"], {"x": x.numpy()})
     expected = layer.eval()(x).detach().numpy()
-    assert numpy.ptp(expected, axis=0).max() > (0 if dtype == torch.float16 else 1e-3)
+    assert numpy.ptp(expected, axis=0).max() > 2e-4
     assert numpy.abs(outputs - expected).max() <= TOLERANCES[dtype]
 
 
