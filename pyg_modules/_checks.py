@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import inf
 from numbers import Integral, Real
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -86,6 +87,22 @@ def check_num_modules(num_modules: int, num_hidden: int) -> None:
             f"Expected num_modules <= num_hidden, a unit per module at least (got {num_modules} >"
             f" {num_hidden}). Lower num_modules or raise num_hidden."
         )
+
+
+def as_num_modules(value: object, num_hidden: int) -> int | Literal["auto"]:
+    """``value`` as a number of modules, from 2 to ``num_hidden``, or ``"auto"``.
+
+    Raises:
+        TypeError: If ``value`` is neither an integer nor a text.
+        ValueError: If ``value`` is another text, or out of range.
+    """
+    if isinstance(value, str):
+        if value == "auto":
+            return "auto"
+        raise ValueError(f"Expected num_modules to be an int or 'auto' (got {value!r}).")
+    num_modules = as_int("num_modules", value, smallest=2)
+    check_num_modules(num_modules, num_hidden)
+    return num_modules
 
 
 def chosen_device(device: str) -> str:

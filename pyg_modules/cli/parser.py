@@ -154,7 +154,7 @@ def _add_out(command: argparse.ArgumentParser) -> None:
 def _add_train_options(train: argparse.ArgumentParser) -> None:
     default = {field.name: field.default for field in fields(ExperimentConfig)}
 
-    def add(option: str, kind: type, metavar: str, text: str, *others: str) -> None:
+    def add(option: str, kind: Callable[[str], Any], metavar: str, text: str, *others: str) -> None:
         value = default[option.strip("-").replace("-", "_")]
         train.add_argument(
             option,
@@ -184,7 +184,13 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
         metavar="COLUMNS",
         help="columns that are names, though written as numbers: A,B,C",
     )
-    add("--num-modules", int, "K", "number of modules", "--modules")
+    add(
+        "--num-modules",
+        _num_modules,
+        "K",
+        "number of modules, or auto: as many as good",
+        "--modules",
+    )
     add("--num-hidden", int, "N", "number of hidden units", "--hidden")
     add("--steps", int, "T", "synchronous updates per input")
     add("--epochs", int, "N", "passes over the data until the cut")
@@ -216,6 +222,15 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
         help="folder with local copies of data sets (default: $PYG_MODULES_DATA, else download)",
     )
     train.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _num_modules(text: str) -> int | str:
+    if text == "auto":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number or auto (got {text!r})") from None
 
 
 def _path(name: str) -> Path:

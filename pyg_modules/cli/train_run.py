@@ -59,6 +59,8 @@ def train(options: Namespace) -> None:
             if num_seeds > 1 and not options.quiet:
                 print(f"seed {seed}, {seed - config.seed + 1} of {num_seeds}")
             of_seed = run_experiment(data, replace(config, seed=seed), _progress(options.quiet))
+            if num_seeds > 1 and config.num_modules == "auto" and not options.quiet:
+                print(f"found {of_seed.num_modules} modules")
             if result is not None:
                 others = [*result.other_seeds, of_seed.test_score]
                 of_seed = replace(
@@ -152,7 +154,8 @@ def _summarise(result: ExperimentResult, report: Path, num_test: int) -> None:
             f"one seed, and one of {num_test:,} test samples is {100 / num_test:.2g} points of"
             f" {score_name(is_regression=False)}; --seeds N shows mean and spread;"
         )
-    print(f"modules of {', '.join(map(str, result.module_sizes))} hidden units;", end=" ")
+    sizes = ", ".join(map(str, result.module_sizes))
+    print(f"{result.num_modules} modules of {sizes} hidden units;", end=" ")
     print(f"normalized cut {ncut['free']:.2g} free, {ncut['regularized']:.2g} regularized")
     print(result.verdict)
     print(f"independent: {independence.paths} paths between modules,", end=" ")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from typing import Any, cast
@@ -25,6 +26,7 @@ from pyg_modules.modules.split import split
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.partition.methods import partition_units
 from pyg_modules.partition.metrics import normalized_cut
+from pyg_modules.partition.schedule import PartitionSchedule
 from pyg_modules.partition.verdict import Verdict
 from pyg_modules.solve.unrolled import Unrolled
 from pyg_modules.train.epoch_record import EpochRecord
@@ -73,8 +75,8 @@ class ExperimentResult:
         independence (Independence): The proof that the modules of ``finetuned`` are independent.
         histories (dict): By model, what every epoch of its training came to; ``"finetuned"`` goes
             on where ``"regularized"`` ends.
-        lesions (LesionStudy, optional): Test accuracy of ``finetuned`` without each module, and
-            with it alone; none of a regression.
+        lesions (LesionStudy): Test accuracy or R² of ``finetuned`` without each module, and with
+            it alone.
         attribution (Tensor): How strongly each module's outputs depend on each input, ``[K, I]``.
         samples (Tensor): Some test inputs, ``[S, I]``.
         image_shape (tuple of int, optional): Height and width, if the inputs are an image's.
@@ -100,12 +102,17 @@ class ExperimentResult:
     verdict: Verdict
     independence: Independence
     histories: dict[str, list[EpochRecord]]
-    lesions: LesionStudy | None
+    lesions: LesionStudy
     attribution: Tensor
     samples: Tensor
     image_shape: tuple[int, int] | None
     environment: dict[str, Any]
     seconds: float
+
+    @property
+    def num_modules(self) -> int:
+        """Number of modules K, found or given."""
+        return len(self.module_sizes)
 
     def metrics(self) -> dict[str, Any]:
         """All figures and what is needed to get them again, ready for JSON."""
@@ -118,6 +125,7 @@ class ExperimentResult:
             "num_parameters": self.num_parameters,
             "normalized_cut": self.normalized_cut,
             "cut_fraction": self.cut_fraction,
+            "num_modules": self.num_modules,
             "module_sizes": self.module_sizes,
             "verdict": self.verdict.figures(),
             "independence": asdict(self.independence),
@@ -166,9 +174,10 @@ def run_experiment(
     regularized = cast(SynchronousGraph, organised.uncut)
     finetuned = cast(SynchronousGraph, organised.layer)
     labels = organised.labels.cpu()
+    num_modules = len(organised.module_sizes)
 
     with seeded(config.seed, config.device):
-        random_labels = random_balanced_labels(free.graph, config.num_modules)
+        random_labels = random_balanced_labels(free.graph, num_modules)
         random_modules = cut(_new_layer(data, config), random_labels)
         random_modules.reset_parameters()
     bench.train("random_modules", random_modules, all_epochs, phase="cut")
@@ -177,7 +186,7 @@ def run_experiment(
         bench.train("random_cut", random_cut, config.finetune_epochs, phase="cut")
 
     free_labels = partition_units(
-        free, config.num_modules, tolerance=config.tolerance, seed=config.seed
+        free, num_modules, tolerance=config.tolerance, seed=config.seed
     ).cpu()
     parts = split(finetuned)
     return ExperimentResult(
@@ -205,7 +214,7 @@ def run_experiment(
             finetuned, data.test_x[:_INDEPENDENCE_SAMPLES], steps=config.steps
         ),
         histories=bench.histories,
-        lesions=None if data.is_regression else lesion_study(parts, data.test_x, data.test_y),
+        lesions=lesion_study(parts, data.test_x, data.test_y),
         attribution=input_attribution(parts, data.test_x).cpu(),
         samples=data.test_x[:_KEPT_SAMPLES].cpu(),
         image_shape=data.image_shape,
@@ -215,7 +224,10 @@ def run_experiment(
 
 
 def organise_as(
-    config: ExperimentConfig, data: Dataset, on_epoch: EpochCallback | None = None
+    config: ExperimentConfig,
+    data: Dataset,
+    on_epoch: EpochCallback | None = None,
+    on_schedule: Callable[[PartitionSchedule], None] | None = None,
 ) -> Organised:
     """:func:`organise` with the settings of ``config``, of a new layer."""
     return organise(
@@ -229,6 +241,7 @@ def organise_as(
         ncut=config.ncut,
         balance=config.balance,
         on_epoch=on_epoch,
+        on_schedule=on_schedule,
         **_options(config, data),
     )
 
@@ -260,21 +273,26 @@ class _Bench:
     def organise(self) -> Organised:
         """:func:`organise_as`, shown as two trainings, before the cut and after it."""
         epochs = self.config.epochs
+        schedules: list[PartitionSchedule] = []
         with ExitStack() as shown:
 
-            def show(name: str, epochs: int) -> EpochCallback:
+            def show(name: str, epochs: int, status: Callable[[int], str]) -> EpochCallback:
                 shown.close()
-                return shown.enter_context(self.progress.phase(MODELS[name], epochs))
+                return shown.enter_context(self.progress.phase(MODELS[name], epochs, status))
 
-            show_epoch = show("regularized", epochs)
+            show_epoch = show("regularized", epochs, lambda epoch: _status(schedules[0], epoch))
 
             def on_epoch(epoch: int, losses: dict[str, float]) -> None:
                 nonlocal show_epoch
                 show_epoch(epoch if epoch <= epochs else epoch - epochs, losses)
                 if epoch == epochs:
-                    show_epoch = show("finetuned", self.config.finetune_epochs)
+                    show_epoch = show(
+                        "finetuned",
+                        self.config.finetune_epochs,
+                        lambda _epoch: _worth(schedules[0].verdict()),
+                    )
 
-            organised = organise_as(self.config, self.data, on_epoch)
+            organised = organise_as(self.config, self.data, on_epoch, schedules.append)
         self.histories["regularized"] = organised.history[:epochs]
         self.histories["finetuned"] = organised.history[epochs:]
         self.measure("regularized", organised.uncut)
@@ -285,6 +303,15 @@ class _Bench:
     def measure(self, name: str, model: nn.Module) -> None:
         self.test_score[name] = score(model, self.data.test_x, self.data.test_y)
         self.num_parameters[name] = num_parameters(model)
+
+
+def _status(schedule: PartitionSchedule, epoch: int) -> str:
+    """The phase of an epoch, counted from 1, and what the modules were worth when last read."""
+    return f"phase {schedule.phase(epoch - 1)}, {_worth(schedule.last_verdict)}"
+
+
+def _worth(verdict: Verdict | None) -> str:
+    return "no modules read yet" if verdict is None else f"modules {verdict.word}"
 
 
 def _options(config: ExperimentConfig, data: Dataset) -> FitOptions:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -8,7 +9,8 @@ class ExperimentConfig:
     """The settings of one run of :func:`run_experiment`.
 
     Args:
-        num_modules (int, optional): Number of modules K, from 2 to ``num_hidden``. (default: 4)
+        num_modules (int or str, optional): Number of modules K, from 2 to ``num_hidden``; or
+            ``"auto"``, which is found in the training, see :class:`PartitionSchedule`. (default: 4)
         num_hidden (int, optional): Number of hidden units. (default: 128)
         steps (int, optional): Synchronous updates. (default: 6)
         epochs (int, optional): Passes over the data until the cut. (default: 40)
@@ -34,7 +36,7 @@ class ExperimentConfig:
         ValueError: If a setting is out of range.
     """
 
-    num_modules: int = 4
+    num_modules: int | Literal["auto"] = 4
     num_hidden: int = 128
     steps: int = 6
     epochs: int = 40
@@ -52,11 +54,10 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         # Not at the top: a command line reads the defaults before it waits for torch.
-        from pyg_modules._checks import as_coefficient, as_int, check_num_modules, chosen_device
+        from pyg_modules._checks import as_coefficient, as_int, as_num_modules, chosen_device
         from pyg_modules.ops.activation import check_activation
 
         smallest = {
-            "num_modules": 2,
             "num_hidden": 2,
             "steps": 1,
             "epochs": 1,
@@ -70,6 +71,7 @@ class ExperimentConfig:
             object.__setattr__(self, name, as_coefficient(name, getattr(self, name)))
         if self.learning_rate == 0:
             raise ValueError("Expected learning_rate > 0 (got 0).")
-        check_num_modules(self.num_modules, self.num_hidden)
+        num_modules = as_num_modules(self.num_modules, self.num_hidden)
+        object.__setattr__(self, "num_modules", num_modules)
         check_activation(self.activation)
         object.__setattr__(self, "device", chosen_device(self.device))

@@ -27,6 +27,7 @@ _HISTORY = "history.json"
 _ANALYSIS = "analysis.safetensors"
 _FREE, _REGULARIZED = "free", "regularized"
 _LESIONS = "lesions."
+_SCORES = "all", "without", "only", "num_samples"
 #: In ``metrics.json``: what the other files of the run contain.
 _DIGESTS = "sha256"
 _LAYER = "config.json", "model.safetensors"
@@ -70,9 +71,8 @@ def write_run(result: ExperimentResult, folder: str | os.PathLike[str]) -> None:
             },
         )
         tensors = {"attribution": result.attribution, "samples": result.samples}
-        if result.lesions is not None:
-            for field in fields(LesionStudy):
-                tensors[_LESIONS + field.name] = getattr(result.lesions, field.name)
+        for name in _SCORES:
+            tensors[_LESIONS + name] = getattr(result.lesions, name)
         write_tensors(stage / _ANALYSIS, tensors)
         names = list(_OTHERS)
         if result.encoding is not None:
@@ -139,11 +139,9 @@ def _load_run(folder: Path, metrics: dict[str, Any]) -> ExperimentResult:
     config = ExperimentConfig(**metrics["config"])
     models = [name for name in MODELS if config.random_cut or name not in OPTIONAL_MODELS]
     is_regression = _truth(metrics["is_regression"])
-    lesions = None
-    if not is_regression:
-        lesions = LesionStudy(
-            **{field.name: tensors[_LESIONS + field.name] for field in fields(LesionStudy)}
-        )
+    lesions = LesionStudy(
+        **{name: tensors[_LESIONS + name] for name in _SCORES}, is_regression=is_regression
+    )
     labels = torch.tensor(read_json(folder / LABELS_FILE), device="cpu")
     return ExperimentResult(
         dataset=_text(metrics["dataset"]),
@@ -246,15 +244,14 @@ def _files_of_another_run(run: ExperimentResult) -> list[str]:
         "config.json": graph.num_hidden == config.num_hidden,
         LABELS_FILE: run.finetuned.labels is not None
         and torch.equal(run.finetuned.labels, run.labels)
-        and module_sizes(run.labels) == run.module_sizes,
+        and module_sizes(run.labels) == run.module_sizes
+        and config.num_modules in ("auto", run.num_modules),
         f"{_FREE}/config.json": _is_like(run.free, run.finetuned),
         f"{_FREE}/{LABELS_FILE}": run.free_labels.shape == run.labels.shape,
         f"{_REGULARIZED}/config.json": _is_like(run.regularized, run.finetuned),
         _HISTORY: {name: len(history) for name, history in run.histories.items()} == epochs,
-        _ANALYSIS: run.attribution.shape == (config.num_modules, graph.num_inputs)
-        and (
-            run.lesions is None or run.lesions.only.shape == (config.num_modules, graph.num_outputs)
-        )
+        _ANALYSIS: run.attribution.shape == (run.num_modules, graph.num_inputs)
+        and run.lesions.only.shape == (run.num_modules, graph.num_outputs)
         and run.samples.shape[1:] == (graph.num_inputs,),
     }
     return [name for name, is_right in fits.items() if not is_right]

@@ -11,6 +11,7 @@ from pyg_modules.partition.labels import SHARED, read_labels, stays_independent
 from pyg_modules.partition.liveliness import check_alive
 from pyg_modules.structure.carried import carried_layer, carried_state
 from pyg_modules.structure.edge_map import EdgeMap
+from pyg_modules.structure.left_behind import watch_for_optimizer
 from pyg_modules.structure.optimizer_state import (
     check_optimizes,
     replace_parameter,
@@ -30,7 +31,8 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
     layer, after the cut.
 
     An optimizer holds the parameters that it was made with: without ``optimizer=``, the one of
-    ``layer`` trains ``layer`` on, and the new layer not at all.
+    ``layer`` trains ``layer`` on, and the new layer not at all. Where that happens, a warning says
+    so.
 
     Args:
         layer (UnitLayer): The layer to cut. It is left as it is.
@@ -53,7 +55,9 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
             values per weight; or if the layer is parametrized.
 
     Warns:
-        UserWarning: If units would lose all paths, though their module does not.
+        UserWarning: If units would lose all paths, though their module does not. Later, at the
+            first gradient of the new layer, if the optimizer of ``layer`` still is, and none holds
+            the new one.
     """
     check_layer(layer)
     graph = layer.graph
@@ -78,7 +82,9 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
         state = carried_state(optimizer, layer.weight, edges)
     modular = carried_layer(layer, UnitGraph(graph.edge_index[:, kept], *counts), edges)
     modular.labels = labels.to(layer.device)
-    if optimizer is not None:
+    if optimizer is None:
+        watch_for_optimizer(layer, modular.weight)
+    else:
         replace_parameter(optimizer, layer.weight, modular.weight, state)
         if layer.bias is not None and modular.bias is not None:
             replace_parameter(optimizer, layer.bias, modular.bias)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,16 +18,18 @@ class LesionStudy:
 
     Args:
         all (Tensor): Accuracy per class of all modules together, ``[C]``, NaN for a class without
-            samples.
+            samples; of a regression, R² per output, NaN for one with the same target everywhere.
         without (Tensor): Without each module, ``[K, C]``.
         only (Tensor): With each module alone, ``[K, C]``.
-        num_samples (LongTensor): Samples per class, ``[C]``.
+        num_samples (LongTensor): Samples per class, or per output, ``[C]``.
+        is_regression (bool, optional): Whether these are R², not accuracies. (default: ``False``)
     """
 
     all: Tensor
     without: Tensor
     only: Tensor
     num_samples: Tensor
+    is_regression: bool = False
 
 
 @torch.no_grad()
@@ -37,7 +40,7 @@ def lesion_study(
     *others: Any,
     head: Callable[[Tensor], Tensor] | None = None,
 ) -> LesionStudy:
-    """Remove every module in turn, and run each alone: what does the accuracy say?
+    """Remove every module in turn, and run each alone: what does the accuracy say, or R²?
 
     ``without`` and ``only`` are the outputs of :meth:`ModularGraph.drop` and
     :meth:`ModularGraph.only`. What modules share, the biases of the outputs and edges from inputs
@@ -45,22 +48,22 @@ def lesion_study(
     modules are alone without it. Parts are run in evaluation mode.
 
     Args:
-        parts (sequence of torch.nn.Module): From ``x`` to logits ``[B, C]``, which add up; such as
-            those of :func:`split`.
+        parts (sequence of torch.nn.Module): From ``x`` to outputs ``[B, C]``, which add up, of
+            classes their logits; such as those of :func:`split`.
         x (Tensor): Inputs, ``[B, ...]``.
-        y (LongTensor): Their classes, ``[B]``.
+        y (Tensor): Their classes, integers ``[B]``, or targets, floats ``[B, C]``.
         *others: What the parts take beside ``x``.
-        head (Callable, optional): What makes logits of summed outputs of parts, where these are
+        head (Callable, optional): What makes ``[B, C]`` of summed outputs of parts, where these are
             none: the rest of the model, e.g. pooling of images and a Linear. (default: none)
 
     Returns:
-        LesionStudy: Accuracies per class.
+        LesionStudy: Accuracies per class, or R² per output.
 
     Raises:
         TypeError: If ``parts`` are one network, ``x`` is not a floating point tensor or ``y`` not
-            one of integers.
-        ValueError: If there are less than two parts, their outputs are not ``[B, C]`` each with
-            two classes or more, or ``y`` is not one class per sample.
+            a tensor of numbers.
+        ValueError: If there are less than two parts, their outputs are not ``[B, C]`` each, of
+            classes with two or more, or ``y`` is not one class, or one row of targets, per sample.
     """
     check_analysed(parts, x)
     if len(parts) < 2:
@@ -69,14 +72,12 @@ def lesion_study(
         )
     if not isinstance(y, Tensor):
         raise TypeError(
-            f"Expected y to be a LongTensor (got {type(y).__name__}). Use torch.as_tensor(y)."
+            f"Expected y to be a LongTensor, or targets (got {type(y).__name__}). Use"
+            f" torch.as_tensor(y)."
         )
-    if y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
-        raise TypeError(f"Expected y to be a LongTensor (got {y.dtype}). Use y.long().")
-    if y.shape != x.shape[:1]:
-        raise ValueError(
-            f"Expected y of shape [{len(x)}], a class for each sample of x (got {list(y.shape)})."
-        )
+    if y.is_complex() or y.dtype == torch.bool:
+        raise TypeError(f"Expected y to be a LongTensor, or targets (got {y.dtype}). Use y.long().")
+    is_regression = y.is_floating_point()
     read = head or nn.Identity()
     with evaluating(*parts, *([head] if isinstance(head, nn.Module) else [])):
         outputs = [part(x, *others) for part in parts]
@@ -85,38 +86,70 @@ def lesion_study(
             raise ValueError(
                 f"Expected outputs of shape [{len(x)}, C] from every part (got {sorted(shapes)})."
             )
-        stacked, num_parts = torch.stack(outputs), len(parts)
+        stacked = torch.stack(outputs)
         # The others are added up, as a network without the module does; a difference would round.
-        left = ~torch.eye(num_parts, dtype=torch.bool, device=stacked.device)
+        left = ~torch.eye(len(stacked), dtype=torch.bool, device=stacked.device)
         whole = read(stacked.sum(dim=0))
         if whole.dim() != 2 or len(whole) != len(x):
             raise ValueError(
-                f"Expected logits of shape [{len(x)}, C] from every part (got"
-                f" {list(whole.shape)}). Pass head=, what makes logits of such outputs, e.g."
-                f" lambda images: linear(images.mean((-2, -1)))."
+                f"Expected outputs of shape [{len(x)}, C] from every part (got"
+                f" {list(whole.shape)}). Pass head=, what makes such of them, e.g. lambda images:"
+                f" linear(images.mean((-2, -1)))."
             )
         without = [read(stacked[kept].sum(dim=0)) for kept in left]
         only = [read(of_part) for of_part in stacked]
-    num_classes = whole.size(1)
-    if num_classes < 2:
+    _check_targets(y, whole)
+    scores = partial(_r2 if is_regression else _accuracies, y)
+    return LesionStudy(
+        all=scores(whole),
+        without=torch.stack([scores(each) for each in without]),
+        only=torch.stack([scores(each) for each in only]),
+        num_samples=_num_samples(y, whole.size(-1)),
+        is_regression=is_regression,
+    )
+
+
+def _check_targets(y: Tensor, outputs: Tensor) -> None:
+    num_samples, num_outputs = outputs.shape
+    if y.is_floating_point():
+        if y.shape != outputs.shape:
+            raise ValueError(
+                f"Expected targets of shape {list(outputs.shape)}, one per output (got"
+                f" {list(y.shape)}). Classes are integers: y.long()."
+            )
+        return
+    if y.shape != (num_samples,):
+        raise ValueError(
+            f"Expected y of shape [{num_samples}], a class for each sample of x (got"
+            f" {list(y.shape)})."
+        )
+    if num_outputs < 2:
         raise ValueError(
             "Expected logits of two classes or more from every part (got one output). The largest"
-            " of them is the class; a lesion study has no meaning for one."
+            " of them is the class; for a regression, give floats: y.float()."
         )
-    if len(y) and not 0 <= int(y.min()) <= int(y.max()) < num_classes:
+    if len(y) and not 0 <= int(y.min()) <= int(y.max()) < num_outputs:
         raise ValueError(
-            f"Expected classes from 0 to {num_classes - 1}, one per output (got {int(y.min())} to"
+            f"Expected classes from 0 to {num_outputs - 1}, one per output (got {int(y.min())} to"
             f" {int(y.max())})."
         )
-    num_samples = torch.bincount(y, minlength=num_classes)
 
-    def accuracies(total: Tensor) -> Tensor:
-        right = torch.bincount(y[total.argmax(dim=-1) == y], minlength=num_classes)
-        return right / num_samples
 
-    return LesionStudy(
-        all=accuracies(whole),
-        without=torch.stack([accuracies(logits) for logits in without]),
-        only=torch.stack([accuracies(logits) for logits in only]),
-        num_samples=num_samples,
-    )
+def _num_samples(y: Tensor, num_outputs: int) -> Tensor:
+    if y.is_floating_point():
+        return torch.full((num_outputs,), len(y), device=y.device)
+    return torch.bincount(y, minlength=num_outputs)
+
+
+def _accuracies(y: Tensor, logits: Tensor) -> Tensor:
+    """The share of right classes, per class, ``[C]``."""
+    right = torch.bincount(y[logits.argmax(dim=-1) == y], minlength=logits.size(-1))
+    return right / _num_samples(y, logits.size(-1))
+
+
+def _r2(y: Tensor, outputs: Tensor) -> Tensor:
+    """R² per output, ``[C]``."""
+    y = y.double()
+    left = (y - outputs).square().sum(dim=0)
+    around_mean = (y - y.mean(dim=0)).square().sum(dim=0)
+    return torch.where(around_mean > 0, 1 - left / around_mean, torch.nan)

@@ -59,6 +59,19 @@ class AffineForm:
         total = weight @ self.bias
         return AffineForm(sums, total if bias is None else total + bias.double())
 
+    def scaled(self, factor: Tensor | float) -> AffineForm:
+        """Times a number, or one for every sum, ``[width]``."""
+        factors = torch.as_tensor(factor, dtype=torch.float64, device=self.bias.device)
+        sums = {
+            level: Sums(before.weight * factors.unsqueeze(-1), before.is_edge)
+            for level, before in self.sums.items()
+        }
+        return AffineForm(sums, self.bias * factors)
+
+    def shifted(self, shift: Tensor) -> AffineForm:
+        """Plus a number for every sum, ``[width]``."""
+        return AffineForm(self.sums, self.bias + shift)
+
     def batch_norm(self, norm: _BatchNorm) -> AffineForm:
         """After a batch normalization by its running statistics."""
         mean, var = norm.running_mean, norm.running_var

@@ -24,6 +24,12 @@ def check_tensor(name: str, value: Tensor, width: int, units: str, weight: Tenso
         remedy = "Use torch.as_tensor."
         if isinstance(getattr(value, "x", None), Tensor):
             remedy = "Pass its features, layer(data.x): the edges of the layer are its own."
+        elif isinstance(value, tuple):
+            remedy = (
+                "If to_hetero gave it, the features of both ends of an edge, it took the layer for"
+                " a convolution: put it into one, or into PyG's Sequential('x', [(layer, 'x ->"
+                " x')]), before to_hetero."
+            )
         raise TypeError(f"Expected {name} to be a Tensor (got {type(value).__name__}). {remedy}")
     check_plain(name, value)
     # Where sizes are recorded, a comparison would be a constant.

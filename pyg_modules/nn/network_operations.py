@@ -28,7 +28,6 @@ FUNCTIONS: dict[Any, type[nn.Module]] = {
     **dict.fromkeys((F.softmax, torch.softmax, "softmax"), nn.Softmax),
     **dict.fromkeys((F.log_softmax, torch.log_softmax, "log_softmax"), nn.LogSoftmax),
 }
-ADDITIONS = (operator.add, operator.iadd, torch.add, "add")
 #: Operators that write into their left side.
 IN_PLACE = (operator.iadd, operator.isub, operator.imul, operator.itruediv)
 CONCATENATIONS = (torch.cat, torch.concat, torch.concatenate)
@@ -37,7 +36,9 @@ SAME = (nn.Identity, _DropoutNd, nn.Flatten)
 _VIEWS = (F.dropout, torch.flatten, "flatten")
 #: What is left outside at the end.
 FINAL = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid)
-_KNOWN = "Linear, BatchNorm, Dropout, Identity, Flatten, activations, sums and concatenations"
+_KNOWN = (
+    "Linear, BatchNorm, Dropout, Identity, Flatten, activations, sums, constants and concatenations"
+)
 #: What torch calls an activation, as a module or a function.
 _ACTIVATIONS = {name.lower().replace("_", "") for name in nn.modules.activation.__all__}
 _REASONS = (
@@ -91,9 +92,10 @@ class NetworkOperations:
         """The arguments of these names; parameters of the network as tensors."""
         order = (*names, *defaults)
         found = defaults | dict(zip(order, node.args, strict=False)) | node.kwargs
-        return [self._value(found.get(name)) for name in order]
+        return [self.value(found.get(name)) for name in order]
 
-    def _value(self, found: Any) -> Any:
+    def value(self, found: Any) -> Any:
+        """An argument as it is; a parameter or a buffer of the network as a tensor."""
         if isinstance(found, fx.Node) and found.op == "get_attr":
             return operator.attrgetter(str(found.target))(self._model)
         return found

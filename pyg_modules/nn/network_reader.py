@@ -15,8 +15,8 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.affine_form import AffineForm
+from pyg_modules.nn.network_arithmetic import ARITHMETIC, NEGATIONS, Term, combined
 from pyg_modules.nn.network_operations import (
-    ADDITIONS,
     CONCATENATIONS,
     FINAL,
     FUNCTIONS,
@@ -132,8 +132,10 @@ class NetworkReader:
     def _form(self, node: fx.Node) -> AffineForm:
         if node.op == "placeholder":
             return AffineForm.of_level(0, self._num_inputs, self._device)
-        if node.target in ADDITIONS:
-            return self._added(node)
+        if node.target in ARITHMETIC:
+            return self._combined(node)
+        if node.target in NEGATIONS:
+            return self._before(node).scaled(-1.0)
         if node.target in CONCATENATIONS:
             return self._concatenated(node)
         if node.target is F.linear:
@@ -195,16 +197,21 @@ class NetworkReader:
             self._check_width(node, before, slope.numel())
         return self._new_units(before, name, slope)
 
-    def _added(self, node: fx.Node) -> AffineForm:
-        terms = list(node.args)
-        if len(terms) != 2 or node.kwargs or not self._are_known(terms):
-            self._operations.refuse(node, "it is not the sum of two outputs of layers")
-        forms = [self._forms[term] for term in terms if isinstance(term, fx.Node)]
-        if forms[0].width != forms[1].width:
-            self._operations.refuse(
-                node, f"its terms are of {forms[0].width} and {forms[1].width} numbers"
-            )
-        return AffineForm.added(forms)
+    def _combined(self, node: fx.Node) -> AffineForm:
+        if len(node.args) != 2 or node.kwargs:
+            self._operations.refuse(node, "it is not of two terms alone")
+        left, right = (self._term(node, term) for term in node.args)
+        kind = ARITHMETIC[node.target]
+        return combined(kind, left, right, lambda why: self._operations.refuse(node, why))
+
+    def _term(self, node: fx.Node, term: Any) -> Term:
+        """What is known of a term, or its constant value, in double precision."""
+        if isinstance(term, fx.Node) and term in self._forms:
+            return self._forms[term]
+        value = self._operations.value(term)
+        if not isinstance(value, Tensor | float | int):
+            self._operations.refuse(node, "its terms are neither outputs of layers nor constants")
+        return torch.as_tensor(value, dtype=torch.float64, device=self._device)
 
     def _concatenated(self, node: fx.Node) -> AffineForm:
         tensors, dim = self._operations.arguments(node, "tensors", dim=0)
@@ -272,16 +279,18 @@ class NetworkReader:
             if node.op == "placeholder":
                 as_input.add(node)
                 continue
-            if self._operations.input_of(node) not in as_input:
+            if as_input.isdisjoint(node.all_input_nodes):
                 continue
-            if node.target in (*ADDITIONS, *CONCATENATIONS):
+            if node.target in ARITHMETIC and len(set(node.all_input_nodes) & set(self._nodes)) > 1:
+                continue
+            if node.target in CONCATENATIONS:
                 continue
             if node.target is F.linear:
                 weight = self._operations.arguments(node, "input", "weight")[1]
                 if isinstance(weight, Tensor):
                     return weight.size(1)
                 self._operations.refuse(node, "its weight is computed; make it a parametrization")
-            if node.target is not F.prelu:
+            if node.target not in (F.prelu, *ARITHMETIC, *NEGATIONS):
                 module: Any = self._operations.module(node)
                 if computes_as(module, nn.Linear):
                     return int(module.in_features)

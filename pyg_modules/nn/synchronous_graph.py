@@ -140,8 +140,8 @@ class SynchronousGraph(BackedLayer, MessagePassing):
         Args:
             model (torch.nn.Module): ``Linear``, activations and the modules above, nested as they
                 are in ``Sequential``, in :class:`torch_geometric.nn.MLP`, or in a module that
-                ``torch.fx`` can trace, with sums and concatenations between them. Its parameters
-                are copied, once for every place where they are used.
+                ``torch.fx`` can trace, with sums, constants and concatenations between them. Its
+                parameters are copied, once for every place where they are used.
             dropout (float, optional): Of all hidden units, as for the class. (default: 0)
             backend (str, optional): As for the class. (default: ``"auto"``)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch_geometric.nn
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from pyg_modules.nn.evaluating import evaluating
 from pyg_modules.nn.network_operations import IN_PLACE, is_lazy_module
@@ -36,6 +36,13 @@ for _change in IN_PLACE:
 class _Tracer(fx.Tracer):
     def proxy(self, node: fx.Node) -> fx.Proxy:
         return _Proxy(node, self)
+
+    def create_arg(self, a: Any) -> Any:
+        if isinstance(a, Tensor) and not isinstance(a, nn.Parameter):
+            is_own = a in self.tensor_attrs or any(a is one for one in self.root.buffers())
+            if not is_own:
+                return a  # Tracers would make it an attribute of the model, which is left alone.
+        return super().create_arg(a)
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if isinstance(m, _TRANSPARENT):

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from math import prod
@@ -47,7 +46,7 @@ class Prepared(NamedTuple):
     output_bias: Tensor | None
 
 
-class UnitLayer(nn.Module, ABC):
+class UnitLayer(nn.Module):
     r"""What all layers have in common: the units of one unit graph, and what is learned of them.
 
     A subclass says what an edge carries, and computes. Every edge has a row of weights, of as many
@@ -308,13 +307,13 @@ class UnitLayer(nn.Module, ABC):
 
     # Computing ###############################################################################
 
-    @abstractmethod
     def _update(self) -> Update:
         """The synchronous update by which weights are scaled, whatever the input is."""
+        raise NotImplementedError
 
-    @abstractmethod
     def _build(self) -> None:
         """Build what a compiler that traces a forward pass has to find ready."""
+        raise NotImplementedError
 
     def _prepare(
         self,

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import logging
 import os
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -96,6 +99,10 @@ def _write(part: SynchronousGraph, path: Path, file_format: str) -> None:
     # Of operations that every runtime knows; onnxruntime has no sums of float16 by index.
     is_dense = _density(part) >= _SPARSE or part.weight.dtype == torch.float16
     part.backend = "dense" if is_dense else "scatter"
+    if part.dynamics.rate is None and part.dynamics.update_rate != 1:
+        # Of a plain number, the file would have no more than a float32.
+        rates = part.weight.new_full((part.graph.num_hidden,), part.dynamics.update_rate)
+        part.dynamics.rate = nn.Parameter(rates, requires_grad=False)
     x = part.weight.new_zeros(2, part.graph.num_inputs)
     program = torch.export.export(part, (x,), dynamic_shapes={"x": {0: Dim.DYNAMIC}})
     if file_format == "pt2":
@@ -105,11 +112,29 @@ def _write(part: SynchronousGraph, path: Path, file_format: str) -> None:
 
 
 def _write_onnx(program: ExportedProgram, x: Tensor, path: Path) -> None:
-    onnx = torch.onnx.export(
-        program, (x,), input_names=["x"], output_names=["outputs"], dynamo=True, verbose=False
-    )
+    with _without_asides():
+        onnx = torch.onnx.export(
+            program, (x,), input_names=["x"], output_names=["outputs"], dynamo=True, verbose=False
+        )
     assert onnx is not None
     onnx.save(path)
+
+
+@contextmanager
+def _without_asides() -> Iterator[None]:
+    """Without what the exporter warns of that is in its own code; its errors stay."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for kind in (DeprecationWarning, FutureWarning):
+                warnings.simplefilter("ignore", kind)
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _density(part: SynchronousGraph) -> float:

@@ -237,6 +237,11 @@ class PartitionSchedule:
             return verdict
         return before[2]
 
+    @property
+    def last_verdict(self) -> Verdict | None:
+        """What the modules were worth when they were last read in the training, if they were."""
+        return self._verdict
+
     def penalties(self) -> dict[str, tuple[float, Tensor]]:
         """The terms of the penalty as they are now; none in the free phase.
 

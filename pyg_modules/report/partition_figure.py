@@ -45,7 +45,7 @@ def partition_figure(result: ExperimentResult) -> Figure:
     )
     figure.suptitle(
         f"|weight| between the hidden units, {result.dataset},"
-        f" {result.config.num_modules} modules\n"
+        f" {result.num_modules} modules\n"
         f"normalized cut {ncut['free']:.2g} free, {ncut['regularized']:.2g} regularized\n"
         f"{name} {free} free, {finetuned} cut and fine-tuned",
         fontsize=10,

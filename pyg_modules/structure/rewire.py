@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import gc
-
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -12,6 +10,7 @@ from pyg_modules.ops.sharding import is_sharded
 from pyg_modules.partition.labels import stays_independent
 from pyg_modules.structure.carried import carried_layer, carried_state
 from pyg_modules.structure.edge_map import EdgeMap
+from pyg_modules.structure.left_behind import has_optimizer
 from pyg_modules.structure.optimizer_state import (
     check_optimizes,
     replace_parameter,
@@ -102,28 +101,11 @@ def check_can_change(layer: UnitLayer, optimizer: Optimizer | None) -> None:
         )
     if optimizer is not None:
         check_optimizes(optimizer, trained_parameters(layer, "weight"))
-    elif _has_optimizer(layer.weight):
+    elif has_optimizer(layer.weight):
         raise ValueError(
             "Expected the optimizer of the layer (got none, but one holds its weight, and would go"
             " on with edges that are no more). Use rewire(..., optimizer=optimizer)."
         )
-
-
-def _has_optimizer(parameter: nn.Parameter) -> bool:
-    """Whether the parameters of a group of an optimizer are a list with ``parameter``."""
-    if not _is_in_group(parameter):
-        return False
-    gc.collect()  # Optimizers that are gone may wait for it, in a circle with their schedulers.
-    return _is_in_group(parameter)
-
-
-def _is_in_group(parameter: nn.Parameter) -> bool:
-    lists = [held for held in gc.get_referrers(parameter) if type(held) is list]
-    return any(
-        type(group) is dict and group.get("params") is held
-        for held in lists
-        for group in gc.get_referrers(held)
-    )
 
 
 def _move_hooks(old: nn.Parameter, new: nn.Parameter) -> None:

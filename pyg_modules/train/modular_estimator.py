@@ -12,7 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from pyg_modules._checks import as_coefficient, as_int, check_device, check_num_modules
+from pyg_modules._checks import as_coefficient, as_int, as_num_modules, check_device
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.modules.cut import cut
 from pyg_modules.modules.split import split
@@ -155,8 +155,7 @@ class ModularEstimator(BaseEstimator):
     def _check_parameters(self) -> None:
         """Raise for parameters that nothing else looks at, or not by their names here."""
         num_hidden = as_int("num_hidden", self.num_hidden, smallest=2)
-        if self.num_modules != "auto":
-            check_num_modules(as_int("num_modules", self.num_modules, smallest=2), num_hidden)
+        as_num_modules(self.num_modules, num_hidden)
         if self.finetune_epochs is not None:
             as_int("finetune_epochs", self.finetune_epochs, smallest=0)
         if as_coefficient("learning_rate", self.learning_rate) == 0:

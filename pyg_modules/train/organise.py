@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -86,6 +86,7 @@ def organise(
     patience: int | None = None,
     restore_best_weights: bool = False,
     on_epoch: EpochCallback | None = None,
+    on_schedule: Callable[[PartitionSchedule], None] | None = None,
     **options: Unpack[OrganiseOptions],
 ) -> Organised:
     """Train a model, organise its units into modules meanwhile, cut them apart, and train on.
@@ -121,6 +122,8 @@ def organise(
             ``False``)
         on_epoch (Callable, optional): Called after every epoch with its number, counted on after
             the cut, and its mean losses.
+        on_schedule (Callable, optional): Given the schedule before the training: what ``on_epoch``
+            may print to say the phase, the terms and what the modules are worth.
         **options: ``loss``, ``forward``, ``learning_rate``, ``one_cycle``, ``weight_decay`` and
             ``batch_size`` of :func:`fit`; and coefficients of further losses of a
             :class:`PartitionRegularizer` by name, such as ``sharpness``.
@@ -161,6 +164,8 @@ def organise(
     fit(model, data, epochs=0, on_epoch=on_epoch, **ending, **shared)  # Looks at all of it.
     if model is not layer:
         _check_replaceable(model, names, layer, data, fitting)
+    if on_schedule is not None:
+        on_schedule(schedule)
     history = fit(model, data, epochs=epochs, schedule=schedule, on_epoch=on_epoch, **shared)
     measured = {"uncut": _measured(model, data, validation_data, fitting)}
     verdict = schedule.verdict()

@@ -139,11 +139,13 @@ def test_a_regression_is_scored_by_r2(diabetes):
     path, folder = diabetes
     run, data = load_run(folder), load_file(path, target="grade")
     assert run.is_regression
-    assert run.lesions is None
+    assert run.lesions.is_regression
+    assert float(run.lesions.all) == pytest.approx(run.test_score["finetuned"], abs=1e-5)
     assert run.test_score["finetuned"] == score(run.finetuned, data.test_x, data.test_y)
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert f"{run.test_score['mlp']:.3f}".replace("-", "−") in page
     assert "Test R²" in page
+    assert "R² by output: all modules, without each, each alone" in page
 
 
 def test_what_was_saved_is_cut_exported_and_shown_again(wine, tmp_path, capsys):
@@ -167,6 +169,37 @@ def test_what_was_saved_is_cut_exported_and_shown_again(wine, tmp_path, capsys):
         assert says in (network / "report.html").read_text(encoding="utf-8")
 
 
+def test_the_number_of_modules_is_found_and_all_that_follows_knows_it(wine, tmp_path, capsys):
+    folder, small = tmp_path / "run", [*SMALL]
+    small[small.index("--num-modules") + 1] = "auto"
+    command = ["train", "--data", str(wine[0]), "--target", "grade", *small, "--random-cut"]
+    assert main([*command, "--seeds", "2", "--out", str(folder)]) == 0
+    printed = capsys.readouterr().out
+    run = load_run(folder)
+    found = int(run.labels.max()) + 1
+    assert run.config.num_modules == "auto"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["num_modules"] == run.num_modules == len(run.module_sizes) == found >= 2
+    assert f"found {found} modules" in printed.splitlines()
+    assert f"{found} modules of {', '.join(map(str, run.module_sizes))} hidden units;" in printed
+    # Cut into as many modules of the same sizes, they have as many edges.
+    counts = [run.num_parameters[name] for name in ("cut", "random_cut", "random_modules")]
+    assert len(set(counts)) == 1
+    assert int(run.free_labels.max()) + 1 == found
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for piece in (
+        f"<title>wine.csv: {found} neural modules",
+        f"divided into {found} modules, as many as it found, of",
+        "each with as many modules as it found",
+        "--num-modules auto",
+    ):
+        assert piece in page
+    assert main(["report", str(folder)]) == 0
+    assert main(["predict", str(folder), str(wine[0])]) == 0
+    assert main(["export", str(folder), "--format", "pt2", "--out", str(tmp_path / "parts")]) == 0
+    assert len(list((tmp_path / "parts").glob("*.pt2"))) == found
+
+
 def test_mistakes_with_folders_are_named_with_the_remedy(wine, tmp_path, capsys):
     path, folder, _ = wine
     names = {"run": folder, "file": path, "free": folder / "free", "out": tmp_path / "out"}
@@ -177,6 +210,7 @@ def test_mistakes_with_folders_are_named_with_the_remedy(wine, tmp_path, capsys)
         ("train --data {file} --dataset digits --out {out}", r"got both, digits and .*Leave one"),
         ("train --data {file} --out {out}", r"--target, the column to predict"),
         ("train --data {file} --target grade --modules 200 --out {out}", r"<= num_hidden"),
+        ("train --num-modules 1 --out {out}", r"num_modules >= 2 \(got 1\)"),
         ("train --seeds 0 --out {out}", r"seeds >= 1 \(got 0\)"),
         ("predict {out} {file}", r"network that was trained on a file .*without data\.json"),
         ("predict {run} {out}", r"file \.csv, \.parquet, \.npz"),

@@ -18,6 +18,18 @@ def test_lines_come_every_tenth_epoch_and_at_the_end():
     ]
 
 
+def test_what_else_there_is_to_say_stands_behind_the_losses(capsys):
+    stream = io.StringIO()
+    for progress in (LineProgress(stream), BarProgress(), NoProgress()):
+        with progress.phase(
+            "regularized", 2, lambda epoch: f"phase {['ramp', 'full'][epoch - 1]}"
+        ) as told:
+            told(1, {"task": 0.5})
+            told(2, {"task": 0.25})
+    assert stream.getvalue() == "regularized: epoch 2/2  task 0.2500  phase full\n"
+    assert "task 0.2500  phase full" in capsys.readouterr().out
+
+
 def test_no_progress_prints_nothing(capsys):
     run(NoProgress(), 12)
     assert capsys.readouterr() == ("", "")

@@ -1,5 +1,7 @@
+import numpy
 import pytest
 import torch
+from sklearn.metrics import r2_score
 from torch import nn
 
 from pyg_modules import ModularGraph, SynchronousGraph, UnitGraph, cut, split
@@ -78,6 +80,27 @@ def test_lesions_are_drop_and_only_of_the_modular_graph():
     assert len(torch.unique(rows, dim=0)) == 7
 
 
+def test_of_a_regression_it_is_r2_by_output():
+    parts = split(cut_layer())
+    x, modular = normal(50, 3), ModularGraph(parts)
+    y = (modular(x) + normal(50, 4, seed=3) / 10).detach()
+    y[:, 2] = 5.0
+    study = lesion_study(parts, x, y)
+
+    def expected(network):
+        scores = r2_score(y, network(x).detach(), multioutput="raw_values")
+        scores[2] = numpy.nan  # scikit-learn says 0, where nothing can be explained.
+        return torch.tensor(scores)
+
+    torch.testing.assert_close(study.all, expected(modular), equal_nan=True)
+    assert study.all[0] > 0.9
+    for k in range(3):
+        torch.testing.assert_close(study.without[k], expected(modular.drop(k)), equal_nan=True)
+        torch.testing.assert_close(study.only[k], expected(modular.only(k)), equal_nan=True)
+    assert study.is_regression
+    assert study.num_samples.tolist() == [50] * 4
+
+
 def test_output_biases_are_lost_with_the_first_part_alone():
     layer = cut_layer()
     with torch.no_grad():
@@ -100,14 +123,15 @@ def test_it_keeps_no_graph_of_gradients():
     ("parts", "y", "error", "match"),
     [
         ([Constant([[0.0]] * 4)] * 2, 0 * Y, ValueError, "two classes or more"),
-        ([FIRST, SECOND], Y.numpy(), TypeError, r"LongTensor \(got ndarray\)"),
+        ([FIRST, SECOND], Y.numpy(), TypeError, r"LongTensor, or targets \(got ndarray\)"),
         (FIRST, Y, TypeError, r"sequence of networks, one per module \(got one Constant\)"),
         ([FIRST], Y, ValueError, r"two parts at least \(got 1\)"),
         ([FIRST, SECOND], Y[:3], ValueError, r"y of shape \[4\].*got \[3\]"),
         ([FIRST, SECOND], Y[:, None], ValueError, r"y of shape \[4\].*got \[4, 1\]"),
         ([FIRST, SECOND], Y + 2, ValueError, r"classes from 0 to 2.*got 2 to 3"),
         ([FIRST, SECOND], Y - 1, ValueError, r"classes from 0 to 2.*got -1 to 0"),
-        ([FIRST, SECOND], Y.float(), TypeError, r"LongTensor \(got torch.float32\)"),
+        ([FIRST, SECOND], Y.bool(), TypeError, r"LongTensor, or targets \(got torch.bool\)"),
+        ([FIRST, SECOND], Y.float(), ValueError, r"shape \[4, 3\].*got \[4\].*y.long\(\)"),
         ([FIRST, Constant([[0.0]] * 4)], Y, ValueError, r"\[4, C\].*\(4, 1\), \(4, 3\)"),
         ([Constant([0.0] * 4)] * 2, Y, ValueError, r"\[4, C\] from every part"),
     ],

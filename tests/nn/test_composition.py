@@ -7,6 +7,7 @@ from torch_geometric.data import Data
 from torch_geometric.explain import Explainer, GNNExplainer
 from torch_geometric.loader import RandomNodeLoader
 from torch_geometric.nn import GCNConv, GINConv, GINEConv, SAGEConv, Sequential, summary, to_hetero
+from torch_geometric.utils import get_num_hops
 
 from pyg_modules import SynchronousGraph, UnitGraph, cut, partition_units
 from tests.strategies import normal
@@ -169,6 +170,19 @@ def test_an_explanation_leaves_the_layer_as_it_was():
     assert list(model.state_dict()) == keys
     assert torch.equal(model(x, EDGES), expected)
     assert model.update.step(torch.zeros(2, 12)).shape == (2, 12)
+
+
+def test_an_explainer_counts_a_hop_too_many_and_finds_the_right_edges_and_nodes():
+    model = Update()
+    path = torch.tensor([[0, 1, 2, 3], [1, 2, 3, 4]])
+    # PyG counts modules by their class; there is nothing that the layer could say.
+    assert get_num_hops(model) == 2
+    config = {"mode": "multiclass_classification", "task_level": "node", "return_type": "raw"}
+    masks = {"node_mask_type": "object", "edge_mask_type": "object"}
+    explainer = Explainer(model, GNNExplainer(epochs=3), "model", config, **masks)
+    explanation = explainer(torch.rand(5, 3), path, index=3)
+    assert (explanation.edge_mask > 0).tolist() == [False, False, True, False]
+    assert (explanation.node_mask[:, 0] > 0).tolist() == [False, False, True, True, False]
 
 
 def test_a_cut_layer_takes_the_place_of_the_layer_in_a_model():

@@ -262,6 +262,35 @@ def test_slopes_are_those_of_every_unit():
     assert layer.dynamics.slope.tolist()[:5] == pytest.approx([0.2] * 3 + [0.25] * 2)
 
 
+class Arithmetic(nn.Module):
+    """Constants on all sides, in all spellings."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(4, 6), nn.Linear(4, 6), nn.Linear(6, 2)
+        self.scale, self.shift = nn.Parameter(torch.rand(4) + 0.5), nn.Parameter(torch.rand(1, 6))
+        self.register_buffer("mean", torch.rand(4))
+
+    def forward(self, x):
+        x = (x - self.mean) / self.scale
+        left, right = self.first(2 * x - 1), 1 - self.second(-x)
+        hidden = torch.tanh((left - right) * 0.5 + self.shift)
+        hidden = torch.sub(hidden.mul(3), torch.div(left, 4)).add(1)
+        hidden -= torch.neg(right)
+        hidden *= -2
+        return torch.mul(0.25, self.last(hidden.relu())) / torch.tensor([2.0, 8.0])
+
+
+def test_constants_are_folded_into_weights_and_biases():
+    model = trained(Arithmetic())
+    attributes = set(vars(model))
+    layer = check(model, 4)
+    assert set(vars(model)) == attributes
+    scaled = SynchronousGraph.from_module(Does(lambda first, x: 3 - 2 * first(x)))
+    assert scaled.graph.num_edges == 2 * 2
+    assert layer.activation == ("tanh",) * 6 + ("relu",) * 6
+
+
 class Branches(nn.Module):
     def __init__(self):
         super().__init__()
@@ -322,14 +351,27 @@ class AlwaysDrops(OverwritesWhatIsRead):
         return F.dropout(self.first(x), 0.5)
 
 
-class Adds(OverwritesWhatIsRead):
-    def forward(self, x):
-        return self.first(x) + 1.0
+#: What is done to the outputs of a linear layer, of two features.
+REFUSED_ARITHMETIC = {
+    r"mul.*multiplies units by each other": lambda first, x: first(x) * x,
+    r"truediv.*multiplies units by each other": lambda first, x: first(x) / x,
+    r"truediv.*divides by units": lambda first, x: 1 / first(x),
+    r"truediv.*not finite, or divides by 0": lambda first, x: first(x) / 0.0,
+    r"add.*of shape \[3\], its term of 2": lambda first, x: first(x) + torch.ones(3),
+    r"add.*of shape \[2, 1\], its term of 2": lambda first, x: first(x) + torch.ones(2, 1),
+    r"add.*not of two terms alone": lambda first, x: torch.add(first(x), x, alpha=2),
+    r"mul.*constant of constants; make it a buffer": lambda first, x: first(x) + 2 * first.bias,
+    r"pow.*none of them": lambda first, x: first(x) ** 2,
+}
 
 
-class AddsAParameter(OverwritesWhatIsRead):
+class Does(OverwritesWhatIsRead):
+    def __init__(self, operation):
+        super().__init__()
+        self.operation = operation
+
     def forward(self, x):
-        return self.first(x) + self.first.bias
+        return self.operation(self.first, x)
 
 
 class ComputesWeights(OverwritesWhatIsRead):
@@ -426,8 +468,7 @@ def within(*modules):
         (Accumulates(), r"iadd.*in place"),
         *[(Discards(change), rf"{name}.*(in place|writes)") for name, change in DISCARDED.items()],
         (AlwaysDrops(), r"dropout.*training=self.training"),
-        (Adds(), r"add.*sum of two outputs"),
-        (AddsAParameter(), r"add.*sum of two outputs"),
+        *[(Does(operation), message) for message, operation in REFUSED_ARITHMETIC.items()],
         (ComputesWeights(), r"linear.*weight is computed"),
         (OverwritesThroughDropout(), r"relu.*inplace=False"),
         (Broadcasts(), r"terms are of 2 and 1 numbers"),

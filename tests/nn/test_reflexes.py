@@ -3,7 +3,9 @@
 import numpy
 import pytest
 import torch
+from torch import nn
 from torch_geometric.data import Data
+from torch_geometric.nn import SAGEConv, Sequential, to_hetero
 
 from pyg_modules import ModularGraph, SynchronousGraph, UnitGraph, cut, prune_cross_edges, split
 
@@ -29,6 +31,25 @@ def new_layer():
 def test_calls_by_reflex_are_told_what_to_do(arguments, error, message):
     with pytest.raises(error, match=message):
         new_layer()(*arguments)
+
+
+def test_to_hetero_of_the_layer_itself_is_told_where_to_put_it():
+    class Model(nn.Module):
+        def __init__(self, update):
+            super().__init__()
+            self.conv, self.update = SAGEConv((3, 3), 3), update
+
+        def forward(self, x, edge_index):
+            return self.update(self.conv(x, edge_index))
+
+    edge_types = [("a", "to", "b"), ("b", "to", "a")]
+    x = {"a": torch.rand(3, 3), "b": torch.rand(3, 3)}
+    edge_index = dict.fromkeys(edge_types, EDGES)
+    metadata = ["a", "b"], edge_types
+    with pytest.raises(TypeError, match=r"got tuple\)\. If to_hetero .*Sequential\('x', "):
+        to_hetero(Model(new_layer()), metadata)(x, edge_index)
+    inside = Sequential("x", [(new_layer(), "x -> x")])
+    assert to_hetero(Model(inside), metadata)(x, edge_index)["b"].shape == (3, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 import importlib.util
 import json
-import warnings
 
 import numpy
 import pytest
@@ -22,7 +21,7 @@ def cut_layer(solver=None, density=1.0, dtype=torch.float32):
     return cut(layer, labels)
 
 
-@pytest.mark.filterwarnings("default")  # The exporter warns about itself.
+@pytest.mark.filterwarnings("ignore:.* take no part")
 @pytest.mark.parametrize("density", [1.0, 0.1])
 def test_the_outputs_of_onnx_files_add_up_in_another_runtime(tmp_path, density):
     onnxruntime = pytest.importorskip("onnxruntime")
@@ -44,20 +43,20 @@ def test_the_outputs_of_onnx_files_add_up_in_another_runtime(tmp_path, density):
     ]
 
 
-def layer_of(activation, dtype, density=1.0, solver=None):
-    graph = UnitGraph.erdos_renyi(3, 12, 2, density, generator=generator(0))
+def layer_of(activation, dtype, density=1.0, solver=None, **dynamics):
+    num_hidden = 12 if density == 1 else 60
+    graph = UnitGraph.erdos_renyi(3, num_hidden, 2, density, repair=True, generator=generator(0))
     options = {"dtype": dtype, "generator": generator(1)}
-    return SynchronousGraph(graph, solver or Unrolled(2), activation, **options)
+    return SynchronousGraph(graph, solver or Unrolled(2), activation, **options, **dynamics)
 
 
 REFUSED = [(torch.float64, name) for name in ("elu", "gelu", "softplus")]
 TOLERANCES = {torch.float16: 5e-3, torch.float32: 1e-5, torch.float64: 1e-12}
 
 
-@pytest.mark.filterwarnings("default")  # The exporter warns about itself.
 @pytest.mark.parametrize(
     "options",
-    [{}, {"density": 0.05}, {"density": 0.05, "solver": Unrolled(2, checkpoint=True)}],
+    [{}, {"density": 0.04}, {"density": 0.04, "solver": Unrolled(2, checkpoint=True)}],
     ids=["dense", "sparse", "checkpoint"],
 )
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64, torch.bfloat16])
@@ -82,6 +81,39 @@ def test_onnxruntime_opens_and_runs_what_is_written(tmp_path, activation, dtype,
     assert numpy.abs(outputs - layer(x).detach().numpy()).max() <= TOLERANCES[layer.weight.dtype]
 
 
+DYNAMICS = {
+    "prelu": {},
+    "dropout": {"dropout": 0.5},
+    "update_rate": {"update_rate": 0.4},
+    "all": {"dropout": 0.3, "update_rate": 0.4, "learn_update_rate": True},
+}
+
+
+@pytest.mark.parametrize("density", [1.0, 0.04])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("name", DYNAMICS)
+def test_what_units_do_between_updates_is_in_the_file(tmp_path, capfd, name, dtype, density):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    num_hidden = 12 if density == 1 else 60
+    activations = ["prelu", "tanh"] if name in ("prelu", "all") else ["tanh", "tanh"]
+    activation = activations * (num_hidden // 2)
+    layer = layer_of(activation, dtype, density, Unrolled(4), **DYNAMICS[name])
+    with torch.no_grad():
+        for parameter in layer.dynamics.parameters():
+            parameter.uniform_(0.1, 0.9, generator=generator(2))
+    before = {key: value.clone() for key, value in layer.state_dict().items()}
+    export_parts([layer], tmp_path / "parts")
+    assert capfd.readouterr() == ("", "")
+    torch.testing.assert_close(dict(layer.state_dict()), before, rtol=0, atol=0)
+    session = onnxruntime.InferenceSession(str(tmp_path / "parts" / "part_0.onnx"))
+    x = (normal(7, 3) * (1 if density == 1 else 8)).to(dtype)
+    (outputs,) = session.run(["outputs"], {"x": x.numpy()})
+    expected = layer.eval()(x).detach().numpy()
+    assert numpy.ptp(expected, axis=0).max() > 2e-4
+    assert numpy.abs(outputs - expected).max() <= TOLERANCES[dtype]
+
+
 @pytest.mark.parametrize(("dtype", "activation"), [*REFUSED, (torch.bfloat16, "relu")])
 def test_the_other_format_takes_every_dtype(tmp_path, dtype, activation):
     layer = layer_of(activation, dtype)
@@ -100,9 +132,7 @@ def test_modules_of_an_estimator_are_exported_when_they_are_float32(tmp_path):
     model = ModularRegressor(2, activation="gelu", **settings).fit(x, x[:, 0])
     with pytest.raises(ValueError, match=r"activation 'gelu' in \(got torch.float64"):
         export_parts(model.modules_, tmp_path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # The exporter warns about itself.
-        export_parts(model.modules_.float(), tmp_path)
+    export_parts(model.modules_.float(), tmp_path)
     paths = sorted(tmp_path.glob("*.onnx"))
     sessions = [onnxruntime.InferenceSession(str(path)) for path in paths]
     outputs = sum(session.run(None, {"x": x.astype("float32")})[0] for session in sessions)

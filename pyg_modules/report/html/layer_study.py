@@ -42,7 +42,7 @@ class LayerStudy:
         steps (int): Updates that the proof spans.
         verdict (Verdict, optional): What the modules are worth, if ``layer`` is not cut.
         independence (Independence, optional): The proof of the modules.
-        lesions (LesionStudy, optional): What is lost without each module, of classes.
+        lesions (LesionStudy, optional): What is lost without each module, of two at least.
         attribution (Tensor, optional): What each module looks at, ``[K, I]``.
     """
 
@@ -105,7 +105,7 @@ def study_layer(layer: SynchronousGraph, x: Any, y: Any, labels: Tensor | None) 
         measured = {
             "verdict": verdict,
             "independence": check_independence(modular, x[:_INDEPENDENCE_SAMPLES], steps=steps),
-            "lesions": None if is_regression else lesion_study(parts, x, y),
+            "lesions": lesion_study(parts, x, y) if len(parts) > 1 else None,
             "attribution": input_attribution(parts, x[:_ATTRIBUTED]).cpu(),
         }
     return LayerStudy(

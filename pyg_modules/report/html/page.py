@@ -56,7 +56,7 @@ def render_page(run: ExperimentResult, folder: str | os.PathLike[str]) -> str:
     return _filled(
         run.finetuned,
         run.labels,
-        title=f"{run.dataset}: {run.config.num_modules} neural modules",
+        title=f"{run.dataset}: {run.num_modules} neural modules",
         run=run,
         models=MODELS,
         summary=summary(run),

@@ -52,7 +52,7 @@ def sections(run: ExperimentResult) -> list[Section]:
         _adjacency_of_run(run),
         _training(run),
         sizes(run.finetuned, run.labels),
-        *([] if run.lesions is None else [lesions(run.lesions)]),
+        lesions(run.lesions),
         attribution(run.attribution, run.image_shape),
         dynamics(run.finetuned, run.samples),
     ]
@@ -170,18 +170,26 @@ def sizes(layer: UnitLayer, labels: Tensor) -> Section:
 
 def lesions(study: LesionStudy) -> Section:
     """What a network loses without each of its modules."""
+    if study.is_regression:
+        name, one = "R² by output", "An output whose R² falls without a module needs it"
+        numbers = (
+            "1 is best, 0 is what the mean of the targets has, and below it is worse: a module"
+            " alone gives only its part of a sum."
+        )
+    else:
+        name, one = "Accuracy by class", "A class whose accuracy falls without a module needs it"
+        numbers = "Numbers are rounded to whole percent."
     return Section(
         "lesions",
         "What is lost without a module",
-        "Each module is left out in turn, then works alone. A class whose accuracy falls without a"
-        " module needs it. The biases of the outputs go and stay with module 0. Numbers are rounded"
-        " to whole percent.",
+        f"Each module is left out in turn, then works alone. {one}. The biases of the outputs go"
+        f" and stay with module 0. {numbers}",
         [
             image(
                 lambda ax: plot_lesions(study, ax=ax),
-                "Accuracy by class: all modules, without each, each alone",
-                "Accuracy by class of all modules together, without each module in turn, and of"
-                " each module alone.",
+                f"{name}: all modules, without each, each alone",
+                f"{name} of all modules together, without each module in turn, and of each module"
+                f" alone.",
                 size=_WIDE,
             )
         ],

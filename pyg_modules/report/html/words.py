@@ -19,18 +19,19 @@ def summary(run: ExperimentResult) -> list[str]:
         for model, value in run.test_score.items()
     }
     change = run.test_score["cut"] - run.test_score["regularized"]
+    found = ", as many as it found," if config.num_modules == "auto" else ""
     trained_on = f", and {scores['finetuned']} after training on"
     left = run.num_parameters["finetuned"]
     all_parameters = run.num_parameters["regularized"]
     return [
         f"{_units(config.num_hidden)}, each connected to each, were trained on the data set"
         f" {run.dataset} with a regularizer that organises them, and divided into"
-        f" {config.num_modules} modules of {_sizes(run.module_sizes)}.",
+        f" {run.num_modules} modules{found} of {_sizes(run.module_sizes)}.",
         f"Test {name} was {scores['regularized']} before the cut, {scores['cut']} right after every"
         f" edge between modules was removed ({_change(change, is_regression=run.is_regression)})"
         f"{trained_on if config.finetune_epochs else ''}.",
         f"The cut left {count(left)} of {count(all_parameters)} parameters"
-        f" ({percent(left / all_parameters, 0)}), in {config.num_modules} networks that share"
+        f" ({percent(left / all_parameters, 0)}), in {run.num_modules} networks that share"
         f" nothing but their inputs and can run in parallel; their outputs add up.",
         f"For comparison, on the same budget: {scores['mlp']} by an MLP with as many"
         f" parameters as before the cut, {scores['free']} by the same unit graph without"
@@ -42,11 +43,14 @@ def summary(run: ExperimentResult) -> list[str]:
 def precision(run: ExperimentResult) -> str:
     """How far the scores can be relied on."""
     if run.other_seeds:
-        return (
-            f"Mean ± standard deviation of {len(run.other_seeds) + 1} seeds; all else on this page"
-            f" is of the first."
+        found = (
+            ", each with as many modules as it found" if run.config.num_modules == "auto" else ""
         )
-    if run.lesions is None:
+        return (
+            f"Mean ± standard deviation of {len(run.other_seeds) + 1} seeds{found}; all else on"
+            f" this page is of the first."
+        )
+    if run.is_regression:
         return "One seed; --seeds N shows mean and spread."
     num_test = int(run.lesions.num_samples.sum())
     return (
@@ -57,7 +61,7 @@ def precision(run: ExperimentResult) -> str:
 
 def independence(run: ExperimentResult) -> list[str]:
     """The proof that the modules of a run are independent."""
-    return proof_in_words(run.independence, run.config.num_modules, run.config.steps)
+    return proof_in_words(run.independence, run.num_modules, run.config.steps)
 
 
 def proof_in_words(proof: Independence, num_modules: int, steps: int) -> list[str]:

@@ -21,14 +21,15 @@ def plot_lesions(study: LesionStudy, *, ax: Axes | None = None) -> Axes:
     """Draw the accuracies of all modules, without each and of each alone, by class.
 
     Numbers are percent; the last column is the accuracy over all samples, and a class without
-    samples is grey.
+    samples is grey. Of a regression, they are R² by output; the last column is their mean, where
+    there are several.
 
     Args:
         study (LesionStudy): What :func:`~pyg_modules.modules.lesion_study` returned.
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
 
     Returns:
-        matplotlib.axes.Axes: The axes, with rows as lesions and columns as classes.
+        matplotlib.axes.Axes: The axes, with rows as lesions and columns as classes or outputs.
 
     Raises:
         TypeError: If ``study`` is none.
@@ -42,19 +43,23 @@ def plot_lesions(study: LesionStudy, *, ax: Axes | None = None) -> Axes:
     from matplotlib import colormaps
 
     num_modules, num_classes = study.only.shape
-    accuracy = torch.cat([study.all[None], study.without, study.only]).double().cpu()
-    num_samples = study.num_samples.double().cpu()
-    overall = (accuracy.nan_to_num() * num_samples).sum(dim=1, keepdim=True) / num_samples.sum()
-    percent = 100 * torch.cat([accuracy, overall], dim=1)
+    scores = torch.cat([study.all[None], study.without, study.only]).double().cpu()
+    samples = study.num_samples.double().cpu().where(~study.all.isnan().cpu(), 0.0)
+    overall = (scores.nan_to_num() * samples).sum(dim=1, keepdim=True) / samples.sum()
+    has_overall = num_classes > 1
+    if has_overall:
+        scores = torch.cat([scores, overall], dim=1)
+    best = 1 if study.is_regression else 100
+    shown = best * scores
     image = ax.imshow(
-        percent.numpy(),
+        shown.numpy(),
         cmap=colormaps[SEQUENTIAL].with_extremes(bad=_MISSING),
         vmin=0,
-        vmax=100,
+        vmax=best,
         aspect="auto",
         interpolation="nearest",
     )
-    add_colorbar(image, "accuracy, %")
+    add_colorbar(image, "R²" if study.is_regression else "accuracy, %")
     rows = [
         "all",
         *(f"without {module}" for module in range(num_modules)),
@@ -62,15 +67,27 @@ def plot_lesions(study: LesionStudy, *, ax: Axes | None = None) -> Axes:
     ]
     for border in (0.5, num_modules + 0.5):
         ax.axhline(border, color="white", linewidth=2)
-    ax.axvline(num_classes - 0.5, color="white", linewidth=2)
+    if has_overall:
+        ax.axvline(num_classes - 0.5, color="white", linewidth=2)
     ax.set_yticks(range(len(rows)), rows, fontsize=7 if len(rows) <= 20 else 6)
     step = -(-num_classes // _MOST_NAMED)
     classes = list(range(0, num_classes, step))
-    ax.set_xticks([*classes, num_classes], [*map(str, classes), "all"], fontsize=8)
-    ax.set_xlabel("class")
+    ticks = {place: str(place) for place in classes}
+    if has_overall:
+        ticks[num_classes] = "mean" if study.is_regression else "all"
+    ax.set_xticks([*ticks], [*ticks.values()], fontsize=8)
+    ax.set_xlabel("output" if study.is_regression else "class")
     ax.set_ylabel("modules")
     write_in_cells(
         image,
-        [["–" if value != value else f"{value:.0f}" for value in row] for row in percent.tolist()],
+        [[_written(value, study.is_regression) for value in row] for row in shown.tolist()],
     )
     return ax
+
+
+def _written(value: float, is_regression: bool) -> str:
+    if value != value:
+        return "–"
+    # R² has no lower bound.
+    digits = 2 if is_regression and abs(value) < 10 else 0
+    return f"{value:.{digits}f}".replace("-", "−")

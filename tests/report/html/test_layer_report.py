@@ -87,6 +87,14 @@ def test_a_cut_layer_is_shown_as_it_is(tmp_path):
     torch.testing.assert_close(study.lesions.only, lesion_study(parts, X, CLASSES).only)
 
 
+@pytest.mark.parametrize(("num_outputs", "y"), [(2, CLASSES), (1, NUMBERS)])
+def test_of_one_module_nothing_can_be_left_out(num_outputs, y, tmp_path):
+    labels = [-1] * 4 + [0] * 8 + [-1] * num_outputs
+    path = report(layer_with(num_outputs), X, y, labels=labels, out=tmp_path / "r.html")
+    without_lesions = [name for name in WITH_MODULES if name != "lesions"]
+    assert sections_of(path)[0] == ["summary", "graph", "adjacency", *without_lesions]
+
+
 def test_a_layer_without_modules_says_how_to_find_some(tmp_path):
     found, text = sections_of(report(layer_with(2), X, CLASSES, out=tmp_path / "r.html"))
     assert found == ["summary", "graph", "adjacency", "dynamics"]
@@ -120,7 +128,7 @@ def test_a_regression_of_arrays_is_shown_by_r2(solver, tmp_path):
     labels = partition_units(layer, 2)
     path = report(layer, X.numpy().astype(float), y, labels=labels, out=tmp_path / "r.html")
     found, text = sections_of(path)
-    assert found == ["summary", "graph", "adjacency", "sizes", *WITH_MODULES[2:]]
+    assert found == ["summary", "graph", "adjacency", *WITH_MODULES]
     residual = ((y - layer(X)[:, 0].detach().numpy()) ** 2).sum()
     r2 = 1 - residual / ((y - y.mean()) ** 2).sum()
     assert f"its R² is {r2:.3f}".replace("-", "−") in text

@@ -57,7 +57,7 @@ def test_the_scores_of_one_seed_and_of_several_are_told_apart(known):
     )
     several = replace(known, other_seeds=[known.test_score] * 2)
     assert words.precision(several).startswith("Mean ± standard deviation of 3 seeds; all else")
-    assert words.precision(replace(known, lesions=None)).startswith("One seed; --seeds N")
+    assert words.precision(replace(known, is_regression=True)).startswith("One seed; --seeds N")
 
 
 def test_the_proof_has_its_numbers(known):

@@ -54,7 +54,7 @@ def partition_figure(_):
         labels=LABELS,
         finetuned=network,
         dataset="planted",
-        config=SimpleNamespace(num_modules=2),
+        num_modules=2,
         test_score=dict.fromkeys(("free", "regularized", "cut", "finetuned"), 0.5),
         is_regression=False,
         normalized_cut=dict.fromkeys(("free", "regularized", "cut", "finetuned"), 0.5),

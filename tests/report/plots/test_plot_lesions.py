@@ -20,6 +20,23 @@ def texts(axis):
     return [label.get_text() for label in axis.get_ticklabels()]
 
 
+@pytest.mark.parametrize("num_outputs", [1, 2])
+def test_of_a_regression_columns_are_outputs_and_their_mean(num_outputs):
+    r2 = torch.tensor([[0.9, torch.nan], [0.25, torch.nan], [-12.4, torch.nan], [0.5, torch.nan]])
+    r2 = torch.cat([r2, r2[:1] - 2])[:, :num_outputs]
+    counts = torch.full((num_outputs,), 7)
+    study = LesionStudy(r2[0], r2[1:3], r2[3:], counts, is_regression=True)
+    ax = plot_lesions(study, ax=Figure(figsize=(8, 6)).subplots())
+    columns = [r2.numpy()] if num_outputs == 1 else [r2.numpy(), r2[:, :1].numpy()]
+    numpy.testing.assert_allclose(ax.images[0].get_array().filled(numpy.nan), numpy.hstack(columns))
+    assert ax.images[0].get_clim() == (0, 1)
+    assert texts(ax.xaxis) == (["0"] if num_outputs == 1 else ["0", "1", "mean"])
+    assert ax.get_xlabel() == "output"
+    written = [text.get_text() for text in ax.texts]
+    rows = ["0.90", "0.25", "−12", "0.50", "−1.10"]
+    assert written == rows if num_outputs == 1 else [w for row in rows for w in (row, "–", row)]
+
+
 def test_rows_are_lesions_and_columns_are_classes_and_all_samples():
     ax = Figure().subplots()
     assert plot_lesions(STUDY, ax=ax) is ax

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import gc
+import warnings
+from sys import getrefcount
+from weakref import ref
+
+from torch import nn
+
+# Between the warning and the caller of backward() are three frames of torch.
+_STACKLEVEL = 5
+# References to what is in a dictionary and nowhere else, when they are counted.
+_HOLDER = {"weight": object()}
+_HELD_ONCE = getrefcount(_HOLDER["weight"])
+
+
+def watch_for_optimizer(layer: nn.Module, new: nn.Parameter) -> None:
+    """Warn at the first gradient of ``new`` if an optimizer trains the weight it was made of.
+
+    Whoever only computes with ``new``, or makes an optimizer of it, is left alone.
+
+    Args:
+        layer (torch.nn.Module): Has the weight that was trained.
+        new (Parameter): What was made of it.
+    """
+    own = layer._parameters
+    # A search among all objects takes a tenth of a second; no more refer to most weights.
+    if "weight" not in own or getrefcount(own["weight"]) <= _HELD_ONCE:
+        return
+    old = own["weight"]
+    assert old is not None
+    if not (new.requires_grad and _is_in_group(old)):
+        return
+    before = ref(old)
+
+    def look(parameter: nn.Parameter) -> None:
+        handle.remove()
+        old = before()
+        if old is not None and has_optimizer(old) and not _is_in_group(parameter):
+            warnings.warn(
+                "A layer that cut made has a gradient, but no optimizer: the one of the layer"
+                " before the cut trains that layer on, and this one not at all. Cut with it,"
+                " cut(layer, labels, optimizer=optimizer), or make a new one of the parameters of"
+                " the new layer.",
+                stacklevel=_STACKLEVEL,
+            )
+
+    handle = new.register_post_accumulate_grad_hook(look)  # type: ignore[no-untyped-call]
+
+
+def has_optimizer(parameter: nn.Parameter) -> bool:
+    """Whether the parameters of a group of an optimizer are a list with ``parameter``."""
+    if not _is_in_group(parameter):
+        return False
+    gc.collect()  # Optimizers that are gone may wait for it, in a circle with their schedulers.
+    return _is_in_group(parameter)
+
+
+def _is_in_group(parameter: nn.Parameter) -> bool:
+    lists = [held for held in gc.get_referrers(parameter) if type(held) is list]
+    return any(
+        type(group) is dict and group.get("params") is held
+        for held in lists
+        for group in gc.get_referrers(held)
+    )
