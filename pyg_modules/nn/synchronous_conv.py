@@ -102,7 +102,9 @@ class SynchronousConv(BackedLayer, MessagePassing):
         dynamics: What hidden units make of their sums, with the learned slopes and rates.
         labels: See :class:`SynchronousGraph`, as for ``edge_mask`` and ``origin``.
 
-    Graphs of a mini-batch are one graph, of which an equilibrium is found as a whole.
+    Graphs of a mini-batch are one graph, of which an equilibrium is found as a whole. It is reached
+    where every node agrees: ``tol`` is relative to the largest state of a node and of those that it
+    hears from, so that what comes from far away counts however small it is.
 
     Example:
         >>> import torch
