@@ -260,7 +260,9 @@ OTHERS = {
     "Origin",
     "Schedule.step",
     "Solution",
-    "SynchronousConv.explain_message",  # Of PyG.
+    "SynchronousConv.collect",  # Of PyG.
+    "SynchronousConv.explain_message",
+    "SynchronousConv.propagate",
     "SynchronousGraph.collect",
     "SynchronousGraph.propagate",
     "TopologyTrial",
