@@ -189,7 +189,8 @@ class SynchronousConv(BackedLayer, MessagePassing):
         """The function that a stack of ``GCNConv`` computes in evaluation, to rounding.
 
         Every channel between two of them is a hidden unit, with all w = 0; as many updates as there
-        are levels bring the inputs to the outputs. ``Dropout`` is left out.
+        are levels bring the inputs to the outputs. ``Dropout`` is left out. Where a node has
+        several self-loops, ``GCNConv`` keeps one if it adds self-loops; here they add up.
 
         Args:
             convs (torch.nn.Module or iterable): ``GCNConv`` and activations, in an iterable, in
@@ -200,7 +201,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
 
         Raises:
             TypeError: If it is none of these.
-            ValueError: If it contains anything else; the message says what.
+            ValueError: If it contains anything else, or is no stack; the message says what.
         """
         parts = read_convolutions(convs)
         layer = cls(

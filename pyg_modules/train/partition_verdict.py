@@ -11,6 +11,7 @@ from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.judge import judge
 from pyg_modules.partition.units import Units
 from pyg_modules.partition.verdict import Verdict
+from pyg_modules.train.batches import Forward
 from pyg_modules.train.checked_loss import Loss
 from pyg_modules.train.probe import Probe
 
@@ -21,9 +22,10 @@ def partition_verdict(
     layer: UnitLayer,
     labels: Tensor,
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     loss: Loss = F.cross_entropy,
+    forward: Forward | None = None,
     steps: int | None = None,
     learning_rate: float = 3e-3,
     weight_decay: float = 0.1,
@@ -38,10 +40,14 @@ def partition_verdict(
     Args:
         layer (UnitLayer): A trained layer, not cut yet.
         labels (LongTensor): Module of every unit, ``[N]``, as for :func:`cut`.
-        x (Tensor or array): Inputs, ``[B, I]``.
-        y (Tensor or array): Targets, ``[B]`` classes, or what the loss takes.
+        x (Tensor, array or object): Inputs, ``[B, I]``; without ``y``, any data that :func:`fit`
+            takes, such as a :class:`~torch_geometric.data.Data` with ``train_mask``.
+        y (Tensor or array, optional): Targets, ``[B]`` classes, or what the loss takes.
+            (default: they are in the data)
         loss (Callable, optional): As for :func:`fit`. (default: cross-entropy)
-        steps (int, optional): Steps of a probe. (default: one pass over the data)
+        forward (Callable, optional): As for :func:`fit`.
+        steps (int, optional): Steps of a probe. (default: one pass over the data, which of one
+            graph is one step)
         learning_rate (float, optional): Of a probe. (default: 3e-3)
         weight_decay (float, optional): Of a probe. (default: 0.1)
         batch_size (int, optional): Of a probe. (default: 64)
@@ -74,9 +80,10 @@ def partition_verdict(
     is_shared = bool((found[: layer.graph.num_inputs] < 0).any())
     probe = Probe(
         layer,
-        (x, y),
+        x if y is None else (x, y),
         steps=steps,
         loss=loss,
+        forward=forward,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
         batch_size=batch_size,
