@@ -2,24 +2,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pyg_modules._checks import as_int
 from pyg_modules.modules.cut import check_modules
-from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.judge import judge
 from pyg_modules.partition.units import Units
 from pyg_modules.partition.verdict import Verdict
 from pyg_modules.train.batches import Forward
+from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import Loss
-from pyg_modules.train.probe import Probe
+from pyg_modules.train.probe import Probe, position_of
 
 _NUM_RANDOM = 3
 
 
 def partition_verdict(
-    layer: UnitLayer,
+    layer: nn.Module,
     labels: Tensor,
     x: Any,
     y: Any = None,
@@ -38,7 +38,8 @@ def partition_verdict(
     For modules that a :class:`PartitionSchedule` found, there is ``schedule.verdict()``.
 
     Args:
-        layer (UnitLayer): A trained layer, not cut yet.
+        layer (UnitLayer or torch.nn.Module): A trained layer, not cut yet, or a model with one in
+            it.
         labels (LongTensor): Module of every unit, ``[N]``, as for :func:`cut`.
         x (Tensor, array or object): Inputs, ``[B, I]``; without ``y``, any data that :func:`fit`
             takes, such as a :class:`~torch_geometric.data.Data` with ``train_mask``.
@@ -59,7 +60,7 @@ def partition_verdict(
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If ``labels`` have the wrong length, one module only, a gap, or leave a hidden
-            unit shared; or if ``x`` or ``y`` do not fit the layer.
+            unit shared; if ``x`` or ``y`` do not fit; or if a model has no layer in it or several.
 
     Example:
         >>> import torch
@@ -70,14 +71,15 @@ def partition_verdict(
         >>> partition_verdict(layer, partition_units(layer, 2), x, y).word
         'unlearned'
     """
-    check_layer(layer)
-    found = check_modules(layer, labels)
+    check_model(layer)
+    inside: Any = list(layer.modules())[position_of(layer, None)]
+    found = check_modules(inside, labels)
     if int(found.max()) < 1:
         raise ValueError(
             "Expected labels of at least two modules (got one). One module is not cut at all."
         )
     seed = as_int("seed", seed, smallest=0)
-    is_shared = bool((found[: layer.graph.num_inputs] < 0).any())
+    is_shared = bool((found[: inside.graph.num_inputs] < 0).any())
     probe = Probe(
         layer,
         x if y is None else (x, y),
@@ -89,5 +91,5 @@ def partition_verdict(
         batch_size=batch_size,
         seed=seed,
     )
-    units = Units(layer, scope="hidden" if is_shared else "all")
+    units = Units(inside, scope="hidden" if is_shared else "all")
     return judge(units, found, probe, num_random=_NUM_RANDOM, seed=seed)

@@ -8,6 +8,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch_geometric.data import Batch, Data
+from torch_geometric.loader import DataLoader as GraphLoader
+from torch_geometric.nn import global_mean_pool
 
 from pyg_modules import (
     Equilibrium,
@@ -188,14 +190,16 @@ def test_what_modules_are_worth_on_one_graph_and_on_many():
     assert verdict.uncut == pytest.approx(expected.item(), rel=1e-5)
     assert verdict.uncut == Probe(model, data, steps=5)(None)
     graphs = [data.subgraph(torch.arange(60) // 20 == part) for part in range(3)]
-    of_graphs = partition_verdict(
-        model.conv,
-        labels,
-        graphs,
-        forward=lambda conv, batch: (conv(batch.x, batch.edge_index), batch.y),
-    )
-    batch = Batch.from_data_list(graphs)
-    expected = nn.functional.cross_entropy(model(batch.x, batch.edge_index), batch.y)
+    head = nn.Linear(2, 2)
+
+    def forward(model, batch):
+        pooled = global_mean_pool(model[0](batch.x, batch.edge_index), batch.batch)
+        return model[1](pooled), torch.arange(3) % 2
+
+    with_head = nn.ModuleList([model.conv, head])
+    of_graphs = partition_verdict(with_head, labels, GraphLoader(graphs, 3), forward=forward)
+    outputs, targets = forward(with_head, Batch.from_data_list(graphs))
+    expected = nn.functional.cross_entropy(outputs, targets)
     assert of_graphs.uncut == pytest.approx(expected.item(), rel=1e-5)
 
 
