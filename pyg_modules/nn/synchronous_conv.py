@@ -484,7 +484,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
             of_modules = torch.zeros_like(magnitude).scatter_reduce(0, place, magnitude, "amax")
             largest = of_modules.index_select(0, labels)
         divided = hidden / largest.where(largest > 0, 1.0)
-        return torch.cat([divided.view(-1, batch), states[graph.num_hidden * num_nodes :]])
+        return torch.cat([divided.flatten(0, 1), states[graph.num_hidden * num_nodes :]])
 
     def _all_states(self, x: Tensor, states: Tensor, outputs: Tensor) -> Tensor:
         """Inputs, hidden states and outputs, ``[*, V, N]``, from iterated ``states``."""

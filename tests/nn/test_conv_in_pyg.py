@@ -95,6 +95,18 @@ def test_a_graph_without_nodes_or_without_edges():
     assert bool(empty.isfinite().all())
 
 
+@pytest.mark.parametrize("solver", [Unrolled(3), EQUILIBRIUM])
+@pytest.mark.parametrize("shape", [(0, 3), (0, NUM_NODES, 3), (2, 0, 3), (2, 0, NUM_NODES, 3)])
+def test_nothing_at_all_has_states_and_gradients_of_its_shape(solver, shape):
+    layer, x = conv_of(solver=solver, normalize_states=True), normal(*shape).requires_grad_()
+    edges = EDGES if shape[-2] else EDGES[:, :0]
+    states = layer.solve(x, edges).states
+    assert states.shape == layer.step(states, edges).shape == (*shape[:-1], 10)
+    layer(x, edges).sum().backward()
+    assert x.grad.shape == shape
+    assert torch.equal(layer.weight.grad, torch.zeros_like(layer.weight))
+
+
 def path_of(length):
     steps = torch.stack([torch.arange(length - 1), torch.arange(1, length)])
     return torch.cat([steps, steps.flip(0)], dim=1)
