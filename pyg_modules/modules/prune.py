@@ -19,6 +19,9 @@ def prune_cross_edges(layer: Layer, labels: Tensor, *, optimizer: Optimizer | No
     optimizer stay the same. The weights of removed edges become 0, and from then on they have no
     effect and a gradient of exactly 0; :func:`cut` makes the smaller layer in the end.
 
+    A layer with ``normalize_states=True`` goes on to divide the states of all modules together;
+    cut, it divides those of each apart.
+
     An average of the weights, such as ``torch.optim.swa_utils.AveragedModel``, is a copy with
     edges of its own: prune the layer in it by the same ``labels``, or make it afterwards.
 

@@ -23,7 +23,11 @@ def check_tensor(name: str, value: Tensor, width: int, units: str, weight: Tenso
     if not isinstance(value, Tensor):
         remedy = "Use torch.as_tensor."
         if isinstance(getattr(value, "x", None), Tensor):
-            remedy = "Pass its features, layer(data.x): the edges of the layer are its own."
+            remedy = (
+                "Pass its features, layer(data.x): the edges of the layer are its own. A"
+                " SynchronousConv takes those of the data beside them, conv(data.x,"
+                " data.edge_index)."
+            )
         elif isinstance(value, tuple):
             remedy = (
                 "If to_hetero gave it, the features of both ends of an edge, it took the layer for"

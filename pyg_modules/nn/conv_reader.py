@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import GCN, GCNConv
+from torch_geometric.nn import GCN, GCNConv, Sequential, SumAggregation
 
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.ops.activation import activation_of
@@ -82,7 +82,8 @@ def read_convolutions(convs: nn.Module | Iterable[nn.Module]) -> Convolutions:
 
 
 def _listed(convs: object) -> list[nn.Module]:
-    if isinstance(convs, GCN):
+    # A subclass may compute something else of the same modules.
+    if isinstance(convs, GCN) and type(convs).forward is GCN.forward:
         norms = [norm for norm in convs.norms if not isinstance(norm, nn.Identity)]
         if norms or getattr(convs, "jk_mode", None) is not None:
             raise ValueError(
@@ -93,19 +94,44 @@ def _listed(convs: object) -> list[nn.Module]:
         return listed if hasattr(convs, "lin") else listed[:-1]
     if isinstance(convs, GCNConv):
         return [convs]
+    if isinstance(convs, Sequential):
+        return _in_line(convs)
     if isinstance(convs, nn.Module) and not isinstance(convs, nn.Sequential | nn.ModuleList):
-        if type(convs).__name__ != "Sequential":  # That of PyG.
-            raise TypeError(
-                f"Expected GCNConv and activations, in an iterable, a Sequential or a GCN (got"
-                f" {type(convs).__name__})."
-            )
-        return list(convs.children())
+        raise TypeError(
+            f"Expected GCNConv and activations, in an iterable, a Sequential or a GCN (got"
+            f" {type(convs).__name__})."
+        )
     if not isinstance(convs, Iterable):
         raise TypeError(
             f"Expected GCNConv and activations, in an iterable, a Sequential or a GCN (got"
             f" {type(convs).__name__})."
         )
     return list(convs)
+
+
+def _in_line(model: Sequential) -> list[nn.Module]:
+    """The modules of a ``Sequential`` of PyG, if each reads what the one before returned."""
+    current, *inputs = model.signature.param_dict
+    listed: list[nn.Module] = []
+    edges: list[str] | None = None
+    for child in model._children:
+        module = getattr(model, child.name)
+        read, returned = list(child.param_names), list(child.return_names)
+        expected = [current]
+        if isinstance(module, GCNConv):
+            edges = read[1:] if edges is None else edges
+            expected += edges
+        is_in_line = read == expected and len(returned) == 1 and returned[0] not in inputs
+        if not isinstance(module, nn.Module) or not is_in_line:
+            raise ValueError(
+                f"Expected modules of which each reads what the one before returned, and"
+                f" convolutions that read the same edges (got {module!r}, which reads"
+                f" {', '.join(read)} and returns {', '.join(returned)}). Pass those that are a"
+                f" stack, in a list."
+            )
+        listed.append(module)
+        current = returned[0]
+    return listed
 
 
 def _activation(module: object) -> str:
@@ -129,6 +155,16 @@ def _check_alike(layers: list[GCNConv]) -> None:
                 f"Expected GCNConv with improved=False and flow='source_to_target' (got"
                 f" improved={conv.improved} and flow={conv.flow!r}): self-loops of weight 2 are"
                 f" another graph."
+            )
+        if type(conv.aggr_module) is not SumAggregation:
+            raise ValueError(
+                f"Expected GCNConv with aggr='add' (got {conv.aggr!r}): a layer adds up what"
+                f" neighbours have."
+            )
+        if any(part._forward_hooks or part._forward_pre_hooks for part in conv.modules()):
+            raise ValueError(
+                f"Expected GCNConv without hooks (got some on {conv!r}): what they do is not seen."
+                f" Remove them first."
             )
         for name in ("normalize", "add_self_loops"):
             if getattr(conv, name) is not getattr(first, name):

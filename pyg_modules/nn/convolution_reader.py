@@ -204,5 +204,6 @@ def _flat(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     if type(module) is not nn.Sequential:
         yield name, module
         return
-    for part, child in module.named_children():
+    # named_children() leaves out what was there before, as an activation that is used twice.
+    for part, child in zip(module._modules, module, strict=True):
         yield from _flat(child, f"{name}.{part}" if name else part)

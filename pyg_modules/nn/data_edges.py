@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from math import inf
+from math import inf, isfinite
 from typing import Any, NamedTuple
 
 import torch
@@ -105,6 +105,11 @@ class DataEdges(NamedTuple):
                 " are small enough cannot be looked at there."
             )
         bound = self.norm_bound(num_nodes)
+        if not isfinite(bound):
+            raise ValueError(
+                "Expected a finite edge_weight for an Equilibrium with contraction (got NaN or"
+                " infinity, or numbers whose sums are). Take these edges out."
+            )
         if bound * contraction >= 1:
             raise ValueError(
                 f"Expected an adjacency matrix with a norm of at most 1 for an Equilibrium with"
@@ -127,7 +132,7 @@ class DataEdges(NamedTuple):
         count = torch.bincount(target, minlength=num_nodes).clamp(min=1).to(weight)
         # These are the vectors that stay as they are where weights are means, or as in a GCNConv.
         vectors = torch.stack([torch.ones_like(count), count.sqrt()], dim=1)
-        least = inf
+        least = inf if num_nodes else 0.0
         for _ in range(_MAX_ITERATIONS if num_nodes else 0):
             images = torch.zeros_like(vectors).index_add(0, target, weight * vectors[source])
             bounds = (images / vectors).amax(dim=0)

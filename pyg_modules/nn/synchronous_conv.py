@@ -191,7 +191,8 @@ class SynchronousConv(BackedLayer, MessagePassing):
         """The function that a stack of ``GCNConv`` computes in evaluation, to rounding.
 
         Every channel between two of them is a hidden unit, with all w = 0; as many updates as there
-        are levels bring the inputs to the outputs. ``Dropout`` is left out.
+        are levels bring the inputs to the outputs. ``Dropout`` is left out. Where a node has
+        several self-loops, ``GCNConv`` keeps one if it adds self-loops; here they add up.
 
         Args:
             convs (torch.nn.Module or iterable): ``GCNConv`` and activations, in an iterable, in
@@ -202,7 +203,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
 
         Raises:
             TypeError: If it is none of these.
-            ValueError: If it contains anything else; the message says what.
+            ValueError: If it contains anything else, or is no stack; the message says what.
         """
         parts = read_convolutions(convs)
         layer = cls(
@@ -485,7 +486,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
             of_modules = torch.zeros_like(magnitude).scatter_reduce(0, place, magnitude, "amax")
             largest = of_modules.index_select(0, labels)
         divided = hidden / largest.where(largest > 0, 1.0)
-        return torch.cat([divided.view(-1, batch), states[graph.num_hidden * num_nodes :]])
+        return torch.cat([divided.flatten(0, 1), states[graph.num_hidden * num_nodes :]])
 
     def _all_states(self, x: Tensor, states: Tensor, outputs: Tensor) -> Tensor:
         """Inputs, hidden states and outputs, ``[*, V, N]``, from iterated ``states``."""

@@ -2,28 +2,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pyg_modules._checks import as_int
 from pyg_modules.modules.cut import check_modules
-from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.judge import judge
 from pyg_modules.partition.units import Units
 from pyg_modules.partition.verdict import Verdict
+from pyg_modules.train.batches import Forward
+from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import Loss
-from pyg_modules.train.probe import Probe
+from pyg_modules.train.probe import Probe, position_of
 
 _NUM_RANDOM = 3
 
 
 def partition_verdict(
-    layer: UnitLayer,
+    layer: nn.Module,
     labels: Tensor,
     x: Any,
-    y: Any,
+    y: Any = None,
     *,
     loss: Loss = F.cross_entropy,
+    forward: Forward | None = None,
     steps: int | None = None,
     learning_rate: float = 3e-3,
     weight_decay: float = 0.1,
@@ -36,12 +38,17 @@ def partition_verdict(
     For modules that a :class:`PartitionSchedule` found, there is ``schedule.verdict()``.
 
     Args:
-        layer (UnitLayer): A trained layer, not cut yet.
+        layer (UnitLayer or torch.nn.Module): A trained layer, not cut yet, or a model with one in
+            it.
         labels (LongTensor): Module of every unit, ``[N]``, as for :func:`cut`.
-        x (Tensor or array): Inputs, ``[B, I]``.
-        y (Tensor or array): Targets, ``[B]`` classes, or what the loss takes.
+        x (Tensor, array or object): Inputs, ``[B, I]``; without ``y``, any data that :func:`fit`
+            takes, such as a :class:`~torch_geometric.data.Data` with ``train_mask``.
+        y (Tensor or array, optional): Targets, ``[B]`` classes, or what the loss takes.
+            (default: they are in the data)
         loss (Callable, optional): As for :func:`fit`. (default: cross-entropy)
-        steps (int, optional): Steps of a probe. (default: one pass over the data)
+        forward (Callable, optional): As for :func:`fit`.
+        steps (int, optional): Steps of a probe. (default: one pass over the data, which of one
+            graph is one step)
         learning_rate (float, optional): Of a probe. (default: 3e-3)
         weight_decay (float, optional): Of a probe. (default: 0.1)
         batch_size (int, optional): Of a probe. (default: 64)
@@ -53,7 +60,7 @@ def partition_verdict(
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If ``labels`` have the wrong length, one module only, a gap, or leave a hidden
-            unit shared; or if ``x`` or ``y`` do not fit the layer.
+            unit shared; if ``x`` or ``y`` do not fit; or if a model has no layer in it or several.
 
     Example:
         >>> import torch
@@ -64,23 +71,25 @@ def partition_verdict(
         >>> partition_verdict(layer, partition_units(layer, 2), x, y).word
         'unlearned'
     """
-    check_layer(layer)
-    found = check_modules(layer, labels)
+    check_model(layer)
+    inside: Any = list(layer.modules())[position_of(layer, None)]
+    found = check_modules(inside, labels)
     if int(found.max()) < 1:
         raise ValueError(
             "Expected labels of at least two modules (got one). One module is not cut at all."
         )
     seed = as_int("seed", seed, smallest=0)
-    is_shared = bool((found[: layer.graph.num_inputs] < 0).any())
+    is_shared = bool((found[: inside.graph.num_inputs] < 0).any())
     probe = Probe(
         layer,
-        (x, y),
+        x if y is None else (x, y),
         steps=steps,
         loss=loss,
+        forward=forward,
         learning_rate=learning_rate,
         weight_decay=weight_decay,
         batch_size=batch_size,
         seed=seed,
     )
-    units = Units(layer, scope="hidden" if is_shared else "all")
+    units = Units(inside, scope="hidden" if is_shared else "all")
     return judge(units, found, probe, num_random=_NUM_RANDOM, seed=seed)

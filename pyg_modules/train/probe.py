@@ -104,6 +104,8 @@ class Probe:
                 return self._measured(model)
             layer: Any = list(model.modules())[self._position]
             prune_cross_edges(layer, labels)
+            # Cut, it would divide the states of modules apart, if it divides any.
+            layer.labels = labels.to(layer.device)
             at_once = self._measured(model)
             if not trained:
                 return at_once

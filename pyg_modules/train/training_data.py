@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
+from inspect import signature
 from typing import Any
 
 import numpy
@@ -227,4 +228,23 @@ def _forward_pair(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:
             f" itself, with masks: data=dataset[0]."
         )
     inputs, targets = batch
-    return model(inputs), targets
+    try:
+        return model(inputs), targets
+    except TypeError as error:
+        missing = _required(model.forward)[1:]
+        if not missing:
+            raise
+        raise TypeError(
+            f"Expected a model of one input for pairs of inputs and targets (got a"
+            f" {type(model).__name__}, which needs {', '.join(missing)} beside it). Give a PyG Data"
+            f" with masks, or say by forward=... what it is called with."
+        ) from error
+
+
+def _required(function: Callable[..., Any]) -> list[str]:
+    """The arguments that a call needs, by name."""
+    return [
+        one.name
+        for one in signature(function).parameters.values()
+        if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+    ]

@@ -7,7 +7,9 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
+from torch_geometric.loader import DataLoader as GraphLoader
+from torch_geometric.nn import global_mean_pool
 
 from pyg_modules import (
     Equilibrium,
@@ -25,7 +27,7 @@ from pyg_modules import (
 )
 from pyg_modules.modules import check_independence, input_attribution, lesion_study
 from pyg_modules.structure import rewire
-from pyg_modules.train import fit, organise
+from pyg_modules.train import Probe, fit, organise, partition_verdict
 from tests.nn.test_synchronous_conv import EDGES, NUM_NODES, conv_of
 from tests.strategies import generator, normal, seeds, stays_alive
 
@@ -177,6 +179,50 @@ def test_a_schedule_of_the_partition_in_a_loop_of_ones_own():
         (loss + regularizer()).backward()
         optimizer.step()
     assert cut(model.conv, regularizer.labels()).labels is not None
+
+
+def test_what_modules_are_worth_on_one_graph_and_on_many():
+    data, model = node_data(), Model()
+    labels = partition_units(model.conv, 2)
+    verdict = partition_verdict(model.conv, labels, data, steps=5)
+    logits = model(data.x, data.edge_index)[data.train_mask]
+    expected = nn.functional.cross_entropy(logits, data.y[data.train_mask])
+    assert verdict.uncut == pytest.approx(expected.item(), rel=1e-5)
+    assert verdict.uncut == Probe(model, data, steps=5)(None)
+    graphs = [data.subgraph(torch.arange(60) // 20 == part) for part in range(3)]
+    head = nn.Linear(2, 2)
+
+    def forward(model, batch):
+        pooled = global_mean_pool(model[0](batch.x, batch.edge_index), batch.batch)
+        return model[1](pooled), torch.arange(3) % 2
+
+    with_head = nn.ModuleList([model.conv, head])
+    of_graphs = partition_verdict(with_head, labels, GraphLoader(graphs, 3), forward=forward)
+    outputs, targets = forward(with_head, Batch.from_data_list(graphs))
+    expected = nn.functional.cross_entropy(outputs, targets)
+    assert of_graphs.uncut == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_a_probe_divides_the_states_of_modules_apart_as_the_cut_layer_does():
+    data, layer = node_data(), conv_of(GRAPH, dtype=torch.float32, normalize_states=True)
+    logits = cut(layer, HIDDEN)(data.x, data.edge_index)[data.train_mask]
+    expected = nn.functional.cross_entropy(logits, data.y[data.train_mask])
+    found = Probe(layer, data)(HIDDEN, trained=False)
+    assert found == pytest.approx(expected.item(), rel=1e-5)
+    assert layer.labels is None
+
+
+def test_pairs_without_edges_are_refused_by_name():
+    data, model = node_data(), Model()
+    pair, labels = (data.x, data.y), partition_units(model.conv, 2)
+    for run in (
+        lambda: partition_verdict(model.conv, labels, *pair),
+        lambda: Probe(model, pair)(None),
+        lambda: fit(model, pair, epochs=1, seed=0),
+        lambda: organise(model.conv, pair, num_modules=2, epochs=1),
+    ):
+        with pytest.raises(TypeError, match=r"needs edge_index beside it.*PyG Data with masks"):
+            run()
 
 
 def test_lesions_and_attribution_on_a_graph():

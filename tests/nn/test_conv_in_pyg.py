@@ -95,6 +95,18 @@ def test_a_graph_without_nodes_or_without_edges():
     assert bool(empty.isfinite().all())
 
 
+@pytest.mark.parametrize("solver", [Unrolled(3), EQUILIBRIUM])
+@pytest.mark.parametrize("shape", [(0, 3), (0, NUM_NODES, 3), (2, 0, 3), (2, 0, NUM_NODES, 3)])
+def test_nothing_at_all_has_states_and_gradients_of_its_shape(solver, shape):
+    layer, x = conv_of(solver=solver, normalize_states=True), normal(*shape).requires_grad_()
+    edges = EDGES if shape[-2] else EDGES[:, :0]
+    states = layer.solve(x, edges).states
+    assert states.shape == layer.step(states, edges).shape == (*shape[:-1], 10)
+    layer(x, edges).sum().backward()
+    assert x.grad.shape == shape
+    assert torch.equal(layer.weight.grad, torch.zeros_like(layer.weight))
+
+
 def path_of(length):
     steps = torch.stack([torch.arange(length - 1), torch.arange(1, length)])
     return torch.cat([steps, steps.flip(0)], dim=1)
@@ -392,6 +404,45 @@ def test_a_gcn_of_pyg_and_a_single_convolution():
     torch.testing.assert_close(SynchronousConv.from_conv(conv)(x, EDGES), conv(x, EDGES))
 
 
+def test_modules_that_are_there_twice_are_used_twice():
+    act, conv = nn.Tanh(), GCNConv(3, 3)
+    steps = [(conv, "x, edge_index -> h"), act, (conv, "h, edge_index -> h"), act]
+    last = GCNConv(3, 2)
+    model = Sequential("x, edge_index, batch", [*steps, (last, "h, edge_index -> h")]).double()
+    x = normal(NUM_NODES, 3)
+    layer = SynchronousConv.from_conv(model)
+    torch.testing.assert_close(layer(x, EDGES), model(x, EDGES, None), rtol=0, atol=1e-12)
+    listed = SynchronousConv.from_conv(nn.Sequential(conv, act, conv, act, last))
+    assert torch.equal(listed(x, EDGES), layer(x, EDGES))
+
+
+def test_what_does_not_read_the_module_before_alone_is_refused():
+    conv, act = GCNConv(3, 3), (nn.Tanh(), "h -> h")
+    first = (conv, "x, edge_index -> h")
+    refused = [
+        [first, act, (conv, "x, edge_index -> h")],  # Not the activation.
+        [first, act, (conv, "h, edge_index -> g"), (lambda h, g: h + g, "h, g -> h")],
+        [first, (lambda h: h.tanh(), "h -> h"), (conv, "h, edge_index -> h")],
+        [first, act, (conv, "h, edge_index, edge_weight -> h")],
+        [(conv, "x, edge_index -> edge_index"), (conv, "edge_index, edge_index -> h")],
+    ]
+    for modules in refused:
+        with pytest.raises(ValueError, match="reads what the one before returned"):
+            SynchronousConv.from_conv(Sequential("x, edge_index, edge_weight", modules))
+
+
+class TwiceAsMuch(GCN):
+    """Computes something else with the modules of its base."""
+
+    def forward(self, *args, **kwargs):
+        return 2 * super().forward(*args, **kwargs)
+
+
+def hooked(conv):
+    conv.register_forward_hook(lambda *_: None)
+    return conv
+
+
 def test_what_is_no_stack_of_graph_convolutions_is_refused_by_name():
     conv, relu = GCNConv(3, 3), nn.ReLU()
     refused = [
@@ -404,6 +455,10 @@ def test_what_is_no_stack_of_graph_convolutions_is_refused_by_name():
         ([conv, relu, GCNConv(4, 3)], ValueError, "as many inputs"),
         (GCNConv(-1, 3), ValueError, "Call the model once"),
         (GCN(3, 8, 2, norm="batch_norm"), ValueError, "without norm"),
+        (TwiceAsMuch(3, 8, 2), TypeError, "TwiceAsMuch"),
+        (GCNConv(3, 3, aggr="mean"), ValueError, "aggr='add' .got 'mean'"),
+        (GCN(3, 8, 2, aggr="max"), ValueError, "aggr='add' .got 'max'"),
+        (hooked(GCNConv(3, 3)), ValueError, "without hooks"),
         (nn.Linear(3, 3), TypeError, "Linear"),
         (3, TypeError, "int"),
     ]

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch_geometric.data import Data
 from torch_geometric.utils import to_torch_csr_tensor
 
 from pyg_modules import Equilibrium, SynchronousConv, SynchronousGraph, UnitGraph, Unrolled
@@ -58,6 +59,13 @@ def test_inputs_that_do_not_fit():
         layer(x)
 
 
+def test_data_is_no_input():
+    data = Data(normal(NUM_NODES, 3), EDGES)
+    for call in (lambda: conv_of()(data, EDGES), lambda: SynchronousGraph(SMALL)(data)):
+        with pytest.raises(TypeError, match=r"got Data.*conv.data.x, data.edge_index"):
+            call()
+
+
 def test_settings_that_do_not_fit():
     mask = torch.ones(50, dtype=torch.bool)
     refused = [
@@ -91,6 +99,18 @@ def test_weights_as_given_must_not_undo_a_contraction():
     signs = torch.where(torch.arange(9) % 2 > 0, 1.0, -1.0).double()
     states = layer.states(x, EDGES, signs / bound)
     torch.testing.assert_close(layer.step(states, EDGES, signs / bound), states)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e308])
+def test_weights_as_given_are_finite(value):
+    layer = conv_of(normalize=False, solver=Equilibrium(contraction=0.9))
+    with pytest.raises(ValueError, match="finite edge_weight"):
+        layer(normal(NUM_NODES, 3), EDGES, value * ONES)
+
+
+def test_weights_as_given_of_no_graph():
+    layer = conv_of(normalize=False, solver=Equilibrium(contraction=0.9))
+    assert layer(normal(0, 3), EDGES[:, :0]).shape == (0, 2)
 
 
 @pytest.mark.parametrize("seed", range(20))

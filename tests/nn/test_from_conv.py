@@ -88,6 +88,12 @@ def test_parameters_are_copied_in_their_dtype():
     assert torch.equal(layer(x), expected)
 
 
+def test_modules_that_are_there_twice_are_used_twice():
+    conv, act = convolution(2, 2), nn.Tanh()
+    layer = assert_same(nn.Sequential(conv, act, conv, act, convolution(2, 1)))
+    assert layer.graph.num_hidden == 4
+
+
 def test_one_convolution_has_no_hidden_unit():
     assert assert_same(convolution(2, 3)).graph.num_hidden == 0
 
