@@ -153,7 +153,7 @@ def test_how_much_memory_is_missing_is_said():
 
 
 def test_a_report_says_that_it_shows_no_layer_on_graphs():
-    with pytest.raises(TypeError, match=r"SynchronousGraph for a report .got a SynchronousConv"):
+    with pytest.raises(TypeError, match=r"a SynchronousGraph .got a SynchronousConv"):
         report(conv_of(), normal(4, 3), torch.zeros(4).long())
     with pytest.raises(TypeError, match="its own graph, not of the data"):
         SynchronousGraph(SMALL)(torch.rand(4, 3), EDGES)

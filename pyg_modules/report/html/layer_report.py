@@ -61,12 +61,6 @@ def report(
     check_report_libraries()
     out = Path(out)
     check_layer(layer)
-    if not isinstance(layer, SynchronousGraph):
-        raise TypeError(
-            f"Expected a SynchronousGraph (got a {type(layer).__name__}, whose outputs are no"
-            f" logits of samples). plot_adjacency, plot_unit_graph, plot_module_sizes and"
-            f" plot_convergence draw it; lesion_study and input_attribution take a head."
-        )
     page = render_layer_page(study_layer(layer, x, y, labels), out.stem, edge_history)
     with staged_folder(out.absolute().parent) as stage:
         (stage / out.name).write_text(page, encoding="utf-8")

@@ -77,9 +77,9 @@ def study_layer(layer: SynchronousGraph, x: Any, y: Any, labels: Tensor | None) 
     check_layer(layer)
     if not isinstance(layer, SynchronousGraph):
         raise TypeError(
-            f"Expected a SynchronousGraph for a report (got a {type(layer).__name__}), whose"
-            f" samples are rows of numbers. Use lesion_study, input_attribution and the plots of"
-            f" pyg_modules.report for other layers."
+            f"Expected a SynchronousGraph (got a {type(layer).__name__}, whose outputs are no"
+            f" logits of samples). plot_adjacency, plot_unit_graph, plot_module_sizes and"
+            f" plot_convergence draw it; lesion_study and input_attribution take a head."
         )
     x = as_tensor(x, layer.dtype).to(layer.device, layer.dtype)
     y = _targets(y, x, layer)
