@@ -10,6 +10,7 @@ from benchmarks.accuracy import images, recipes, sparsity, topology
 from benchmarks.accuracy.comparison import __main__ as comparison
 from benchmarks.accuracy.comparison import networks
 from benchmarks.accuracy.extrapolation import __main__ as extrapolation
+from benchmarks.accuracy.extrapolation import training
 from benchmarks.accuracy.extrapolation.models import MODELS as EXTRAPOLATING
 from benchmarks.accuracy.extrapolation.tasks import TASKS as EXTRAPOLATED
 from benchmarks.accuracy.partition import __main__ as partition
@@ -87,7 +88,7 @@ def test_the_benchmark_of_larger_cases_measures_everything_and_goes_on(
     tmp_path, monkeypatch, capsys
 ):
     for name in ("VALIDATED", "TESTED", "BATCH"):
-        monkeypatch.setattr(extrapolation, name, 2)
+        monkeypatch.setattr(training, name, 2)
     out = tmp_path / "extrapolation.json"
     extrapolation.main(["--quick", "--batches", "2", "--out", str(out)])
     cells = json.loads(out.read_text())["cells"]
