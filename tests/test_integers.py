@@ -13,6 +13,7 @@ from pyg_modules import (
     ModularGraph,
     PartitionRegularizer,
     PartitionSchedule,
+    SynchronousConv,
     SynchronousConv2d,
     SynchronousGraph,
     UnitGraph,
@@ -175,6 +176,9 @@ CALLS = {
     ),
     "UnitGraph.layered": {"sizes": lambda n: UnitGraph.layered([1, n, 1])},
     "UnitGraph.yoked": {"sizes": lambda n: UnitGraph.yoked([1, n, 1])},
+    "SynchronousConv.backend_report": {
+        "batch": lambda n: SynchronousConv(UnitGraph.complete(2, 4, 2)).backend_report(n)
+    },
     "SynchronousGraph.backend_report": {"batch": lambda n: layer().backend_report(n)},
     "ModularGraph.execution_report": {"batch": lambda n: modular().execution_report(n)},
     "PartitionRegularizer": {
@@ -256,9 +260,13 @@ OTHERS = {
     "Origin",
     "Schedule.step",
     "Solution",
-    "SynchronousGraph.collect",  # Of PyG.
+    "SynchronousConv.collect",  # Of PyG.
+    "SynchronousConv.explain_message",
+    "SynchronousConv.propagate",
+    "SynchronousGraph.collect",
     "SynchronousGraph.propagate",
     "TopologyTrial",
+    "UnitLayer",  # What makes layers, which say what an edge has.
     "Units.classes",
     "Units.labels_of_members",
     "Verdict",
