@@ -13,6 +13,7 @@ from benchmarks.accuracy.extrapolation import __main__ as extrapolation
 from benchmarks.accuracy.extrapolation import training
 from benchmarks.accuracy.extrapolation.models import MODELS as EXTRAPOLATING
 from benchmarks.accuracy.extrapolation.tasks import TASKS as EXTRAPOLATED
+from benchmarks.accuracy.parallel import run_all
 from benchmarks.accuracy.partition import __main__ as partition
 from benchmarks.accuracy.propagation import __main__ as propagation
 from benchmarks.accuracy.propagation.models import MODELS
@@ -109,6 +110,11 @@ def test_the_benchmark_of_larger_cases_measures_everything_and_goes_on(
     monkeypatch.setattr(recipes, "run_all", None)
     extrapolation.main(["--out", str(out)])
     assert json.loads(out.read_text())["cells"] == cells
+
+
+def test_work_that_other_processes_do_not_import_is_refused_by_a_quick_run_too():
+    with pytest.raises(ValueError, match="Move it to a file beside"):
+        run_all(extrapolation.main, [()], quick=True)
 
 
 def test_updates_without_gradient_change_no_output_and_cut_gradients_off():

@@ -18,10 +18,10 @@ def run_all(
     One thread each: as fast for networks of this size, and the same numbers on every machine. With
     ``quick`` they run one after the other in this process, without the wait for new ones.
     """
-    if work.__module__.endswith("__main__"):
+    if work.__module__.endswith(".__main__"):
         raise ValueError(
             f"Expected work of a module that other processes import (got {work.__name__} of"
-            f" {work.__module__}). Move it to a file beside."
+            f" {work.__module__}, which they do not). Move it to a file beside."
         )
     if quick:
         return _printed(jobs, (work(*job) for job in jobs))
