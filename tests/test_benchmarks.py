@@ -1,12 +1,19 @@
 import json
-from itertools import product
+from collections import deque
+from itertools import accumulate, product
+from operator import xor
 
 import pytest
 import torch
 
-from benchmarks.accuracy import images, sparsity, topology
+from benchmarks.accuracy import images, recipes, sparsity, topology
 from benchmarks.accuracy.comparison import __main__ as comparison
 from benchmarks.accuracy.comparison import networks
+from benchmarks.accuracy.extrapolation import __main__ as extrapolation
+from benchmarks.accuracy.extrapolation import training
+from benchmarks.accuracy.extrapolation.models import MODELS as EXTRAPOLATING
+from benchmarks.accuracy.extrapolation.tasks import TASKS as EXTRAPOLATED
+from benchmarks.accuracy.parallel import run_all
 from benchmarks.accuracy.partition import __main__ as partition
 from benchmarks.accuracy.propagation import __main__ as propagation
 from benchmarks.accuracy.propagation.models import MODELS
@@ -76,6 +83,90 @@ def test_a_task_far_away_has_its_answer_there():
     chain = TASKS["chains of 10"](0)
     assert int((chain.x.sum(dim=1) > 0).sum()) == 40
     assert (chain.train.numel(), chain.val.numel()) == (20, 40)
+
+
+def test_the_benchmark_of_larger_cases_measures_everything_and_goes_on(
+    tmp_path, monkeypatch, capsys
+):
+    for name in ("VALIDATED", "TESTED", "BATCH"):
+        monkeypatch.setattr(training, name, 2)
+    out = tmp_path / "extrapolation.json"
+    extrapolation.main(["--quick", "--batches", "2", "--out", str(out)])
+    cells = json.loads(out.read_text())["cells"]
+    both = "synchronous", "residual, tied"
+    kinds = {"prefix sums": [*both, "GRU"], "mazes": both}
+    expected = [(task, model) for task, models in kinds.items() for model in models]
+    assert [(one["task"], one["model"]) for one in cells] == expected
+    sizes = {"prefix sums": ["32", "64", "128"], "mazes": ["9", "17"]}
+    for cell in cells:
+        (one,) = cell["runs"]
+        assert list(one["test"]) == sizes[cell["task"]]
+        assert all(0 <= part <= 1 for parts in one["test"].values() for part in parts)
+        most = EXTRAPOLATED[cell["task"]].max_parameters
+        assert 0.85 * most < one["num_parameters"] <= most
+    printed = capsys.readouterr().out
+    assert all(f"| {name} |" in printed for name in ("GRU", "synchronous, 2 times the updates"))
+    # What is there is not measured again.
+    monkeypatch.setattr(recipes, "run_all", None)
+    extrapolation.main(["--out", str(out)])
+    assert json.loads(out.read_text())["cells"] == cells
+
+
+def test_work_that_other_processes_do_not_import_is_refused_by_a_quick_run_too():
+    with pytest.raises(ValueError, match="Move it to a file beside"):
+        run_all(extrapolation.main, [()], quick=True)
+
+
+def test_updates_without_gradient_change_no_output_and_cut_gradients_off():
+    task = EXTRAPOLATED["prefix sums"]
+    x = task.make(3, 6, generator(0))[0]
+    for name, way in (("synchronous", 0), ("synchronous", 1), ("residual, tied", 1)):
+        model = EXTRAPOLATING[name][way](task)
+        assert torch.allclose(model(x, 9), model(x, 9, 4), rtol=0, atol=1e-6)
+        bits = x.clone().requires_grad_()
+        # With k updates and the readout, a place hears from k places before it.
+        model(bits, 9, 7)[..., 5].sum().backward()
+        assert bits.grad.abs().sum(dim=(0, 1)).bool().tolist() == [False, False] + [True] * 4
+
+
+def test_prefix_sums_are_those_of_a_loop():
+    x, y = EXTRAPOLATED["prefix sums"].make(20, 17, generator(1))
+    assert x.shape == y.shape == (20, 1, 17)
+    for bits, parities in zip(x[:, 0].int().tolist(), y[:, 0].int().tolist(), strict=True):
+        assert parities == list(accumulate(bits, xor))
+    assert 0 < float(x.mean()) < 1
+
+
+@pytest.mark.parametrize("size", [3, 9, 17])
+def test_mazes_are_trees_and_their_answer_is_the_shortest_path(size):
+    x, y = EXTRAPOLATED["mazes"].make(10, size, generator(size))
+    num_rooms = ((size + 1) // 2) ** 2
+    for (is_open, starts, ends), (answer,) in zip(x.int(), y.int(), strict=True):
+        cells = {tuple(cell) for cell in is_open.nonzero().tolist()}
+        (start,), (end,) = starts.nonzero().tolist(), ends.nonzero().tolist()
+        assert len(cells) == 2 * num_rooms - 1  # Rooms, and a door less than rooms.
+        came_from, queue = {tuple(start): None}, deque([tuple(start)])
+        while queue:
+            row, column = queue.popleft()
+            for cell in (
+                (row - 1, column),
+                (row + 1, column),
+                (row, column - 1),
+                (row, column + 1),
+            ):
+                if cell in cells and cell not in came_from:
+                    came_from[cell] = row, column
+                    queue.append(cell)
+        assert came_from.keys() == cells
+        path, cell = set(), tuple(end)
+        while cell is not None:
+            path.add(cell)
+            cell = came_from[cell]
+        assert path == {tuple(cell) for cell in answer.nonzero().tolist()}
+        assert len(path) > 1
+    again = EXTRAPOLATED["mazes"].make(10, size, generator(size))
+    assert torch.equal(again[0], x)
+    assert len({tuple(one.flatten().tolist()) for one in x}) > 1
 
 
 def test_the_sparsity_benchmark_measures_everything(tmp_path, monkeypatch, capsys):

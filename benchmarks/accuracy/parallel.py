@@ -18,6 +18,11 @@ def run_all(
     One thread each: as fast for networks of this size, and the same numbers on every machine. With
     ``quick`` they run one after the other in this process, without the wait for new ones.
     """
+    if work.__module__.endswith(".__main__"):
+        raise ValueError(
+            f"Expected work of a module that other processes import (got {work.__name__} of"
+            f" {work.__module__}, which they do not). Move it to a file beside."
+        )
     if quick:
         return _printed(jobs, (work(*job) for job in jobs))
     with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_one_thread) as pool:

@@ -10,18 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from statistics import mean, stdev
 
-from benchmarks.accuracy.parallel import run_all
 from benchmarks.accuracy.propagation.models import MODELS, recipes
 from benchmarks.accuracy.propagation.tasks import TASKS
 from benchmarks.accuracy.propagation.training import run
+from benchmarks.accuracy.recipes import mean_and_spread, measure
 from benchmarks.markdown import table
-from pyg_modules._files import write_json
-from pyg_modules.experiment.versions import versions
 
 RESULTS = Path(__file__).with_name("propagation.json")
-SEEDS, TRIAL = range(5), 100
 
 
 def propagation(path: Path = RESULTS) -> str:
@@ -38,8 +34,7 @@ def propagation(path: Path = RESULTS) -> str:
                 if (cell["task"], cell["model"]) == (task, name)
                 for one in cell["runs"]
             ]
-            spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
-            row.append(f"{mean(values):.1f}{spread}" if values else "")
+            row.append(mean_and_spread(values))
         rows.append(row)
     return table(["test accuracy, %", *tasks], rows)
 
@@ -52,39 +47,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="one recipe, one seed")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file")
     options = parser.parse_args(arguments)
-    cells = []
-    if options.out.exists() and not options.quick:
-        cells = json.loads(options.out.read_text(encoding="utf-8"))["cells"]
-    known = {(cell["task"], cell["model"]) for cell in cells}
-    for task in options.only:
-        for name in MODELS:
-            if (task, name) in known:
-                continue
-            tried = recipes(name)[:1] if options.quick else recipes(name)
-            ends = [options.epochs]
-            trials = run_all(
-                run,
-                [(task, name, *recipe, TRIAL, *ends) for recipe in tried],
-                quick=options.quick,
-            )
-            best = max(range(len(tried)), key=lambda number: trials[number]["val"])
-            seeds = SEEDS[:1] if options.quick else SEEDS
-            runs = run_all(
-                run,
-                [(task, name, *tried[best], seed, *ends) for seed in seeds],
-                quick=options.quick,
-            )
-            cells.append(
-                {
-                    "task": task,
-                    "model": name,
-                    "way": tried[best][0],
-                    "rate": tried[best][1],
-                    "trials": trials,
-                    "runs": runs,
-                }
-            )
-            write_json(options.out, {"cells": cells, "versions": versions()})
+    measure(
+        run,
+        {(task, name): recipes(name) for task in options.only for name in MODELS},
+        options.epochs,
+        options.out,
+        quick=options.quick,
+    )
     print(propagation(options.out))
 
 

@@ -1,0 +1,1 @@
+"""Tasks whose larger cases are solved by more updates."""
