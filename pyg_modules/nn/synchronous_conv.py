@@ -13,8 +13,8 @@ from torch_geometric.nn import MessagePassing
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.backed_layer import BackedLayer
 from pyg_modules.nn.check_tensor import check_tensor
-from pyg_modules.nn.conv_reader import read_convolutions
 from pyg_modules.nn.data_edges import NORMALIZATIONS, DataEdges
+from pyg_modules.nn.gcn_reader import read_convolutions
 from pyg_modules.nn.looking_edges import looking_edges
 from pyg_modules.nn.shortage import is_shortage
 from pyg_modules.nn.unit_layer import Prepared, spare_generator

@@ -11,7 +11,7 @@ from torch.fx import Proxy
 from pyg_modules._checks import as_int
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.check_tensor import check_images
-from pyg_modules.nn.convolution_reader import ConvolutionReader
+from pyg_modules.nn.conv2d_reader import ConvolutionReader
 from pyg_modules.nn.convolution_wiring import ConvolutionWiring
 from pyg_modules.nn.shortage import is_shortage
 from pyg_modules.nn.unit_layer import Prepared, UnitLayer, spare_generator
