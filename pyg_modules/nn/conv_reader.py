@@ -99,7 +99,8 @@ def _listed(convs: object) -> list[nn.Module]:
                 f"Expected GCNConv and activations, in an iterable, a Sequential or a GCN (got"
                 f" {type(convs).__name__})."
             )
-        return list(convs.children())
+        # Of one that stands at several places, children() has the first alone.
+        return [module for module in convs._modules.values() if module is not None]
     if not isinstance(convs, Iterable):
         raise TypeError(
             f"Expected GCNConv and activations, in an iterable, a Sequential or a GCN (got"
