@@ -161,7 +161,7 @@ def activation_of(module: nn.Module) -> str:
     given = module
     if getattr(module, "inplace", False):
         module = copy.copy(module)
-        module.inplace = False
+        module.inplace = False  # type: ignore[assignment]
     for activation in ACTIVATIONS.values():
         if type(module) is activation.module and repr(module) == repr(activation.module()):
             return activation.name
