@@ -15,6 +15,7 @@ from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.ops.activation import ACTIVATIONS, activation_of
 
 _KNOWN = "Conv2d, activations between them, BatchNorm2d after them, Dropout and Identity"
+_LEFT_OUT = nn.Identity | _DropoutNd
 _REASONS = (
     (("Pool", "Upsample", "Unfold", "Fold", "Pad"), "it changes the size of images"),
     (("Norm",), "it divides by what it finds in each image, and a unit adds up"),
@@ -119,8 +120,9 @@ class ConvolutionReader:
         levels: list[_Level] = []
         first: nn.Conv2d | None = None
         can_fold = False
-        for name, module in _flat(self._model, ""):
+        for name, module in self._model.named_modules():
             self._check_plain(name, module)
+        for name, module in _flat(self._model, ""):
             follows_convolution = bool(levels) and levels[-1].activation is None
             if isinstance(module, nn.Conv2d):
                 self._check_convolution(name, module)
@@ -143,7 +145,7 @@ class ConvolutionReader:
                         " missing in the zeros around the image",
                     )
                 levels[-1].fold(module)
-            elif isinstance(module, nn.Identity | _DropoutNd):
+            elif isinstance(module, _LEFT_OUT):
                 continue
             else:
                 activation, can_fold = self._activation(name, module), False
@@ -170,10 +172,13 @@ class ConvolutionReader:
             self._refuse(name, module, "it does not know its sizes yet: run it once")
         if module._forward_hooks or module._forward_pre_hooks:
             self._refuse(name, module, "it has hooks, which may compute something else")
+        is_known = isinstance(module, nn.Sequential | nn.Conv2d | nn.BatchNorm2d | _LEFT_OUT)
+        if "forward" in vars(module) or (
+            is_known and not type(module).forward.__module__.startswith("torch.nn.modules.")
+        ):
+            self._refuse(name, module, "it has a forward of its own")
 
     def _check_convolution(self, name: str, conv: nn.Conv2d) -> None:
-        if type(conv).forward is not nn.Conv2d.forward:
-            self._refuse(name, conv, "it has a forward of its own")
         if conv.stride != (1, 1):
             self._refuse(name, conv, "with a stride it changes the size of images: pool after it")
         if conv.dilation != (1, 1):
@@ -201,7 +206,7 @@ def _bias_of(level: _Level) -> Tensor:
 
 def _flat(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module]]:
     """The modules of a stack, in their order, with the names of their places."""
-    if type(module) is not nn.Sequential:
+    if not isinstance(module, nn.Sequential):
         yield name, module
         return
     # named_children() leaves out what was there before, as an activation that is used twice.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -159,9 +158,6 @@ class NetworkReader:
             self._operations.refuse(node, "samples do not stay apart; use Flatten()")
         if isinstance(module, SAME):
             return before
-        if getattr(module, "inplace", False):
-            module = copy.copy(module)
-            module.inplace = False
         if isinstance(module, nn.PReLU):
             return self._activated(node, PRELU, module.weight)
         if isinstance(module, nn.LeakyReLU):

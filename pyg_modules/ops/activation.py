@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -153,9 +154,16 @@ def check_activation(name: object) -> None:
 
 
 def activation_of(module: nn.Module) -> str:
-    """The name of the activation function that ``module`` computes with default settings."""
+    """The name of the activation function that ``module`` computes with default settings.
+
+    One that computes in place is taken, too; who may read what it overwrites is not looked at.
+    """
+    given = module
+    if getattr(module, "inplace", False):
+        module = copy.copy(module)
+        module.inplace = False  # type: ignore[assignment]
     for activation in ACTIVATIONS.values():
         if type(module) is activation.module and repr(module) == repr(activation.module()):
             return activation.name
     known = ", ".join(f"nn.{known.module.__name__}()" for known in ACTIVATIONS.values())
-    raise ValueError(f"Expected an activation among {known} (got {module!r}).")
+    raise ValueError(f"Expected an activation among {known} (got {given!r}).")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import cos, pi
 from typing import ClassVar
 
 import torch
@@ -17,6 +18,10 @@ _aten = torch.ops.aten
 _UNITS_AT_ONCE = 8
 # By how much a cell of a group may cost more than one of the whole.
 _COST_OF_GROUPS = 2
+# At how many points of a dimension a symbol of degree 1 is read for its norm, and how much larger
+# than at all of these it may be between them.
+_POINTS = 16
+_BETWEEN_POINTS = 1 / cos(pi / _POINTS) ** 2
 
 
 class ConvolutionOperator(EdgeOperator):
@@ -244,9 +249,10 @@ def _columns(images: Tensor) -> Tensor:
 class TorusOperator(ConvolutionOperator):
     r"""The same on an image whose opposite edges meet, for the norm of convolutions.
 
-    The norm on an image of any size, with zeros around it, is at most that on an endless one, and
-    that at most :math:`1 / \cos^2(\pi / 16) \approx 1.04` times the one on this torus, as the
-    symbol of the convolution is a trigonometric polynomial. It is smaller than most images.
+    The norm on an image of any size, with zeros around it, is at most that on an endless one, which
+    is the largest of the symbol, a trigonometric polynomial of degree d, half of the width of
+    kernels. On this torus, smaller than most images, it is read at 16 d points a dimension, and is
+    nowhere more than :math:`1 / \cos^2(\pi / 16) \approx 1.04` times as large.
     """
 
     name = "convolution_on_a_torus"
@@ -256,8 +262,12 @@ class TorusOperator(ConvolutionOperator):
         cls, edges: EdgeSet, kernel_size: int = 3, *, groups: bool = False
     ) -> ConvolutionOperator:
         """See :meth:`ConvolutionOperator.build`; the image has its size."""
-        length = max(1, 16 * (kernel_size // 2))
+        length = max(1, _POINTS * (kernel_size // 2))
         return super().build(edges, kernel_size, groups=groups).on_images(length, length)
+
+    def terms(self, weight: Tensor) -> list[tuple[EdgeOperator, Tensor]]:
+        """See :meth:`EdgeOperator.terms`: a bound of the norm on images of any size."""
+        return [(self, weight if self._width == 1 else weight * _BETWEEN_POINTS)]
 
     def _around(self, images: Tensor) -> Tensor:
         return F.pad(images, [self._width // 2] * 4, mode="circular")

@@ -83,12 +83,21 @@ class Differentiable(ABC):
         kind = "backend" if self.operator.is_backend else "operator"
         return f"the {kind} {self.operator.name!r}"
 
-    def settings(self) -> tuple[str, list[float]]:
-        """A name and numbers, at least one, that say what it is beside its operator."""
-        return "", [0.0]
+    def settings(self) -> tuple[str, list[int], list[float]]:
+        """A name, counts and numbers, at least one, that say what it is beside its operator.
+
+        Counts of rows belong among the counts: they may be those of a program for any image.
+        """
+        return "", [0], [0.0]
 
     @classmethod
-    def restored(cls, operator: EdgeOperator, name: str, numbers: Sequence[float]) -> Self:  # noqa: ARG003
+    def restored(
+        cls,
+        operator: EdgeOperator,
+        name: str,  # noqa: ARG003
+        counts: Sequence[int],  # noqa: ARG003
+        numbers: Sequence[float],  # noqa: ARG003
+    ) -> Self:
         """The instance with these :meth:`settings`."""
         return cls(operator)
 
@@ -164,7 +173,7 @@ def _without_autocast(function: Differentiable, weight: Tensor, state: Tensor) -
         return function.entry()(function, weight, state.to(weight.dtype))
 
 
-_KEPT = "Tensor[] index, SymInt[] sizes, str backend, str name, float[] numbers"
+_KEPT = "Tensor[] index, SymInt[] sizes, str backend, str name, SymInt[] counts, float[] numbers"
 
 
 def _call_compiled(function: Differentiable, weight: Tensor, state: Tensor) -> Any:
@@ -177,9 +186,9 @@ def _library_operator(cls: type[Differentiable]) -> Callable[..., Any]:
     """The two passes of ``cls`` as operators of ``torch.library``."""
 
     def restored(
-        index: list[Tensor], sizes: list[int], backend: str, name: str, numbers: list[float]
+        index: list[Tensor], sizes: list[int], backend: str, *settings: Any
     ) -> Differentiable:
-        return cls.restored(OPERATORS[backend](index, sizes), name, numbers)
+        return cls.restored(OPERATORS[backend](index, sizes), *settings)
 
     def forward(weight: Tensor, state: Tensor, *kept: Any) -> Any:
         return restored(*kept).forward(weight, state)

@@ -128,14 +128,16 @@ class _Problem(Differentiable):
     def subject(self) -> str:
         return "an Equilibrium"
 
-    def settings(self) -> tuple[str, list[float]]:
-        numbers = self._update.num_activated, *self._stopping
-        return self._update.activation.name, list(map(float, numbers))
+    def settings(self) -> tuple[str, list[int], list[float]]:
+        update = self._update
+        return update.activation.name, [update.num_activated], list(map(float, self._stopping))
 
     @classmethod
-    def restored(cls, operator: EdgeOperator, name: str, numbers: Sequence[float]) -> _Problem:
-        num_activated, tol, max_steps, memory, contraction, throw = numbers
-        update = Update(operator, ACTIVATIONS[name], int(num_activated))
+    def restored(
+        cls, operator: EdgeOperator, name: str, counts: Sequence[int], numbers: Sequence[float]
+    ) -> _Problem:
+        tol, max_steps, memory, contraction, throw = numbers
+        update = Update(operator, ACTIVATIONS[name], counts[0])
         return cls(update, Stopping(tol, int(max_steps), int(memory), contraction, bool(throw)))
 
     def forward(self, weight: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:

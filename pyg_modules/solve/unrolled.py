@@ -104,13 +104,19 @@ class _Updates(Differentiable):
         self._steps, self._stride = steps, stride
         self._num_kept = -(-steps // stride) if stride else 0
 
-    def settings(self) -> tuple[str, list[float]]:
-        numbers = self._update.num_activated, self._steps, self._stride
-        return self._update.activation.name, list(map(float, numbers))
+    def settings(self) -> tuple[str, list[int], list[float]]:
+        counts = [self._update.num_activated, self._steps, self._stride]
+        return self._update.activation.name, counts, [0.0]
 
     @classmethod
-    def restored(cls, operator: EdgeOperator, name: str, numbers: Sequence[float]) -> _Updates:
-        num_activated, steps, stride = map(int, numbers)
+    def restored(
+        cls,
+        operator: EdgeOperator,
+        name: str,
+        counts: Sequence[int],
+        numbers: Sequence[float],  # noqa: ARG003
+    ) -> _Updates:
+        num_activated, steps, stride = counts
         return cls(Update(operator, ACTIVATIONS[name], num_activated), steps, stride)
 
     def forward(self, weight: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pyg_modules._checks import as_int
+from pyg_modules._checks import as_coefficient, as_int
 from pyg_modules.graph.validate import as_probability
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.structure.search.search_topology import import_optuna
@@ -18,6 +19,9 @@ from pyg_modules.train.training_data import batches_of
 
 if TYPE_CHECKING:
     from optuna import Trial
+
+# What a search sets itself.
+_GIVEN = ("epochs", "seed", "on_epoch")
 
 
 class TopologyTraining:
@@ -73,11 +77,12 @@ class TopologyTraining:
                 f"Expected held_out samples and others (got {size} of {len(x)}). Choose held_out"
                 f" between 0 and 1, or use more samples."
             )
+        self.suggest, self.options = dict(suggest or {}), options
+        _check_options(self.suggest, self.options)
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(len(x), generator=generator, device="cpu").to(x.device)
         self.training_data = x[order[size:]], y[order[size:]]
         self.validation_data = x[order[:size]], y[order[:size]]
-        self.suggest, self.options = dict(suggest or {}), options
 
     def __call__(self, layer: SynchronousGraph, trial: Trial) -> float:
         """Train a layer in place.
@@ -122,3 +127,30 @@ class TopologyTraining:
         except DivergedError as error:
             raise optuna.TrialPruned(str(error)) from error
         return score
+
+
+def _check_options(suggest: Mapping[str, tuple[float, float]], options: Mapping[str, Any]) -> None:
+    """Raise unless both are of options of ``fit`` that are free, and ``suggest`` has bounds."""
+    known = [name for name in list(signature(fit).parameters)[2:] if name not in _GIVEN]
+    for name in (*suggest, *options):
+        if name not in known:
+            raise TypeError(
+                f"Expected options of fit that a search does not set itself (got {name!r}). They"
+                f" are {', '.join(known)}."
+            )
+    for name, bounds in suggest.items():
+        if name in options:
+            raise ValueError(
+                f"Expected {name} in suggest or as an option (got both). Leave one out."
+            )
+        if isinstance(bounds, str) or not isinstance(bounds, Sequence) or len(bounds) != 2:
+            raise TypeError(
+                f"Expected a pair of bounds of {name} in suggest (got {bounds!r}). Give what is"
+                f" the same in all trials as an option, {name}=..."
+            )
+        low, high = (as_coefficient(name, bound) for bound in bounds)
+        if not 0 < low <= high:
+            raise ValueError(
+                f"Expected bounds of {name} above 0, the lower one first, as the scale is"
+                f" logarithmic (got {bounds!r})."
+            )

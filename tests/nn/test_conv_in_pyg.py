@@ -395,6 +395,14 @@ def test_a_stack_of_graph_convolutions_is_a_layered_unit_graph(bias, kwargs):
     torch.testing.assert_close(layer(x, EDGES, weight), expected, rtol=0, atol=1e-12)
 
 
+def test_an_activation_at_several_places_of_a_stack_is_one_at_each():
+    act, conv = nn.ReLU(inplace=True), "x, edge_index -> x"
+    listed = [(GCNConv(3, 3), conv), act, (GCNConv(3, 3), conv), act, (GCNConv(3, 2), conv)]
+    model, x = Sequential("x, edge_index", listed).double(), normal(NUM_NODES, 3)
+    layer = SynchronousConv.from_conv(model)
+    torch.testing.assert_close(layer(x, EDGES), model(x, EDGES), rtol=0, atol=1e-12)
+
+
 def test_a_gcn_of_pyg_and_a_single_convolution():
     model = GCN(3, 8, num_layers=3, out_channels=2, act="tanh").double().eval()
     x = normal(NUM_NODES, 3)

@@ -98,15 +98,42 @@ def test_one_convolution_has_no_hidden_unit():
     assert assert_same(convolution(2, 3)).graph.num_hidden == 0
 
 
-class Twice(nn.Conv2d):
-    def forward(self, x):
-        return 2 * super().forward(x)
+def test_an_activation_at_several_places_is_one_at_each():
+    act = nn.ReLU(inplace=True)
+    conv = convolution(2, 2)
+    assert_same(nn.Sequential(conv, act, nn.Sequential(conv, act), convolution(2, 3)))
 
 
-def hooked():
-    conv = convolution(1, 1)
-    conv.register_forward_hook(lambda *_: None)
-    return conv
+class Block(nn.Sequential):
+    """As Conv2dNormActivation of torchvision."""
+
+    def __init__(self, *channels):
+        super().__init__(convolution(*channels), nn.BatchNorm2d(channels[1]), nn.ReLU(inplace=True))
+
+
+def test_a_class_of_sequentials_is_read():
+    assert_same(nn.Sequential(Block(2, 4), Block(4, 3), convolution(3, 1)).eval())
+
+
+def twice(kind, *args, **kwargs):
+    """A module that computes twice what its base computes."""
+
+    class Twice(kind):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    return Twice(*args, **kwargs)
+
+
+def replaced():
+    act = nn.ReLU()
+    act.forward = torch.tanh
+    return nn.Sequential(convolution(1, 1), act, convolution(1, 1))
+
+
+def hooked(module):
+    module.register_forward_hook(lambda *_: None)
+    return module
 
 
 @pytest.mark.parametrize(
@@ -137,8 +164,14 @@ def hooked():
         (nn.Sequential(convolution(1, 2), convolution(3, 1)), "3 channels, after 2"),
         (nn.Sequential(nn.LazyConv2d(2, 3, padding=1)), "run it once"),
         (nn.Sequential(), "no Conv2d"),
-        (Twice(1, 1, 3, padding=1), "forward of its own"),
-        (hooked(), "hooks"),
+        (twice(nn.Conv2d, 1, 1, 3, padding=1), "forward of its own"),
+        (twice(nn.Sequential, convolution(1, 1)), "forward of its own"),
+        (nn.Sequential(convolution(1, 1), twice(nn.BatchNorm2d, 1)), "at '1'.: it has a forward"),
+        (nn.Sequential(convolution(1, 1), twice(nn.Identity)), "forward of its own"),
+        (nn.Sequential(convolution(1, 1), twice(nn.Dropout2d)), "forward of its own"),
+        (replaced(), "ReLU.. at '1'.: it has a forward of its own"),
+        (hooked(convolution(1, 1)), "hooks"),
+        (hooked(nn.Sequential(convolution(1, 1))), "hooks"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )

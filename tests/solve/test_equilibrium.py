@@ -402,10 +402,13 @@ def test_opcheck_of_the_registered_operators(op):
     operator = layer._operators("sparse", 1).recurrence
     weight, injected = (0.1 * normal(16)).requires_grad_(), normal(4, 3).requires_grad_()
     index, sizes = list(operator.index), list(operator.sizes)
-    settings = {"unroll": (5, 2), "equilibrium": (1e-10, 100, 2, 0.9, True)}[op]
+    counts, numbers = {
+        "unroll": ([4, 5, 2], [0.0]),
+        "equilibrium": ([4], [1e-10, 100.0, 2.0, 0.9, 1.0]),
+    }[op]
     torch.library.opcheck(
         getattr(torch.ops.pyg_modules, op).default,
-        (weight, injected, index, sizes, "sparse", "tanh", [4.0, *map(float, settings)]),
+        (weight, injected, index, sizes, "sparse", "tanh", counts, numbers),
     )
 
 

@@ -107,6 +107,17 @@ def test_a_search_finds_what_it_trained():
         ({"held_out": 0.0}, ValueError, r"held_out samples and others \(got 0 of 50"),
         ({"held_out": 1}, ValueError, r"held_out samples and others \(got 50 of 50"),
         ({"held_out": 2}, ValueError, r"held_out in \[0, 1\]"),
+        ({"rate": 1}, TypeError, r"options of fit .* \(got 'rate'\)\. They are loss, forward, "),
+        ({"on_epoch": print}, TypeError, r"options of fit that a search .* \(got 'on_epoch'\)"),
+        ({"suggest": {"density": (0.1, 1)}}, TypeError, r"options of fit .* \(got 'density'\)"),
+        ({"suggest": {"learning_rate": 0.1}}, TypeError, r"pair of bounds .* learning_rate=\.\.\."),
+        ({"suggest": {"learning_rate": (1, 0.1)}}, ValueError, r"the lower one first.*\(1, 0\.1\)"),
+        ({"suggest": {"weight_decay": (0, 0.1)}}, ValueError, r"bounds of weight_decay above 0"),
+        (
+            {"suggest": {"learning_rate": (0.1, 1)}, "learning_rate": 1},
+            ValueError,
+            r"learning_rate in suggest or as an option \(got both\)",
+        ),
     ],
 )
 def test_bad_settings_are_refused(settings, error, message):

@@ -70,7 +70,7 @@ def search_topology(
         ImportError: If Optuna is not installed.
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of range, or the storage has a search of that name with
-            another space or seed.
+            another space, seed or direction.
 
     Example:
         >>> from torch import rand, randint
@@ -92,6 +92,11 @@ def search_topology(
         raise TypeError(f"Expected a TopologySpace (got {type(space).__name__}).")
     num_trials = as_int("num_trials", num_trials, smallest=1)
     seed = as_int("seed", seed, smallest=0, largest=_LARGEST_SEED)
+    if isinstance(storage, str) and "://" not in storage:
+        raise ValueError(
+            f"Expected storage to be a URL (got {storage!r}). For a file, use"
+            f" 'sqlite:///{storage}'."
+        )
     study = optuna.create_study(
         storage=storage,
         pruner=pruner,
@@ -127,7 +132,13 @@ def import_optuna() -> Any:
 
 def _check_same(study: Study, wanted: dict[str, Any]) -> None:
     """Raise a ``ValueError`` if ``study`` is not this search."""
-    kept = study.user_attrs.get(_SPACE)
+    kept, directions = study.user_attrs.get(_SPACE), [one.name for one in study.directions]
+    # That of a study that is there already stays as it is.
+    if directions != ["MAXIMIZE"]:
+        raise ValueError(
+            f"Expected a search for high scores in the storage as {study.study_name!r} (got one"
+            f" of the directions {directions} there). Use another study_name or storage."
+        )
     if kept is None and not study.get_trials(deepcopy=False):
         study.set_user_attr(_SPACE, wanted)
         return

@@ -235,6 +235,13 @@ def test_a_study_of_something_else_is_refused(tmp_path):
         search_topology(score_of, SPACE, storage=url(tmp_path))
 
 
+@pytest.mark.parametrize("directions", [["minimize"], ["maximize", "minimize"]])
+def test_an_empty_study_of_other_directions_is_refused(tmp_path, directions):
+    optuna.create_study(storage=url(tmp_path), study_name="topology", directions=directions)
+    with pytest.raises(ValueError, match=r"high scores .* as 'topology' \(got .*MINIMIZE"):
+        search_topology(score_of, SPACE, storage=url(tmp_path))
+
+
 @pytest.mark.parametrize(
     ("train", "space", "settings", "error", "message"),
     [
@@ -242,6 +249,7 @@ def test_a_study_of_something_else_is_refused(tmp_path):
         (score_of, {}, {}, TypeError, r"Expected a TopologySpace \(got dict"),
         (score_of, SPACE, {"num_trials": 0}, ValueError, r"num_trials >= 1"),
         (score_of, SPACE, {"seed": -1}, ValueError, r"seed >= 0"),
+        (score_of, SPACE, {"storage": "a.db"}, ValueError, r"URL .* use 'sqlite:///a.db'\."),
         (lambda *_: None, SPACE, {}, TypeError, r"return a score, a number \(got NoneType"),
     ],
 )
