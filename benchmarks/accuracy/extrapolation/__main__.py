@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Train, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.extrapolation")
     parser.add_argument("--only", nargs="*", default=list(TASKS), choices=TASKS, help="the tasks")
-    parser.add_argument("--batches", type=int, default=800, help="default: %(default)s")
+    parser.add_argument("--batches", type=int, default=2000, help="default: %(default)s")
     parser.add_argument("--quick", action="store_true", help="one recipe, one seed")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file")
     options = parser.parse_args(arguments)

@@ -45,6 +45,8 @@ def _train(model: nn.Module, task: Task, rate: float, seed: int, batches: int) -
     answer.
     """
     optimizer = torch.optim.Adam(model.parameters(), rate)
+    # Rates that learn fast do not settle; so they end at 0.
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, batches)
     generator = _generator(seed, 0)
     validation = [task.make(VALIDATED, size, _generator(seed, 1)) for size in task.sizes]
     num_sizes, found, parameters = 2, {"val": -1.0}, {}
@@ -59,6 +61,7 @@ def _train(model: nn.Module, task: Task, rate: float, seed: int, batches: int) -
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        schedule.step()
         if batch < batches and batch % LOOK:
             continue
         if num_sizes == len(task.sizes) or batch == batches:
