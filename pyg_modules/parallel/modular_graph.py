@@ -172,7 +172,7 @@ class ModularGraph(nn.Module):
         return self.only(*(number for number in range(len(self.parts)) if number not in dropped))
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the modules into ``folder``, merged, as :meth:`SynchronousGraph.save` does.
+        """Write the modules into ``folder``, merged, as :meth:`UnitLayer.save` does.
 
         Args:
             folder (path): Made if it does not exist. Each file is replaced as a whole.
