@@ -137,5 +137,5 @@ def test_opcheck_of_the_registered_operator():
     weight, state = normal(3).requires_grad_(), normal(2, 4).requires_grad_()
     torch.library.opcheck(
         torch.ops.pyg_modules.edge_sum.default,
-        (weight, state, list(operator.index), list(operator.sizes), "sparse", "", [0.0]),
+        (weight, state, list(operator.index), list(operator.sizes), "sparse", "", [0], [0.0]),
     )
