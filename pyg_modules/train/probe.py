@@ -14,6 +14,7 @@ from pyg_modules._checks import as_coefficient, as_int
 from pyg_modules._reference import Reference
 from pyg_modules.modules.prune import prune_cross_edges
 from pyg_modules.nn.unit_layer import UnitLayer
+from pyg_modules.partition.labels import read_labels
 from pyg_modules.train.batches import Batches, Forward
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, Loss
@@ -105,7 +106,7 @@ class Probe:
             layer: Any = list(model.modules())[self._position]
             prune_cross_edges(layer, labels)
             # Cut, it would divide the states of modules apart, if it divides any.
-            layer.labels = labels.to(layer.device)
+            layer.labels = read_labels(labels)[0].to(layer.device, torch.long)
             at_once = self._measured(model)
             if not trained:
                 return at_once
