@@ -1,6 +1,7 @@
 """Figures of a layer whose edges carry kernels."""
 
 import matplotlib
+import matplotlib.pyplot as plt
 import pytest
 import torch
 
@@ -30,7 +31,7 @@ def test_weights_are_drawn_as_the_norms_of_kernels(layer):
     expected = torch.zeros(7, 7)
     expected[target, source] = layer.weight.detach().square().sum(dim=(1, 2)).sqrt()
     torch.testing.assert_close(matrix, expected[1:5, 1:5])
-    (image,) = plot_adjacency(layer).images
+    (image,) = plot_adjacency(layer, ax=plt.figure().subplots()).images
     torch.testing.assert_close(torch.from_numpy(image.get_array().data).float(), matrix)
 
 

@@ -63,10 +63,13 @@ def assert_solved(operator, edges, activation, weight, injected, *, num_activate
     gradients = torch.autograd.grad(found, (weight, injected), to.to(found.dtype))
     references = torch.autograd.grad(expected, leaves, to.to(found.dtype).double())
     tolerance = TOLERANCE[weight.dtype]
-    for result, reference in zip((found, *gradients), (expected, *references), strict=True):
-        assert_close(result, reference, tolerance)
+    assert_close(found, expected, tolerance)
+    for result, reference in zip(gradients, references, strict=True):
+        # Where f is flat, its slope is a difference of rounded numbers: 1 - tanh^2.
+        assert_close(result, reference, tolerance, scale=to.norm())
 
 
-def assert_close(result, reference, tolerance):
+def assert_close(result, reference, tolerance, scale=0.0):
     difference = (result.double() - reference).norm()
-    assert difference <= tolerance * reference.norm() + torch.finfo(torch.float32).tiny
+    size = max(float(reference.norm()), float(scale))
+    assert difference <= tolerance * size + torch.finfo(torch.float32).tiny
