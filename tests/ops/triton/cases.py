@@ -71,5 +71,5 @@ def assert_solved(operator, edges, activation, weight, injected, *, num_activate
 
 def assert_close(result, reference, tolerance, scale=0.0):
     difference = (result.double() - reference).norm()
-    size = max(float(reference.norm()), float(scale))
+    size = max(float(reference.detach().norm()), float(scale))
     assert difference <= tolerance * size + torch.finfo(torch.float32).tiny
