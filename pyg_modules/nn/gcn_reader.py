@@ -96,12 +96,8 @@ def _listed(convs: object) -> list[nn.Module]:
         return [convs]
     if isinstance(convs, Sequential):
         return _in_line(convs)
-    if isinstance(convs, nn.Module) and not isinstance(convs, nn.Sequential | nn.ModuleList):
-        raise TypeError(
-            f"Expected GCNConv and activations, in an iterable, a Sequential or a GCN (got"
-            f" {type(convs).__name__})."
-        )
-    if not isinstance(convs, Iterable):
+    is_other = isinstance(convs, nn.Module) and not isinstance(convs, nn.Sequential | nn.ModuleList)
+    if is_other or not isinstance(convs, Iterable):
         raise TypeError(
             f"Expected GCNConv and activations, in an iterable, a Sequential or a GCN (got"
             f" {type(convs).__name__})."

@@ -16,12 +16,12 @@ from pyg_modules.nn.check_tensor import check_tensor
 from pyg_modules.nn.data_edges import NORMALIZATIONS, DataEdges
 from pyg_modules.nn.gcn_reader import read_convolutions
 from pyg_modules.nn.looking_edges import looking_edges
-from pyg_modules.nn.shortage import is_shortage
-from pyg_modules.nn.unit_layer import Prepared, spare_generator
+from pyg_modules.nn.shortage import or_shortage
+from pyg_modules.nn.unit_layer import Prepared, check_observe, spare_generator
 from pyg_modules.nn.wiring import Operators
 from pyg_modules.ops.neighbour_operator import NeighbourOperator
 from pyg_modules.ops.neighbours import Neighbours
-from pyg_modules.ops.tracing import as_leaf, is_compiling, is_recording, recorded
+from pyg_modules.ops.tracing import as_leaf, is_recording, recorded
 from pyg_modules.ops.update import Update
 from pyg_modules.solve.equilibrium import Equilibrium
 from pyg_modules.solve.solution import Solution
@@ -273,15 +273,9 @@ class SynchronousConv(BackedLayer, MessagePassing):
         if is_recording():
             with recorded():
                 return self._outputs(x, edge_index, edge_weight)
-        if is_compiling():
-            return self._outputs(x, edge_index, edge_weight)
-        try:
-            return self._outputs(x, edge_index, edge_weight)
-        except RuntimeError as error:
-            if not is_shortage(error):
-                raise
-            message = self._needed_memory(x)
-        raise torch.OutOfMemoryError(message)
+        return or_shortage(
+            lambda: self._outputs(x, edge_index, edge_weight), lambda: self._needed_memory(x)
+        )
 
     def states(self, x: Tensor, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:
         """The states of all units of all nodes when the solver has stopped.
@@ -320,20 +314,13 @@ class SynchronousConv(BackedLayer, MessagePassing):
         Returns:
             Solution: As of :meth:`SynchronousGraph.solve`; all nodes of a graph are one sample.
         """
-        if observe is not None and is_compiling():
-            raise RuntimeError(
-                "Expected no observe= under torch.compile or torch.export (got one): they do not"
-                " call it. Solve outside of what is compiled."
-            )
+        check_observe(observe)
         if self._has_autocast(x):
             return self._without_autocast(
                 SynchronousConv.solve, x, edge_index, edge_weight, observe=observe
             )
         prepared = self._prepared(x, edge_index, edge_weight, observe)
-        solution = self.solver.solve(prepared.recurrence)
-        if solution.residual is None:
-            with torch.no_grad():
-                solution.residual = prepared.recurrence.residual(solution.states)
+        solution = self._solution(prepared)
         outputs = self._read(prepared, solution.states, x.shape)
         return solution.reshaped(self._all_states(x, solution.states, outputs), x.shape[:-2])
 

@@ -13,9 +13,9 @@ from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.check_tensor import check_images
 from pyg_modules.nn.conv2d_reader import ConvolutionReader
 from pyg_modules.nn.convolution_wiring import ConvolutionWiring
-from pyg_modules.nn.shortage import is_shortage
-from pyg_modules.nn.unit_layer import Prepared, UnitLayer, spare_generator
-from pyg_modules.ops.tracing import as_leaf, is_compiling, is_recording, recorded
+from pyg_modules.nn.shortage import or_shortage
+from pyg_modules.nn.unit_layer import Prepared, UnitLayer, check_observe, spare_generator
+from pyg_modules.ops.tracing import as_leaf, is_recording, recorded
 from pyg_modules.ops.update import Update
 from pyg_modules.solve.solution import Solution
 from pyg_modules.solve.solver import Solver
@@ -166,15 +166,7 @@ class SynchronousConv2d(UnitLayer):
         if is_recording():
             with recorded():
                 return self._outputs(x)
-        if is_compiling():
-            return self._outputs(x)
-        try:
-            return self._outputs(x)
-        except RuntimeError as error:
-            if not is_shortage(error):
-                raise
-            message = self._needed_memory(x)
-        raise torch.OutOfMemoryError(message)
+        return or_shortage(lambda: self._outputs(x), lambda: self._needed_memory(x))
 
     def states(self, x: Tensor) -> Tensor:
         """The states of all units when the solver has stopped.
@@ -204,18 +196,11 @@ class SynchronousConv2d(UnitLayer):
             Solution: As of :meth:`SynchronousGraph.solve`, with an image as a sample: ``states``
             ``[B, N, H, W]``, and ``residual``, ``steps`` and ``converged`` of every image.
         """
-        if observe is not None and is_compiling():
-            raise RuntimeError(
-                "Expected no observe= under torch.compile or torch.export (got one): they do not"
-                " call it. Solve outside of what is compiled."
-            )
+        check_observe(observe)
         if self._has_autocast(x):
             return self._without_autocast(SynchronousConv2d.solve, x, observe=observe)
         prepared = self._prepared(x, observe)
-        solution = self.solver.solve(prepared.recurrence)
-        if solution.residual is None:
-            with torch.no_grad():
-                solution.residual = prepared.recurrence.residual(solution.states)
+        solution = self._solution(prepared)
         states = self._all_states(x, prepared, solution.states)
         return solution.reshaped(states, x.shape[:-3])
 

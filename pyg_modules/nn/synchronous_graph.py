@@ -13,8 +13,8 @@ from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.backed_layer import BackedLayer
 from pyg_modules.nn.check_tensor import check_tensor
 from pyg_modules.nn.network_reader import NetworkReader
-from pyg_modules.nn.unit_layer import Prepared, spare_generator
-from pyg_modules.ops.tracing import as_leaf, is_compiling, is_recording, recorded
+from pyg_modules.nn.unit_layer import Prepared, check_observe, spare_generator
+from pyg_modules.ops.tracing import as_leaf, is_recording, recorded
 from pyg_modules.solve.solution import Solution
 from pyg_modules.solve.solver import Solver
 from pyg_modules.solve.unrolled import Unrolled
@@ -222,18 +222,11 @@ class SynchronousGraph(BackedLayer, MessagePassing):
             every sample, whether it ``converged`` and, after a backward pass, ``adjoint``, the same
             for the gradients, with ``states`` of ``[n, B]`` for the n units that are iterated.
         """
-        if observe is not None and is_compiling():
-            raise RuntimeError(
-                "Expected no observe= under torch.compile or torch.export (got one): they do not"
-                " call it. Solve outside of what is compiled."
-            )
+        check_observe(observe)
         if self._has_autocast(x):
             return self._without_autocast(SynchronousGraph.solve, x, observe=observe)
         prepared = self._prepared(x, observe)
-        solution = self.solver.solve(prepared.recurrence)
-        if solution.residual is None:
-            with torch.no_grad():
-                solution.residual = prepared.recurrence.residual(solution.states)
+        solution = self._solution(prepared)
         outputs = self._read(prepared, solution.states, x.shape[:-1])
         states = self._all_states(x, solution.states, outputs)
         return solution.reshaped(states, x.shape[:-1])

@@ -18,7 +18,12 @@ from pyg_modules.nn.unit_dynamics import UnitDynamics
 from pyg_modules.nn.wiring import Operators, Wiring
 from pyg_modules.ops.edge_sum import bind
 from pyg_modules.ops.sharding import is_sharded, overwrite, whole
-from pyg_modules.ops.tracing import has_autocast, refuse_script, without_autocast
+from pyg_modules.ops.tracing import (
+    has_autocast,
+    is_compiling,
+    refuse_script,
+    without_autocast,
+)
 from pyg_modules.ops.update import Update
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution
@@ -355,6 +360,14 @@ class UnitLayer(nn.Module):
 
         return Prepared(Recurrence(update, recurrent, injected, observe), read, output_bias)
 
+    def _solution(self, prepared: Prepared) -> Solution:
+        """What the solver finds, with the residuals that an unrolled one leaves out."""
+        solution = self.solver.solve(prepared.recurrence)
+        if solution.residual is None:
+            with torch.no_grad():
+                solution.residual = prepared.recurrence.residual(solution.states)
+        return solution
+
     def _check_whole(self) -> None:
         """Raise a ``RuntimeError`` if a forward pass would see a part of the weights.
 
@@ -446,6 +459,15 @@ def spare_generator(device: torch.device) -> torch.Generator:
     Torch's global generator is left alone: others draw from it, in other threads too.
     """
     return torch.Generator("cpu" if device.type == "meta" else device)
+
+
+def check_observe(observe: Callable[[Tensor], None] | None) -> None:
+    """Raise a ``RuntimeError`` if a compiler traces a solve that somebody observes."""
+    if observe is not None and is_compiling():
+        raise RuntimeError(
+            "Expected no observe= under torch.compile or torch.export (got one): they do not"
+            " call it. Solve outside of what is compiled."
+        )
 
 
 def check_layer(layer: object) -> None:
