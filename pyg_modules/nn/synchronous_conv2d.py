@@ -15,6 +15,7 @@ from pyg_modules.nn.conv2d_reader import ConvolutionReader
 from pyg_modules.nn.convolution_wiring import ConvolutionWiring
 from pyg_modules.nn.shortage import or_shortage
 from pyg_modules.nn.unit_layer import Prepared, UnitLayer, check_observe, spare_generator
+from pyg_modules.ops.convolution_operator import as_columns
 from pyg_modules.ops.tracing import as_leaf, is_recording, recorded
 from pyg_modules.ops.update import Update
 from pyg_modules.solve.solution import Solution
@@ -231,7 +232,7 @@ class SynchronousConv2d(UnitLayer):
         update = self.dynamics.update(
             self._convolutions().at(height, width).recurrence, num_positions=height * width
         )
-        following = update.next(_as_columns(sums), _as_columns(images[:, num_inputs:]))
+        following = update.next(as_columns(sums), as_columns(images[:, num_inputs:]))
         after = following.T.reshape(sums.shape)
         return torch.cat([images[:, :num_inputs], after], dim=1).reshape(states.shape)
 
@@ -248,7 +249,7 @@ class SynchronousConv2d(UnitLayer):
             mask = mask.repeat_interleave(num_positions, dim=0)
         update = self.dynamics.update(operators.recurrence, mask, num_positions=num_positions)
         return self._prepare(
-            _as_columns(images),
+            as_columns(images),
             update,
             operators,
             self.weights_by_edge_set(),
@@ -306,11 +307,6 @@ class SynchronousConv2d(UnitLayer):
         """The settings, for ``repr``."""
         bias = "" if self.bias is not None else ", bias=False"
         return f"kernel_size={self.kernel_size}, {super().extra_repr()}{bias}"
-
-
-def _as_columns(images: Tensor) -> Tensor:
-    """``[B, n, H, W]`` as ``[n * P, B]``, an image after the other in memory."""
-    return images.flatten(1).T
 
 
 def _checked_kernel_size(kernel_size: object) -> int:

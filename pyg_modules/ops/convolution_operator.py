@@ -95,7 +95,7 @@ class ConvolutionOperator(EdgeOperator):
     def compose(self, weight: Tensor) -> Callable[[Tensor], Tensor]:
         """See :meth:`EdgeOperator.compose`."""
         values = self.prepare(weight)
-        return lambda state: self.leave(_columns(self._convolved(values, self.enter(state))))
+        return lambda state: self.leave(as_columns(self._convolved(values, self.enter(state))))
 
     # Layout ##################################################################################
 
@@ -124,13 +124,13 @@ class ConvolutionOperator(EdgeOperator):
             return state.mT.contiguous().mT
         images = self._images(state, self.sizes[5])
         padded = images.new_zeros(images.size(0), self._rows, *images.shape[2:])
-        return _columns(padded.index_copy(1, self.index[1], images))
+        return as_columns(padded.index_copy(1, self.index[1], images))
 
     def leave(self, state: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.leave`."""
         if self._is_ordered:
             return state
-        return _columns(self._images(state, self._rows).index_select(1, self.index[1]))
+        return as_columns(self._images(state, self._rows).index_select(1, self.index[1]))
 
     def _images(self, state: Tensor, num_units: int) -> Tensor:
         """``state`` as images ``[B, units, height, width]``, a view where it has been entered."""
@@ -241,7 +241,7 @@ class ConvolutionOperator(EdgeOperator):
         return found[:2]
 
 
-def _columns(images: Tensor) -> Tensor:
+def as_columns(images: Tensor) -> Tensor:
     """Images ``[B, units, height, width]`` as states ``[units * P, B]``."""
     return images.flatten(1).mT
 

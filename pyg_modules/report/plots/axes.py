@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.image import AxesImage
@@ -49,3 +51,16 @@ def count_along(axis: Axis, most: int | None = None) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(most, integer=True))
+
+
+def legend_above(ax: Axes, num_columns: int, handles: Sequence[Artist] | None = None) -> None:
+    """Say above the axes, where nothing is drawn, what ``handles`` or all that is drawn means."""
+    which: dict[str, Any] = {} if handles is None else {"handles": handles}
+    ax.legend(
+        **which,
+        loc="lower center",
+        bbox_to_anchor=(0.5, 1),
+        ncols=num_columns,
+        frameon=False,
+        fontsize="small",
+    )

@@ -7,7 +7,7 @@ import torch
 
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.report.palette import CATEGORIES
-from pyg_modules.report.plots.axes import axes_or_current, count_along
+from pyg_modules.report.plots.axes import axes_or_current, count_along, legend_above
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -57,14 +57,7 @@ def plot_degrees(graph: UnitGraph, *, ax: Axes | None = None) -> Axes:
     ax.set_ylim(bottom=0)
     ax.set_xlabel("number of edges of a hidden unit")
     ax.set_ylabel("hidden units")
-    ax.legend(
-        handles=handles,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1),
-        ncols=2,
-        frameon=False,
-        fontsize="small",
-    )
+    legend_above(ax, 2, handles)
     return ax
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pyg_modules.report.palette import CATEGORIES
-from pyg_modules.report.plots.axes import axes_or_current, count_along
+from pyg_modules.report.plots.axes import axes_or_current, count_along, legend_above
 from pyg_modules.structure.edge_record import EdgeRecord
 
 if TYPE_CHECKING:
@@ -46,5 +46,5 @@ def plot_edge_history(history: Sequence[EdgeRecord], *, ax: Axes | None = None) 
     count_along(ax.yaxis)
     ax.set_xlabel("epoch")
     ax.set_ylabel("number of edges")
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, fontsize="small")
+    legend_above(ax, 3)
     return ax

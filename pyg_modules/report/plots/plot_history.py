@@ -6,7 +6,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from pyg_modules.report.palette import CATEGORIES, GUIDE
-from pyg_modules.report.plots.axes import axes_or_current, count_along, ink
+from pyg_modules.report.plots.axes import axes_or_current, count_along, ink, legend_above
 from pyg_modules.train.epoch_record import EpochRecord
 
 if TYPE_CHECKING:
@@ -90,6 +90,5 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
     count_along(ax.xaxis)
     ax.set_xlabel("epoch")
     ax.set_ylabel("mean over its batches")
-    # Above the axes, where no curve is.
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4, frameon=False, fontsize="small")
+    legend_above(ax, 4)
     return ax

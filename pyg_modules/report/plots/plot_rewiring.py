@@ -9,7 +9,7 @@ from torch import Tensor
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.partition.labels import read_labels
 from pyg_modules.report.palette import CATEGORIES, GUIDE, NEGATIVE
-from pyg_modules.report.plots.axes import axes_or_current
+from pyg_modules.report.plots.axes import axes_or_current, legend_above
 from pyg_modules.report.plots.plot_adjacency import name_modules, name_units
 from pyg_modules.report.plots.plot_degrees import check_graph
 
@@ -78,14 +78,7 @@ def plot_rewiring(
         Patch(facecolor=color, label=f"{kind} ({count:,})")
         for (kind, color), count in zip(_KINDS.items(), counts.tolist(), strict=True)
     ]
-    ax.legend(
-        handles=handles,
-        loc="lower center",
-        bbox_to_anchor=(0.5, 1),
-        ncols=3,
-        frameon=False,
-        fontsize="small",
-    )
+    legend_above(ax, 3, handles)
     return ax
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pyg_modules.report.palette import CATEGORIES
-from pyg_modules.report.plots.axes import axes_or_current, ink
+from pyg_modules.report.plots.axes import axes_or_current, ink, legend_above
 from pyg_modules.structure.search.topology_search import COSTS, TopologySearch, check_cost
 
 if TYPE_CHECKING:
@@ -56,5 +56,5 @@ def plot_topology_search(
     )
     ax.set_xlabel(_LABELS[cost])
     ax.set_ylabel("score")
-    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3, frameon=False, fontsize="small")
+    legend_above(ax, 3)
     return ax
