@@ -29,7 +29,9 @@ docs: $(VENV)/.docs ## Build the documentation; look at build/docs/index.html
 
 test-scatter: $(VENV)/.test ## The tests of the backends again, with torch-scatter (built once, 5 minutes)
 	$(PIP) install --quiet setuptools wheel
-	$(PIP) install --quiet --no-build-isolation torch-scatter
+	printf '[build_ext]\nparallel = 2\n' > $(VENV)/build.cfg
+	DIST_EXTRA_CONFIG=$(abspath $(VENV)/build.cfg) \
+		$(PIP) install --quiet --no-build-isolation torch-scatter
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile tests/ops tests/solve/test_unrolled.py \
 		tests/nn/test_synchronous_graph.py tests/modules/test_cut_and_split.py \
 		--ignore tests/ops/triton --ignore-glob "tests/ops/test_numba*"

@@ -146,7 +146,7 @@ def test_a_writer_that_is_killed_at_random_lines_leaves_all_old_or_all_new(tmp_p
     last = lines_of(lambda: write(tmp_path, "old"))
     choose = random.Random(0)
     found = set()
-    for _ in range(200):
+    for _ in range(100):
         write(tmp_path, "old")
         killed_at_line(choose.randint(1, last), lambda: write(tmp_path, "new"))
         found.add(read(tmp_path))

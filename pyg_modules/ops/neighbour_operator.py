@@ -244,8 +244,14 @@ class NeighbourOperator(EdgeOperator):
         units, wide, sums = self._units, self._wide(state), self._wide(out)
         own = torch.empty_like(sums)
         units.update(values.own, wide, self._wide(injected), _LINEAR, own)
-        gathered = self._neighbours.matmul(values.data, wide)
-        following = units.update(values.looking, gathered, own, self._on_units(f), sums)
+        f = self._on_units(f)
+        if self._neighbours.has_rows(wide):
+            looked = torch.empty_like(sums)
+            units.matmul(values.looking, wide, looked)
+            following = self._neighbours.update(values.data, looked, own, f, sums)
+        else:
+            gathered = self._neighbours.matmul(values.data, wide)
+            following = units.update(values.looking, gathered, own, f, sums)
         return self._tall(following, state.size(1))
 
     def adjoint(

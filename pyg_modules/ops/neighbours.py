@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from pyg_modules.ops.activation import RowActivation
 from pyg_modules.ops.determinism import is_deterministic
 from pyg_modules.ops.dispatch import is_available
 from pyg_modules.ops.edge_set import EdgeSet
@@ -85,15 +86,28 @@ class Neighbours:
             transposed (bool, optional): Whether along the edges backwards. (default: ``False``)
         """
         operator = self.kernels(state.dtype)[0]
-        if state.size(1) == self.num_nodes:
+        if self.has_rows(state):
             out = torch.empty_like(state)
-            if operator.matmul_from_rows(values, state, out, transposed=transposed):
-                return out
+            operator.matmul_from_rows(values, state, out, transposed=transposed)
+            return out
         columns = self.by_node(state)
         sums = torch.empty_like(columns)
         product = operator.matmul_transposed if transposed else operator.matmul
         product(values, columns, sums)
         return self.by_unit(sums, state.shape)
+
+    def has_rows(self, state: Tensor) -> bool:
+        """Whether the operator reads the states ``[n, P * B]`` as they are."""
+        return state.size(1) == self.num_nodes and self.kernels(state.dtype)[0].has_rows
+
+    def update(
+        self, values: Tensor, state: Tensor, injected: Tensor, f: RowActivation, out: Tensor
+    ) -> Tensor:
+        """The sums with ``injected``, and ``f`` of them, as :meth:`EdgeOperator.update`.
+
+        Only for states that :meth:`has_rows` is true of.
+        """
+        return self.kernels(state.dtype)[0].update_from_rows(values, state, injected, f, out)
 
 
 def _backend(device: torch.device, dtype: torch.dtype) -> type[EdgeOperator]:

@@ -62,6 +62,8 @@ class EdgeOperator(ABC):
     #: Whether it lays out units as it likes, which only edges that a solver iterates without
     #: feedback from outputs allow.
     permutes_units: ClassVar[bool] = False
+    #: Whether it has kernels for states whose rows are samples, :meth:`update_from_rows`.
+    has_rows: ClassVar[bool] = False
     #: The backend that goes well with it for edges beside those that are iterated; itself if None.
     companion: ClassVar[type[EdgeOperator] | None] = None
 
@@ -211,22 +213,27 @@ class EdgeOperator(ABC):
         """``out <- W^T grad``."""
 
     def matmul_from_rows(
-        self,
-        values: Any,  # noqa: ARG002
-        state: Tensor,  # noqa: ARG002
-        out: Tensor,  # noqa: ARG002
-        *,
-        transposed: bool,  # noqa: ARG002
-    ) -> bool:
-        """``out^T <- W state^T``, if the operator has it; returns whether it was done.
+        self, values: Any, state: Tensor, out: Tensor, *, transposed: bool = False
+    ) -> None:
+        """``out^T <- W state^T``, if the operator :attr:`has_rows`.
 
         Args:
             values (Tensor): From :meth:`prepare`, or :meth:`prepare_transposed`.
             state (Tensor): ``[n, num_sources]``, contiguous.
             out (Tensor): ``[n, num_targets]``.
-            transposed (bool): Whether it is W^T, with sources and targets in each other's places.
+            transposed (bool, optional): Whether it is W^T, with sources and targets in each other's
+                places. (default: ``False``)
         """
-        return False
+        raise NotImplementedError
+
+    def update_from_rows(
+        self, values: Any, state: Tensor, injected: Tensor, f: RowActivation, out: Tensor
+    ) -> Tensor:
+        """:meth:`update` of states ``[n, num_sources]``, if the operator :attr:`has_rows`.
+
+        The activation is that of the n rows.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def new_gradient(self, weight: Tensor) -> Any:

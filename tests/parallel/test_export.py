@@ -89,8 +89,11 @@ DYNAMICS = {
 }
 
 
-@pytest.mark.parametrize("density", [1.0, 0.04])
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+# Of sparse graphs, one dtype is enough: each takes half a minute to write.
+@pytest.mark.parametrize(
+    ("dtype", "density"),
+    [(torch.float16, 1.0), (torch.float32, 1.0), (torch.float64, 1.0), (torch.float64, 0.04)],
+)
 @pytest.mark.parametrize("name", DYNAMICS)
 def test_what_units_do_between_updates_is_in_the_file(tmp_path, capfd, name, dtype, density):
     onnxruntime = pytest.importorskip("onnxruntime")

@@ -232,10 +232,11 @@ def sample(offsets, column, grad, state, gradient, starts):
 
 
 @njit(parallel=True, **_options)
-def from_rows(offsets, column, values, state, out):
-    """``out^T <- W state^T``: sums over the columns of every row of ``state``, four rows at a time.
+def from_rows(offsets, column, values, state, add, code, num_activated, out):
+    """``out <- f((W state^T)^T + add)``: sums along every row of ``state``, four rows at a time.
 
-    Rows stay in the caches, so that it takes no longer than to transpose them.
+    Rows stay in the caches, so that it takes no longer than to transpose them. ``add`` and ``code``
+    are as for ``update``.
     """
     num_rows, num_targets = out.shape
     zero = values.dtype.type(0)
@@ -261,6 +262,14 @@ def from_rows(offsets, column, values, state, out):
                     for e in range(offsets[v], offsets[v + 1]):
                         s0 += values[e] * row[column[e]]
                     sums[v] = s0
+        for k in range(i, min(i + 4, num_rows)):
+            sums = out[k]
+            if add.shape[0]:
+                row = add[k]
+                for v in range(num_targets):
+                    sums[v] += row[v]
+            if k < num_activated:
+                _finish(sums, sums, code)
 
 
 def _serial(kernel):

@@ -29,6 +29,7 @@ class NumbaOperator(EdgeOperator):
 
     name = "numba"
     devices = ("cpu",)
+    has_rows = True
 
     def __init__(self, index: Sequence[Tensor], sizes: Sequence[int]) -> None:
         super().__init__(index, sizes)
@@ -65,14 +66,24 @@ class NumbaOperator(EdgeOperator):
         _kernels().update(*arrays, 0, 0, out.detach().numpy(), starts)
 
     def matmul_from_rows(
-        self, values: Tensor, state: Tensor, out: Tensor, *, transposed: bool
-    ) -> bool:
+        self, values: Tensor, state: Tensor, out: Tensor, *, transposed: bool = False
+    ) -> None:
         """See :meth:`EdgeOperator.matmul_from_rows`."""
         first = 2 if transposed else 0
-        arrays = _arrays(*self.index[first : first + 2], values, state, out)
+        arrays = _arrays(*self.index[first : first + 2], values, state, out[:0])
         self._starts(transposed, state.size(0))  # Sets the number of threads.
-        _kernels().from_rows(*arrays)
-        return True
+        _kernels().from_rows(*arrays, 0, 0, *_arrays(out))
+
+    def update_from_rows(
+        self, values: Tensor, state: Tensor, injected: Tensor, f: RowActivation, out: Tensor
+    ) -> Tensor:
+        """See :meth:`EdgeOperator.update_from_rows`."""
+        kernels, code = _kernels(), f.activation.code
+        is_fused = code in kernels.CODES
+        arrays = _arrays(*self.index[:2], values, state, injected)
+        self._starts(False, state.size(0))  # Sets the number of threads.
+        kernels.from_rows(*arrays, code if is_fused else 0, f.num_rows, *_arrays(out))
+        return out if is_fused else f.apply_(out)
 
     def new_gradient(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.new_gradient`."""
