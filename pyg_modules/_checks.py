@@ -20,7 +20,8 @@ def as_int(name: str, value: object, smallest: int, largest: int = _LARGEST) -> 
         ValueError: If ``value`` is less than ``smallest`` or more than ``largest``.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"Expected {name} to be an int (got {type(value).__name__}: {value!r}).")
+        found = f"{type(value).__name__}: {value!r}"
+        raise TypeError(f"Expected {name} to be an int (got {found}). Give a whole number.")
     number = int(value)
     # Python writes no number of thousands of digits.
     found = str(number) if abs(number) < 2**128 else f"one of {number.bit_length()} bits"
@@ -47,6 +48,17 @@ def as_coefficient(name: str, value: object) -> float:
     if not 0 <= number < inf:
         raise ValueError(f"Expected a finite {name} >= 0 (got {value}).")
     return number
+
+
+def check_generator(generator: object) -> None:
+    """Raise a ``TypeError`` unless ``generator`` is one of torch, or ``None``."""
+    if generator is None or isinstance(generator, torch.Generator):
+        return
+    seed = generator if isinstance(generator, Integral) else "seed"
+    raise TypeError(
+        f"Expected generator to be a torch.Generator (got {type(generator).__name__}:"
+        f" {generator!r}). Use torch.Generator().manual_seed({seed})."
+    )
 
 
 def check_plain(name: str, value: Tensor, *, instead_of_sparse: str = "{name}.to_dense()") -> None:

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pyg_modules._checks import check_generator
+
 Ints = npt.NDArray[np.int64]
 Edges = tuple[Ints, Ints]  # Sources and targets.
 
@@ -17,6 +19,7 @@ _SPREAD = 5
 
 def new_rng(generator: torch.Generator | None) -> np.random.Generator:
     """A generator of NumPy's, seeded by one of torch's; by the global one for ``None``."""
+    check_generator(generator)
     seed = torch.randint(2**63 - 1, (), generator=generator, device="cpu")
     return np.random.default_rng(int(seed))
 

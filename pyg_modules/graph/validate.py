@@ -51,7 +51,7 @@ def check_edge_index_form(edge_index: object) -> None:
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         raise ValueError(
             f"Expected edge_index of shape [2, num_edges], sources above targets (got"
-            f" {list(edge_index.shape)})."
+            f" {list(edge_index.shape)}). Of pairs, use edge_index.t()."
         )
 
 

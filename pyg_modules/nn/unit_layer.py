@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pyg_modules._checks import check_device
+from pyg_modules._checks import check_device, check_generator
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.origin import Origin
 from pyg_modules.nn.state_to_load import state_to_load
@@ -241,6 +241,7 @@ class UnitLayer(nn.Module):
             generator (torch.Generator, optional): Source of randomness; the global one of torch by
                 default.
         """
+        check_generator(generator)
         self.dynamics.reset_parameters()
         target = self.graph.edge_index[1]
         degree = torch.bincount(target, minlength=self.graph.num_units).clamp(min=1)

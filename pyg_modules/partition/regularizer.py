@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 
-from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules._checks import as_coefficient, as_int, check_generator
 from pyg_modules.ops.sharding import overwrite, whole
 from pyg_modules.ops.tracing import is_compiling, refuse_script
 from pyg_modules.partition.labels import check_labels
@@ -159,6 +159,7 @@ class PartitionRegularizer(nn.Module):
             generator (torch.Generator, optional): Source of randomness; the global one of torch by
                 default.
         """
+        check_generator(generator)
         drawn = self._new_logits()
         drawn.normal_(0.0, 0.1, generator=generator)
         overwrite(self.logits, drawn)

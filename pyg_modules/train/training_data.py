@@ -79,8 +79,8 @@ def batches_of(
         x, y = (as_tensor(value, parameter.dtype) for value in data)
         if x.dim() == 0 or y.dim() == 0 or len(x) != len(y):
             raise ValueError(
-                f"Expected as many targets as inputs (got {list(y.shape)} and {list(x.shape)}),"
-                f" one row per sample in both."
+                f"Expected as many targets as inputs (got {list(y.shape)} and {list(x.shape)})."
+                f" Give one row per sample in both."
             )
         source = Rows(x, y, batch_size, generator)
     else:

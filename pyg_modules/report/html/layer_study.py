@@ -131,7 +131,10 @@ def _targets(y: Any, x: Tensor, layer: SynchronousGraph) -> Tensor:
     targets = as_tensor(y, layer.dtype).to(layer.device)
     num_inputs, num_outputs = layer.graph.num_inputs, layer.graph.num_outputs
     if x.dim() != 2 or x.size(1) != num_inputs or len(x) == 0:
-        raise ValueError(f"Expected x of shape [B, {num_inputs}] (got {list(x.shape)}).")
+        raise ValueError(
+            f"Expected x of shape [B, {num_inputs}], the rows that the layer is called with (got"
+            f" {list(x.shape)}). Give it what layer(x) takes."
+        )
     if not bool(x.isfinite().all()):
         row = int((~x.isfinite()).any(dim=1).nonzero()[0])
         raise ValueError(f"Expected finite x (got NaN or infinity in row {row}). Fill it.")
