@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, ClassVar
 
 from pyg_modules._checks import as_int
 from pyg_modules.nn.unit_layer import UnitLayer
@@ -21,6 +22,9 @@ class BackedLayer(UnitLayer):
         backend (str, optional): See :class:`SynchronousGraph`. (default: ``"auto"``)
         **kwargs: Those of :class:`UnitLayer`.
     """
+
+    #: Whether backends compute sums, and something else the activation of states.
+    _sums_alone: ClassVar[bool] = False
 
     def __init__(self, *args: Any, backend: str = "auto", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -51,7 +55,10 @@ class BackedLayer(UnitLayer):
             batch (int): Number of samples, all leading dimensions multiplied.
         """
         batch = as_int("batch", batch, smallest=0)
-        return self._wiring().report(self.backend, self.dtype, batch)
+        choices = self._wiring().choices(
+            self.backend, self.dtype, batch, sums_alone=self._sums_alone
+        )
+        return BackendReport(batch, choices)
 
     def _update(self) -> Update:
         return self.dynamics.update(self._operators(self.backend, _USUAL_BATCH).recurrence)
@@ -67,11 +74,11 @@ class BackedLayer(UnitLayer):
         """
         if is_compiling():
             batch = _USUAL_BATCH
-        dtype = self.dtype
+        operators = partial(self._wiring().operators, backend, self.dtype)
         if is_recording():
             with unrecorded():
-                return self._wiring().operators(backend, dtype, _USUAL_BATCH, composed=True)
-        return self._wiring().operators(backend, dtype, batch, composed=is_transforming())
+                return operators(_USUAL_BATCH, composed=True, sums_alone=self._sums_alone)
+        return operators(batch, composed=is_transforming(), sums_alone=self._sums_alone)
 
     def extra_repr(self) -> str:
         """The settings, for ``repr``."""

@@ -21,7 +21,7 @@ from pyg_modules.nn.unit_layer import Prepared, check_observe, spare_generator
 from pyg_modules.nn.wiring import Operators
 from pyg_modules.ops.neighbour_operator import NeighbourOperator
 from pyg_modules.ops.neighbours import Neighbours
-from pyg_modules.ops.tracing import as_leaf, is_recording, recorded
+from pyg_modules.ops.tracing import as_leaf, is_recording, is_tracing, recorded
 from pyg_modules.ops.update import Update
 from pyg_modules.solve.equilibrium import Equilibrium
 from pyg_modules.solve.solution import Solution
@@ -117,6 +117,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
     """
 
     kind = "SynchronousConv"
+    _sums_alone = True
     edge_masks = ("edge_mask", "neighbours")
     positions = ("V",)
 
@@ -179,6 +180,8 @@ class SynchronousConv(BackedLayer, MessagePassing):
         )
         mask = None if neighbours is None else looking_edges(graph, neighbours).to(self.device)
         self.register_buffer("neighbours", mask)
+        # Those of the latest forward pass.
+        self._latest: Neighbours | None = None
 
     @classmethod
     def from_conv(
@@ -246,6 +249,9 @@ class SynchronousConv(BackedLayer, MessagePassing):
         with torch.no_grad():
             self.weight[inside] *= _BESIDE
             self.weight[inside & (source == target), 1] = _CARRIED
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_latest": None}  # It is built again.
 
     # Computing ###############################################################################
 
@@ -400,7 +406,11 @@ class SynchronousConv(BackedLayer, MessagePassing):
         weight = data.weight
         if self.explain:  # As propagate does it, message by message.
             weight = self.explain_message(weight.unsqueeze(-1), num_nodes).squeeze(-1)
-        neighbours = Neighbours(data.edge_index[0], data.edge_index[1], num_nodes)
+        edges = data.edge_index[0], data.edge_index[1], num_nodes
+        if is_tracing() or data.edge_index.is_meta:
+            neighbours = Neighbours(*edges)
+        else:
+            neighbours = self._latest = Neighbours.again(self._latest, *edges)
         trains_data = torch.is_grad_enabled() and weight.requires_grad
         operators = Operators(
             *(

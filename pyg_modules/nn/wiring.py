@@ -9,7 +9,6 @@ from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.weight_split import WeightSplit
 from pyg_modules.ops.determinism import is_deterministic
 from pyg_modules.ops.dispatch import (
-    BackendReport,
     Choice,
     check_available,
     choose,
@@ -75,19 +74,29 @@ class Wiring:
         return iterated, outputs
 
     def operators(
-        self, backend: str, dtype: torch.dtype, batch: int, composed: bool = False
+        self,
+        backend: str,
+        dtype: torch.dtype,
+        batch: int,
+        composed: bool = False,
+        sums_alone: bool = False,
     ) -> Operators:
         """The operators for a batch of about this size; they are built once."""
-        key = self._key(backend, dtype, batch, composed)
+        key = self._key(backend, dtype, batch, composed, sums_alone)
         if key not in self._plans:
-            choices = self.choices(backend, dtype, batch, composed)
+            choices = self.choices(backend, dtype, batch, composed, sums_alone)
             self._plans[key] = Operators(
                 *(self._operator(name, choices[name].backend) for name in self.edge_sets)
             )
         return self._plans[key]
 
     def choices(
-        self, backend: str, dtype: torch.dtype, batch: int, composed: bool = False
+        self,
+        backend: str,
+        dtype: torch.dtype,
+        batch: int,
+        composed: bool = False,
+        sums_alone: bool = False,
     ) -> dict[str, Choice]:
         """The backend of every set of edges, for a batch of about this size.
 
@@ -97,9 +106,9 @@ class Wiring:
             ImportError: If a package has to be installed first.
             ValueError: If the backend cannot compute for this graph, device or dtype.
         """
-        key = self._key(backend, dtype, batch, composed)
+        key = self._key(backend, dtype, batch, composed, sums_alone)
         if key not in self._choices:
-            around = (backend, dtype, 2 ** (batch - 1).bit_length(), composed)
+            around = (backend, dtype, 2 ** (batch - 1).bit_length(), composed, sums_alone)
             # Where backends are timed, they compute gradients.
             with torch.inference_mode(False):
                 recurrence = self._choose("recurrence", *around)
@@ -111,14 +120,12 @@ class Wiring:
                 }
         return self._choices[key]
 
-    def report(self, backend: str, dtype: torch.dtype, batch: int) -> BackendReport:
-        """What :meth:`operators` chose, and why."""
-        return BackendReport(batch, self.choices(backend, dtype, batch))
-
-    def _key(self, backend: str, dtype: torch.dtype, batch: int, composed: bool) -> tuple[Any, ...]:
+    def _key(
+        self, backend: str, dtype: torch.dtype, batch: int, composed: bool, sums_alone: bool
+    ) -> tuple[Any, ...]:
         # On the CPU the choice is the same.
         repeats = is_deterministic() and self._device.type != "cpu"
-        return backend, dtype, (batch - 1).bit_length(), composed, repeats
+        return backend, dtype, (batch - 1).bit_length(), composed, sums_alone, repeats
 
     def _choose(
         self,
@@ -127,6 +134,7 @@ class Wiring:
         dtype: torch.dtype,
         batch: int,
         composed: bool,
+        sums_alone: bool,
         beside: str | None = None,
     ) -> Choice:
         is_recurrence = name == "recurrence"
@@ -139,6 +147,7 @@ class Wiring:
                 dtype,
                 can_permute=is_recurrence and not self.has_feedback,
                 composed=composed,
+                sums_alone=sums_alone,
                 beside=None if beside is None else companion_of(beside),
             )
         check_available(backend, self._device, dtype)

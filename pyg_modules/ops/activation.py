@@ -145,6 +145,9 @@ ACTIVATIONS: dict[str, Activation] = {activation.name: activation for activation
 #: The function with a learned slope for each unit, which no kernel computes by itself.
 PRELU = "prelu"
 
+#: What units without an activation do.
+LINEAR = RowActivation(ACTIVATIONS["identity"], 0)
+
 
 def check_activation(name: object) -> None:
     """Raise unless ``name`` is the name of an activation function."""

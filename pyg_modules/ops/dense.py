@@ -68,6 +68,13 @@ class DenseOperator(EdgeOperator):
         """See :meth:`EdgeOperator.accumulate`."""
         gradient.addmm_(grad, state.t())
 
+    def add_adjoint(
+        self, values: Tensor, grad: Tensor, state: Tensor, gradient: Tensor, out: Tensor
+    ) -> None:
+        """See :meth:`EdgeOperator.add_adjoint`."""
+        self.accumulate(gradient, grad, state)
+        out.addmm_(values, grad)
+
     def edge_gradient(self, gradient: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.edge_gradient`."""
         cells = gradient.view(-1)

@@ -74,6 +74,7 @@ def choose(
     *,
     can_permute: bool = False,
     composed: bool = False,
+    sums_alone: bool = False,
     beside: str | None = None,
 ) -> Choice:
     """The fastest backend for ``edges`` on ``device``.
@@ -91,6 +92,8 @@ def choose(
             lay out the units as it likes. (default: ``False``)
         composed (bool, optional): Whether the updates have to be made of torch's own operations.
             (default: ``False``)
+        sums_alone (bool, optional): Whether something else computes activations, so that they do
+            not count by the cost model. (default: ``False``)
         beside (str, optional): The backend of the recurrence, for edges that are used once per call
             beside it: it is taken unless another is twice as fast, as libraries that take turns
             get into each other's threads.
@@ -110,7 +113,7 @@ def choose(
             continue
         why_not = _refusal(name, device, dtype)
         if why_not is None:
-            works[name] = work
+            works[name] = work._replace(units=0) if sums_alone else work
         else:
             refused[name] = why_not
     anywhere = next(name for name, backend in BACKENDS.items() if backend.works_everywhere)

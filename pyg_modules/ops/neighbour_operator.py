@@ -6,13 +6,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from pyg_modules.ops.activation import ACTIVATIONS, RowActivation
+from pyg_modules.ops.activation import LINEAR, RowActivation
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.edge_sum import bind
 from pyg_modules.ops.neighbours import Neighbours
 from pyg_modules.ops.operator import BACKENDS, EdgeOperator
-
-_LINEAR = RowActivation(ACTIVATIONS["identity"], 0)
 
 
 class _Values(NamedTuple):
@@ -243,7 +241,7 @@ class NeighbourOperator(EdgeOperator):
         """See :meth:`EdgeOperator.update`."""
         units, wide, sums = self._units, self._wide(state), self._wide(out)
         own = torch.empty_like(sums)
-        units.update(values.own, wide, self._wide(injected), _LINEAR, own)
+        units.update(values.own, wide, self._wide(injected), LINEAR, own)
         f = self._on_units(f)
         if self._neighbours.has_rows(wide):
             looked = torch.empty_like(sums)
@@ -277,15 +275,8 @@ class NeighbourOperator(EdgeOperator):
         else:
             states = self._wide(f(saved) if f.activation.needs_sums else saved)
             sums.zero_()
-            # Backends may have both gradients from one pass over the edges.
-            for transposed, grads, of_weight in (
-                (values.own, wide, gradient.own),
-                (values.looking, gathered, gradient.looking),
-            ):
-                spare = torch.empty_like(sums)
-                units.adjoint(
-                    transposed, grads, states, _LINEAR, spare, gradient=of_weight, total=sums
-                )
+            units.add_adjoint(values.own, wide, states, gradient.own, sums)
+            units.add_adjoint(values.looking, gathered, states, gradient.looking, sums)
             self._accumulate_data(gradient, wide, states)
         if add is not None:
             out += add

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from pyg_modules.ops.activation import RowActivation
+from pyg_modules.ops.activation import LINEAR, RowActivation
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.residual import relative_residual
 from pyg_modules.ops.tracing import is_tracing
@@ -337,6 +337,16 @@ class EdgeOperator(ABC):
         f.backward_(out, saved)
         if total is not None:
             total += out
+
+    def add_adjoint(
+        self, values: Any, grad: Tensor, state: Tensor, gradient: Any, out: Tensor
+    ) -> None:
+        """``out += W^T grad`` and ``gradient += grad state^T`` on the edges; see :meth:`adjoint`.
+
+        Backends may have both from one pass over the edges.
+        """
+        spare = torch.empty_like(out)
+        self.adjoint(values, grad, state, LINEAR, spare, gradient=gradient, total=out)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
 from pyg_modules import Equilibrium, SynchronousConv, UnitGraph, Unrolled
+from pyg_modules.ops.edge_set import EdgeSet
 from tests.dense_conv import dense_adjacency, dense_matrices, dense_states, dense_step
 from tests.strategies import backends, generator, normal, seeds, smooth_activations, unit_graphs
 
@@ -162,3 +163,24 @@ def test_neighbours_are_a_mask_or_a_list_of_edges():
     listed(normal(NUM_NODES, 3), EDGES).sum().backward()
     assert torch.equal(listed.weight.grad[~listed.neighbours, 1], torch.zeros(48).double())
     assert bool(copy.deepcopy(listed).neighbours.equal(listed.neighbours))
+
+
+def test_what_was_built_of_a_graph_is_used_again_and_never_for_another(monkeypatch):
+    layer = conv_of()
+    built = []
+    build = EdgeSet.between
+    monkeypatch.setattr(
+        EdgeSet, "between", lambda *args: built.append(args) or build(*args), raising=True
+    )
+    x, edges = normal(5, layer.graph.num_inputs), torch.tensor([[0, 1, 2], [1, 2, 4]])
+    first = layer(x, edges)
+    assert torch.equal(layer(x, edges.clone()), first)
+    assert len(built) == 1
+    edges[0, 0] = 3  # As others may do who know nothing of the layer.
+    second = layer(x, edges)
+    assert len(built) == 2
+    torch.testing.assert_close(second, copy.deepcopy(layer)(x, edges))
+    assert not torch.allclose(first, second)
+    with torch.inference_mode():
+        layer(x, edges[:, :2])
+    layer(x, edges[:, :2]).sum().backward()  # What inference built can be trained with.
