@@ -11,9 +11,10 @@ from typing import Any
 from benchmarks.accuracy import digits, exactness, mnist1d, sparsity
 from benchmarks.accuracy.comparison import tables as comparison
 from benchmarks.accuracy.partition import tables as partition
+from benchmarks.accuracy.propagation import __main__ as propagation
 from benchmarks.markdown import filled, table
 from benchmarks.report import __main__ as report
-from benchmarks.speed import generators
+from benchmarks.speed import generators, neighbours
 from benchmarks.speed import tables as speed
 from pyg_modules.experiment.experiment import MODELS, OPTIONAL_MODELS
 
@@ -169,10 +170,12 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "equilibrium": speed.equilibrium,
         "limits": speed.limits,
         "generators": generators.generators,
+        "neighbours": neighbours.neighbours,
         "mnist1d": solvers,
     },
     ROOT / "docs" / "guides" / "report.md": {"report": opening},
     ROOT / "docs" / "guides" / "distributed.md": {"ranks": speed.ranks, "plan": speed.plan},
+    ROOT / "docs" / "guides" / "units_on_graphs.md": {"propagation": propagation.propagation},
     ROOT / "docs" / "guides" / "sparse.md": {"sparsity": sparsity.sparsity},
     ROOT / "docs" / "explained" / "modules.md": {"modules": speed.modules},
     ROOT / "docs" / "explained" / "partition.md": {

@@ -124,21 +124,22 @@ def run(device: torch.device, *, quick: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def tables(rows: list[dict[str, Any]]) -> str:
-    """The rows as a table."""
-    header = ["nodes", "units", "density", "ours, ms", "dense, ms", "times faster"]
+def neighbours(path: Path = RESULTS, device: str = "cpu") -> str:
+    """A row per graph of units, on one type of device."""
+    result = json.loads(path.read_text(encoding="utf-8"))[device]
+    threads = f"{result['threads']} thread" + "s" * (result["threads"] > 1)
+    header = [f"hidden units, {device}, {threads}", "density", "ours, ms", "dense code, ms"]
     return table(
-        header,
+        [*header, "times faster"],
         [
             [
-                f"{row['num_nodes']:,}",
                 f"{row['num_hidden']:,}",
                 f"{row['density']:.0%}",
                 f"{row['milliseconds']['ours']:.1f}",
                 f"{row['milliseconds'][row['peer']]:.1f}",
                 f"{row['ratio']:.2f}",
             ]
-            for row in rows
+            for row in result["rows"]
         ],
     )
 
@@ -162,12 +163,11 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     device = torch.device(options.device)
     rows = run(device, quick=options.quick)
-    print(tables(rows))
-    path = options.out or (None if options.quick else RESULTS)
-    if path is not None:
-        found = {} if not path.exists() else json.loads(path.read_text(encoding="utf-8"))
-        entry = {"versions": versions(), "threads": torch.get_num_threads(), "rows": rows}
-        write_json(path, {**found, device.type: entry})
+    path = options.out or RESULTS
+    found = {} if not path.exists() else json.loads(path.read_text(encoding="utf-8"))
+    entry = {"versions": versions(), "threads": torch.get_num_threads(), "rows": rows}
+    write_json(path, {**found, device.type: entry})
+    print(neighbours(path, device.type))
 
 
 if __name__ == "__main__":
