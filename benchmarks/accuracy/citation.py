@@ -146,7 +146,7 @@ def run(
     data = load(data_root, name)
     kind, way = ROWS[row]
     dropout, learning_rate, weight_decay = settings
-    rates = {"lr": learning_rate, "weight_decay": weight_decay}
+    rates: Any = {"lr": learning_rate, "weight_decay": weight_decay}
     half = epochs // 2
     with seeded(seed):
         model = KINDS[kind](data, dropout)
@@ -172,9 +172,7 @@ def run(
     }
 
 
-def _labels(
-    model: Units, data: Data, way: str, epochs: int, rates: dict[str, float], seed: int
-) -> Tensor:
+def _labels(model: Units, data: Data, way: str, epochs: int, rates: Any, seed: int) -> Tensor:
     """Modules of the layer, after so many epochs."""
     groups: list[dict[str, Any]] = [{"params": list(model.parameters())}]
     schedule = None
@@ -222,7 +220,7 @@ def measure(name: str, data_root: str | None, *, quick: bool) -> dict[str, Any]:
         ]
         for kind in KINDS
     }
-    best = {
+    best: dict[str, Any] = {
         kind: max(of_kind, key=lambda trial: mean(trial["validation_scores"]))["settings"]
         for kind, of_kind in tried.items()
     }
