@@ -54,6 +54,7 @@ accuracy: $(VENV)/.test ## Measure every accuracy again, then write the tables
 	$(RUN) -m benchmarks.accuracy.comparison.frontier
 	$(RUN) -m benchmarks.accuracy.topology
 	$(RUN) -m benchmarks.accuracy.propagation
+	$(RUN) -m benchmarks.accuracy.citation
 	$(RUN) -m benchmarks.accuracy.extrapolation
 	$(RUN) -m benchmarks.tables
 

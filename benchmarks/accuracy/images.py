@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from benchmarks.accuracy.held_out import held_out
 from benchmarks.accuracy.parallel import run_all
+from benchmarks.accuracy.random_labels import random_labels
 from benchmarks.markdown import table
 from pyg_modules import SynchronousConv2d, UnitGraph, Unrolled, cut
 from pyg_modules._files import write_json
@@ -141,7 +142,7 @@ def run(
     elif way == "random":
         half = epochs // 2
         fit(model, data, epochs=half, seed=seed, **settings)
-        model[2] = cut(model[2], _random_labels(model[2].graph, seed))
+        model[2] = cut(model[2], random_labels(model[2].graph, NUM_MODULES, seed))
         fit(model, data, epochs=epochs - half, seed=seed, **settings)
     else:
         fit(model, data, epochs=epochs, seed=seed, **settings)
@@ -156,13 +157,6 @@ def run(
         "accuracy": accuracy(model, data.test_x, data.test_y),
         "seconds": seconds,
     }
-
-
-def _random_labels(graph: UnitGraph, seed: int) -> Tensor:
-    labels = torch.full((graph.num_units,), -1)
-    order = torch.randperm(graph.num_hidden, generator=torch.Generator().manual_seed(seed))
-    labels[graph.num_inputs + order] = torch.arange(graph.num_hidden) % NUM_MODULES
-    return labels
 
 
 def best(trials: list[dict[str, Any]], kind: str) -> tuple[int, float]:

@@ -13,15 +13,14 @@ import json
 import os
 from dataclasses import dataclass
 from functools import partial
-from math import sqrt
 from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
 import torch
-from scipy.stats import t as student
 from torch import Tensor, nn
 
+from benchmarks.accuracy.intervals import mean_difference
 from benchmarks.accuracy.parallel import by_name, run_all
 from benchmarks.markdown import table
 from pyg_modules import SynchronousGraph
@@ -171,8 +170,7 @@ def topology(path: Path = RESULTS) -> str:
         name: [100 * one["test_accuracy"] for one in runs]
         for name, runs in results["fresh"].items()
     }
-    pairs = zip(values["any"], values["complete"], strict=True)
-    differences = [one - other for one, other in pairs]
+    difference = mean_difference(values["any"], values["complete"])
     for name, runs in results["fresh"].items():
         found = TopologySearch.from_dict(results["searches"][name])
         best, kind = found.best, found.best.topology
@@ -186,24 +184,17 @@ def topology(path: Path = RESULTS) -> str:
                 f"{round(mean(one['num_parameters'] for one in runs)):,}",
                 f"{100 * (best.score or 0):.1f}",
                 f"**{mean(values[name]):.2f}** ± {stdev(values[name]):.2f}",
-                _interval(differences) if name == "any" else "",
+                difference if name == "any" else "",
             ]
         )
     num_trials = max(len(one["trials"]) for one in results["searches"].values())
     header = [
         f"MNIST-1D, best of {num_trials} trials",
         *("hidden units", "parameters", "validation, %"),
-        f"test, %, {len(differences)} fresh seeds",
+        f"test, %, {len(runs)} fresh seeds",
         "difference, 95 % interval",
     ]
     return table(header, rows)
-
-
-def _interval(values: list[float]) -> str:
-    """The mean, and how far its 95 % interval reaches."""
-    count = len(values)
-    half = student.ppf(0.975, count - 1) * stdev(values) / sqrt(count)
-    return f"{mean(values):+.2f} ± {half:.2f}"
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -108,8 +108,8 @@ def _dropout_of_words(data: Data, training: bool) -> Tensor:
 
 
 @functools.cache
-def load(data_root: str | None) -> Data:
-    """Cora, from a local copy or by PyG's own download; ``words`` are where ``x`` is not 0.
+def load(data_root: str | None, name: str = "Cora") -> Data:
+    """Cora, or another, from a local copy or by PyG's download; ``words`` are where x is not 0.
 
     Raises:
         ValueError: If the local copy is missing.
@@ -117,15 +117,15 @@ def load(data_root: str | None) -> Data:
     root = Path(mkdtemp())
     data_root = data_root or os.environ.get(DATA_ROOT_VARIABLE)
     if data_root is not None:
-        source = Path(data_root) / "Planetoid" / "Cora" / "raw"
+        source = Path(data_root) / "Planetoid" / name / "raw"
         if not source.is_dir():
             raise ValueError(f"Expected the folder {source} (it is not there).")
         # PyG writes beside it.
-        shutil.copytree(source, root / "Cora" / "raw")
+        shutil.copytree(source, root / name / "raw")
     try:
-        data = Planetoid(str(root), "Cora", transform=NormalizeFeatures())[0]
+        data = Planetoid(str(root), name, transform=NormalizeFeatures())[0]
     except OSError as error:
-        raise ValueError(f"Expected to download Cora (got: {error}).") from error
+        raise ValueError(f"Expected to download {name} (got: {error}).") from error
     finally:
         shutil.rmtree(root)
     data.words = data.x.nonzero().T
@@ -207,7 +207,7 @@ def train(
         "score": test,
         "num_parameters": num_parameters(model),
         "seconds": seconds,
-        "microseconds": microseconds(lambda: _accuracies(model, data), len(data.y)),
+        "microseconds": microseconds(lambda: accuracies(model, data), len(data.y)),
     }
 
 
@@ -232,7 +232,7 @@ def _fit(
     rates: tuple[float, float],
     schedule: PartitionSchedule | None,
 ) -> tuple[float, float]:
-    """The accuracies in the epoch of the best validation, as in PyG's example."""
+    """The accuracies after a training with the rates of every part."""
     groups: list[dict[str, Any]] = [
         {"params": list(model.first.parameters()), "weight_decay": 5e-4},
         {"params": list(model.second.parameters())},
@@ -244,7 +244,17 @@ def _fit(
         groups.append({"params": parameters, "lr": rates[0], "weight_decay": rates[1]})
     if schedule is not None:
         groups.append({"params": list(schedule.regularizer.parameters())})
-    optimizer = torch.optim.Adam(groups, lr=0.01)
+    return fit_nodes(model, data, epochs, torch.optim.Adam(groups, lr=0.01), schedule)
+
+
+def fit_nodes(
+    model: nn.Module,
+    data: Data,
+    epochs: int,
+    optimizer: torch.optim.Optimizer,
+    schedule: PartitionSchedule | None,
+) -> tuple[float, float]:
+    """The accuracies in the epoch of the best validation, as in PyG's example."""
     best = 0.0, 0.0
     for epoch in range(epochs):
         model.train()
@@ -255,12 +265,13 @@ def _fit(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        scores = _accuracies(model, data)
+        scores = accuracies(model, data)
         best = scores if scores[0] > best[0] else best
     return best
 
 
 @torch.no_grad()
-def _accuracies(model: nn.Module, data: Data) -> tuple[float, float]:
+def accuracies(model: nn.Module, data: Data) -> tuple[float, float]:
+    """Those on the validation nodes and on the test nodes."""
     right = model.eval()(data).argmax(dim=-1) == data.y
     return float(right[data.val_mask].float().mean()), float(right[data.test_mask].float().mean())

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from math import sqrt
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from scipy.stats import t as student
-
 from benchmarks.accuracy.comparison.problems import OPTDIGITS_UNITS, PROBLEMS, rows_of
 from benchmarks.accuracy.comparison.recipe import DEPTHS
 from benchmarks.accuracy.comparison.search import RESULTS as SEARCH
+from benchmarks.accuracy.intervals import half_interval
 from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("comparison.json")
@@ -255,7 +253,7 @@ def _rows(
                 meaning[name],
                 f"{mean(run['num_parameters'] for run in runs):,.0f}",
                 f"**{mean(scores):.{digits}f}** ± {stdev(scores):.{digits}f}",
-                f"± {_half_interval(scores, _overlap(title)):.{digits}f}",
+                f"± {half_interval(scores, _overlap(title)):.{digits}f}",
                 difference,
                 f"{mean(run['seconds'] for run in runs):,.1f}",
                 f"{mean(run['microseconds'] for run in runs):,.2f}",
@@ -299,7 +297,7 @@ def _difference(name: str, runs: list[dict[str, Any]], baseline: list[dict[str, 
     scores, digits = _scores(name, runs)
     of_baseline, _ = _scores(name, baseline)
     differences = [a - b for a, b in zip(scores, of_baseline, strict=True)]
-    half = _half_interval(differences, _overlap(name))
+    half = half_interval(differences, _overlap(name))
     return f"{mean(differences):+.{digits}f} ± {half:.{digits}f}"
 
 
@@ -316,17 +314,6 @@ def _scores(name: str, runs: list[dict[str, Any]]) -> tuple[list[float], int]:
     if _is_regression(name):
         return [run["score"] for run in runs], 3
     return [100 * run["score"] for run in runs], 2
-
-
-def _half_interval(values: Sequence[float], overlap: float) -> float:
-    """Half of the 95 % interval of the mean, by Student's t.
-
-    Where training sets overlap, runs are not independent, and the variance is larger: ``overlap``
-    is the ratio of test to training samples (Nadeau & Bengio, Inference for the Generalization
-    Error, Machine Learning 2003).
-    """
-    error = stdev(values) * sqrt(1 / len(values) + overlap)
-    return float(student.ppf(0.975, len(values) - 1)) * error
 
 
 def _recipe(problem: str, row: str, recipe: dict[str, Any]) -> str:

@@ -1,0 +1,26 @@
+"""How sure a mean of several seeds is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+from statistics import mean, stdev
+
+from scipy.stats import t as student
+
+
+def half_interval(values: Sequence[float], overlap: float = 0.0) -> float:
+    """Half of the 95 % interval of the mean, by Student's t.
+
+    Where training sets overlap, runs are not independent, and the variance is larger: ``overlap``
+    is the ratio of test to training samples (Nadeau & Bengio, Inference for the Generalization
+    Error, Machine Learning 2003).
+    """
+    error = stdev(values) * sqrt(1 / len(values) + overlap)
+    return float(student.ppf(0.975, len(values) - 1)) * error
+
+
+def mean_difference(values: Sequence[float], others: Sequence[float]) -> str:
+    """The mean of the differences, seed by seed, and half of its interval."""
+    differences = [one - other for one, other in zip(values, others, strict=True)]
+    return f"{mean(differences):+.2f} ± {half_interval(differences):.2f}"
