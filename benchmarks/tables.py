@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.accuracy import digits, exactness, mnist1d, sparsity
+from benchmarks.accuracy import citation, digits, exactness, mnist1d, sparsity
 from benchmarks.accuracy.comparison import tables as comparison
 from benchmarks.accuracy.partition import tables as partition
 from benchmarks.accuracy.propagation import __main__ as propagation
@@ -175,7 +175,10 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     },
     ROOT / "docs" / "guides" / "report.md": {"report": opening},
     ROOT / "docs" / "guides" / "distributed.md": {"ranks": speed.ranks, "plan": speed.plan},
-    ROOT / "docs" / "guides" / "units_on_graphs.md": {"propagation": propagation.propagation},
+    ROOT / "docs" / "guides" / "units_on_graphs.md": {
+        "propagation": propagation.propagation,
+        "citation": citation.citation,
+    },
     ROOT / "docs" / "guides" / "sparse.md": {"sparsity": sparsity.sparsity},
     ROOT / "docs" / "explained" / "modules.md": {"modules": speed.modules},
     ROOT / "docs" / "explained" / "partition.md": {
