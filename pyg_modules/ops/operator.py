@@ -63,7 +63,7 @@ class EdgeOperator(ABC):
     #: feedback from outputs allow.
     permutes_units: ClassVar[bool] = False
     #: Whether it has kernels for states whose rows are samples, :meth:`update_from_rows`.
-    has_rows: ClassVar[bool] = False
+    has_rows: ClassVar[bool]
     #: The backend that goes well with it for edges beside those that are iterated; itself if None.
     companion: ClassVar[type[EdgeOperator] | None] = None
 
@@ -74,6 +74,7 @@ class EdgeOperator(ABC):
 
     def __init_subclass__(cls) -> None:
         cls.is_composable = cls.compose is not EdgeOperator.compose
+        cls.has_rows = cls.update_from_rows is not EdgeOperator.update_from_rows
         if "name" in cls.__dict__:  # Else it would take the place of another.
             OPERATORS[cls.name] = cls
             if cls.is_backend:

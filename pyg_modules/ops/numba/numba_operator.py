@@ -29,7 +29,6 @@ class NumbaOperator(EdgeOperator):
 
     name = "numba"
     devices = ("cpu",)
-    has_rows = True
 
     def __init__(self, index: Sequence[Tensor], sizes: Sequence[int]) -> None:
         super().__init__(index, sizes)
