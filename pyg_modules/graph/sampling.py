@@ -17,6 +17,11 @@ _SPREAD = 5
 
 def new_rng(generator: torch.Generator | None) -> np.random.Generator:
     """A generator of NumPy's, seeded by one of torch's; by the global one for ``None``."""
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise TypeError(
+            f"Expected generator to be a torch.Generator (got {type(generator).__name__}:"
+            f" {generator!r}). Use torch.Generator().manual_seed(0)."
+        )
     seed = torch.randint(2**63 - 1, (), generator=generator, device="cpu")
     return np.random.default_rng(int(seed))
 

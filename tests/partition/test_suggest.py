@@ -246,7 +246,7 @@ def test_a_layer_without_recurrent_edges_is_refused():
         with pytest.raises(ValueError, match=r"edges between the units.*Use scope=\"all\""):
             suggest_num_modules(SynchronousGraph(graph))
     self_loops = UnitGraph(torch.tensor([[0, 1], [0, 1]]), 2, 0, 0)
-    with pytest.raises(ValueError, match=r"scope='all' partitions \(got none\)\.$"):
+    with pytest.raises(ValueError, match=r"scope='all' partitions \(got none\)\. Give"):
         suggest_num_modules(SynchronousGraph(self_loops), scope="all")
 
 

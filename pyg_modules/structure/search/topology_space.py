@@ -128,7 +128,10 @@ class TopologySpace:
     def _keep_choices(self, name: str, checked: Callable[[Any], Any]) -> None:
         values = getattr(self, name)
         if isinstance(values, str) or not isinstance(values, Sequence):
-            raise TypeError(f"Expected {name} to be a list of choices (got {values!r}).")
+            raise TypeError(
+                f"Expected {name} to be a list of choices (got {values!r})."
+                " Put it into one: [value]."
+            )
         if not values:
             raise ValueError(f"Expected a choice at least in {name} (got none). Name one.")
         object.__setattr__(self, name, tuple(dict.fromkeys(map(checked, values))))
@@ -136,7 +139,10 @@ class TopologySpace:
     def _keep_range(self, name: str, checked: Callable[[Any], Any]) -> None:
         values = getattr(self, name)
         if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != 2:
-            raise TypeError(f"Expected {name} to be a pair, its bounds (got {values!r}).")
+            raise TypeError(
+                f"Expected {name} to be a pair, its bounds (got {values!r})."
+                " Give (lowest, highest)."
+            )
         low, high = map(checked, values)
         if low > high:
             raise ValueError(
