@@ -212,8 +212,8 @@ def test_the_evidence_is_shown_as_a_table():
         ({"max_modules": 1}, ValueError, r"max_modules >= 2 \(got 1\)"),
         ({"max_modules": 16}, ValueError, r"max_modules from 2 to 15,.*got 16.*max_modules=15"),
         ({"max_modules": 2.0}, TypeError, r"max_modules to be an int \(got float: 2.0\)"),
-        ({"scope": "inputs"}, ValueError, r"'hidden' or 'all' \(got 'inputs'\)"),
-        ({"affinity": "cube"}, ValueError, r"'abs' or 'square' \(got 'cube'\)"),
+        ({"scope": "inputs"}, ValueError, r"'hidden', 'all' \(got 'inputs'\)"),
+        ({"affinity": "cube"}, ValueError, r"'abs', 'square' \(got 'cube'\)"),
         ({"layer": torch.nn.Linear(2, 3)}, TypeError, r"SynchronousGraph \(got Linear\)"),
     ],
 )
