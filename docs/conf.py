@@ -25,7 +25,7 @@ author = "The pyg_modules team"
 copyright = author  # noqa: A001, the name that Sphinx reads
 release = version = pyg_modules.__version__
 
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "_mathml"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "_mathml", "_questions"]
 root_doc = "docs/index"
 include_patterns = ["docs/**", "notebooks/**"]
 # Not entered at all: environments, checkpoints of notebooks, and what is built.

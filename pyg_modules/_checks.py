@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import inf
 from numbers import Integral, Real
 from typing import Literal
@@ -26,9 +27,9 @@ def as_int(name: str, value: object, smallest: int, largest: int = _LARGEST) -> 
     # Python writes no number of thousands of digits.
     found = str(number) if abs(number) < 2**128 else f"one of {number.bit_length()} bits"
     if number < smallest:
-        raise ValueError(f"Expected {name} >= {smallest} (got {found}).")
+        raise ValueError(f"Expected {name} >= {smallest} (got {found}). Raise it.")
     if number > largest:
-        raise ValueError(f"Expected {name} <= {largest} (got {found}).")
+        raise ValueError(f"Expected {name} <= {largest} (got {found}). Lower it.")
     return number
 
 
@@ -40,13 +41,20 @@ def as_coefficient(name: str, value: object) -> float:
         ValueError: If ``value`` is negative, infinite or NaN.
     """
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"Expected {name} to be a number (got {type(value).__name__}: {value!r}).")
+        raise TypeError(
+            f"Expected {name} to be a number (got {type(value).__name__}: {value!r})."
+            " Give one, e.g. 0.1."
+        )
     try:
         number = float(value)
     except OverflowError:
-        raise ValueError(f"Expected {name} to fit into a float (got one that does not).") from None
+        raise ValueError(
+            f"Expected {name} to fit into a float (got one that does not). Lower it."
+        ) from None
     if not 0 <= number < inf:
-        raise ValueError(f"Expected a finite {name} >= 0 (got {value}).")
+        raise ValueError(
+            f"Expected a finite {name} >= 0 (got {value}). Give 0 or a positive number."
+        )
     return number
 
 
@@ -59,6 +67,25 @@ def check_generator(generator: object) -> None:
         f"Expected generator to be a torch.Generator (got {type(generator).__name__}:"
         f" {generator!r}). Use torch.Generator().manual_seed({seed})."
     )
+
+
+def check_bool(name: str, value: object) -> None:
+    """Raise a ``TypeError`` unless ``value`` is True or False."""
+    if not isinstance(value, bool):
+        raise TypeError(
+            f"Expected {name} to be a bool (got {type(value).__name__}: {value!r}). Give True or"
+            f" False."
+        )
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
+    """Raise a ``ValueError`` unless ``value`` is one of the ``choices``."""
+    known = list(choices)
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(
+            f"Expected {name} to be one of {', '.join(map(repr, known))} (got {value!r}). Choose"
+            f" one of these."
+        )
 
 
 def check_plain(name: str, value: Tensor, *, instead_of_sparse: str = "{name}.to_dense()") -> None:
@@ -111,7 +138,10 @@ def as_num_modules(value: object, num_hidden: int) -> int | Literal["auto"]:
     if isinstance(value, str):
         if value == "auto":
             return "auto"
-        raise ValueError(f"Expected num_modules to be an int or 'auto' (got {value!r}).")
+        raise ValueError(
+            f"Expected num_modules to be an int or 'auto' (got {value!r})."
+            " Say how many, or num_modules='auto'."
+        )
     num_modules = as_int("num_modules", value, smallest=2)
     check_num_modules(num_modules, num_hidden)
     return num_modules
@@ -134,4 +164,5 @@ def check_device(device: str, *, computes: bool = True) -> None:
         reason = str(error).split("\n")[0]
         raise ValueError(
             f"Expected an available device, such as 'cpu' (got {device!r}: {reason})."
+            " Use another, or install a torch that has it."
         ) from None

@@ -50,7 +50,7 @@ def staged_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
             written to, e.g. since the disk is full.
     """
     if not os.fspath(folder):
-        raise ValueError("Expected the name of a folder (got an empty one).")
+        raise ValueError("Expected the name of a folder (got an empty one). Name one.")
     made: list[Path] = []
     try:
         with _told(folder):

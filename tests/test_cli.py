@@ -231,13 +231,13 @@ def test_modules_and_hidden_are_second_names_of_options(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--dataset", "imagenet"], "Expected a dataset among digits"),
+        (["--dataset", "imagenet"], "Expected dataset to be one of 'digits'"),
         (["--num-modules", "1"], "Expected num_modules >= 2 (got 1)"),
         (["--modules", "9"], "Expected num_modules <= num_hidden"),
         (["--steps", "0"], "Expected steps >= 1 (got 0)"),
         (["--ncut", "-1"], "Expected a finite ncut >= 0"),
         (["--device", "quantum"], "Expected an available device"),
-        (["--dataset", "optdigits", "--data-root", "nowhere"], "it is not there"),
+        (["--dataset", "optdigits", "--data-root", "nowhere"], "got none of that name"),
     ],
 )
 def test_bad_input_is_said_in_one_line_before_anything_is_written(

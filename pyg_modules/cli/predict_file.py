@@ -47,7 +47,10 @@ def _check_csv(out: Path, file: Path) -> None:
     if out.suffix.lower() != ".csv":
         raise ValueError(f"Expected --out to be a .csv (got {out}). Name one.")
     if out.resolve() == file.resolve():
-        raise ValueError(f"Expected --out to be another file than {file}. Name another.")
+        raise ValueError(
+            f"Expected --out to be another file than that of the data (got {file} for both). Name"
+            f" another."
+        )
 
 
 def _write(path: Path, outputs: Tensor, encoding: Encoding) -> None:

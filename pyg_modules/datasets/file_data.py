@@ -11,6 +11,7 @@ import numpy
 import torch
 from numpy.typing import NDArray
 
+from pyg_modules._checks import check_choice
 from pyg_modules.datasets.columns import MISSING, is_of_numbers, numbers_in, shown, texts_in
 from pyg_modules.datasets.dataset import Dataset
 from pyg_modules.datasets.encoding import CategoryColumn, Encoding, NumberColumn, Target
@@ -55,8 +56,8 @@ def load_file(
         ValueError: If a file is missing or damaged, or something in it is; with its name, and that
             of the column and the row, counted from 1 below the names of the columns.
     """
-    if task is not None and task not in TASKS:
-        raise ValueError(f"Expected a task of {', '.join(TASKS)} (got {task!r}).")
+    if task is not None:
+        check_choice("task", task, TASKS)
     options = {"data": os.fspath(path)}
     options |= {} if test is None else {"test": os.fspath(test)}
     options |= {} if target is None else {"target": target}

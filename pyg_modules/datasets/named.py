@@ -14,6 +14,7 @@ import numpy
 import torch
 from numpy.typing import NDArray
 
+from pyg_modules._checks import check_choice
 from pyg_modules.datasets.dataset import Dataset
 
 DATA_ROOT_VARIABLE = "PYG_MODULES_DATA"
@@ -50,8 +51,7 @@ def load_dataset(name: str, data_root: str | os.PathLike[str] | None = None) -> 
         ImportError: If the package that generates it has to be installed first.
         ValueError: If the name is unknown, or a file is missing or damaged.
     """
-    if name not in DATASETS:
-        raise ValueError(f"Expected a dataset among {', '.join(DATASETS)} (got {name!r}).")
+    check_choice("dataset", name, DATASETS)
     root = data_root or os.environ.get(DATA_ROOT_VARIABLE)
     (train_x, train_y), (test_x, test_y) = DATASETS[name].load(Path(root) if root else None)
     return Dataset(
@@ -166,7 +166,7 @@ def _scaled(x: NDArray[Any], y: NDArray[Any], maximum: float) -> Arrays:
 def _existing(path: Path) -> Path:
     if not path.is_file():
         raise ValueError(
-            f"Expected the file {path} (it is not there). Correct --data-root or the variable"
+            f"Expected the file {path} (got none of that name). Correct --data-root or the variable"
             f" {DATA_ROOT_VARIABLE}, or leave both out to download."
         )
     return path
@@ -199,5 +199,8 @@ def _fetch_openml(name: str, num_rows: int) -> tuple[NDArray[numpy.float64], NDA
             f" with a local copy: --data-root or the variable {DATA_ROOT_VARIABLE}."
         ) from error
     if len(x) != num_rows:
-        raise ValueError(f"Expected {num_rows} rows of {name} from OpenML (got {len(x)}).")
+        raise ValueError(
+            f"Expected {num_rows} rows of {name} from OpenML (got {len(x)})."
+            " Try again, or name a folder with a local copy: --data-root."
+        )
     return x, y.astype(numpy.int64)

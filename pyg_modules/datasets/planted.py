@@ -10,7 +10,7 @@ from sklearn.metrics import r2_score
 from torch import Tensor
 from torch.nn import functional as F
 
-from pyg_modules._checks import as_int
+from pyg_modules._checks import as_int, check_choice
 
 NUM_UNINFORMATIVE = 2
 
@@ -113,13 +113,14 @@ def planted_problem(
     num_noise = as_int("num_noise", num_noise, smallest=0)
     num_train = as_int("num_train", num_train, smallest=1)
     num_test = as_int("num_test", num_test, smallest=1)
-    if kind not in _KINDS:
-        names = ", ".join(repr(name) for name in _KINDS)
-        raise ValueError(f"Expected kind to be one of {names} (got {kind!r}).")
+    check_choice("kind", kind, _KINDS)
     if sizes is None:
         sizes = [1] * num_tasks
     if len(sizes) != num_tasks:
-        raise ValueError(f"Expected one size per sub-task, {num_tasks} (got {len(sizes)}).")
+        raise ValueError(
+            f"Expected one size per sub-task, {num_tasks} (got {len(sizes)})."
+            " Give one for each, or leave sizes out."
+        )
     sizes = [as_int(f"sizes[{task}]", size, smallest=1) for task, size in enumerate(sizes)]
 
     generator = torch.Generator("cpu").manual_seed(as_int("seed", seed, smallest=0))

@@ -55,7 +55,7 @@ def read_table(path: str | os.PathLike[str]) -> DataFrame:
             f"Expected a file {', '.join(_READERS)} (got {path}). Save it as one of these."
         )
     if not path.is_file():
-        raise ValueError(f"Expected the file {path} (it is not there, or no file). Correct it.")
+        raise ValueError(f"Expected the file {path} (got none of that name). Correct it.")
     if path.stat().st_size == 0:
         raise ValueError(f"Expected rows in {path} (got an empty file). Write it again.")
     import_pandas()

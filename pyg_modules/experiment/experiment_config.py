@@ -70,7 +70,7 @@ class ExperimentConfig:
         for name in ("ncut", "balance", "tolerance", "learning_rate", "weight_decay"):
             object.__setattr__(self, name, as_coefficient(name, getattr(self, name)))
         if self.learning_rate == 0:
-            raise ValueError("Expected learning_rate > 0 (got 0).")
+            raise ValueError("Expected learning_rate > 0 (got 0). Raise it.")
         num_modules = as_num_modules(self.num_modules, self.num_hidden)
         object.__setattr__(self, "num_modules", num_modules)
         check_activation(self.activation)

@@ -109,7 +109,7 @@ def load_run(folder: str | os.PathLike[str]) -> ExperimentResult:
             f" make one by pyg-modules train."
         ) from error
     except (OSError, ValueError) as error:
-        raise _incomplete(folder, f"got {type(error).__name__}: {error}") from error
+        raise _incomplete(folder, f"{type(error).__name__}: {error}") from error
     try:
         digests = metrics[_DIGESTS]
         names = (*_OTHERS, *(_ENCODINGS if ENCODING_FILE in digests else ()))
@@ -126,10 +126,10 @@ def load_run(folder: str | os.PathLike[str]) -> ExperimentResult:
         TypeError,
         ValueError,
     ) as error:
-        raise _incomplete(folder, f"got {type(error).__name__}: {error}") from error
+        raise _incomplete(folder, f"{type(error).__name__}: {error}") from error
     if foreign:
         raise _incomplete(
-            folder, f"got {', '.join(foreign)} of another run than {METRICS_FILE}, or changed"
+            folder, f"{', '.join(foreign)} of another run than {METRICS_FILE}, or changed"
         )
     return run
 
@@ -267,6 +267,6 @@ def _is_like(layer: SynchronousGraph, other: SynchronousGraph) -> bool:
 
 def _incomplete(folder: Path, reason: str) -> ValueError:
     return ValueError(
-        f"Expected all files of one run of this version in {folder} ({reason}). Copy them again, or"
-        f" train into another folder."
+        f"Expected all files of one run of this version in {folder} (got {reason}). Copy"
+        f" them again, or train into another folder."
     )

@@ -52,7 +52,10 @@ def nx_to_parts(graph: networkx.DiGraph) -> tuple[Tensor, int, int, int]:
     import networkx
 
     if not isinstance(graph, networkx.Graph):
-        raise TypeError(f"Expected a networkx.DiGraph (got {type(graph).__name__}).")
+        raise TypeError(
+            f"Expected a networkx.DiGraph (got {type(graph).__name__})."
+            " Make one, e.g. networkx.DiGraph(edges)."
+        )
     if not graph.is_directed():
         raise TypeError(
             f"Expected a networkx.DiGraph (got {type(graph).__name__}). Use graph.to_directed()"

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_modules._checks import as_coefficient, as_int, check_num_modules
+from pyg_modules._checks import as_coefficient, as_int, check_choice, check_num_modules
 from pyg_modules.graph.edges import complete_edges, layered_edges, levels_of, yoked_edges
 from pyg_modules.graph.finish import in_order, joined, repaired, warn_of_idle
 from pyg_modules.graph.repair import missing_edges, missing_edges_of_levels
@@ -371,10 +371,7 @@ class Generators:
             degree (int): Mean number of connections of a hidden unit, even.
             generator (torch.Generator, optional): Source of randomness. (default: torch's global)
         """
-        if kind not in RANDOM_WIRINGS:
-            raise ValueError(
-                f"Expected kind to be one of {', '.join(map(repr, RANDOM_WIRINGS))} (got {kind!r})."
-            )
+        check_choice("kind", kind, RANDOM_WIRINGS)
         sizes = _sizes(num_inputs, num_hidden, num_outputs)
         degree = _even_degree(degree, sizes[1])
         inputs, hidden, outputs = _roles(sizes)
@@ -421,10 +418,16 @@ class Generators:
         repair: bool,
     ) -> Self:
         density = as_probability("density", density)
+        if not isinstance(sizes, Sequence):
+            raise TypeError(
+                f"Expected sizes to be a sequence of int (got {type(sizes).__name__}: {sizes!r})."
+                f" Give one size per level, e.g. [64, 32, 10]."
+            )
         sizes = as_sizes(**{f"sizes[{level}]": size for level, size in enumerate(sizes)})
         if len(sizes) < 2:
             raise ValueError(
                 f"Expected at least two levels, inputs and outputs (got sizes={sizes})."
+                " Give one size per level, e.g. [64, 32, 10]."
             )
         counts = sum(sizes), sizes[0], sizes[-1]
         if density == 1:
@@ -495,5 +498,6 @@ def _even_degree(degree: int, num_hidden: int) -> int:
         raise ValueError(
             f"Expected an even degree, less than num_hidden (got {degree}, for {num_hidden} hidden"
             f" units)."
+            " Choose another degree, or raise num_hidden."
         )
     return degree

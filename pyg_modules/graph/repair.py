@@ -62,6 +62,7 @@ def missing_edges_of_levels(rng: np.random.Generator, edges: Edges, levels: list
         raise ValueError(
             f"Expected units in every level for repair=True (got sizes={list(map(len, levels))})."
             f" No edge goes past an empty level."
+            " Remove the level, or use repair=False."
         )
     level = np.repeat(np.arange(len(levels)), list(map(len, levels)))
     source, target = edges

@@ -63,6 +63,7 @@ class UnitGraph(Generators):
             raise ValueError(
                 f"Expected num_inputs + num_outputs <= num_units (got {num_inputs} + {num_outputs}"
                 f" > {num_units}). num_units counts all units: inputs, hidden and outputs."
+                " Raise it."
             )
         check_edge_index(edge_index, num_units, num_inputs)
         edge_index = edge_index.detach().to("cpu", torch.long)
@@ -154,10 +155,16 @@ class UnitGraph(Generators):
         return value
 
     def __setattr__(self, name: str, value: Any) -> None:
-        raise AttributeError(f"UnitGraph is immutable; build a new one to change '{name}'.")
+        raise AttributeError(
+            f"Expected no change of a UnitGraph, which is immutable (got a new {name!r}). Build"
+            f" another UnitGraph."
+        )
 
     def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"UnitGraph is immutable; '{name}' cannot be deleted.")
+        raise AttributeError(
+            f"Expected no change of a UnitGraph, which is immutable (got del of {name!r}). Build"
+            f" another UnitGraph."
+        )
 
     def __copy__(self) -> UnitGraph:
         return self

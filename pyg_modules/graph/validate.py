@@ -24,10 +24,15 @@ def as_sizes(**sizes: object) -> list[int]:
 def as_probability(name: str, value: object) -> float:
     """``value`` as a float in [0, 1]."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"Expected {name} to be a number (got {type(value).__name__}: {value!r}).")
+        raise TypeError(
+            f"Expected {name} to be a number (got {type(value).__name__}: {value!r})."
+            " Give one, e.g. 0.1."
+        )
     number: Any = value  # Other real types than floats are compared as they are.
     if not 0 <= number <= 1:
-        raise ValueError(f"Expected {name} in [0, 1] (got {value}).")
+        raise ValueError(
+            f"Expected {name} in [0, 1] (got {value}). Give a share, not a percentage or a count."
+        )
     return float(number)
 
 
@@ -51,7 +56,8 @@ def check_edge_index_form(edge_index: object) -> None:
     if edge_index.dim() != 2 or edge_index.size(0) != 2:
         raise ValueError(
             f"Expected edge_index of shape [2, num_edges], sources above targets (got"
-            f" {list(edge_index.shape)}). Of pairs, use edge_index.t()."
+            f" {list(edge_index.shape)})."
+            " Of pairs, use edge_index.t()."
         )
 
 

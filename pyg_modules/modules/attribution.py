@@ -46,6 +46,7 @@ def input_attribution(
     if len(parts) == 0 or len(x) == 0:
         raise ValueError(
             f"Expected at least one part and one sample (got {len(parts)} and {len(x)})."
+            " Use split(layer), and give a batch of samples."
         )
     read = head or nn.Identity()
     with evaluating(*parts, *([head] if isinstance(head, nn.Module) else [])):

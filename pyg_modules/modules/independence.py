@@ -77,6 +77,7 @@ def check_independence(
     if samples.dim() != num_dims + 1 or len(samples) == 0:
         raise ValueError(
             f"Expected x of shape {layer.input_shape('B')} with B >= 1 (got {list(x.shape)})."
+            " Give a batch of inputs of the layer."
         )
     paths = _count_paths(layer)
     with evaluating(layer):
@@ -159,7 +160,9 @@ def _max_cross_jacobian(
 
 def _labels(layer: UnitLayer) -> Tensor:
     if layer.labels is None:
-        raise ValueError("Expected a layer made by cut(layer, labels). Cut it first.")
+        raise ValueError(
+            "Expected a layer made by cut(layer, labels) (got one without labels). Cut it first."
+        )
     check_labels(layer.labels, layer.graph.num_units)
     return layer.labels
 

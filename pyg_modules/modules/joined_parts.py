@@ -134,7 +134,9 @@ def check_fitting(parts: Sequence[UnitLayer]) -> None:
         ValueError: If there are no parts or they do not fit together.
     """
     if len(parts) == 0:
-        raise ValueError("Expected at least one part (got none).")
+        raise ValueError(
+            "Expected at least one part (got none). Use split(layer) of a layer made by cut."
+        )
     for part in parts:
         check_layer(part)
     first = _description(parts[0])
@@ -144,6 +146,7 @@ def check_fitting(parts: Sequence[UnitLayer]) -> None:
                 raise ValueError(
                     f"Expected parts with the same {name} (got {expected} for part 0 and {got} for"
                     f" part {number})."
+                    " Take the parts of one layer: split(layer)."
                 )
 
 

@@ -85,6 +85,7 @@ def lesion_study(
         if len(shapes) > 1:
             raise ValueError(
                 f"Expected outputs of shape [{len(x)}, C] from every part (got {sorted(shapes)})."
+                " Take the parts of one layer: split(layer)."
             )
         stacked = torch.stack(outputs)
         # The others are added up, as a network without the module does; a difference would round.
@@ -115,13 +116,14 @@ def _check_targets(y: Tensor, outputs: Tensor) -> None:
         if y.shape != outputs.shape:
             raise ValueError(
                 f"Expected targets of shape {list(outputs.shape)}, one per output (got"
-                f" {list(y.shape)}). Classes are integers: y.long()."
+                f" {list(y.shape)}). For classes, use y.long()."
             )
         return
     if y.shape != (num_samples,):
         raise ValueError(
             f"Expected y of shape [{num_samples}], a class for each sample of x (got"
             f" {list(y.shape)})."
+            " Give as many classes as samples, y.flatten() of a column."
         )
     if num_outputs < 2:
         raise ValueError(
@@ -132,6 +134,7 @@ def _check_targets(y: Tensor, outputs: Tensor) -> None:
         raise ValueError(
             f"Expected classes from 0 to {num_outputs - 1}, one per output (got {int(y.min())} to"
             f" {int(y.max())})."
+            " Number them from 0, e.g. by y.unique(return_inverse=True)[1]."
         )
 
 

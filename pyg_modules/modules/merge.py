@@ -71,11 +71,13 @@ def _check_feedback(parts: Sequence[UnitLayer], joined: JoinedParts) -> None:
                         f"Expected parts that agree about the edges from output {output} (got"
                         f" others in part {number} than in part {other}, which adds to it too)."
                         f" The sum of these parts is not one layer."
+                        " Keep them apart, in a ModularGraph."
                     )
     if not bool(stays_independent(joined.graph, joined.labels).all()):
         raise ValueError(
             "Expected outputs that feed back to belong to one part each (got one with edges to"
             " several)."
+            " Keep the parts apart, in a ModularGraph."
         )
 
 

@@ -77,7 +77,10 @@ class ConvolutionReader:
 
     def __init__(self, model: nn.Module) -> None:
         if not isinstance(model, nn.Module):
-            raise TypeError(f"Expected model to be a Module (got {type(model).__name__}).")
+            raise TypeError(
+                f"Expected model to be a Module (got {type(model).__name__})."
+                " Pass the network, e.g. torch.nn.Sequential(...)."
+            )
         self._model = model
 
     @torch.no_grad()
@@ -153,7 +156,10 @@ class ConvolutionReader:
                     self._refuse(name, module, "an activation follows a Conv2d")
                 levels[-1].activation = activation
         if first is None:
-            raise ValueError(f"Expected a stack of {_KNOWN} (got no Conv2d).")
+            raise ValueError(
+                f"Expected a stack of {_KNOWN} (got no Conv2d)."
+                " Take SynchronousGraph.from_module for a network without."
+            )
         if levels[-1].activation is not None:
             raise ValueError(
                 f"Expected a Conv2d at the end (got {levels[-1].activation!r}): outputs of a unit"
@@ -197,7 +203,10 @@ class ConvolutionReader:
             found = (why for names, why in _REASONS if any(part in kind for part in names))
             reason = next(found, "it is none of them")
         where = f" at {name!r}" if name else ""
-        raise ValueError(f"Expected a stack of {_KNOWN} (got {module}{where}): {reason}.")
+        raise ValueError(
+            f"Expected a stack of {_KNOWN} (got {module}{where}): {reason}. Convert the parts"
+            f" before and after it, and leave it between them."
+        )
 
 
 def _bias_of(level: _Level) -> Tensor:

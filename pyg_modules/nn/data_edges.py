@@ -3,6 +3,7 @@ from __future__ import annotations
 from math import inf, isfinite
 from typing import Any, NamedTuple
 
+import numpy
 import torch
 from torch import Tensor
 from torch_geometric import EdgeIndex
@@ -103,6 +104,7 @@ class DataEdges(NamedTuple):
                 "Expected normalize=True or 'mean' for an Equilibrium with contraction under"
                 " torch.compile, torch.export or torch.func (got normalize=False): whether weights"
                 " are small enough cannot be looked at there."
+                " Use one of them, or a solver without contraction."
             )
         bound = self.norm_bound(num_nodes)
         if not isfinite(bound):
@@ -174,6 +176,7 @@ def _of_matrix(
         raise ValueError(
             f"Expected an adjacency matrix of shape [{num_nodes}, {num_nodes}], the number of nodes"
             f" of x (got {sizes})."
+            " Give that of all nodes, or the features of its nodes."
         )
     has_values = not isinstance(matrix, SparseTensor) or matrix.has_value()
     (target, source), values = to_edge_index(matrix)
@@ -183,6 +186,8 @@ def _of_matrix(
 def _checked_edge_index(edge_index: object, num_nodes: int, stored: Tensor) -> Tensor:
     if not isinstance(edge_index, Tensor):
         remedy = "Pass the edges of the data, conv(data.x, data.edge_index)."
+        if isinstance(edge_index, list | tuple | numpy.ndarray):
+            remedy = "Use torch.as_tensor."
         raise TypeError(
             f"Expected edge_index to be a Tensor or an adjacency matrix (got"
             f" {type(edge_index).__name__}). {remedy}"

@@ -51,7 +51,9 @@ def read_convolutions(convs: nn.Module | Iterable[nn.Module]) -> Convolutions:
             )
         names[-1] = _activation(module)
     if not layers:
-        raise ValueError("Expected at least one GCNConv (got none).")
+        raise ValueError(
+            "Expected at least one GCNConv (got none). Give the convolutions, in their order."
+        )
     if names[-1] is not None:
         raise ValueError(
             f"Expected a GCNConv at the end (got {names[-1]!r} after it): outputs have no"
@@ -64,6 +66,7 @@ def read_convolutions(convs: nn.Module | Iterable[nn.Module]) -> Convolutions:
             raise ValueError(
                 f"Expected as many inputs as the convolution before has outputs, {before} (got"
                 f" {conv!r})."
+                " Give them in the order in which they compute."
             )
     graph, weight = UnitGraph.layered(sizes), layers[0].lin.weight.detach()
     none = activation_of(nn.Identity())
@@ -88,6 +91,7 @@ def _listed(convs: object) -> list[nn.Module]:
         if norms or getattr(convs, "jk_mode", None) is not None:
             raise ValueError(
                 f"Expected a GCN without norm and without jk (got {norms[0] if norms else 'jk'})."
+                " Train one without, and convert that."
             )
         act = nn.Identity() if convs.act is None else convs.act
         listed = [module for conv in convs.convs for module in (conv, act)]
@@ -101,6 +105,7 @@ def _listed(convs: object) -> list[nn.Module]:
         raise TypeError(
             f"Expected GCNConv and activations, in an iterable, a Sequential or a GCN (got"
             f" {type(convs).__name__})."
+            " Give a list of them."
         )
     return list(convs)
 
@@ -132,7 +137,10 @@ def _in_line(model: Sequential) -> list[nn.Module]:
 
 def _activation(module: object) -> str:
     if not isinstance(module, nn.Module):
-        raise TypeError(f"Expected modules, e.g. torch.nn.ReLU() (got {type(module).__name__}).")
+        raise TypeError(
+            f"Expected modules, e.g. torch.nn.ReLU() (got {type(module).__name__})."
+            " Use the module of a function."
+        )
     try:
         return activation_of(module)
     except ValueError as error:
@@ -151,11 +159,13 @@ def _check_alike(layers: list[GCNConv]) -> None:
                 f"Expected GCNConv with improved=False and flow='source_to_target' (got"
                 f" improved={conv.improved} and flow={conv.flow!r}): self-loops of weight 2 are"
                 f" another graph."
+                " Train it with the defaults, and convert that."
             )
         if type(conv.aggr_module) is not SumAggregation:
             raise ValueError(
                 f"Expected GCNConv with aggr='add' (got {conv.aggr!r}): a layer adds up what"
                 f" neighbours have."
+                " Train it with aggr='add', and convert that."
             )
         if any(part._forward_hooks or part._forward_pre_hooks for part in conv.modules()):
             raise ValueError(
@@ -167,9 +177,13 @@ def _check_alike(layers: list[GCNConv]) -> None:
                 raise ValueError(
                     f"Expected the same {name} in all convolutions (got {getattr(first, name)} and"
                     f" {getattr(conv, name)}): a layer has one adjacency matrix."
+                    " Convert each of them into a layer of its own."
                 )
     if first.normalize is False and any(conv.add_self_loops for conv in layers):
-        raise ValueError("Expected no self-loops without normalize (got both).")
+        raise ValueError(
+            "Expected no self-loops without normalize (got both)."
+            " Use GCNConv(..., add_self_loops=False), or normalize=True."
+        )
 
 
 def _weights(graph: UnitGraph, matrices: list[Tensor], sizes: list[int]) -> Tensor:

@@ -22,6 +22,7 @@ def looking_edges(graph: UnitGraph, neighbours: object) -> Tensor:
         raise TypeError(
             f"Expected neighbours to be a mask [{graph.num_edges}] of dtype torch.bool, or edges"
             f" [2, e] of dtype torch.int64 (got {found})."
+            " Use torch.as_tensor, with one of these dtypes."
         )
     neighbours = neighbours.detach().to("cpu", copy=True)
     if neighbours.dtype == torch.bool:
@@ -29,12 +30,14 @@ def looking_edges(graph: UnitGraph, neighbours: object) -> Tensor:
             raise ValueError(
                 f"Expected a mask of shape [{graph.num_edges}], one per edge of the graph (got"
                 f" {list(neighbours.shape)})."
+                " Give one bool for each column of graph.edge_index."
             )
         return neighbours
     if neighbours.dim() != 2 or neighbours.size(0) != 2:
         raise ValueError(
             f"Expected neighbours of shape [2, e], sources and targets among the units (got"
             f" {list(neighbours.shape)})."
+            " Of pairs, use neighbours.t()."
         )
     sources, targets = neighbours.long()
     known, asked = (

@@ -237,6 +237,7 @@ class NetworkReader:
             raise ValueError(
                 f"Expected matching levels (got {before.width} features into {width} of"
                 f" {self._operations.name(node)})."
+                " Correct the sizes; model(x) fails in the same way."
             )
 
     # Ends ####################################################################################
@@ -248,7 +249,7 @@ class NetworkReader:
             found = ", ".join(f"{dtype} on {device}" for dtype, device in kinds)
             raise ValueError(
                 f"Expected a network with real parameters of one dtype on one device (got"
-                f" {found or 'none'}). Use model.to(device, dtype)."
+                f" {found or 'none'}). Use model.to(device, dtype), or a network with a Linear."
             )
         return parameters[0]
 
@@ -296,4 +297,5 @@ class NetworkReader:
         raise ValueError(
             "Expected a network that begins with a Linear or a BatchNorm, which say how many inputs"
             " there are (got none)."
+            " Convert the part from its first Linear on."
         )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 from torch_geometric.nn import MessagePassing
 
+from pyg_modules._checks import check_bool
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.backed_layer import BackedLayer
 from pyg_modules.nn.check_tensor import check_tensor
@@ -145,7 +146,10 @@ class SynchronousConv(BackedLayer, MessagePassing):
         generator: torch.Generator | None = None,
     ) -> None:
         if not any(normalize is known or normalize == known for known in NORMALIZATIONS):
-            raise ValueError(f"Expected normalize to be True, False or 'mean' (got {normalize!r}).")
+            raise ValueError(
+                f"Expected normalize to be True, False or 'mean' (got {normalize!r})."
+                " Choose one of these."
+            )
         if add_self_loops is None:
             add_self_loops = normalize is not False
         flags = {
@@ -154,8 +158,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
             "carry": carry,
         }
         for name, flag in flags.items():
-            if not isinstance(flag, bool):
-                raise TypeError(f"Expected {name} to be a bool (got {type(flag).__name__}).")
+            check_bool(name, flag)
         if add_self_loops and normalize is False:
             raise ValueError(
                 "Expected no add_self_loops=True with normalize=False (got both): weights are used"

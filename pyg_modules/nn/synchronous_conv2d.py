@@ -159,6 +159,7 @@ class SynchronousConv2d(UnitLayer):
             raise TypeError(
                 f"Expected x alone (got {len(others)} more): the edges of the layer are those of"
                 f" its own graph, and pixels have no others."
+                " Call layer(x)."
             )
         if isinstance(x, Proxy):
             return as_leaf(self, x)

@@ -60,7 +60,10 @@ def trace(model: nn.Module) -> fx.Graph:
             traced.
     """
     if not isinstance(model, nn.Module):
-        raise TypeError(f"Expected model to be a torch.nn.Module (got {type(model).__name__}).")
+        raise TypeError(
+            f"Expected model to be a torch.nn.Module (got {type(model).__name__})."
+            " Pass the network itself, e.g. torch.nn.Sequential(...)."
+        )
     for path, module in model.named_modules():
         if is_lazy_module(module):
             raise ValueError(

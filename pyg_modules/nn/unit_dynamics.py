@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pyg_modules._checks import as_coefficient
+from pyg_modules._checks import as_coefficient, check_bool
 from pyg_modules.ops.activation import ACTIVATIONS, PRELU, check_activation
 from pyg_modules.ops.operator import EdgeOperator
 from pyg_modules.ops.sharding import is_sharded, overwrite, whole
@@ -54,17 +54,17 @@ class UnitDynamics(nn.Module):
         self.activation = _checked_activation(activation, num_units)
         self.dropout = as_coefficient("dropout", dropout)
         if self.dropout >= 1:
-            raise ValueError(f"Expected dropout < 1 (got {dropout}): nothing would be left.")
+            raise ValueError(
+                f"Expected dropout < 1 (got {dropout}): nothing would be left. Lower it."
+            )
         self.update_rate = as_coefficient("update_rate", update_rate)
         if not 0 < self.update_rate <= 1:
             raise ValueError(
                 f"Expected update_rate between 0 and 1 (got {update_rate}): 1 goes to the new state"
                 f" at once, and 0 would never leave the old one."
+                " Give a share, e.g. 0.5."
             )
-        if not isinstance(learn_update_rate, bool):
-            raise TypeError(
-                f"Expected learn_update_rate to be a bool (got {type(learn_update_rate).__name__})."
-            )
+        check_bool("learn_update_rate", learn_update_rate)
         self._runs = [Run(name, len(list(units))) for name, units in groupby(self.names())]
         has_slopes = any(run.activation == PRELU for run in self._runs)
         for name, is_there in (("slope", has_slopes), ("rate", learn_update_rate)):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pyg_modules._checks import check_device, check_generator
+from pyg_modules._checks import check_bool, check_device, check_generator
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.origin import Origin
 from pyg_modules.nn.state_to_load import state_to_load
@@ -130,11 +130,9 @@ class UnitLayer(nn.Module):
             )
         if solver is not None and not isinstance(solver, Solver):
             raise TypeError(
-                f"Expected solver to be a Solver (got {type(solver).__name__}), e.g."
-                f" Unrolled(steps=6)."
+                f"Expected solver to be a Solver (got {solver!r}). Use e.g. Unrolled(steps=6)."
             )
-        if not isinstance(bias, bool):
-            raise TypeError(f"Expected bias to be a bool (got {type(bias).__name__}).")
+        check_bool("bias", bias)
         self.graph = graph
         self.solver = solver or Unrolled()
         self.row_shape = tuple(row_shape)

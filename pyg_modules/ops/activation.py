@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyg_modules._checks import check_choice
+
 _aten = torch.ops.aten
 
 
@@ -151,9 +153,7 @@ LINEAR = RowActivation(ACTIVATIONS["identity"], 0)
 
 def check_activation(name: object) -> None:
     """Raise unless ``name`` is the name of an activation function."""
-    if not isinstance(name, str) or (name not in ACTIVATIONS and name != PRELU):
-        names = ", ".join(repr(known) for known in (*ACTIVATIONS, PRELU))
-        raise ValueError(f"Expected activation to be one of {names} (got {name!r}).")
+    check_choice("activation", name, (*ACTIVATIONS, PRELU))
 
 
 def activation_of(module: nn.Module) -> str:
@@ -169,4 +169,7 @@ def activation_of(module: nn.Module) -> str:
         if type(module) is activation.module and repr(module) == repr(activation.module()):
             return activation.name
     known = ", ".join(f"nn.{known.module.__name__}()" for known in ACTIVATIONS.values())
-    raise ValueError(f"Expected an activation among {known} (got {given!r}).")
+    raise ValueError(
+        f"Expected an activation among {known} (got {given!r})."
+        " Use one of these, or SynchronousGraph(graph, activation=...) and train it."
+    )

@@ -44,6 +44,7 @@ class BlockOperator(EdgeOperator):
             raise ValueError(
                 f"Expected edges among one set of units for backend 'block' (got"
                 f" {edges.num_sources} sources and {edges.num_targets} targets)."
+                " Use backend='auto'."
             )
         packing = edges.packing
         row, first_cell, column = map(torch.from_numpy, packing[:3])

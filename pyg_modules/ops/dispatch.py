@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 
+from pyg_modules._checks import check_choice
 from pyg_modules.ops.cost_model import is_measured, measure, predict
 from pyg_modules.ops.determinism import is_deterministic
 from pyg_modules.ops.edge_set import EdgeSet
@@ -39,9 +40,7 @@ class Choice(NamedTuple):
 
 def check_backend(backend: str) -> None:
     """Raise unless ``backend`` is ``"auto"`` or the name of a backend."""
-    if backend != "auto" and backend not in BACKENDS:
-        names = ", ".join(repr(name) for name in ("auto", *sorted(BACKENDS)))
-        raise ValueError(f"Expected backend to be one of {names} (got {backend!r}).")
+    check_choice("backend", backend, ("auto", *sorted(BACKENDS)))
 
 
 def check_available(backend: str, device: torch.device, dtype: torch.dtype) -> None:

@@ -66,7 +66,9 @@ class NeighbourOperator(EdgeOperator):
         Raises:
             TypeError: Always: edges between units alone are not enough.
         """
-        raise TypeError(f"Expected {cls.__name__}.over(units, neighbours) (got edges of units).")
+        raise TypeError(
+            f"Expected {cls.__name__}.over(units, neighbours) (got edges of units). Give both."
+        )
 
     @classmethod
     def over(

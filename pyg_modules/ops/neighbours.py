@@ -134,7 +134,10 @@ def _backend(device: torch.device, dtype: torch.dtype) -> type[EdgeOperator]:
         repeats = device.type not in backend.nondeterministic_devices or not is_deterministic()
         if repeats and is_available(name, device, dtype):
             return backend
-    raise ValueError(f"Expected a device for states of {dtype} (got {device}).")
+    raise ValueError(
+        f"Expected a device for states of {dtype} (got {device})."
+        " Use another dtype there, or another device."
+    )
 
 
 def _turned(state: Tensor, rows: int, columns: int) -> Tensor:

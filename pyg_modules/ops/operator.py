@@ -62,7 +62,8 @@ class EdgeOperator(ABC):
     #: Whether it lays out units as it likes, which only edges that a solver iterates without
     #: feedback from outputs allow.
     permutes_units: ClassVar[bool] = False
-    #: Whether it has kernels for states whose rows are samples, :meth:`EdgeOperator.update_from_rows`.
+    #: Whether it has kernels for states whose rows are samples,
+    #: :meth:`EdgeOperator.update_from_rows`.
     has_rows: ClassVar[bool]
     #: The backend that goes well with it for edges beside those that are iterated; itself if None.
     companion: ClassVar[type[EdgeOperator] | None] = None

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from pyg_modules._checks import check_choice
 from pyg_modules._files import staged_folder, write_json
 from pyg_modules.modules.joined_parts import check_fitting, graphs_alone, list_of_parts
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
@@ -61,9 +62,7 @@ def export_parts(
     checked = list_of_parts(parts)
     check_fitting(checked)
     listed = graphs_alone(checked, "export_parts")
-    if file_format not in FORMATS:
-        names = ", ".join(repr(name) for name in FORMATS)
-        raise ValueError(f"Expected file_format to be one of {names} (got {file_format!r}).")
+    check_choice("file_format", file_format, FORMATS)
     solver = listed[0].solver
     if not isinstance(solver, Unrolled):
         raise ValueError(

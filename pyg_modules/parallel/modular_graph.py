@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 from torch.nn.modules.module import _has_any_global_hook
 
-from pyg_modules._checks import check_device
+from pyg_modules._checks import check_choice, check_device
 from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
 from pyg_modules.modules.merge import merge
 from pyg_modules.modules.split import split
@@ -151,7 +151,9 @@ class ModularGraph(nn.Module):
         """
         numbers = [self._number(module) for module in modules]
         if len(set(numbers)) < len(numbers):
-            raise ValueError(f"Expected every module once at most (got {list(modules)}).")
+            raise ValueError(
+                f"Expected every module once at most (got {list(modules)}). Name each once."
+            )
         return ModularGraph([self._listed()[number] for number in numbers], execution="loop")
 
     def drop(self, *modules: int) -> ModularGraph:
@@ -240,9 +242,14 @@ class ModularGraph(nn.Module):
     def _number(self, module: int) -> int:
         count = len(self.parts)
         if isinstance(module, bool) or not isinstance(module, int):
-            raise TypeError(f"Expected modules as ints (got {type(module).__name__}: {module!r}).")
+            raise TypeError(
+                f"Expected modules as ints (got {type(module).__name__}: {module!r})."
+                " Give their numbers, e.g. [0, 2]."
+            )
         if not -count <= module < count:
-            raise IndexError(f"Expected modules from 0 to {count - 1} (got {module}).")
+            raise IndexError(
+                f"Expected modules from 0 to {count - 1} (got {module}). Name those that are there."
+            )
         return module % count
 
     def _devices(self) -> set[torch.device]:
@@ -262,9 +269,7 @@ class ModularGraph(nn.Module):
         return "loop"
 
     def _check_execution(self, execution: str, devices: set[torch.device]) -> None:
-        if execution not in ("auto", *EXECUTIONS):
-            names = ", ".join(repr(name) for name in ("auto", *EXECUTIONS))
-            raise ValueError(f"Expected execution to be one of {names} (got {execution!r}).")
+        check_choice("execution", execution, ("auto", *EXECUTIONS))
         obstacle = self._obstacle(execution, devices)
         if obstacle is not None:
             raise ValueError(
@@ -328,7 +333,7 @@ def _checked_devices(devices: Sequence[torch.device | str]) -> list[torch.device
     if isinstance(devices, str | torch.device):
         raise TypeError(f"Expected a sequence of devices (got {devices!r}). Use [{devices!r}].")
     if len(devices) == 0:
-        raise ValueError("Expected at least one device (got none).")
+        raise ValueError("Expected at least one device (got none). Name one, or leave devices out.")
     places = []
     for device in devices:
         try:
@@ -337,5 +342,6 @@ def _checked_devices(devices: Sequence[torch.device | str]) -> list[torch.device
             reason = str(error).split("\n")[0]
             raise ValueError(
                 f"Expected available devices, such as 'cpu' (got {device!r}: {reason})."
+                " Use others, or install a torch that has them."
             ) from None
     return places

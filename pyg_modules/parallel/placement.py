@@ -25,7 +25,9 @@ def place_modules(costs: Sequence[int], num_ranks: int) -> list[list[int]]:
     """
     num_ranks = as_int("num_ranks", num_ranks, smallest=1)
     if min(costs, default=0) < 0:
-        raise ValueError(f"Expected costs >= 0 (got {min(costs)}).")
+        raise ValueError(
+            f"Expected costs >= 0 (got {min(costs)}). Give e.g. the number of edges of each module."
+        )
     if num_ranks > len(costs):
         raise ValueError(
             f"Expected at most as many ranks as modules, {len(costs)} (got {num_ranks}). Start"

@@ -139,7 +139,7 @@ class _Moves:
             scope = self._units.scope
             raise ValueError(
                 f"Expected {self._num_modules} modules, each with a path from an input to an output"
-                f"{within} (found none for {num_dead_modules} of them; of the"
+                f"{within} (got none for {num_dead_modules} of them; of the"
                 f" {len(self._members)} units that scope={scope!r} partitions, {num_dead} would"
                 f" take no part). Use fewer modules, a graph with more edges, a solver with more"
                 f" steps" + (", or scope='hidden'." if scope == "all" else ".")

@@ -37,6 +37,7 @@ def agreement(labels: Tensor, other: Tensor) -> dict[str, float]:
         raise ValueError(
             f"Expected two partitions of the same units (got labels for {len(labels)} and"
             f" {len(other)} units)."
+            " Compare labels of one layer, or of layers of one graph."
         )
     labels, other = labels.cpu(), other.cpu()
     compared = (labels >= 0) & (other >= 0)

@@ -41,9 +41,12 @@ def read_labels(labels: Tensor, num_units: int | None = None) -> tuple[Tensor, i
             labels = torch.as_tensor(values.astype(numpy.int64), device="cpu")
     if not isinstance(labels, Tensor) or labels.dtype not in (torch.int64, torch.int32):
         got = labels.dtype if isinstance(labels, Tensor) else type(labels).__name__
-        raise TypeError(
-            f"Expected labels to be a LongTensor (got {got}). Use torch.as_tensor(labels).long()."
-        )
+        remedy = "torch.as_tensor(labels).long()"
+        if hasattr(labels, "labels"):  # A regularizer, a verdict, or a layer that is cut.
+            remedy = "its labels"
+        elif isinstance(labels, Tensor) and labels.dim() == 2:
+            remedy = "assignment.argmax(dim=1) of a soft assignment"
+        raise TypeError(f"Expected labels to be a LongTensor (got {got}). Use {remedy}.")
     check_values("labels", labels)
     num_units = labels.numel() if num_units is None else num_units
     if labels.shape != (num_units,):
@@ -55,6 +58,7 @@ def read_labels(labels: Tensor, num_units: int | None = None) -> tuple[Tensor, i
     if modules.numel() and int(modules[0]) < SHARED:
         raise ValueError(
             f"Expected labels >= {SHARED} (got {int(modules[0])}); {SHARED} marks shared units."
+            " Correct the others."
         )
     modules = modules[modules >= 0]
     num_modules: int = modules.numel()
@@ -69,12 +73,16 @@ def read_labels(labels: Tensor, num_units: int | None = None) -> tuple[Tensor, i
 def check_assignment(assignment: Tensor) -> None:
     """Raise unless ``assignment`` is a floating ``[N, K]`` tensor of at least one unit."""
     if not isinstance(assignment, Tensor):
-        raise TypeError(f"Expected assignment to be a Tensor (got {type(assignment).__name__}).")
+        raise TypeError(
+            f"Expected assignment to be a Tensor (got {type(assignment).__name__})."
+            " Use torch.as_tensor(assignment)."
+        )
     check_plain("assignment", assignment)
     if assignment.dim() != 2 or not assignment.is_floating_point() or not len(assignment):
         raise ValueError(
             f"Expected a soft assignment of shape [num_units, num_modules], e.g. from softmax (got"
             f" {assignment.dtype}, {list(assignment.shape)})."
+            " Use torch.nn.functional.one_hot(labels).float() of labels."
         )
 
 

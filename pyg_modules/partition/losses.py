@@ -127,7 +127,10 @@ def sharpness_loss(assignment: Tensor) -> Tensor:
     check_assignment(assignment)
     num_modules = assignment.size(1)
     if num_modules < 2:
-        raise ValueError(f"Expected at least two modules (got {num_modules}).")
+        raise ValueError(
+            f"Expected at least two modules (got {num_modules})."
+            " Give a column of the assignment for each."
+        )
     # The derivative of the entropy is infinite at 0, where a softmax ends when it is rounded.
     positive = assignment.clamp(min=torch.finfo(assignment.dtype).tiny)
     entropy: Tensor = torch.special.entr(positive).sum(dim=1)

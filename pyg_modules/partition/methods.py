@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pyg_modules._checks import as_int
+from pyg_modules._checks import as_int, check_choice
 from pyg_modules.partition.admissible import admissible
 from pyg_modules.partition.search.metis import metis_labels
 from pyg_modules.partition.search.refine import refine, refined_labels, repair
@@ -103,12 +103,11 @@ def find_labels(
     seed: int = 0,
 ) -> Tensor:
     """Labels ``[N]``, −1 for other units, as :func:`partition_units` finds them in ``units``."""
-    if method not in METHODS:
-        names = ", ".join(repr(name) for name in METHODS)
-        raise ValueError(f"Expected method to be one of {names} (got {method!r}).")
+    check_choice("method", method, METHODS)
     if initial is not None and method != "refine":
         raise ValueError(
             f"Expected method 'refine' for initial labels (got {method!r}, which has none)."
+            " Use method='refine', or leave initial out."
         )
     bounds = units.bounds(num_modules, tolerance)
     affinity = units.affinity_matrix()

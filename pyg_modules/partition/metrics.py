@@ -222,7 +222,10 @@ def _crossing_and_volume(
     check_edge_index(edge_index, len(labels), num_inputs=0)
     check_edge_weight(edge_index, edge_weight)
     if num_modules == 0:
-        raise ValueError("Expected at least one module in labels (got only shared units).")
+        raise ValueError(
+            "Expected at least one module in labels (got only shared units)."
+            " Give hidden units the number of their module, from 0."
+        )
     if not bool(edge_weight.isfinite().all()):
         raise ValueError(
             "Expected finite weights (got NaN or infinity). The training diverged; lower the"
@@ -242,6 +245,9 @@ def _crossing_and_volume(
 
 def _largest_to_mean(values: list[int]) -> float:
     if not values:
-        raise ValueError("Expected at least one module in labels (got only shared units).")
+        raise ValueError(
+            "Expected at least one module in labels (got only shared units)."
+            " Give hidden units the number of their module, from 0."
+        )
     total = sum(values)
     return max(values) * len(values) / total if total else 1.0

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import Proxy
 
-from pyg_modules._checks import as_coefficient, as_int, check_generator
+from pyg_modules._checks import as_coefficient, as_int, check_choice, check_generator
 from pyg_modules.ops.sharding import overwrite, whole
 from pyg_modules.ops.tracing import is_compiling, refuse_script
 from pyg_modules.partition.labels import check_labels
@@ -104,9 +104,7 @@ class PartitionRegularizer(nn.Module):
             capacities=capacities,
             train_weights=train != "assignment",
         )
-        if train not in _TRAINED:
-            names = ", ".join(repr(name) for name in _TRAINED)
-            raise ValueError(f"Expected train to be one of {names} (got {train!r}).")
+        check_choice("train", train, _TRAINED)
         if layer.labels is not None:
             raise ValueError(
                 "Expected a layer that is not cut yet (got one made by cut). Its modules are in"
@@ -134,6 +132,7 @@ class PartitionRegularizer(nn.Module):
             raise TypeError(
                 f"Expected coefficients of {names} (got an unexpected keyword argument"
                 f" {min(unknown)!r})."
+                " Name one of these."
             )
         #: Names of the losses, which are attributes with their coefficients.
         self.terms = tuple(LOSSES)
@@ -299,6 +298,7 @@ class PartitionRegularizer(nn.Module):
         if not 1 / num_modules < confidence < 1:
             raise ValueError(
                 f"Expected confidence between 1 / {num_modules} and 1 (got {confidence})."
+                " Choose one between, e.g. 0.9."
             )
         if self.is_auto:
             self._decided.fill_(num_modules)

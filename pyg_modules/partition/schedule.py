@@ -131,7 +131,7 @@ class PartitionSchedule:
         if probe is not None and not (callable(probe) and hasattr(probe, "chance")):
             raise TypeError(
                 f"Expected a probe that can be called with labels and has chance() (got"
-                f" {type(probe).__name__}). pyg_modules.train.Probe(model, data) is one."
+                f" {type(probe).__name__}). Use pyg_modules.train.Probe(model, data)."
             )
         self.regularizer = regularizer
         self.epochs = as_int("epochs", epochs, smallest=1)

@@ -117,6 +117,7 @@ def _checked(max_modules: int | None, num_units: int) -> int:
         raise ValueError(
             f"Expected at least 3 units with weights between them (got {num_units}). There is"
             f" nothing to choose from."
+            " Give a layer with more, or num_modules=2."
         )
     if max_modules is None:
         return min(_MAX_MODULES, num_units - 1)

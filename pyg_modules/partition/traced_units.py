@@ -33,10 +33,14 @@ class TracedUnits(Units):
         if edge_index.size(1):
             is_known = (edge_index >= 0) & (edge_index < num_units)
             torch._assert_async(
-                is_known.all(), f"Expected unit ids in [0, {num_units}) in edge_index."
+                is_known.all(),
+                f"Expected unit ids in [0, {num_units}) in edge_index (got others). Correct them.",
             )
             keys = (source * num_units + target).sort().values
-            torch._assert_async((keys[1:] != keys[:-1]).all(), "Expected every edge once.")
+            torch._assert_async(
+                (keys[1:] != keys[:-1]).all(),
+                "Expected every edge once (got one twice). Use coalesce.",
+            )
         operator = ScatterOperator((source, target, target), (num_units, num_units))
         self._traced = PartitionedEdges(
             torch.arange(len(source), device=source.device), source, target, operator

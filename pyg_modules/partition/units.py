@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
-from pyg_modules._checks import as_int, check_plain
+from pyg_modules._checks import as_int, check_choice, check_plain
 from pyg_modules._reference import Reference
 from pyg_modules.graph.reach import Reach
 from pyg_modules.graph.unit_graph import UnitGraph
@@ -142,8 +142,7 @@ class Units:
                 f"Expected a device that is a torch.device (got {layer.device!r}). Use"
                 f" torch.device({layer.device!r}), or that of a weight."
             )
-        if scope not in _SCOPES:
-            raise ValueError(f"Expected scope 'hidden' or 'all' (got {scope!r}).")
+        check_choice("scope", scope, _SCOPES)
         check_affinity(affinity)
         self._layer = Reference(layer)
         self.scope = scope
@@ -242,7 +241,7 @@ class Units:
             has_others = self.scope == "hidden" and self.layer.graph.num_edges
             raise ValueError(
                 f"Expected edges between the units that scope={self.scope!r} partitions (got none)."
-                + (' Use scope="all".' if has_others else "")
+                + (' Use scope="all".' if has_others else " Give the graph some.")
             )
 
     def bounds(self, num_modules: int, tolerance: float = 0.0) -> SizeBounds:
@@ -311,6 +310,7 @@ class Units:
                 f"Expected labels with {num_modules} modules, one for each of the {len(inside)}"
                 f" units that are partitioned (got {found} modules, and {num_shared} of these units"
                 f" without one)."
+                " Use labels of partition_units(layer, num_modules) with the same scope."
             )
         return inside
 
@@ -340,14 +340,16 @@ class Units:
 
 def check_affinity(affinity: str) -> None:
     """Raise a ``ValueError`` unless ``affinity`` is known."""
-    if affinity not in _AFFINITIES:
-        raise ValueError(f"Expected affinity 'abs' or 'square' (got {affinity!r}).")
+    check_choice("affinity", affinity, _AFFINITIES)
 
 
 def check_edge_weight(edge_index: Tensor, edge_weight: Tensor) -> None:
     """Raise unless every edge has a weight."""
     if not isinstance(edge_weight, Tensor):
-        raise TypeError(f"Expected edge_weight to be a Tensor (got {type(edge_weight).__name__}).")
+        raise TypeError(
+            f"Expected edge_weight to be a Tensor (got {type(edge_weight).__name__})."
+            " Use torch.as_tensor(edge_weight)."
+        )
     check_plain("edge_weight", edge_weight)
     if edge_weight.is_complex() or edge_weight.dtype == torch.bool:
         remedy = "abs" if edge_weight.is_complex() else "float"
@@ -358,4 +360,5 @@ def check_edge_weight(edge_index: Tensor, edge_weight: Tensor) -> None:
     if edge_weight.shape != edge_index.shape[1:]:
         raise ValueError(
             f"Expected one weight per edge, [{edge_index.size(1)}] (got {list(edge_weight.shape)})."
+            " Give them in the order of edge_index."
         )

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules._checks import as_coefficient, as_int, check_bool
 from pyg_modules.ops.activation import ACTIVATIONS
 from pyg_modules.ops.differentiable import Differentiable
 from pyg_modules.ops.operator import EdgeOperator
@@ -67,16 +67,19 @@ class Equilibrium(Solver, name="equilibrium"):
         object.__setattr__(self, "tol", as_coefficient("tol", self.tol))
         object.__setattr__(self, "max_steps", as_int("max_steps", self.max_steps, smallest=1))
         object.__setattr__(self, "memory", as_int("memory", self.memory, smallest=0))
-        if not isinstance(self.throw, bool):
-            raise TypeError(f"Expected throw to be a bool (got {type(self.throw).__name__}).")
+        check_bool("throw", self.throw)
         if self.tol == 0:
-            raise ValueError("Expected tol > 0 (got 0): rounding keeps every residual above 0.")
+            raise ValueError(
+                "Expected tol > 0 (got 0): rounding keeps every residual above 0."
+                " Raise it, e.g. to 1e-5."
+            )
         if self.contraction is not None:
             contraction = as_coefficient("contraction", self.contraction)
             if not 0 < contraction < 1:
                 raise ValueError(
                     f"Expected contraction between 0 and 1, e.g. 0.95 (got {contraction}): only an"
                     f" update that shrinks distances is sure to converge."
+                    " Choose one between, or None for no bound."
                 )
             object.__setattr__(self, "contraction", contraction)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from pyg_modules._checks import check_choice
 from pyg_modules.ops.update import Update
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution
@@ -29,6 +30,7 @@ class Solver(ABC):
             raise TypeError(
                 f"Expected a solver that is saved without a setting called name (got"
                 f" {cls.__name__} with one). Files call the solver by that."
+                " Rename it."
             )
         SOLVERS[name] = cls
 
@@ -71,6 +73,5 @@ def solver_from_config(config: dict[str, Any]) -> Solver:
     """The solver that :func:`solver_to_config` described."""
     settings = dict(config)
     name = settings.pop("name", None)
-    if name not in SOLVERS:
-        raise ValueError(f"Expected a solver named {' or '.join(SOLVERS)} (got {name!r}).")
+    check_choice("solver", name, SOLVERS)
     return SOLVERS[name](**settings)

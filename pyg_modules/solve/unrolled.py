@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from pyg_modules._checks import as_int
+from pyg_modules._checks import as_int, check_bool
 from pyg_modules.ops.activation import ACTIVATIONS, RowActivation
 from pyg_modules.ops.differentiable import Differentiable, needs_gradient
 from pyg_modules.ops.operator import EdgeOperator, Piece
@@ -42,10 +42,7 @@ class Unrolled(Solver, name="unrolled"):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "steps", as_int("steps", self.steps, smallest=1))
-        if not isinstance(self.checkpoint, bool):
-            raise TypeError(
-                f"Expected checkpoint to be a bool (got {type(self.checkpoint).__name__})."
-            )
+        check_bool("checkpoint", self.checkpoint)
 
     @property
     def num_updates(self) -> int:

@@ -65,7 +65,10 @@ def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None
 
 def _check_graph(layer: UnitLayer, graph: UnitGraph) -> None:
     if not isinstance(graph, UnitGraph):
-        raise TypeError(f"Expected graph to be a UnitGraph (got {type(graph).__name__}).")
+        raise TypeError(
+            f"Expected graph to be a UnitGraph (got {type(graph).__name__})."
+            " Build one, e.g. UnitGraph(edge_index, num_units, num_inputs, num_outputs)."
+        )
     for name in ("num_units", "num_inputs", "num_outputs"):
         old, new = getattr(layer.graph, name), getattr(graph, name)
         if old != new:

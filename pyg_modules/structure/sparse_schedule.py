@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules._checks import as_coefficient, as_int, check_choice
 from pyg_modules.graph.sampling import Ints
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
@@ -20,6 +20,7 @@ from pyg_modules.structure.edge_record import EdgeRecord
 from pyg_modules.structure.edge_scores import SCORES
 from pyg_modules.structure.growth import GROWTHS, GradientProbe, Growing, take_best
 from pyg_modules.structure.needed_edges import needed_edges
+from pyg_modules.structure.optimizer_state import check_optimizes, trained_parameters
 from pyg_modules.structure.possible_edges import PossibleEdges
 from pyg_modules.structure.rewire import check_can_change, rewire
 
@@ -131,13 +132,16 @@ class SparseSchedule:
         self.layer = layer
         self.epochs = as_int("epochs", epochs, smallest=2)
         self.num_edges = as_int("num_edges", num_edges, smallest=1)
-        _check_name("score", score, SCORES)
+        check_choice("score", score, SCORES)
         if grow is not None:
-            _check_name("grow", grow, GROWTHS)
+            check_choice("grow", grow, GROWTHS)
         self.score, self.grow = score, grow
         self.exchange = as_coefficient("exchange", exchange)
         if self.exchange > 1:
-            raise ValueError(f"Expected exchange <= 1, a share of the edges (got {exchange}).")
+            raise ValueError(
+                f"Expected exchange <= 1, a share of the edges (got {exchange})."
+                " Lower it, e.g. to 0.3."
+            )
         given: Any = layer.labels if labels is None else labels
         if given is not None:
             given = read_labels(given, layer.graph.num_units)[0].cpu().long()
@@ -151,6 +155,8 @@ class SparseSchedule:
         if max_in_degree is not None:
             self._max_in_degree = as_int("max_in_degree", max_in_degree, smallest=1)
         self.seed = as_int("seed", seed, smallest=0)
+        if optimizer is not None:
+            check_optimizes(optimizer, trained_parameters(layer, "weight"))
         self.optimizer, self.gradient = optimizer, gradient
         self._check_number()
         self._begin()
@@ -354,6 +360,7 @@ class SparseSchedule:
                 f"Expected num_edges <= {most}, the most that the layer may have (got"
                 f" {self.num_edges}). It grows edges of the kinds that it has, by grow=..., within"
                 f" modules and up to max_in_degree."
+                " Lower it."
             )
 
 
@@ -366,11 +373,6 @@ def _as_price(value: object) -> float:
     if price < 1:
         raise ValueError(
             f"Expected cross_price >= 1 (got {price:g}): less would favour edges between modules."
+            " Raise it."
         )
     return price
-
-
-def _check_name(what: str, name: object, table: dict[str, Any]) -> None:
-    if name not in table:
-        names = ", ".join(map(repr, table))
-        raise ValueError(f"Expected {what} to be one of {names} (got {name!r}).")

@@ -211,6 +211,7 @@ def at_mask(forward: Forward, mask: Tensor) -> Forward:
             raise ValueError(
                 f"Expected outputs and targets of all {len(mask)} nodes (got {len(outputs)} and"
                 f" {len(targets)}). The mask is applied to what forward returns."
+                " Return all of them."
             )
         return outputs[mask], targets[mask]
 

@@ -7,6 +7,6 @@ def check_model(model: object) -> None:
     """Raise a ``TypeError`` unless ``model`` is a :class:`torch.nn.Module`."""
     if not isinstance(model, nn.Module):
         raise TypeError(
-            f"Expected a model that is a torch.nn.Module (got {type(model).__name__}). A UnitGraph"
-            f" becomes one by SynchronousGraph(graph)."
+            f"Expected a model that is a torch.nn.Module (got {type(model).__name__}). Make"
+            f" one of a UnitGraph: SynchronousGraph(graph)."
         )

@@ -15,9 +15,18 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     """Share of the inputs ``x`` [B, num_features] whose largest logit is at the class ``y`` [B].
 
     The model is run in evaluation mode.
+
+    Raises:
+        ValueError: If there is not one class for each output.
     """
     with evaluating(model):
-        return float((model(x).argmax(dim=-1) == y).double().mean())
+        found = model(x).argmax(dim=-1)
+    if y.shape != found.shape:
+        raise ValueError(
+            f"Expected y of shape {list(found.shape)}, a class for each sample of x (got"
+            f" {list(y.shape)}). Give as many classes as samples, y.flatten() of a column."
+        )
+    return float((found == y).double().mean())
 
 
 @torch.no_grad()
@@ -45,5 +54,8 @@ def evaluate(model: nn.Module, batches: Batches, loss: CheckedLoss) -> dict[str,
             sums[name] = sums.get(name, 0.0) + term
         num_samples += num_counted
     if num_samples == 0:
-        raise ValueError("Expected at least one validation sample that counts (got none).")
+        raise ValueError(
+            "Expected at least one validation sample that counts (got none)."
+            " Give some, or leave validation_data out."
+        )
     return {name: total / num_samples for name, total in sums.items()}

@@ -136,7 +136,10 @@ def fit(
     )
     training_loss, validation_loss = CheckedLoss(loss), CheckedLoss(loss)
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError("Expected a model with parameters to train (got none).")
+        raise ValueError(
+            "Expected a model with parameters to train (got none)."
+            " Set requires_grad of those that are to be trained."
+        )
     settings: Any = {"forward": forward, "batch_size": batch_size}
     batches = batches_of(data, model, part="training", seed=seed, **settings)
     validation = None
@@ -179,11 +182,11 @@ def fit(
             if validation is not None:
                 means["validation"] = evaluate(model, validation, validation_loss)["loss"]
             if not all(map(isfinite, means.values())):
-                reason = f"the training diverged. Lower learning_rate ({learning_rate:g})."
+                remedy = f"the training diverged. Lower learning_rate ({learning_rate:g})."
                 if not all(part.are_finite() for part in (batches, validation) if part is not None):
-                    reason = "the data holds NaN or infinity. Take these samples out, or fill them."
+                    remedy = "the data holds NaN or infinity. Take these samples out, or fill them."
                 raise DivergedError(
-                    f"Expected finite losses (got {means} in epoch {epoch + 1}): {reason}"
+                    f"Expected finite losses (got {means} in epoch {epoch + 1}): {remedy}"
                 )
             history.append(EpochRecord(phase, means))
             if on_epoch is not None:

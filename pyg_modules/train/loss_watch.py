@@ -95,9 +95,9 @@ def _unequal(outputs: Tensor, targets: Tensor) -> ValueError:
     shape = ", ".join(map(str, (-1, *outputs.shape[1:])))
     is_reshaped = outputs.numel() == targets.numel()
     return ValueError(
-        f"Expected targets {list(outputs.shape)}, as the outputs (got {list(targets.shape)}). "
-        + (f"Use y.reshape({shape})" if is_reshaped else "Give a target for every output")
-        + ", or outputs would be compared with targets of others."
+        f"Expected targets {list(outputs.shape)}, as the outputs (got {list(targets.shape)}):"
+        f" outputs would be compared with targets of others. "
+        + (f"Use y.reshape({shape})." if is_reshaped else "Give a target for every output.")
     )
 
 

@@ -88,6 +88,7 @@ class ModularClassifier(ClassifierMixin, ModularEstimator):
         if len(self.classes_) < 2:
             raise ValueError(
                 f"Expected at least two classes in y (got one class: {self.classes_.item()!r})."
+                " Add samples of another; for a regression, use ModularRegressor."
             )
         self._train(inputs, targets, len(self.classes_), F.cross_entropy)
         return self

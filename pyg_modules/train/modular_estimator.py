@@ -159,7 +159,7 @@ class ModularEstimator(BaseEstimator):
         if self.finetune_epochs is not None:
             as_int("finetune_epochs", self.finetune_epochs, smallest=0)
         if as_coefficient("learning_rate", self.learning_rate) == 0:
-            raise ValueError("Expected learning_rate > 0 (got 0).")
+            raise ValueError("Expected learning_rate > 0 (got 0). Raise it.")
         as_coefficient("weight_decay", self.weight_decay)
         as_int("batch_size", self.batch_size, smallest=1)
         check_device(self.device)

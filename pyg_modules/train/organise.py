@@ -243,6 +243,7 @@ def _taken_apart(options: Any) -> tuple[Any, FitOptions]:
         raise TypeError(
             f"Expected options of {names} (got an unexpected keyword argument {min(unknown)!r})."
             f" organise makes its own schedule; others are for fit."
+            " Leave it out."
         )
     return coefficients, options
 

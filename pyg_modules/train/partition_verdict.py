@@ -77,6 +77,7 @@ def partition_verdict(
     if int(found.max()) < 1:
         raise ValueError(
             "Expected labels of at least two modules (got one). One module is not cut at all."
+            " Use more modules."
         )
     seed = as_int("seed", seed, smallest=0)
     is_shared = bool((found[: inside.graph.num_inputs] < 0).any())

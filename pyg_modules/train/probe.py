@@ -86,6 +86,7 @@ class Probe:
         }
         self._chance: float | None = None
         self._steps = None if steps is None else as_int("steps", steps, smallest=1)
+        self._batches(self._model)  # What is wrong in the data is said before a training.
 
     @property
     def _model(self) -> nn.Module:

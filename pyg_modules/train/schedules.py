@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pyg_modules._checks import check_choice
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.judge import PartitionProbe
 from pyg_modules.partition.regularizer import PartitionRegularizer
@@ -91,9 +92,7 @@ class Schedules:
             one.step(epoch)
         phases = [one.phase(epoch) for one in self._all if hasattr(one, "phase")]
         for phase in phases:
-            if phase not in PHASES:
-                names = ", ".join(map(repr, PHASES))
-                raise ValueError(f"Expected phase(epoch) to return one of {names} (got {phase!r}).")
+            check_choice("phase(epoch)", phase, PHASES)
         return phases[0] if phases else "free"
 
     def penalties(self) -> list[dict[str, tuple[float, Tensor]]]:
@@ -113,6 +112,7 @@ def _check_schedule(schedule: Any, model: nn.Module, epochs: int) -> None:
             f"Expected a schedule, with step(epoch), penalties() and parameters(), and phase(epoch)"
             f" if it has phases; or a list of them (got {schedule!r}). PartitionSchedule("
             f"regularizer, epochs) is one."
+            " Give such a one."
         )
     if isinstance(schedule, PartitionSchedule):
         check_regularized(model, schedule.regularizer)
@@ -120,7 +120,10 @@ def _check_schedule(schedule: Any, model: nn.Module, epochs: int) -> None:
         _check_edges(model, schedule)
     own = getattr(schedule, "epochs", None)
     if own is not None and own != epochs:
-        raise ValueError(f"Expected epochs={own}, those of the schedule (got {epochs}).")
+        raise ValueError(
+            f"Expected epochs={own}, those of the schedule (got {epochs})."
+            " Leave epochs out, or make the schedule with as many."
+        )
 
 
 def _check_edges(model: nn.Module, schedule: SparseSchedule) -> None:
@@ -140,7 +143,7 @@ def _checked_penalties(penalties: Any) -> dict[str, tuple[float, Tensor]]:
     if not isinstance(penalties, dict) or not all(map(_is_penalty, penalties.values())):
         raise TypeError(
             f"Expected penalties() to return a dict from names to (coefficient, scalar tensor) (got"
-            f" {shortened(penalties)}). E.g. {{'l1': (1e-4, weight.abs().sum())}}."
+            f" {shortened(penalties)}). Use e.g. {{'l1': (1e-4, weight.abs().sum())}}."
         )
     if taken := {"task", "validation"}.intersection(penalties):
         raise ValueError(

@@ -70,6 +70,7 @@ class TopologyTraining:
         if len(x) != len(y):
             raise ValueError(
                 f"Expected a target per sample (got {len(x)} samples and {len(y)} targets)."
+                " Give as many."
             )
         size = round(as_probability("held_out", held_out) * len(x))
         if not 0 < size < len(x):
@@ -137,6 +138,7 @@ def _check_options(suggest: Mapping[str, tuple[float, float]], options: Mapping[
             raise TypeError(
                 f"Expected options of fit that a search does not set itself (got {name!r}). They"
                 f" are {', '.join(known)}."
+                " Use one of these."
             )
     for name, bounds in suggest.items():
         if name in options:
@@ -153,4 +155,5 @@ def _check_options(suggest: Mapping[str, tuple[float, float]], options: Mapping[
             raise ValueError(
                 f"Expected bounds of {name} above 0, the lower one first, as the scale is"
                 f" logarithmic (got {bounds!r})."
+                " Correct them."
             )

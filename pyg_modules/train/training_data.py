@@ -79,8 +79,9 @@ def batches_of(
         x, y = (as_tensor(value, parameter.dtype) for value in data)
         if x.dim() == 0 or y.dim() == 0 or len(x) != len(y):
             raise ValueError(
-                f"Expected as many targets as inputs (got {list(y.shape)} and {list(x.shape)})."
-                f" Give one row per sample in both."
+                f"Expected as many targets as inputs (got {list(y.shape)} and {list(x.shape)}),"
+                f" one row per sample in both."
+                " Give a target for each input."
             )
         source = Rows(x, y, batch_size, generator)
     else:
@@ -94,7 +95,11 @@ def batches_of(
         is_dropped = getattr(data, "drop_last", False)
         raise ValueError(
             f"Expected at least one {part} sample (got none)."
-            + (" The loader drops what fills no batch: drop_last=False keeps it." * is_dropped)
+            + (
+                " Use drop_last=False, which keeps what fills no batch."
+                if is_dropped
+                else " Add some."
+            )
         )
     are_rows = isinstance(source, Rows) and forward is None
     return Batches(source, forward or _forward_pair, device, are_rows=are_rows)

@@ -156,7 +156,7 @@ def test_a_test_file_may_have_new_categories_and_columns_which_is_said(tmp_path)
 
 
 MISTAKES = {
-    "no file": (None, {}, r"the file .*data\.csv \(it is not there"),
+    "no file": (None, {}, r"the file .*data\.csv \(got none of that name"),
     "empty": ("", {}, r"rows in .*data\.csv \(got an empty file\)"),
     "blank": ("\n\n", {}, r"rows in .*data\.csv \(got an empty file\)"),
     "names only": (HEAD, {}, r"rows in .*data\.csv \(got names of columns only\)\. Add"),
@@ -241,7 +241,11 @@ MISTAKES = {
         {"target": "kind", "task": "regression"},
         r"numbers in column 'kind' .*got 'u' in row 1\)\. .*--task classification",
     ),
-    "an unknown task": (GOOD, {"task": "ranking"}, r"task of classification, regression \(got"),
+    "an unknown task": (
+        GOOD,
+        {"task": "ranking"},
+        r"task to be one of .classification., .regression. \(got",
+    ),
     "unknown categories": (GOOD, {"categories": ["z"]}, r"in --categories \(got 'z'\)"),
     "the target as a category": (GOOD, {"categories": ["y"]}, r"--categories \(got 'y'\).*not the"),
     "nothing but constants": ("a,y\n" + "1,u\n1,v\n" * 6, {}, r"says something .*one value: 'a'"),

@@ -57,7 +57,7 @@ def test_dates_are_refused_with_their_column():
 
 def test_a_folder_is_no_file(tmp_path):
     (tmp_path / "a.csv").mkdir()
-    with pytest.raises(ValueError, match=r"a\.csv \(it is not there, or no file"):
+    with pytest.raises(ValueError, match=r"a\.csv \(got none of that name"):
         read_table(tmp_path / "a.csv")
 
 

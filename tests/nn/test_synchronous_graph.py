@@ -324,7 +324,7 @@ def test_bad_states_are_refused():
     ("arguments", "error", "message"),
     [
         ({"graph": "complete"}, TypeError, r"UnitGraph \(got str\).*UnitGraph.complete"),
-        ({"solver": 6}, TypeError, r"Solver \(got int\).*Unrolled\(steps=6\)"),
+        ({"solver": 6}, TypeError, r"Solver \(got 6\).*Unrolled\(steps=6\)"),
         ({"activation": "step"}, ValueError, r"'relu', 'tanh'.*got 'step'"),
         ({"activation": torch.relu}, ValueError, r"'relu', 'tanh'"),
         ({"backend": "fast"}, ValueError, r"'auto', 'block', .*'sparse'.* \(got 'fast'\)"),

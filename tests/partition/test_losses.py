@@ -92,7 +92,7 @@ def test_ncut_refuses_shapes_that_do_not_fit():
         ncut_loss(EDGES, WEIGHT, assignment[:, 0])
     with pytest.raises(ValueError, match=r"unit ids in \[0, 2\).*got 0 to 2"):
         ncut_loss(EDGES, WEIGHT, assignment[:2])
-    with pytest.raises(ValueError, match=r"'abs' or 'square' \(got 'cube'\)"):
+    with pytest.raises(ValueError, match=r"'abs', 'square' \(got 'cube'\)"):
         ncut_loss(EDGES, WEIGHT, assignment, affinity="cube")
 
 

@@ -254,8 +254,8 @@ def shared_unit():
         ({"capacities": [8, 8, 9]}, ValueError, r"add up to 24.*\(got 25"),
         ({"capacities": [12, 12]}, ValueError, r"one capacity per module, 3 \(got 2"),
         ({"method": "magic"}, ValueError, r"'refine', 'spectral', 'metis' \(got 'magic'\)"),
-        ({"scope": "inputs"}, ValueError, r"'hidden' or 'all' \(got 'inputs'\)"),
-        ({"affinity": "cube"}, ValueError, r"'abs' or 'square' \(got 'cube'\)"),
+        ({"scope": "inputs"}, ValueError, r"'hidden', 'all' \(got 'inputs'\)"),
+        ({"affinity": "cube"}, ValueError, r"'abs', 'square' \(got 'cube'\)"),
         ({"tolerance": -1}, ValueError, r"tolerance >= 0 \(got -1\)"),
         ({"seed": -1}, ValueError, r"seed >= 0 \(got -1\)"),
         (

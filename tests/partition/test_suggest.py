@@ -212,8 +212,8 @@ def test_the_evidence_is_shown_as_a_table():
         ({"max_modules": 1}, ValueError, r"max_modules >= 2 \(got 1\)"),
         ({"max_modules": 16}, ValueError, r"max_modules from 2 to 15,.*got 16.*max_modules=15"),
         ({"max_modules": 2.0}, TypeError, r"max_modules to be an int \(got float: 2.0\)"),
-        ({"scope": "inputs"}, ValueError, r"'hidden' or 'all' \(got 'inputs'\)"),
-        ({"affinity": "cube"}, ValueError, r"'abs' or 'square' \(got 'cube'\)"),
+        ({"scope": "inputs"}, ValueError, r"'hidden', 'all' \(got 'inputs'\)"),
+        ({"affinity": "cube"}, ValueError, r"'abs', 'square' \(got 'cube'\)"),
         ({"layer": torch.nn.Linear(2, 3)}, TypeError, r"SynchronousGraph \(got Linear\)"),
     ],
 )
@@ -246,7 +246,7 @@ def test_a_layer_without_recurrent_edges_is_refused():
         with pytest.raises(ValueError, match=r"edges between the units.*Use scope=\"all\""):
             suggest_num_modules(SynchronousGraph(graph))
     self_loops = UnitGraph(torch.tensor([[0, 1], [0, 1]]), 2, 0, 0)
-    with pytest.raises(ValueError, match=r"scope='all' partitions \(got none\)\.$"):
+    with pytest.raises(ValueError, match=r"scope='all' partitions \(got none\)\. Give"):
         suggest_num_modules(SynchronousGraph(self_loops), scope="all")
 
 

@@ -423,7 +423,7 @@ def test_opcheck_of_the_registered_operators(op):
         ({"memory": 2.5}, TypeError, r"memory to be an int"),
         ({"contraction": 1}, ValueError, r"between 0 and 1, e\.g\. 0\.95 \(got 1"),
         ({"contraction": 0}, ValueError, r"between 0 and 1"),
-        ({"throw": "yes"}, TypeError, r"throw to be a bool \(got str\)"),
+        ({"throw": "yes"}, TypeError, r"throw to be a bool \(got str: "),
         ({"steps": 4}, TypeError, r"unexpected keyword argument 'steps'"),
     ],
 )

@@ -77,5 +77,5 @@ def test_solvers_of_ones_own_compute_but_have_no_config():
     torch.testing.assert_close(layer(x), expected(x))
     with pytest.raises(TypeError, match=r"equilibrium, unrolled \(got Mine\).*state_dict"):
         solver_to_config(Mine())
-    with pytest.raises(ValueError, match=r"equilibrium or unrolled \(got 'magic'\)"):
+    with pytest.raises(ValueError, match=r"'equilibrium', 'unrolled' \(got 'magic'\)"):
         solver_from_config({"name": "magic"})

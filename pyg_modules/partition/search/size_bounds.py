@@ -63,11 +63,14 @@ class SizeBounds(NamedTuple):
         """
         num_modules = as_int("num_modules", num_modules, smallest=2)
         if num_units < 2:
-            raise ValueError(f"Expected at least 2 units to partition (got {num_units}).")
+            raise ValueError(
+                f"Expected at least 2 units to partition (got {num_units}). Add hidden units."
+            )
         if num_modules > num_units:
             raise ValueError(
                 f"Expected num_modules from 2 to {num_units}, the number of units that are"
                 f" partitioned (got {num_modules})."
+                " Choose one between."
             )
         tolerance = as_coefficient("tolerance", tolerance)
         wanted = (
@@ -127,10 +130,14 @@ def _counted(classes: Ints, num_units: int) -> Ints:
     """How many units every class has."""
     if not isinstance(classes, numpy.ndarray) or classes.dtype.kind != "i":
         got = getattr(classes, "dtype", type(classes).__name__)
-        raise TypeError(f"Expected classes to be an array of integers (got {got}).")
+        raise TypeError(
+            f"Expected classes to be an array of integers (got {got})."
+            " Use numpy.asarray(classes, dtype=int)."
+        )
     if classes.shape != (num_units,):
         raise ValueError(
             f"Expected the class of every unit, [{num_units}] (got {list(classes.shape)})."
+            " Give one class per unit."
         )
     present, count = numpy.unique(classes, return_counts=True)
     if present[0] != 0 or present[-1] != len(present) - 1:
@@ -147,15 +154,18 @@ def checked_capacities(capacities: Sequence[int], num_units: int, num_modules: i
         raise TypeError(
             f"Expected capacities to be a sequence of {num_modules} integers, the size of every"
             f" module (got {type(capacities).__name__}: {capacities!r})."
+            " Give a list, e.g. [32, 16, 16]."
         )
     sizes = [as_int(f"capacities[{k}]", size, smallest=1) for k, size in enumerate(capacities)]
     if len(sizes) != num_modules:
         raise ValueError(
             f"Expected one capacity per module, {num_modules} (got {len(sizes)}: {sizes})."
+            " Give as many, or change num_modules."
         )
     if sum(sizes) != num_units:
         raise ValueError(
             f"Expected capacities that add up to {num_units}, the number of units that are"
             f" partitioned (got {sum(sizes)}: {sizes})."
+            " Correct them, or leave them out for equal sizes."
         )
     return numpy.array(sizes, dtype=numpy.int64)

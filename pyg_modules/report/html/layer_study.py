@@ -78,8 +78,8 @@ def study_layer(layer: SynchronousGraph, x: Any, y: Any, labels: Tensor | None) 
     if not isinstance(layer, SynchronousGraph):
         raise TypeError(
             f"Expected a SynchronousGraph (got a {type(layer).__name__}, whose outputs are no"
-            f" logits of samples). plot_adjacency, plot_unit_graph, plot_module_sizes and"
-            f" plot_convergence draw it; lesion_study and input_attribution take a head."
+            f" logits of samples). Use plot_adjacency, plot_unit_graph, plot_module_sizes and"
+            f" plot_convergence; and lesion_study and input_attribution, with a head."
         )
     x = as_tensor(x, layer.dtype).to(layer.device, layer.dtype)
     y = _targets(y, x, layer)
@@ -132,8 +132,8 @@ def _targets(y: Any, x: Tensor, layer: SynchronousGraph) -> Tensor:
     num_inputs, num_outputs = layer.graph.num_inputs, layer.graph.num_outputs
     if x.dim() != 2 or x.size(1) != num_inputs or len(x) == 0:
         raise ValueError(
-            f"Expected x of shape [B, {num_inputs}], the rows that the layer is called with (got"
-            f" {list(x.shape)}). Give it what layer(x) takes."
+            f"Expected x of shape [B, {num_inputs}] (got {list(x.shape)})."
+            " Give a row per sample, as the layer reads them."
         )
     if not bool(x.isfinite().all()):
         row = int((~x.isfinite()).any(dim=1).nonzero()[0])
@@ -153,7 +153,7 @@ def _targets(y: Any, x: Tensor, layer: SynchronousGraph) -> Tensor:
     if targets.shape != (len(x), num_outputs):
         raise ValueError(
             f"Expected targets of shape {[len(x), num_outputs]} (got {list(targets.shape)})."
-            f" Classes are integers: y.long()."
+            f" For classes, use y.long()."
         )
     if not bool(targets.isfinite().all()):
         row = int((~targets.isfinite()).any(dim=1).nonzero()[0])

@@ -48,7 +48,10 @@ def plot_attribution(
         )
     flat = attribution.detach().cpu().flatten(start_dim=1).float()
     if not bool(flat.isfinite().all()):
-        raise ValueError("Expected finite attributions (got NaN or infinity).")
+        raise ValueError(
+            "Expected finite attributions (got NaN or infinity)."
+            " Look for inputs or weights that are not finite."
+        )
     if image_shape is not None:
         _check_image_shape(image_shape, flat.size(1))
     ax = axes_or_current(ax)
@@ -62,6 +65,7 @@ def _check_image_shape(image_shape: tuple[int, int], num_inputs: int) -> None:
         raise ValueError(
             f"Expected an image_shape of a height and a width, together {num_inputs} pixels, one"
             f" per input (got {tuple(image_shape)})."
+            " Give e.g. (8, 8) for 64 inputs, or leave it out."
         )
 
 

@@ -48,9 +48,14 @@ def plot_convergence(layer: UnitLayer, x: Tensor, *others: Any, ax: Axes | None 
     residuals = torch.stack(observed).cpu()
     num_updates, num_samples = residuals.shape
     if num_samples == 0:
-        raise ValueError(f"Expected at least one sample (got x of shape {list(x.shape)}).")
+        raise ValueError(
+            f"Expected at least one sample (got x of shape {list(x.shape)}). Give some."
+        )
     if not bool(x.isfinite().all()):
-        raise ValueError("Expected finite inputs (got NaN or infinity in x).")
+        raise ValueError(
+            "Expected finite inputs (got NaN or infinity in x)."
+            " Fill them, or leave such samples out."
+        )
     ax = axes_or_current(ax)
     shown = residuals.clamp(min=torch.finfo(layer.dtype).eps).double().numpy()
     updates = range(1, num_updates + 1)

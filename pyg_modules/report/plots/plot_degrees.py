@@ -73,4 +73,6 @@ def check_graph(name: str, graph: UnitGraph) -> None:
             f"Expected {name} to be a UnitGraph (got {type(graph).__name__}). Use e.g. layer.graph."
         )
     if graph.num_hidden == 0:
-        raise ValueError(f"Expected {name} to have a hidden unit (got none).")
+        raise ValueError(
+            f"Expected {name} to have a hidden unit (got none). Use a graph with some."
+        )

@@ -49,6 +49,7 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
             phases = ", ".join(map(repr, _PHASES))
             raise ValueError(
                 f"Expected a phase of {phases} (got {record.phase!r} in epoch {epoch})."
+                " Correct it; fit and organise set it."
             )
         if not all(map(isfinite, record.losses.values())):
             raise ValueError(

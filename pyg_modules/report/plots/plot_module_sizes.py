@@ -41,7 +41,10 @@ def plot_module_sizes(layer: UnitLayer, labels: Tensor, *, ax: Axes | None = Non
     check_layer(layer)
     labels, num_modules = read_labels(labels, layer.graph.num_units)
     if num_modules == 0:
-        raise ValueError("Expected at least one module in labels (got only shared units).")
+        raise ValueError(
+            "Expected at least one module in labels (got only shared units)."
+            " Give hidden units the number of their module, from 0."
+        )
     ax = axes_or_current(ax)
     from matplotlib.patches import Patch
 

@@ -44,7 +44,10 @@ def plot_rewiring(
     check_graph("before", before)
     check_graph("after", after)
     if (before.num_units, before.hidden) != (after.num_units, after.hidden):
-        raise ValueError(f"Expected two graphs of the same units (got {before} and {after}).")
+        raise ValueError(
+            f"Expected two graphs of the same units (got {before} and {after})."
+            " Compare a graph with what rewire made of it."
+        )
     if labels is not None:
         labels, _ = read_labels(labels, before.num_units)
     ax = axes_or_current(ax)

@@ -32,7 +32,10 @@ def plot_topology_search(
         ValueError: If ``cost`` is none, or no trial has a score.
     """
     if not isinstance(search, TopologySearch):
-        raise TypeError(f"Expected a TopologySearch (got {type(search).__name__}).")
+        raise TypeError(
+            f"Expected a TopologySearch (got {type(search).__name__})."
+            " Make one: search_topology(train, space)."
+        )
     cost_of = COSTS[check_cost(cost)]
     front = [(cost_of(trial), trial.score) for trial in search.front(cost)]
     if not front:

@@ -21,6 +21,7 @@ def check_hidden(layer: UnitLayer) -> None:
         raise ValueError(
             "Expected a layer with hidden units (got none). There are no weights between them to"
             " draw."
+            " Add some: UnitGraph.complete(num_inputs, num_hidden, num_outputs)."
         )
 
 

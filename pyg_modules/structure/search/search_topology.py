@@ -7,6 +7,8 @@ from numbers import Real
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from pyg_modules._checks import as_int
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.structure.search.topology_search import TopologySearch
@@ -83,13 +85,16 @@ def search_topology(
         >>> layer = found.best.layer()
     """
     optuna = import_optuna()
-    if not callable(train):
+    if not callable(train) or isinstance(train, nn.Module):
         raise TypeError(
             f"Expected train to be called with a layer and a trial (got {train!r}). Use e.g."
             f" pyg_modules.train.TopologyTraining(x, y, epochs)."
         )
     if not isinstance(space, TopologySpace):
-        raise TypeError(f"Expected a TopologySpace (got {type(space).__name__}).")
+        raise TypeError(
+            f"Expected a TopologySpace (got {type(space).__name__})."
+            " Make one: TopologySpace(num_inputs, num_outputs, ...)."
+        )
     num_trials = as_int("num_trials", num_trials, smallest=1)
     seed = as_int("seed", seed, smallest=0, largest=_LARGEST_SEED)
     if isinstance(storage, str) and "://" not in storage:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_modules._checks import as_int
+from pyg_modules._checks import as_int, check_choice
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.graph.validate import as_probability
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
@@ -57,7 +57,7 @@ class Topology:
     def __post_init__(self) -> None:
         for name in ("num_inputs", "num_outputs", "max_parameters", "num_updates", "num_modules"):
             object.__setattr__(self, name, as_int(name, getattr(self, name), smallest=1))
-        check_generator(self.generator)
+        check_generator_name(self.generator)
         check_activation(self.activation)
         if RANDOM_GRAPHS[self.generator].has_density:
             object.__setattr__(self, "density", check_density(self.density))
@@ -65,6 +65,7 @@ class Topology:
             raise ValueError(
                 f"Expected density=None for a {self.generator!r} graph, which has all edges (got"
                 f" {self.density})."
+                " Leave it out."
             )
         self._check_possible()
 
@@ -197,15 +198,13 @@ class Topology:
         )
 
 
-def check_generator(name: str) -> str:
+def check_generator_name(name: str) -> str:
     """``name``, if it is that of a kind of graphs.
 
     Raises:
         ValueError: If it is not.
     """
-    if not isinstance(name, str) or name not in RANDOM_GRAPHS:
-        names = ", ".join(map(repr, RANDOM_GRAPHS))
-        raise ValueError(f"Expected generator to be one of {names} (got {name!r}).")
+    check_choice("generator", name, RANDOM_GRAPHS)
     return name
 
 
@@ -218,5 +217,5 @@ def check_density(density: object) -> float:
     """
     number = as_probability("density", density)
     if number == 0:
-        raise ValueError("Expected density in (0, 1] (got 0): there would be no edges.")
+        raise ValueError("Expected density in (0, 1] (got 0): there would be no edges. Raise it.")
     return number

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pyg_modules._checks import check_choice
 from pyg_modules.structure.search.topology_space import TopologySpace
 from pyg_modules.structure.search.topology_trial import TopologyTrial
 
@@ -94,10 +95,7 @@ def check_cost(cost: str) -> str:
     Raises:
         ValueError: If it is not.
     """
-    if cost not in COSTS:
-        raise ValueError(
-            f"Expected cost to be one of {', '.join(map(repr, COSTS))} (got {cost!r})."
-        )
+    check_choice("cost", cost, COSTS)
     return cost
 
 

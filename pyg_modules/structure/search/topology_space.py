@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pyg_modules._checks import as_int
 from pyg_modules.ops.activation import check_activation
 from pyg_modules.structure.search.random_graphs import RANDOM_GRAPHS
-from pyg_modules.structure.search.topology import Topology, check_density, check_generator
+from pyg_modules.structure.search.topology import Topology, check_density, check_generator_name
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -58,7 +58,7 @@ class TopologySpace:
             object.__setattr__(self, "max_parameters", (self.max_parameters,))
         for name in ("num_inputs", "num_outputs"):
             object.__setattr__(self, name, as_int(name, getattr(self, name), smallest=1))
-        self._keep_choices("generators", check_generator)
+        self._keep_choices("generators", check_generator_name)
         self._keep_choices("activations", _checked_activation)
         for name in ("max_parameters", "num_modules"):
             self._keep_choices(name, partial(as_int, name, smallest=1))
@@ -128,7 +128,10 @@ class TopologySpace:
     def _keep_choices(self, name: str, checked: Callable[[Any], Any]) -> None:
         values = getattr(self, name)
         if isinstance(values, str) or not isinstance(values, Sequence):
-            raise TypeError(f"Expected {name} to be a list of choices (got {values!r}).")
+            raise TypeError(
+                f"Expected {name} to be a list of choices (got {values!r})."
+                " Put it into one: [value]."
+            )
         if not values:
             raise ValueError(f"Expected a choice at least in {name} (got none). Name one.")
         object.__setattr__(self, name, tuple(dict.fromkeys(map(checked, values))))
@@ -136,7 +139,10 @@ class TopologySpace:
     def _keep_range(self, name: str, checked: Callable[[Any], Any]) -> None:
         values = getattr(self, name)
         if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != 2:
-            raise TypeError(f"Expected {name} to be a pair, its bounds (got {values!r}).")
+            raise TypeError(
+                f"Expected {name} to be a pair, its bounds (got {values!r})."
+                " Give (lowest, highest)."
+            )
         low, high = map(checked, values)
         if low > high:
             raise ValueError(

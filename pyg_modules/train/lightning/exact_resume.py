@@ -58,6 +58,7 @@ class ExactResume(L.Callback):
             rank_zero_warn(
                 f"Expected the number of ranks that wrote the checkpoint, {num_ranks} (got"
                 f" {trainer.world_size}). The training goes on with other random numbers."
+                " Start as many to go on with the same ones."
             )
             return
         self._resumed = {name: rows[trainer.global_rank] for name, rows in states.items()}

@@ -46,6 +46,7 @@ class SafetensorsIO(CheckpointIO):
             raise TypeError(
                 f"Expected no storage_options (got {storage_options!r}). Files are written to this"
                 f" machine."
+                " Leave them out."
             )
         path = _local(path)
         tree, tensors = to_tree(checkpoint)
@@ -81,7 +82,9 @@ class SafetensorsIO(CheckpointIO):
 
         def read(found: Path) -> dict[str, Any]:
             if not found.is_file():
-                raise FileNotFoundError(f"Expected a checkpoint (got {path}, where no file is).")
+                raise FileNotFoundError(
+                    f"Expected a checkpoint (got {path}, where no file is). Correct the path."
+                )
             with safetensors.safe_open(found, framework="pt") as file:
                 header = file.metadata() or {}
                 if header.get(_VERSION) != str(FORMAT_VERSION):
