@@ -41,6 +41,7 @@ bench: $(VENV)/.bench ## Measure the speed against every peer again, then write 
 	$(RUN) -m benchmarks.speed.plan
 	$(RUN) -m benchmarks.speed.generators
 	$(RUN) -m benchmarks.speed.neighbours
+	$(RUN) -m benchmarks.speed.first_use
 	$(RUN) -m benchmarks.report
 	$(RUN) -m benchmarks.tables
 

@@ -14,7 +14,7 @@ from benchmarks.accuracy.partition import tables as partition
 from benchmarks.accuracy.propagation import __main__ as propagation
 from benchmarks.markdown import filled, table
 from benchmarks.report import __main__ as report
-from benchmarks.speed import generators, neighbours
+from benchmarks.speed import first_use, generators, neighbours
 from benchmarks.speed import tables as speed
 from pyg_modules.experiment.experiment import MODELS, OPTIONAL_MODELS
 
@@ -169,6 +169,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "growth": speed.growth,
         "equilibrium": speed.equilibrium,
         "limits": speed.limits,
+        "first_use": first_use.first_use,
         "generators": generators.generators,
         "neighbours": neighbours.neighbours,
         "mnist1d": solvers,

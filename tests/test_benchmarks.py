@@ -2,6 +2,7 @@ import json
 from collections import deque
 from itertools import accumulate, product
 from operator import xor
+from subprocess import CalledProcessError
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from benchmarks.accuracy.propagation import __main__ as propagation
 from benchmarks.accuracy.propagation.models import MODELS
 from benchmarks.accuracy.propagation.tasks import TASKS
 from benchmarks.speed import __main__ as speed
-from benchmarks.speed import generators, neighbours, plan, ranks
+from benchmarks.speed import first_use, generators, neighbours, plan, ranks
 from benchmarks.speed.peers import PEERS
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph
 from pyg_modules.datasets import Dataset
@@ -397,3 +398,13 @@ def test_the_quick_benchmark_of_units_on_graphs_compares_the_same_function(tmp_p
     assert [(row["num_hidden"], row["density"]) for row in rows] == list(neighbours.QUICK)
     assert all(set(row["milliseconds"]) == {"ours", "dense, coo", "dense, csr"} for row in rows)
     assert "times faster" in capsys.readouterr().out
+
+
+def test_the_first_use_is_measured_of_programs_that_end_well(tmp_path, monkeypatch):
+    out = str(tmp_path / "first_use.json")
+    monkeypatch.setattr(first_use, "WAITS", {"a program": (("-c", "print()"), 1.5)})
+    first_use.main(["--quick", "--out", out])
+    assert "a program" in first_use.first_use(tmp_path / "first_use.json")
+    monkeypatch.setattr(first_use, "WAITS", {"another": (("-c", "raise ValueError"), 1.5)})
+    with pytest.raises(CalledProcessError):
+        first_use.main(["--quick", "--out", out])
