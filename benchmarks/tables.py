@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.accuracy import digits, exactness, mnist1d, sparsity
 from benchmarks.accuracy.comparison import tables as comparison
+from benchmarks.accuracy.extrapolation import __main__ as extrapolation
 from benchmarks.accuracy.partition import tables as partition
 from benchmarks.markdown import filled, table
 from benchmarks.report import __main__ as report
@@ -173,6 +174,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     },
     ROOT / "docs" / "guides" / "report.md": {"report": opening},
     ROOT / "docs" / "guides" / "distributed.md": {"ranks": speed.ranks, "plan": speed.plan},
+    ROOT / "docs" / "guides" / "units_on_graphs.md": {"extrapolation": extrapolation.extrapolation},
     ROOT / "docs" / "guides" / "sparse.md": {"sparsity": sparsity.sparsity},
     ROOT / "docs" / "explained" / "modules.md": {"modules": speed.modules},
     ROOT / "docs" / "explained" / "partition.md": {
