@@ -161,6 +161,31 @@ def test_work_that_other_processes_do_not_import_is_refused_by_a_quick_run_too()
         run_all(extrapolation.main, [()], quick=True)
 
 
+def test_who_learns_nothing_starts_again_with_other_parameters_until_batches_end(monkeypatch):
+    for name, number in (("LOOK", 1), ("PATIENCE", 2), ("BATCH", 2)):
+        monkeypatch.setattr(training, name, number)
+    task, starts = EXTRAPOLATED["prefix sums"], []
+
+    def make():
+        starts.append(EXTRAPOLATING["GRU"][0](task))
+        return starts[-1]
+
+    # With a rate of 0: after 2, 4 and 6 batches, and not after the last one.
+    model, found = training._train(make, task, 0.0, 3, 8)
+    assert (found["starts"], found["batch"], found["learned"]) == (4, 8, 2)
+    assert model is starts[-1]
+    assert len({one.read.bias.item() for one in starts}) == len(starts) == 4
+
+
+def test_cases_are_a_little_off_in_training_and_their_answers_are_not():
+    task = EXTRAPOLATED["prefix sums"]
+    x, y = training._noisy(task, 1000, 9, generator(2))
+    bits, parities = task.make(1000, 9, generator(2))
+    assert torch.equal(y, parities)
+    off = x - bits
+    assert float(off.std()) == pytest.approx(training.NOISE, rel=0.05)
+
+
 def test_updates_without_gradient_change_no_output_and_cut_gradients_off():
     task = EXTRAPOLATED["prefix sums"]
     x = task.make(3, 6, generator(0))[0]

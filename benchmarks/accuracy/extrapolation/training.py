@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from time import process_time
 from typing import Any
 
@@ -16,6 +18,10 @@ from pyg_modules.experiment.baselines import num_parameters
 from pyg_modules.train import seeded
 
 BATCH, LOOK = 100, 25
+#: How many batches may pass without larger cases before a new start.
+PATIENCE = 300
+#: The standard deviation of what is added to the numbers of a case in training.
+NOISE = 0.1
 VALIDATED, TESTED = 50, 200
 #: Times the updates of a test; with twice as many it is seen whether an answer stays.
 TIMES = (1, 2)
@@ -25,56 +31,72 @@ def run(
     task_name: str, name: str, way: int, rate: float, seed: int, batches: int
 ) -> dict[str, Any]:
     """Which part of the cases is solved after one training, and what that took."""
-    task = TASKS[task_name]
-    with seeded(seed):
-        model = MODELS[name][way](task)
-    begin = process_time()
-    found = _train(model, task, rate, seed, batches)
+    task, begin = TASKS[task_name], process_time()
+    model, found = _train(partial(MODELS[name][way], task), task, rate, seed, batches)
     found["test"] = {
-        str(size): _solved(model, task, size, _generator(seed, 2))
+        str(size): _share_right(model, task, *task.make(TESTED, size, _generator(seed, 2)))
         for size in (task.sizes[-1], *task.larger)
     }
     return {**found, "num_parameters": num_parameters(model), "seconds": process_time() - begin}
 
 
-def _train(model: nn.Module, task: Task, rate: float, seed: int, batches: int) -> dict[str, Any]:
+def _train(
+    make: Callable[[], nn.Module], task: Task, rate: float, seed: int, batches: int
+) -> tuple[nn.Module, dict[str, Any]]:
     """On cases that grow as they are solved; it ends with the parameters that validate best.
 
     The size of a batch and its number of updates are random, and the first updates of every second
     batch have no gradient: what is learned is to go on from wherever one is, and to stay with the
-    answer.
+    answer. Numbers have noise, so that what is a little off has to come back. Whoever does not
+    come to larger cases for long starts again with other parameters, and with what is left of the
+    batches.
     """
-    optimizer = torch.optim.Adam(model.parameters(), rate)
-    # Rates that learn fast do not settle; so they end at 0.
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, batches)
+    model, optimizer = _start(make, rate, seed)
     generator = _generator(seed, 0)
-    validation = [task.make(VALIDATED, size, _generator(seed, 1)) for size in task.sizes]
-    num_sizes, found, parameters = 2, {"val": -1.0}, {}
+    validation = [_noisy(task, VALIDATED, size, _generator(seed, 1)) for size in task.sizes]
+    num_sizes, since, starts, found, parameters = 2, 0, 1, {"val": -1.0}, {}
     for batch in range(1, batches + 1):
+        has_all = num_sizes == len(task.sizes)
+        if has_all:  # Rates that learn fast do not settle; so they end at 0.
+            optimizer.param_groups[0]["lr"] = rate * (batches - batch + 1) / (batches - since)
         size = task.sizes[_draw(0, num_sizes, generator)]
         most = task.updates(size)
         steps = _draw(most // 2 + 1, most + 1, generator)
         without = _draw(0, steps, generator) if batch % 2 == 0 else 0
-        x, y = task.make(BATCH, size, generator)
+        x, y = _noisy(task, BATCH, size, generator)
         optimizer.zero_grad()
         loss = F.binary_cross_entropy_with_logits(model(x, steps, without), y)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        schedule.step()
         if batch < batches and batch % LOOK:
             continue
-        if num_sizes == len(task.sizes) or batch == batches:
+        if has_all or batch == batches:
             val = _agreement(model, task, *validation[-1])
             if val >= found["val"]:
                 found = {"val": val, "batch": batch}
                 parameters = deepcopy(model.state_dict())
-        else:
-            x, y = validation[num_sizes - 1]
-            right = _are_right(model(x, task.updates(task.sizes[num_sizes - 1])), y)
-            num_sizes = min(len(task.sizes), 2 * num_sizes) if right > 0.95 else num_sizes
+        elif _share_right(model, task, *validation[num_sizes - 1])[0] > 0.95:
+            num_sizes, since = min(len(task.sizes), 2 * num_sizes), batch
+        elif batch - since >= PATIENCE:
+            model, optimizer = _start(make, rate, seed + 1_000 * starts)
+            num_sizes, since, starts = 2, batch, starts + 1
     model.load_state_dict(parameters)
-    return {**found, "learned": task.sizes[num_sizes - 1]}
+    return model, {**found, "learned": task.sizes[num_sizes - 1], "starts": starts}
+
+
+def _start(
+    make: Callable[[], nn.Module], rate: float, seed: int
+) -> tuple[nn.Module, torch.optim.Optimizer]:
+    with seeded(seed):
+        model = make()
+    return model, torch.optim.Adam(model.parameters(), rate)
+
+
+def _noisy(task: Task, number: int, size: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Cases whose numbers are a little off."""
+    x, y = task.make(number, size, generator)
+    return x + NOISE * torch.randn(x.shape, generator=generator), y
 
 
 @torch.no_grad()
@@ -87,15 +109,10 @@ def _agreement(model: nn.Module, task: Task, x: Tensor, y: Tensor) -> float:
 
 
 @torch.no_grad()
-def _solved(model: nn.Module, task: Task, size: int, generator: Generator) -> list[float]:
-    """The part of the cases of a size that is solved, by the numbers of updates."""
-    x, y = task.make(TESTED, size, generator)
-    return [_are_right(model(x, times * task.updates(size)), y) for times in TIMES]
-
-
-def _are_right(outputs: Tensor, y: Tensor) -> float:
-    """The part of the cases that are right at all places."""
-    return float(((outputs > 0) == (y > 0)).flatten(1).all(dim=1).float().mean())
+def _share_right(model: nn.Module, task: Task, x: Tensor, y: Tensor) -> list[float]:
+    """The part of the cases that are right at all places, by the numbers of updates."""
+    outputs = (model(x, times * task.updates(x.size(-1))) for times in TIMES)
+    return [float(((one > 0) == (y > 0)).flatten(1).all(dim=1).float().mean()) for one in outputs]
 
 
 def _draw(low: int, high: int, generator: Generator) -> int:
