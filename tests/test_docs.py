@@ -1,16 +1,17 @@
 import importlib
 import os
 import re
-import subprocess
-import sys
+from socket import socket
 
 import matplotlib
 import pytest
+import torch
 
 import pyg_modules
 from benchmarks.markdown import filled
 from benchmarks.tables import PAGES as PAGES_WITH_TABLES
 from benchmarks.tables import ROOT
+from tests.processes import start_ranks
 
 DOCS = ROOT / "docs"
 PAGES = [
@@ -24,7 +25,7 @@ ROOMS = sorted(
     if "__all__" in path.read_text(encoding="utf-8")
 )
 BLOCK = re.compile(r"^```(?:\{code-block\} )?python\n(.*?)^```", re.DOTALL | re.MULTILINE)
-STARTED = re.compile(r"# torchrun (--nproc-per-node \d+) (\S+)\n")
+STARTED = re.compile(r"# torchrun --nproc-per-node (\d+) \S+\n")
 DIRECTIVE = re.compile(r"^\.\. (?:auto(?:class|function|exception|data)|py:data):: (\S+)$", re.M)
 
 
@@ -46,13 +47,21 @@ def test_the_python_blocks_of_a_page_run_one_after_the_other(page, monkeypatch, 
         if started is None:
             exec(compile(block, str(page), "exec"), namespace)
             continue
-        (tmp_path / started[2]).write_text(block)
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command = [*torchrun, *started[1].split(), started[2]]
-        ran = subprocess.run(
-            command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
-        )
-        assert ran.returncode == 0, ran.stderr
+        start_ranks(run_as_torchrun_does, int(started[1]), int(started[1]), block, free_port())
+
+
+def run_as_torchrun_does(rank, num_ranks, block, port):
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+    values = (rank, rank, num_ranks, num_ranks, "localhost", port)
+    os.environ |= dict(zip(names, map(str, values), strict=True))
+    torch.set_num_threads(1)
+    exec(compile(block, "block", "exec"), {"__name__": "__main__"})
+
+
+def free_port():
+    with socket() as one:
+        one.bind(("localhost", 0))
+        return one.getsockname()[1]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -22,6 +22,17 @@ def result():
     return run_experiment(Dataset("digits", *parts, image_shape=(8, 8)), config)
 
 
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """The folder of another run, of as many files."""
+    folder = tmp_path_factory.mktemp("other")
+    data = load_dataset("mnist1d")
+    parts = (data.train_x[:100], data.train_y[:100], data.test_x[:50], data.test_y[:50])
+    config = ExperimentConfig(num_modules=3, num_hidden=9, steps=2, epochs=4, finetune_epochs=2)
+    write_run(run_experiment(Dataset("mnist1d", *parts), config), folder)
+    return folder
+
+
 @pytest.fixture
 def folder(result, tmp_path):
     write_run(result, tmp_path)
@@ -98,12 +109,7 @@ def test_a_damaged_run_is_refused(folder, name, content):
         "regularized",
     ],
 )
-def test_a_file_of_another_run_is_named(folder, tmp_path_factory, name):
-    other = tmp_path_factory.mktemp("other")
-    data = load_dataset("mnist1d")
-    parts = (data.train_x[:100], data.train_y[:100], data.test_x[:50], data.test_y[:50])
-    config = ExperimentConfig(num_modules=3, num_hidden=9, steps=2, epochs=4, finetune_epochs=2)
-    write_run(run_experiment(Dataset("mnist1d", *parts), config), other)
+def test_a_file_of_another_run_is_named(folder, other, name):
     path = folder / name
     if path.is_dir():
         shutil.rmtree(path)
