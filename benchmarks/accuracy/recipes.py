@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -25,8 +25,9 @@ def measure(
     out: Path,
     *,
     quick: bool,
+    trial_seeds: Sequence[int] = (TRIAL,),
 ) -> None:
-    """Try every recipe on a seed of its own, then train the best by validation on the others.
+    """Try every recipe on seeds of its own, then train the best by validation on the others.
 
     What is measured already, in ``out``, is kept, so that it goes on where it was stopped. With
     ``quick`` all is measured again, by one recipe and one seed.
@@ -38,6 +39,8 @@ def measure(
         budget (int): How long to train.
         out (Path): The JSON file, with a cell for every task and kind.
         quick (bool): See above.
+        trial_seeds (sequence of int): Those that every recipe is tried on; the mean of their
+            ``"val"`` counts. (default: ``100`` alone)
     """
     cells = []
     if out.exists() and not quick:
@@ -48,11 +51,12 @@ def measure(
         if (task, name) in known:
             continue
         tried = all_recipes[:1] if quick else all_recipes
-        trials = run_all(
-            run, [(task, name, *recipe, TRIAL, budget) for recipe in tried], quick=quick
-        )
-        best = max(range(len(tried)), key=lambda number: trials[number]["val"])
-        way, rate = tried[best]
+        settings = [(task, name, *recipe, seed, budget) for recipe in tried for seed in trial_seeds]
+        trials = run_all(run, settings, quick=quick)
+        values = [trial["val"] for trial in trials]
+        number = len(trial_seeds)
+        means = [mean(values[first : first + number]) for first in range(0, len(values), number)]
+        way, rate = tried[max(range(len(tried)), key=means.__getitem__)]
         runs = run_all(run, [(task, name, way, rate, seed, budget) for seed in seeds], quick=quick)
         cells.append(
             {
