@@ -1,7 +1,7 @@
 """Edges that change: rewired, pruned and grown in training, and a search over topologies."""
 
 from pyg_modules.structure.edge_record import EdgeRecord
-from pyg_modules.structure.growth import GradientProbe
+from pyg_modules.structure.growing import GradientProbe
 from pyg_modules.structure.rewire import rewire
 from pyg_modules.structure.search.search_topology import search_topology
 from pyg_modules.structure.search.topology import Topology

@@ -18,7 +18,8 @@ from pyg_modules.structure.edge_map import EdgeMap
 from pyg_modules.structure.edge_price import EdgePrice
 from pyg_modules.structure.edge_record import EdgeRecord
 from pyg_modules.structure.edge_scores import SCORES
-from pyg_modules.structure.growth import GROWTHS, GradientProbe, Growing, take_best
+from pyg_modules.structure.growing import GradientProbe, Growing, take_best
+from pyg_modules.structure.growth import GROWTHS
 from pyg_modules.structure.needed_edges import needed_edges
 from pyg_modules.structure.optimizer_state import check_optimizes, trained_parameters
 from pyg_modules.structure.possible_edges import PossibleEdges
@@ -56,16 +57,19 @@ class SparseSchedule:
             batch; or ``"movement"`` :math:`w^2 - w_0^2`, with the weight :math:`w_0` when the edge
             came, the sum of :math:`2 w \, dw` of small steps. (default: ``"magnitude"``)
         grow (str, optional): Which edges come: those with the largest ``"gradient"``, as in RigL,
-            which takes the time of all missing edges but the memory of those that are there; or
-            ``"random"`` ones, as in `SET <https://arxiv.org/abs/1707.04780>`_. ``None`` prunes
-            only. (default: ``"gradient"``)
+            which takes the time of all missing edges but the memory of those that are there;
+            ``"random"`` ones, as in `SET <https://arxiv.org/abs/1707.04780>`_; or ``"local"``
+            ones, that most paths of three edges speak for (from the source to a unit, back to
+            another that sends to it, and on to the target), as in `epitopological learning
+            <https://doi.org/10.20944/preprints202207.0139.v4>`_, by another count of paths.
+            ``None`` prunes only. (default: ``"gradient"``)
         exchange (float, optional): See above, at most 1. (default: 0.3)
         max_in_degree (int, optional): No unit receives more edges. (default: no limit)
         labels (LongTensor, optional): Module of every unit, ``[N]``, −1 for units that all modules
             share: edges grow inside of modules alone. (default: those of the layer, if it is cut)
         cross_price (float, optional): Let edges grow between the modules of ``labels`` as well, at
             a price: their scores and gradients are divided by it, so that they come and stay where
-            they are worth so many times more. At least 1, and not with ``grow="random"``.
+            they are worth so many times more. At least 1, and only with ``grow="gradient"``.
             (default: none grow)
         optimizer (torch.optim.Optimizer, optional): The optimizer of the layer; it goes on with the
             other edges. :func:`fit` gives its own. (default: none)

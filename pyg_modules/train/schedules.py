@@ -14,7 +14,7 @@ from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.judge import PartitionProbe
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.partition.schedule import PartitionSchedule
-from pyg_modules.structure.growth import GradientProbe
+from pyg_modules.structure.growing import GradientProbe
 from pyg_modules.structure.sparse_schedule import SparseSchedule
 from pyg_modules.train.epoch_record import PHASES
 from pyg_modules.train.training_schedule import Schedule, check_regularized

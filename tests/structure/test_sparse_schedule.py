@@ -19,7 +19,7 @@ from pyg_modules import (
 from pyg_modules.datasets import planted_problem
 from pyg_modules.graph.reach import Reach
 from pyg_modules.partition import agreement, ncut_loss
-from pyg_modules.structure import SparseSchedule, growth, rewire
+from pyg_modules.structure import SparseSchedule, gradient_growth, rewire
 from pyg_modules.structure.edge_price import EdgePrice
 from pyg_modules.structure.edge_scores import SCORES
 from pyg_modules.structure.growth import GROWTHS
@@ -420,7 +420,7 @@ def test_a_verdict_is_that_of_the_edges_as_they_are():
 def test_gradients_of_blocks_are_gradients_of_all(monkeypatch):
     graphs = []
     for size in (1, 2**18):
-        monkeypatch.setattr(growth, "_BLOCK", size)
+        monkeypatch.setattr(gradient_growth, "_BLOCK", size)
         graph = UnitGraph.erdos_renyi(3, 12, 2, 0.15, generator=generator(0), repair=True)
         layer = new_layer(graph)
         _, schedule = with_optimizer(layer, num_edges=graph.num_edges)

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.structure.growing import Growing, take_best
+from pyg_modules.structure.missing_edges import MissingEdges
+
+# The gradients of so many missing edges are computed at once, or of as many as there are edges.
+_BLOCK = 2**18
+
+
+def edges_by_gradient(asked: Growing) -> Tensor:
+    """Missing edges with the largest gradients, ``[2, n]``.
+
+    As in `RigL <https://arxiv.org/abs/1911.11134>`_.
+    """
+    assert asked.probe is not None
+    graph = asked.graph
+    missing = MissingEdges(asked.possible, graph.edge_index, asked.room > 0)
+    size = max(_BLOCK, graph.num_edges)
+    blocks = [
+        np.arange(start, min(start + size, missing.count))
+        for start in range(0, missing.count, size)
+    ]
+    graphs = (
+        UnitGraph(
+            torch.cat([graph.edge_index, missing.at(block)], dim=1),
+            graph.num_units,
+            graph.num_inputs,
+            graph.num_outputs,
+        )
+        for block in blocks
+    )
+    edges = torch.empty(2, 0, dtype=torch.long, device="cpu")
+    score = np.empty(0)
+    for block, gradient in zip(blocks, asked.probe(graphs, asked.seed), strict=True):
+        edges = torch.cat([edges, missing.at(block)], dim=1)
+        found = gradient[graph.num_edges :].abs().double().cpu().numpy()
+        if asked.price is not None:
+            found = asked.price.worth(found, missing.at(block))
+        score = np.append(score, found)
+        best = take_best(score, edges[1].numpy(), asked.room, asked.number)
+        edges, score = edges[:, torch.from_numpy(best)], score[best]
+    return edges
