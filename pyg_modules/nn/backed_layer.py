@@ -55,10 +55,9 @@ class BackedLayer(UnitLayer):
             batch (int): Number of samples, all leading dimensions multiplied.
         """
         batch = as_int("batch", batch, smallest=0)
-        choices = self._wiring().choices(
-            self.backend, self.dtype, batch, sums_alone=self._sums_alone
-        )
-        return BackendReport(batch, choices)
+        wiring = self._wiring()
+        demand = wiring.demand(self.backend, self.dtype, batch, sums_alone=self._sums_alone)
+        return BackendReport(batch, wiring.choices(demand))
 
     def _update(self) -> Update:
         return self.dynamics.update(self._operators(self.backend, _USUAL_BATCH).recurrence)
@@ -74,11 +73,12 @@ class BackedLayer(UnitLayer):
         """
         if is_compiling():
             batch = _USUAL_BATCH
-        operators = partial(self._wiring().operators, backend, self.dtype)
+        wiring = self._wiring()
+        demand = partial(wiring.demand, backend, self.dtype, sums_alone=self._sums_alone)
         if is_recording():
             with unrecorded():
-                return operators(_USUAL_BATCH, composed=True, sums_alone=self._sums_alone)
-        return operators(batch, composed=is_transforming(), sums_alone=self._sums_alone)
+                return wiring.operators(demand(_USUAL_BATCH, composed=True))
+        return wiring.operators(demand(batch, composed=is_transforming()))
 
     def extra_repr(self) -> str:
         """The settings, for ``repr``."""

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,6 +25,26 @@ class Operators(NamedTuple):
     recurrence: EdgeOperator
     readout: EdgeOperator
     direct: EdgeOperator
+
+
+class Demand(NamedTuple):
+    """What a forward pass asks of the operators; those for equal demands are the same.
+
+    Attributes:
+        backend: That of all sets of edges, or of the recurrence if that alone allows it.
+        dtype: That of states and weights.
+        batch: About how many samples, a power of two.
+        composed: Whether operations of torch alone may be used.
+        sums_alone: Whether something else computes activations.
+        repeats: Whether results have to be the same every time, where that is a choice.
+    """
+
+    backend: str
+    dtype: torch.dtype
+    batch: int
+    composed: bool
+    sums_alone: bool
+    repeats: bool
 
 
 class Wiring:
@@ -62,9 +82,9 @@ class Wiring:
         self.split = WeightSplit(
             [edges.edge_ids for edges in self.edge_sets.values()], graph.num_edges, device
         )
-        self._choices: dict[tuple[Any, ...], dict[str, Choice]] = {}
+        self._choices: dict[Demand, dict[str, Choice]] = {}
         self._operators: dict[tuple[str, str], EdgeOperator] = {}
-        self._plans: dict[tuple[Any, ...], Operators] = {}
+        self._plans: dict[Demand, Operators] = {}
 
     def split_bias(self, bias: Tensor) -> tuple[Tensor, Tensor]:
         """The rows of ``bias`` [N - I, ...] of iterated units, and those of outputs."""
@@ -73,84 +93,64 @@ class Wiring:
         iterated, outputs = torch.split(bias, [self.num_iterated, self._num_outputs])
         return iterated, outputs
 
-    def operators(
+    def demand(
         self,
         backend: str,
         dtype: torch.dtype,
         batch: int,
+        *,
         composed: bool = False,
         sums_alone: bool = False,
-    ) -> Operators:
-        """The operators for a batch of about this size; they are built once."""
-        key = self._key(backend, dtype, batch, composed, sums_alone)
-        if key not in self._plans:
-            choices = self.choices(backend, dtype, batch, composed, sums_alone)
-            self._plans[key] = Operators(
+    ) -> Demand:
+        """What is asked for where about ``batch`` samples are computed."""
+        # On the CPU the choice is the same.
+        repeats = is_deterministic() and self._device.type != "cpu"
+        size = 2 ** (batch - 1).bit_length()
+        return Demand(backend, dtype, size, composed, sums_alone, repeats)
+
+    def operators(self, demand: Demand) -> Operators:
+        """The operators for a forward pass; they are built once."""
+        if demand not in self._plans:
+            choices = self.choices(demand)
+            self._plans[demand] = Operators(
                 *(self._operator(name, choices[name].backend) for name in self.edge_sets)
             )
-        return self._plans[key]
+        return self._plans[demand]
 
-    def choices(
-        self,
-        backend: str,
-        dtype: torch.dtype,
-        batch: int,
-        composed: bool = False,
-        sums_alone: bool = False,
-    ) -> dict[str, Choice]:
-        """The backend of every set of edges, for a batch of about this size.
-
-        ``backend`` is that of all of them, or of the recurrence, if that alone allows it.
+    def choices(self, demand: Demand) -> dict[str, Choice]:
+        """The backend of every set of edges.
 
         Raises:
             ImportError: If a package has to be installed first.
             ValueError: If the backend cannot compute for this graph, device or dtype.
         """
-        key = self._key(backend, dtype, batch, composed, sums_alone)
-        if key not in self._choices:
-            around = (backend, dtype, 2 ** (batch - 1).bit_length(), composed, sums_alone)
+        if demand not in self._choices:
             # Where backends are timed, they compute gradients.
             with torch.inference_mode(False):
-                recurrence = self._choose("recurrence", *around)
-                self._choices[key] = {
+                recurrence = self._choose("recurrence", demand)
+                self._choices[demand] = {
                     name: recurrence
                     if name == "recurrence"
-                    else self._choose(name, *around, beside=recurrence.backend)
+                    else self._choose(name, demand, beside=recurrence.backend)
                     for name in self.edge_sets
                 }
-        return self._choices[key]
+        return self._choices[demand]
 
-    def _key(
-        self, backend: str, dtype: torch.dtype, batch: int, composed: bool, sums_alone: bool
-    ) -> tuple[Any, ...]:
-        # On the CPU the choice is the same.
-        repeats = is_deterministic() and self._device.type != "cpu"
-        return backend, dtype, (batch - 1).bit_length(), composed, sums_alone, repeats
-
-    def _choose(
-        self,
-        name: str,
-        backend: str,
-        dtype: torch.dtype,
-        batch: int,
-        composed: bool,
-        sums_alone: bool,
-        beside: str | None = None,
-    ) -> Choice:
-        is_recurrence = name == "recurrence"
+    def _choose(self, name: str, demand: Demand, beside: str | None = None) -> Choice:
+        backend, is_recurrence = demand.backend, name == "recurrence"
         permutes = backend != "auto" and BACKENDS[backend].permutes_units
         if backend == "auto" or (permutes and not is_recurrence):
             return choose(
                 self.edge_sets[name],
-                batch,
+                demand.batch,
                 self._device,
-                dtype,
+                demand.dtype,
                 can_permute=is_recurrence and not self.has_feedback,
-                composed=composed,
-                sums_alone=sums_alone,
+                composed=demand.composed,
+                sums_alone=demand.sums_alone,
                 beside=None if beside is None else companion_of(beside),
             )
-        check_available(backend, self._device, dtype)
+        check_available(backend, self._device, demand.dtype)
         if permutes and self.has_feedback:
             raise ValueError(
                 f"Expected outputs without outgoing edges for backend {backend!r} (got feedback"
