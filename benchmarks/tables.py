@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.accuracy import citation, digits, exactness, mnist1d, sparsity
 from benchmarks.accuracy.comparison import tables as comparison
+from benchmarks.accuracy.extrapolation import __main__ as extrapolation
 from benchmarks.accuracy.partition import tables as partition
 from benchmarks.accuracy.propagation import __main__ as propagation
 from benchmarks.markdown import filled, table
@@ -179,6 +180,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "docs" / "guides" / "units_on_graphs.md": {
         "propagation": propagation.propagation,
         "citation": citation.citation,
+        "extrapolation": extrapolation.extrapolation,
     },
     ROOT / "docs" / "guides" / "sparse.md": {"sparsity": sparsity.sparsity},
     ROOT / "docs" / "explained" / "modules.md": {"modules": speed.modules},
