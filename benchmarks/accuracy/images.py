@@ -3,7 +3,8 @@
 MNIST-10k by a synchronous layer of about 6,400 parameters and by convolutional networks of as many,
 and of three times as many; the layer organised into four modules and cut, and cut at random. Every
 kind of network has as many trials on the fifth of the training data that is left out (``--search``,
-which comes first), and the best is trained on all of it. ``--quick`` is a look at small digits.
+which comes first), and the best is trained on all of it. It goes on where it was stopped.
+``--quick`` is a look at small digits.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from pyg_modules.train import accuracy, fit, organise, seeded
 
 RESULTS = Path(__file__).with_suffix(".json")
 NUM_MODULES, NUM_MAPS = 4, 8
+_AT_ONCE = 6
 #: What may be chosen, as many trials for every kind: the number of updates, or of convolutions,
 #: and the learning rate.
 DEPTHS, LEARNING_RATES = (2, 3, 4), (3e-3, 1e-2, 3e-2)
@@ -201,6 +203,9 @@ def main(arguments: list[str] | None = None) -> None:
     shared = {"data": name, "data_root": options.data_root, "search": options.search}
     shared["epochs"] = 2 if options.quick else options.epochs
     kept = json.loads(options.out.read_text(encoding="utf-8")) if options.out.exists() else {}
+    setting = {"data": name, "epochs": shared["epochs"]}
+    if any(kept.get(key, value) != value for key, value in setting.items()):
+        raise SystemExit(f"Expected a file of {setting} (got another). Name a new one: --out FILE.")
     jobs: list[tuple[Any, ...]]
     if options.search:
         depths, rates = (
@@ -211,13 +216,19 @@ def main(arguments: list[str] | None = None) -> None:
         chosen = {row: best(kept.get("trials", []), kind) for row, (kind, *_) in ROWS.items()}
         seeds = range(1 if options.quick else options.seeds)
         jobs = [(row, *chosen[row], seed, shared) for seed in seeds for row in ROWS]
-    results = run_all(run, jobs, quick=options.quick)
-    runs = [
-        dict(zip(("row", "depth", "learning_rate", "seed"), job[:4], strict=True)) | result
-        for job, result in zip(jobs, results, strict=True)
-    ]
-    kept |= {"data": name, "epochs": shared["epochs"], "versions": versions()}
-    write_json(options.out, kept | {"trials" if options.search else "runs": runs})
+    part, names = "trials" if options.search else "runs", ("row", "depth", "learning_rate", "seed")
+    runs = kept.get(part, [])
+    known = {tuple(one[name] for name in names) for one in runs}
+    jobs = [job for job in jobs if job[:-1] not in known]
+    # Written now and then, so that it goes on where it was stopped.
+    for start in range(0, len(jobs), _AT_ONCE):
+        some = jobs[start : start + _AT_ONCE]
+        results = run_all(run, some, quick=options.quick)
+        runs += [
+            dict(zip(names, job[:-1], strict=True)) | result
+            for job, result in zip(some, results, strict=True)
+        ]
+        write_json(options.out, kept | setting | {"versions": versions(), part: runs})
     if not options.search:
         print(images(options.out))
 

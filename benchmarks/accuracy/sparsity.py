@@ -34,9 +34,11 @@ WAYS: dict[str, tuple[bool, dict[str, Any] | None]] = {
     "complete": (False, None),
     "pruned, grown by gradient": (False, {"grow": "gradient"}),
     "pruned, grown at random": (False, {"grow": "random"}),
+    "pruned, grown locally": (False, {"grow": "local"}),
     "pruned": (False, {"grow": None}),
     "sparse, exchanged by gradient": (True, {"grow": "gradient"}),
     "sparse, exchanged at random": (True, {"grow": "random"}),
+    "sparse, exchanged locally": (True, {"grow": "local"}),
     "sparse": (True, None),
 }
 

@@ -63,7 +63,7 @@ class SparseSchedule:
             another that sends to it, and on to the target), as in `epitopological learning
             <https://doi.org/10.20944/preprints202207.0139.v4>`_, by another count of paths.
             ``None`` prunes only. (default: ``"gradient"``)
-        exchange (float, optional): See above, at most 1. (default: 0.3)
+        exchange (float, optional): See above, at most 1. (default: 0.1)
         max_in_degree (int, optional): No unit receives more edges. (default: no limit)
         labels (LongTensor, optional): Module of every unit, ``[N]``, −1 for units that all modules
             share: edges grow inside of modules alone. (default: those of the layer, if it is cut)
@@ -124,7 +124,7 @@ class SparseSchedule:
         num_edges: int,
         score: str = "magnitude",
         grow: str | None = "gradient",
-        exchange: float = 0.3,
+        exchange: float = 0.1,
         max_in_degree: int | None = None,
         labels: Tensor | None = None,
         cross_price: float | None = None,
@@ -144,7 +144,7 @@ class SparseSchedule:
         if self.exchange > 1:
             raise ValueError(
                 f"Expected exchange <= 1, a share of the edges (got {exchange})."
-                " Lower it, e.g. to 0.3."
+                " Lower it, e.g. to 0.1."
             )
         given: Any = layer.labels if labels is None else labels
         if given is not None:
