@@ -154,7 +154,16 @@ def chosen_device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def check_device(device: str, *, computes: bool = True) -> None:
+def check_dtype(dtype: object) -> None:
+    """Raise a ``TypeError`` unless ``dtype`` is a floating type, or ``None``."""
+    if dtype is None or (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        return
+    raise TypeError(
+        f"Expected dtype to be a floating type (got {dtype!r}). Use e.g. torch.float32."
+    )
+
+
+def check_device(device: torch.device | str, *, computes: bool = True) -> None:
     """Raise a ``ValueError`` unless ``device`` is there and, unlike ``meta``, ``computes``."""
     try:
         made = torch.zeros(1, device=device)

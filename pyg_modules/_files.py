@@ -34,6 +34,20 @@ _TOKEN = secrets.token_hex(4)
 Content = TypeVar("Content")
 
 
+def as_path(name: str, value: object) -> Path:
+    """``value`` as a path.
+
+    Raises:
+        TypeError: If ``value`` is neither a text nor a path.
+    """
+    if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
+        raise TypeError(
+            f"Expected {name} to be a path (got {type(value).__name__}: {value!r})."
+            " Give a str or a pathlib.Path."
+        )
+    return Path(value)
+
+
 @contextmanager
 def staged_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary folder whose files move into ``folder`` when the block ends without an error.
@@ -46,9 +60,11 @@ def staged_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
             in it are left alone. If it is a link, the files end in the folder behind it.
 
     Raises:
+        TypeError: If ``folder`` is no path.
         ValueError: If ``folder`` has no name, a name that is no text, is a file, or cannot be
             written to, e.g. since the disk is full.
     """
+    as_path("folder", folder)
     if not os.fspath(folder):
         raise ValueError("Expected the name of a folder (got an empty one). Name one.")
     made: list[Path] = []

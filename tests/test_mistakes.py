@@ -35,6 +35,7 @@ from pyg_modules.parallel import export_parts
 from pyg_modules.report import plot_lesions, report
 from pyg_modules.structure import SparseSchedule, TopologySpace, rewire, search_topology
 from pyg_modules.train import (
+    EdgeGradient,
     ModularClassifier,
     Probe,
     TopologyTraining,
@@ -148,6 +149,12 @@ MISTAKES = {
     # What is wired to what.
     "sizes in a list": (lambda: UnitGraph.layered(4), "sizes", "int: 4", "[64, 32, 10]"),
     "one level": (lambda: UnitGraph.layered([4]), "two levels", "[4]", "Give one size per"),
+    "a level of no units": (
+        lambda: UnitGraph.layered([4, 0, 3]),
+        "every level",
+        "[4, 0, 3]",
+        "Leave that level out",
+    ),
     "half a unit": (lambda: UnitGraph.complete(4, 12.0, 3), "int", "float: 12.0", "whole number"),
     "fewer units than none": (lambda: UnitGraph.complete(4, -1, 3), ">= 0", "-1", "Raise"),
     "edges in a list": (lambda: UnitGraph([[0], [2]], 4, 2, 1), "LongTensor", "list", "torch.te"),
@@ -238,6 +245,9 @@ MISTAKES = {
     ),
     "edges of the data": (lambda: layer()(X, EDGES), "x alone", "1 more", "GINConv(nn=layer)"),
     "a graph for features": (lambda: layer()(DATA), "a Tensor", "Data", "layer(data.x)"),
+    "a type of whole numbers": (lambda: layer(dtype=torch.long), "floating", "int64", "float32"),
+    "a device of another name": (lambda: layer(device="gpu"), "device", "'gpu'", "Use another"),
+    "another solver, by its steps": (lambda: setattr(layer(), "solver", 6), "Solver", "6", "(step"),
     "an array": (lambda: layer()(X.numpy()), "a Tensor", "ndarray", "torch.as_tensor"),
     "another width": (lambda: layer()(torch.rand(5, 7)), "[*, 4]", "[5, 7]", "put a Linear before"),
     "images that are not flat": (
@@ -435,6 +445,12 @@ MISTAKES = {
     "merge before split": (lambda: merge(layer()), "several parts", "Graph", "split(layer)"),
     "one device": (lambda: ModularGraph(parts(), devices="cpu"), "sequence", "'cpu'", "['cpu']"),
     "proof before the cut": (lambda: check_independence(layer(), X), "cut", "without", "Cut it"),
+    "proof of nothing": (
+        lambda: check_independence(whole_and_cut()[1], None),
+        "a Tensor",
+        "NoneType",
+        "Give some inputs",
+    ),
     "lesions of a layer": (lambda: lesion_study(layer(), X, Y), "per module", "Graph", "split("),
     "fewer classes than samples": (
         lambda: lesion_study(parts(), X, Y[:4]),
@@ -548,6 +564,7 @@ MISTAKES = {
         "0.1",
         "Give a whole number",
     ),
+    "gradients of x alone": (lambda: EdgeGradient(layer(), X), "(x, y)", "Tensor", "Make a pair"),
     "too few edges": (lambda: SparseSchedule(layer(), 10, num_edges=3), ">= 27", "3", "Raise it"),
     "a name for an optimizer": (
         lambda: SparseSchedule(layer(), 10, num_edges=100, optimizer="adam"),
@@ -599,6 +616,11 @@ MISTAKES = {
         "'gpu'",
         "Use another",
     ),
+    "no name for a folder": (lambda: layer().save(None), "a path", "NoneType", "Give a str"),
+    "no name to load": (lambda: SynchronousGraph.load(None), "a path", "NoneType", "Give a str"),
+    "no folder for modules": (lambda: export_parts(parts(), None), "a path", "None", "Give a str"),
+    "a page that is no page": (lambda: report(layer(), X, Y, out="r.pdf"), ".html", "pdf", "Ren"),
+    "no name for a page": (lambda: report(layer(), X, Y, out=None), "a path", "None", "Give a str"),
     "a file for a folder": (lambda: layer().save("data.csv"), "a folder", "the file", "Name anoth"),
     "an unknown data set": (lambda: load_dataset("cifar"), "'digits'", "'cifar'", "Choose one"),
     "an unknown problem": (lambda: planted_problem(kind="xor"), "kind", "'xor'", "Choose one"),

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from pyg_modules._checks import check_choice
+from pyg_modules._files import as_path
 from pyg_modules.datasets.columns import MISSING, is_of_numbers, numbers_in, shown, texts_in
 from pyg_modules.datasets.dataset import Dataset
 from pyg_modules.datasets.encoding import CategoryColumn, Encoding, NumberColumn, Target
@@ -58,7 +59,7 @@ def load_file(
     """
     if task is not None:
         check_choice("task", task, TASKS)
-    options = {"data": os.fspath(path)}
+    options = {"data": os.fspath(as_path("path", path))}
     options |= {} if test is None else {"test": os.fspath(test)}
     options |= {} if target is None else {"target": target}
     options |= {} if task is None else {"task": task}

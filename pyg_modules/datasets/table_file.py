@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy
 
+from pyg_modules._files import as_path
 from pyg_modules.datasets.columns import shown
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def read_table(path: str | os.PathLike[str]) -> DataFrame:
         ImportError: If the package that reads it has to be installed first.
         ValueError: If it is missing, damaged, empty, or of another kind.
     """
-    path = Path(path)
+    path = as_path("path", path)
     if path.suffix.lower() not in _READERS:
         raise ValueError(
             f"Expected a file {', '.join(_READERS)} (got {path}). Save it as one of these."

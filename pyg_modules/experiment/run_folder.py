@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from pyg_modules._files import digest_of, read_json, staged_folder, write_json
+from pyg_modules._files import as_path, digest_of, read_json, staged_folder, write_json
 from pyg_modules._safetensors import read_tensors, write_tensors
 from pyg_modules.datasets.encoding import ENCODING_FILE, load_encoding
 from pyg_modules.experiment.experiment import MODELS, OPTIONAL_MODELS, ExperimentResult
@@ -95,7 +95,7 @@ def load_run(folder: str | os.PathLike[str]) -> ExperimentResult:
     Raises:
         ValueError: If ``folder`` does not hold a complete run.
     """
-    folder = Path(folder)
+    folder = as_path("folder", folder)
     try:
         metrics = read_json(folder / METRICS_FILE)
     except PermissionError as error:

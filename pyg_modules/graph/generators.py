@@ -429,6 +429,11 @@ class Generators:
                 f"Expected at least two levels, inputs and outputs (got sizes={sizes})."
                 " Give one size per level, e.g. [64, 32, 10]."
             )
+        if 0 in sizes[1:-1]:
+            raise ValueError(
+                f"Expected units in every level between inputs and outputs (got sizes={sizes}):"
+                f" nothing would get through. Leave that level out."
+            )
         counts = sum(sizes), sizes[0], sizes[-1]
         if density == 1:
             return cls(all_edges(sizes), *counts)

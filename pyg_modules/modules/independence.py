@@ -61,7 +61,7 @@ def check_independence(
         Independence: The evidence.
 
     Raises:
-        TypeError: If ``layer`` is no layer of units, or ``steps`` no integer.
+        TypeError: If ``layer`` is no layer of units, ``x`` no tensor, or ``steps`` no integer.
         ValueError: If ``layer`` was not made by :func:`cut`, ``x`` holds no sample, or ``steps`` is
             less than 1.
         RuntimeError: If the modules are not independent.
@@ -70,6 +70,10 @@ def check_independence(
     if tolerance is None:
         tol = layer.solver.tol if isinstance(layer.solver, Equilibrium) else 0.0
         tolerance = max(_TOLERANCE, 10 * tol)
+    if not isinstance(x, Tensor):
+        raise TypeError(
+            f"Expected x to be a Tensor (got {type(x).__name__}). Give some inputs of the layer."
+        )
     steps = as_int("steps", steps, smallest=1)  # Without an update, nothing depends on anything.
     num_dims = 1 + len(layer.positions)
     # Nodes and pixels are no samples.

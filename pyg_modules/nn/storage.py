@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pyg_modules._files import digest_of, read_json, staged_folder, write_json
+from pyg_modules._files import as_path, digest_of, read_json, staged_folder, write_json
 from pyg_modules._safetensors import import_safetensors, read_tensors, write_tensors
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.origin import Origin
@@ -101,7 +101,7 @@ def load_layer(kinds: Mapping[str, Callable[..., Layer]], folder: str | os.PathL
         kinds (dict): The classes that it may be of, by name.
         folder (path): The folder.
     """
-    folder = Path(folder)
+    folder = as_path("folder", folder)
     config = _read_config(folder)
     kind = config.pop("layer", _FIRST_KIND)
     if kind not in kinds:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
-from pyg_modules._checks import check_bool, check_device, check_generator
+from pyg_modules._checks import check_bool, check_device, check_dtype, check_generator
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.origin import Origin
 from pyg_modules.nn.state_to_load import state_to_load
@@ -128,13 +128,12 @@ class UnitLayer(nn.Module):
                 f"Expected graph to be a UnitGraph (got {type(graph).__name__}). Build one, e.g."
                 f" UnitGraph.complete(num_inputs, num_hidden, num_outputs)."
             )
-        if solver is not None and not isinstance(solver, Solver):
-            raise TypeError(
-                f"Expected solver to be a Solver (got {solver!r}). Use e.g. Unrolled(steps=6)."
-            )
         check_bool("bias", bias)
+        check_dtype(dtype)
+        if device is not None:
+            check_device(device, computes=False)
         self.graph = graph
-        self.solver = solver or Unrolled()
+        self.solver = Unrolled() if solver is None else solver
         self.row_shape = tuple(row_shape)
         weight = torch.empty(graph.num_edges, *self.row_shape, device=device, dtype=dtype)
         self.weight = nn.Parameter(weight)
@@ -187,6 +186,19 @@ class UnitLayer(nn.Module):
         if layer.bias is not None and self.bias is not None:
             layer.bias.requires_grad_(self.bias.requires_grad)
         return layer
+
+    @property
+    def solver(self) -> Solver:
+        """When the updates stop; it can be exchanged."""
+        return self._solver
+
+    @solver.setter
+    def solver(self, solver: Solver) -> None:
+        if not isinstance(solver, Solver):
+            raise TypeError(
+                f"Expected solver to be a Solver (got {solver!r}). Use e.g. Unrolled(steps=6)."
+            )
+        self._solver = solver
 
     @property
     def activation(self) -> str | tuple[str, ...]:

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pyg_modules._files import names_in, read_json, staged_folder, write_json
+from pyg_modules._files import as_path, names_in, read_json, staged_folder, write_json
 from pyg_modules._safetensors import import_safetensors, read_tensors, write_tensors
 from pyg_modules.structure.optimizer_state import check_optimizes
 
@@ -35,7 +35,7 @@ def save_checkpoint(
 ) -> None:
     """Write the parameters of all ranks, and what their optimizers remember, into ``folder``."""
     import_safetensors()
-    folder = Path(folder)
+    folder = as_path("folder", folder)
     rank, num_ranks = dist.get_rank(group), dist.get_world_size(group)
     is_first = rank == 0
     # Where the first rank writes. Names that no other save has can be deleted at any time.
@@ -71,7 +71,7 @@ def load_checkpoint(
     group: dist.ProcessGroup | None,
 ) -> None:
     """Read what :func:`save_checkpoint` wrote into ``model`` and ``optimizer``, in place."""
-    folder = Path(folder)
+    folder = as_path("folder", folder)
     with _on_all_ranks(group):
         files = _check(folder, optimizer, manifest)
         if optimizer is not None:

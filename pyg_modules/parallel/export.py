@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from pyg_modules._checks import check_choice
-from pyg_modules._files import staged_folder, write_json
+from pyg_modules._files import as_path, staged_folder, write_json
 from pyg_modules.modules.joined_parts import check_fitting, graphs_alone, list_of_parts
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.ops.activation import ACTIVATIONS, PRELU
@@ -63,6 +63,7 @@ def export_parts(
     check_fitting(checked)
     listed = graphs_alone(checked, "export_parts")
     check_choice("file_format", file_format, FORMATS)
+    folder = as_path("folder", folder)
     solver = listed[0].solver
     if not isinstance(solver, Unrolled):
         raise ValueError(
@@ -90,7 +91,7 @@ def export_parts(
                 " network, [B, num_outputs], are the sum of theirs.",
             },
         )
-    return Path(folder) / _MANIFEST
+    return folder / _MANIFEST
 
 
 def _write(part: SynchronousGraph, path: Path, file_format: str) -> None:

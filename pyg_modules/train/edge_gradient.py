@@ -15,7 +15,7 @@ from pyg_modules._reference import Reference
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.structure.rewire import rewire
-from pyg_modules.train.batches import Forward
+from pyg_modules.train.batches import Batches, Forward
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, Loss
 from pyg_modules.train.probe import position_of
@@ -63,6 +63,8 @@ class EdgeGradient:
         if batch_size is not None:
             batch_size = as_int("batch_size", batch_size, smallest=1)
         self._batching: Any = {"forward": forward, "batch_size": batch_size}
+        with self._apart(seed=0):  # What is wrong in the data is said before a training.
+            self._batches(self._reference(), seed=0)
 
     def __call__(self, graphs: Iterable[UnitGraph], seed: int) -> Iterator[Tensor]:
         """The gradient in the weights of the layer, on each of some graphs, ``[E]`` each.
@@ -74,7 +76,7 @@ class EdgeGradient:
         """
         with self._apart(seed):
             model = deepcopy(self._reference()).eval()
-            batches = batches_of(self._data, model, part="training", seed=seed, **self._batching)
+            batches = self._batches(model, seed)
             batch = next(iter(batches))
         model.requires_grad_(requires_grad=False)
         layer: Any = list(model.modules())[self._position]
@@ -85,6 +87,9 @@ class EdgeGradient:
                 (gradient,) = torch.autograd.grad(loss, weight)
             # Of an edge with several weights, the length.
             yield gradient if gradient.dim() == 1 else vector_norm(gradient.flatten(1), dim=1)
+
+    def _batches(self, model: nn.Module, seed: int) -> Batches:
+        return batches_of(self._data, model, part="training", seed=seed, **self._batching)
 
     @contextmanager
     def _apart(self, seed: int) -> Iterator[None]:

@@ -242,8 +242,10 @@ def test_an_explainer_finds_the_edges_that_matter():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
-@pytest.mark.parametrize("solver", [Unrolled(3), EQUILIBRIUM, Unrolled(5, checkpoint=True)])
-@pytest.mark.parametrize("backend", ["auto", "dense"])
+@pytest.mark.parametrize(
+    ("solver", "backend"),
+    [(Unrolled(3), "auto"), (EQUILIBRIUM, "dense"), (Unrolled(5, checkpoint=True), "auto")],
+)
 def test_compiled_it_is_the_same_function_with_the_same_gradients(solver, backend):
     torch._dynamo.reset()
     layer, weight = conv_of(solver=solver, backend=backend), weights().requires_grad_()

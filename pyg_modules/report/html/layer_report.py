@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pyg_modules._files import staged_folder
+from pyg_modules._files import as_path, staged_folder
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.nn.unit_layer import check_layer
 from pyg_modules.report.html.layer_study import study_layer
@@ -59,7 +59,12 @@ def report(
         PosixPath('report.html')
     """
     check_report_libraries()
-    out = Path(out)
+    out = as_path("out", out)
+    if out.suffix not in ("", ".html", ".htm"):
+        raise ValueError(
+            f"Expected out to end with .html (got {out}): the report is a web page. Rename it; a"
+            " browser prints it as a PDF."
+        )
     check_layer(layer)
     page = render_layer_page(study_layer(layer, x, y, labels), out.stem, edge_history)
     with staged_folder(out.absolute().parent) as stage:

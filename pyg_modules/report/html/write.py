@@ -3,7 +3,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pyg_modules._files import staged_folder
+from pyg_modules._files import as_path, staged_folder
 from pyg_modules.experiment.experiment import ExperimentResult
 from pyg_modules.experiment.run_folder import load_run, write_run
 from pyg_modules.report.html.libraries import check_report_libraries
@@ -29,7 +29,7 @@ def write_run_with_report(result: ExperimentResult, folder: str | os.PathLike[st
         ValueError: If ``folder`` is a file, or cannot be written to.
     """
     check_report_libraries()
-    folder = Path(folder)
+    folder = as_path("folder", folder)
     with staged_folder(folder) as stage:
         write_run(result, stage)
         partition_figure(result).savefig(stage / _PICTURE, dpi=120)
@@ -52,7 +52,7 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
         ValueError: If ``folder`` does not hold a complete run, or cannot be written to.
     """
     check_report_libraries()
-    folder = Path(folder)
+    folder = as_path("folder", folder)
     page = render_page(load_run(folder), folder)
     with staged_folder(folder) as stage:
         (stage / _REPORT).write_text(page, encoding="utf-8")
