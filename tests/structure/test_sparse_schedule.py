@@ -437,7 +437,11 @@ def test_gradients_of_blocks_are_gradients_of_all(monkeypatch):
         ({"num_edges": 205}, ValueError, r"num_edges <= 204, the most.*\(got 205\)"),
         ({"num_edges": 0.5}, TypeError, r"num_edges to be an int \(got float"),
         ({"score": "size"}, ValueError, r"score to be one of 'magnitude', .*\(got 'size'\)"),
-        ({"grow": "rigl"}, ValueError, r"grow to be one of 'gradient', 'random', 'local' \(got 'rigl'\)"),
+        (
+            {"grow": "rigl"},
+            ValueError,
+            r"grow to be one of 'gradient', 'random', 'local' \(got 'rigl'\)",
+        ),
         ({"exchange": 1.1}, ValueError, r"exchange <= 1, a share of the edges \(got 1.1\)"),
         ({"max_in_degree": 14}, ValueError, r"at most max_in_degree = 14 edges.*with 15\)"),
         ({"labels": torch.zeros(3).long()}, ValueError, r"labels of shape \[17\]"),

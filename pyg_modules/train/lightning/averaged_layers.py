@@ -17,15 +17,20 @@ def averaged_layers(
     trainer: L.Trainer, pl_module: L.LightningModule, layer: UnitLayer
 ) -> list[UnitLayer]:
     """The copies of ``layer`` in the averages of ``pl_module``, or of a part of it."""
-    path = next((name for name, module in pl_module.named_modules() if module is layer), "")
-    return [
-        module
-        for average in _averages(trainer)
-        for name, module in average.named_modules()
-        if isinstance(module, UnitLayer)
-        and module.graph == layer.graph
-        and (not name or f".{path}".endswith(f".{name}"))
-    ]
+    return [it for it in _in_its_place(trainer, pl_module, layer) if it.graph == layer.graph]
+
+
+def check_not_averaged(trainer: L.Trainer, pl_module: L.LightningModule, layer: UnitLayer) -> None:
+    """Raise a ``ValueError`` if there is a copy of ``layer`` in an average, with whatever edges."""
+    if any(
+        it.graph.num_units == layer.graph.num_units
+        for it in _in_its_place(trainer, pl_module, layer)
+    ):
+        raise ValueError(
+            "Expected no averages of weights whose edges change (got a callback that averages those"
+            " of the layer). Train without it, and average in a training that follows, of the edges"
+            " that are left."
+        )
 
 
 def check_averages_masks(trainer: L.Trainer) -> None:
@@ -49,6 +54,19 @@ def check_averages_masks(trainer: L.Trainer) -> None:
                 f" mask, which the layer has after the cut (got: {error}). Use"
                 f" WeightAveraging(use_buffers=False, ...)."
             ) from error
+
+
+def _in_its_place(
+    trainer: L.Trainer, pl_module: L.LightningModule, layer: UnitLayer
+) -> list[UnitLayer]:
+    """The layers that averages have where ``pl_module``, or a part of it, has ``layer``."""
+    path = next((name for name, module in pl_module.named_modules() if module is layer), "")
+    return [
+        module
+        for average in _averages(trainer)
+        for name, module in average.named_modules()
+        if isinstance(module, UnitLayer) and (not name or f".{path}".endswith(f".{name}"))
+    ]
 
 
 def _averages(trainer: L.Trainer) -> Iterator[nn.Module]:
