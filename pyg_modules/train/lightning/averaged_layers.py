@@ -6,11 +6,19 @@ from collections.abc import Iterator
 
 import lightning as L
 import torch
+from lightning.pytorch import callbacks
 from lightning.pytorch.callbacks import StochasticWeightAveraging
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from pyg_modules.nn.unit_layer import UnitLayer
+
+# Those of Lightning that average a whole module; earlier versions have one of them.
+_WHOLE = tuple(
+    getattr(callbacks, name)
+    for name in ("StochasticWeightAveraging", "WeightAveraging")
+    if hasattr(callbacks, name)
+)
 
 
 def averaged_layers(
@@ -21,8 +29,12 @@ def averaged_layers(
 
 
 def check_not_averaged(trainer: L.Trainer, pl_module: L.LightningModule, layer: UnitLayer) -> None:
-    """Raise a ``ValueError`` if there is a copy of ``layer`` in an average, with whatever edges."""
-    if any(
+    """Raise unless no callback has, or is to have, a copy of ``layer`` with whatever edges.
+
+    Raises:
+        ValueError: If one averages weights.
+    """
+    if any(isinstance(it, _WHOLE) for it in trainer.callbacks) or any(  # type: ignore[attr-defined]
         it.graph.num_units == layer.graph.num_units
         for it in _in_its_place(trainer, pl_module, layer)
     ):

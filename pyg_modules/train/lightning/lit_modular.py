@@ -278,6 +278,8 @@ class LitModular(L.LightningModule):
         inputs, targets = _inputs_and_targets(batch)
         stand_in = copy(self)
         stand_in.__dict__["_modules"] = {**self._modules, "model": model}
+        # Under DDP, Lightning leaves there what is bound to this module.
+        stand_in.__dict__.pop("forward", None)
         return stand_in(inputs), targets
 
     def _logged_loss(self, batch: Any, stage: str) -> Tensor:

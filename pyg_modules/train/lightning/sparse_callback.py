@@ -59,7 +59,8 @@ class SparseCallback(L.Callback):
         Raises:
             ValueError: If ``pl_module`` does not contain the layer, or is compiled; if the schedule
                 has an optimizer of its own; if the training, or a :class:`PartitionCallback` until
-                its cut, has fewer epochs; or if the strategy is neither of one device nor DDP.
+                its cut, has fewer epochs; if a callback averages the weights; or if the strategy is
+                neither of one device nor DDP.
         """
         if stage != "fit":
             return
@@ -76,6 +77,7 @@ class SparseCallback(L.Callback):
                 f" optimizer= out."
             )
         check_max_epochs(trainer, schedule.epochs)
+        check_not_averaged(trainer, pl_module, schedule.layer)
         for partition in self._partitions(trainer):
             if partition.schedule.epochs < schedule.epochs:
                 raise ValueError(
@@ -95,8 +97,8 @@ class SparseCallback(L.Callback):
         """Raise unless everything that knows the edges can follow.
 
         Raises:
-            ValueError: If a callback averages the weights; if ``max_steps`` ends before the
-                schedule; if DDP takes what is computed for static; or if a
+            ValueError: If a callback has begun to average the weights; if ``max_steps`` ends before
+                the schedule; if DDP takes what is computed for static; or if a
                 :class:`PartitionCallback` has cut the layer already.
         """
         check_not_averaged(trainer, pl_module, self.schedule.layer)
