@@ -183,12 +183,13 @@ class SparseSchedule:
         if epoch < self._epoch:
             self._begin()  # Another training begins.
         graph = self.layer.graph
-        self._first_weight = EdgeMap.between(self._known, graph).carry(self._first_weight)
+        # The layer may have been moved in the meantime.
+        first_weight = self._first_weight.to(self.layer.device)
+        self._first_weight = EdgeMap.between(self._known, graph).carry(first_weight)
         self._known, self._epoch = graph, epoch
         number, exchanged = self._plan(epoch)
         if number != graph.num_edges or exchanged:
-            wanted = self._next_graph(number, exchanged)
-            rewire(self.layer, wanted, optimizer=self.optimizer)
+            self._rewire(self._next_graph(number, exchanged))
         self._record(graph)
 
     def penalties(self) -> dict[str, tuple[float, Tensor]]:
@@ -217,10 +218,10 @@ class SparseSchedule:
         The layer gets the edges that it had then; load its weights, and the state of its optimizer,
         afterwards.
         """
-        rewire(self.layer, self._graph_of(state["edge_index"]), optimizer=self.optimizer)
+        self._rewire(self._graph_of(state["edge_index"]))
         self._epoch, self._num_first = state["epoch"], state["num_first"]
         self._known = self._graph_of(state["known"])
-        self._first_weight = state["first_weight"].to(self.layer.device)
+        self._first_weight = state["first_weight"]
         self._stayed = self._graph_of(state["stayed"])
         self.history = [EdgeRecord(*record) for record in state["history"]]
 
@@ -236,6 +237,11 @@ class SparseSchedule:
         self._known = self._stayed = self.layer.graph
         self._num_first = self._known.num_edges
         self._first_weight = self.layer.edge_weight().detach().clone()
+
+    def _rewire(self, graph: UnitGraph) -> None:
+        """Give the layer the edges of ``graph``, unless it has them."""
+        if graph != self.layer.graph:
+            rewire(self.layer, graph, optimizer=self.optimizer)
 
     def _record(self, before: UnitGraph) -> None:
         """Note what became of the edges, which were those of ``before`` until now."""

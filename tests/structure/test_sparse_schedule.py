@@ -507,3 +507,25 @@ def test_nothing_of_a_layer_with_dead_units_is_lost():
         schedule.step(epoch)
     assert layer.graph.num_edges == 26
     assert np.isfinite(Reach.of(layer.graph).from_inputs[3])
+
+
+def test_a_layer_keeps_its_weights_where_the_edges_are_those_it_has():
+    layer = new_layer()
+    optimizer, schedule = with_optimizer(layer, num_edges=60)
+    weight, state = layer.weight, schedule.state_dict()
+    schedule.optimizer = None  # It could not be rewired.
+    schedule.load_state_dict(state)
+    assert layer.weight is weight
+    assert optimizer.param_groups[0]["params"][0] is weight
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_layer_is_moved_after_its_schedule_was_made():
+    layer = new_layer()
+    schedule = SparseSchedule(layer, 8, num_edges=60, score="movement", grow="random")
+    layer.to("cuda")
+    for epoch in range(8):
+        schedule.step(epoch)
+    assert layer.graph.num_edges == 60
+    assert layer.weight.is_cuda

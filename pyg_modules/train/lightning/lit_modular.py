@@ -19,7 +19,9 @@ from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import check_loss
+from pyg_modules.train.edge_gradient import EdgeGradient
 from pyg_modules.train.lightning.exact_resume import ExactResume
+from pyg_modules.train.lightning.kept_edges import graphs_of, load_edges, save_edges
 from pyg_modules.train.lightning.safetensors_io import SafetensorsIO
 from pyg_modules.train.optimization import learning_rates, parameters_but
 from pyg_modules.train.probe import Probe
@@ -91,6 +93,7 @@ class LitModular(L.LightningModule):
         self.save_hyperparameters("learning_rate", "weight_decay", "one_cycle")
         self._is_regularized = False
         self._total_steps: float | None = None
+        self._first_graphs = graphs_of(self)
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
@@ -99,7 +102,8 @@ class LitModular(L.LightningModule):
         """A module with the weights of a checkpoint, of :class:`SafetensorsIO` or of Lightning.
 
         As in Lightning, but what is no number is not in the checkpoint: give ``model``, and
-        ``loss`` and ``regularizer`` where the module had them.
+        ``loss`` and ``regularizer`` where the module had them. Layers that a
+        :class:`SparseSchedule` has given other edges get those of the checkpoint.
 
         Args:
             checkpoint_path (path): The checkpoint.
@@ -108,7 +112,7 @@ class LitModular(L.LightningModule):
 
         Raises:
             RuntimeError: If ``model`` or ``regularizer`` are others than those of the checkpoint.
-            ValueError: If the file is truncated.
+            ValueError: If the file is truncated, or a layer whose edges changed has other units.
         """
         source: Any = checkpoint_path
         is_file = isinstance(source, str | os.PathLike) and Path(source).is_file()
@@ -240,6 +244,31 @@ class LitModular(L.LightningModule):
             seed=seed,
         )
 
+    def new_gradient(self, layer: UnitLayer, data: Any) -> EdgeGradient:
+        """What a :class:`SparseSchedule` asks for the gradients of edges of a layer of the model.
+
+        Args:
+            layer (UnitLayer): The layer.
+            data (object): Training data, as :func:`fit` takes it.
+        """
+        return EdgeGradient(
+            self.model, data, layer=layer, loss=self.loss, forward=self._forward_through
+        )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the edges of layers that have been rewired, to which their weights belong."""
+        save_edges(self, self._first_graphs, checkpoint)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Give every layer the edges of the weights that come.
+
+        Raises:
+            ValueError: If a layer has other units than that of the checkpoint, or cannot be
+                rewired.
+        """
+        optimizers = [] if self._trainer is None else self.trainer.optimizers
+        load_edges(self, self._first_graphs, checkpoint, optimizers)
+
     def configure_callbacks(self) -> list[L.Callback]:
         """What makes a resumed training go on exactly."""
         return [ExactResume()]
@@ -249,6 +278,8 @@ class LitModular(L.LightningModule):
         inputs, targets = _inputs_and_targets(batch)
         stand_in = copy(self)
         stand_in.__dict__["_modules"] = {**self._modules, "model": model}
+        # Under DDP, Lightning leaves there what is bound to this module.
+        stand_in.__dict__.pop("forward", None)
         return stand_in(inputs), targets
 
     def _logged_loss(self, batch: Any, stage: str) -> Tensor:

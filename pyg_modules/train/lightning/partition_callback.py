@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-from copy import deepcopy
-from math import ceil, isfinite
+from math import isfinite
 from typing import Any
 
 import lightning as L
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader
 
 from pyg_modules.modules.prune import prune_cross_edges
 from pyg_modules.nn.unit_layer import UnitLayer
@@ -16,7 +15,10 @@ from pyg_modules.partition.schedule import PartitionSchedule
 from pyg_modules.partition.verdict import Verdict
 from pyg_modules.structure.optimizer_state import check_optimizes
 from pyg_modules.train.lightning.averaged_layers import averaged_layers, check_averages_masks
+from pyg_modules.train.lightning.layer_optimizer import optimizer_of
 from pyg_modules.train.lightning.lit_modular import LitModular
+from pyg_modules.train.lightning.new_loader import new_loader
+from pyg_modules.train.lightning.training_length import check_max_epochs, check_max_steps
 from pyg_modules.train.probe import Probe, steps_of_probe
 
 _PHASES = ("free", "ramp", "full", "cut")
@@ -56,6 +58,11 @@ class PartitionCallback(L.Callback):
         self._cut_labels: Tensor | None = None
         self._cut_verdict: Verdict | None = None
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether the edges between modules have been switched off."""
+        return self._cut_labels is not None
+
     def labels(self) -> Tensor:
         """The modules of the cut, ``[N]``; before it, those of the schedule as they are now."""
         return self.schedule.labels() if self._cut_labels is None else self._cut_labels
@@ -82,13 +89,7 @@ class PartitionCallback(L.Callback):
                 "Expected the regularizer of the schedule in the LightningModule (got one without)."
                 " Use LitModular(model, regularizer=schedule.regularizer)."
             )
-        max_epochs = -1 if trainer.max_epochs is None else trainer.max_epochs
-        is_trial = trainer.fast_dev_run  # type: ignore[attr-defined]
-        if -1 < max_epochs < self.schedule.epochs and not is_trial:
-            raise ValueError(
-                f"Expected max_epochs >= {self.schedule.epochs}, the epochs of the schedule until"
-                f" the cut (got {max_epochs}). Raise max_epochs, or shorten the schedule."
-            )
+        check_max_epochs(trainer, self.schedule.epochs)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Raise unless the layer is trained, until the cut, and can be cut.
@@ -99,25 +100,13 @@ class PartitionCallback(L.Callback):
                 the cut.
         """
         weight = self.schedule.regularizer.layer.weight
-        check_optimizes(self._optimizer(trainer), {"weight": weight})
+        check_optimizes(optimizer_of(trainer, weight), {"weight": weight})
         check_averages_masks(trainer)
-        is_trial = trainer.fast_dev_run  # type: ignore[attr-defined]
-        is_known = isfinite(trainer.num_training_batches) and pl_module.automatic_optimization
-        if trainer.max_steps < 0 or is_trial or not is_known:
-            return
-        steps = self.schedule.epochs * ceil(
-            trainer.num_training_batches / trainer.accumulate_grad_batches
-        )
-        if trainer.max_steps < steps:
-            raise ValueError(
-                f"Expected max_steps >= {steps}, those of the {self.schedule.epochs} epochs of the"
-                f" schedule until the cut (got {trainer.max_steps}). Raise max_steps, or shorten"
-                f" the schedule."
-            )
+        check_max_steps(trainer, pl_module, self.schedule.epochs)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Step the schedule; after its last epoch, cut."""
-        if self._cut_labels is not None:
+        if self.is_cut:
             return
         if self.schedule.probe is None and isinstance(pl_module, LitModular):
             self.schedule.probe = self._new_probe(trainer, pl_module)
@@ -129,8 +118,7 @@ class PartitionCallback(L.Callback):
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Log where the partition is."""
-        is_cut = self._cut_labels is not None
-        phase = "cut" if is_cut else self.schedule.phase(trainer.current_epoch)
+        phase = "cut" if self.is_cut else self.schedule.phase(trainer.current_epoch)
         values = {
             "phase": float(_PHASES.index(phase)),
             "strength": self.schedule.regularizer.strength,
@@ -164,7 +152,9 @@ class PartitionCallback(L.Callback):
         steps = None
         if isfinite(num_batches):
             steps = steps_of_probe(self.schedule.epochs * int(num_batches))
-        return pl_module.new_probe(layer, _new_loader(loader), steps=steps, seed=self.schedule.seed)
+        # The same samples in a training that is resumed.
+        data = new_loader(loader, epoch=0)
+        return pl_module.new_probe(layer, data, steps=steps, seed=self.schedule.seed)
 
     def _follow_the_first(self, trainer: L.Trainer) -> None:
         """What the first device found."""
@@ -183,22 +173,12 @@ class PartitionCallback(L.Callback):
         found = (schedule.labels() if verdict is None else verdict.labels).cpu()
         labels, self._cut_verdict = trainer.strategy.broadcast((found, verdict))
         regularizer = schedule.regularizer
-        layer = prune_cross_edges(regularizer.layer, labels, optimizer=self._optimizer(trainer))
+        layer = regularizer.layer
+        prune_cross_edges(layer, labels, optimizer=optimizer_of(trainer, layer.weight))
         for averaged in averaged_layers(trainer, pl_module, layer):
             prune_cross_edges(averaged, labels)
         regularizer.strength = 0.0
         self._cut_labels = labels
-
-    def _optimizer(self, trainer: L.Trainer) -> torch.optim.Optimizer:
-        """The one of several that trains the layer."""
-        weight = self.schedule.regularizer.layer.weight
-        for optimizer in trainer.optimizers:
-            if any(weight is one for group in optimizer.param_groups for one in group["params"]):
-                return optimizer
-        raise ValueError(
-            "Expected an optimizer with the weight of the layer (got none). Return it from"
-            " configure_optimizers."
-        )
 
     def _normalized_cut(self) -> float:
         """That of the modules of the cut; before it, of every unit in its most likely one."""
@@ -210,15 +190,3 @@ class PartitionCallback(L.Callback):
             labels = regularizer.units.labels_of_all(torch.unique(likely, return_inverse=True)[1])
         layer = regularizer.layer
         return normalized_cut(layer.graph.edge_index, layer.edge_weight(), labels)
-
-
-def _new_loader(loader: DataLoader[Any]) -> DataLoader[Any]:
-    """The same data without the workers of ``loader``, and without moving its samplers on."""
-    batching: dict[str, Any]
-    if isinstance(loader.dataset, IterableDataset):
-        batching = {"batch_size": loader.batch_size, "drop_last": loader.drop_last}
-    elif loader.batch_sampler is not None:
-        batching = {"batch_sampler": deepcopy(loader.batch_sampler)}
-    else:
-        batching = {"batch_size": None, "sampler": deepcopy(loader.sampler)}
-    return DataLoader(loader.dataset, collate_fn=loader.collate_fn, **batching)

@@ -193,6 +193,22 @@ def test_batches_of_graphs_need_one_method():
     torch.testing.assert_close(found, expected)
 
 
+def test_copies_are_asked_in_its_place_whatever_lightning_left_there():
+    layer, _ = scheduled_layer()
+    module, data = LitModular(layer), half_planes()
+    labels = torch.tensor([-1] * 3 + [0, 1] * 6 + [-1] * 2)
+
+    def asked():
+        loss = module.new_probe(layer, data, steps=3, seed=0)(labels)
+        (gradient,) = module.new_gradient(layer, data)([layer.graph], 0)
+        return torch.cat([torch.tensor([loss]), gradient])
+
+    expected = asked()
+    module.forward = module.forward  # What it does under DDP.
+    assert torch.equal(asked(), expected)
+    assert layer.weight.grad is None
+
+
 def test_a_regularizer_of_another_layer_is_refused():
     _, schedule = scheduled_layer()
     other, _ = scheduled_layer()

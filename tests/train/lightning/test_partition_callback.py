@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data.distributed import DistributedSampler
 
 from pyg_modules import cut
 from pyg_modules.partition.labels import stays_independent
@@ -13,6 +14,7 @@ from tests.train.lightning.training import (
     STEPS,
     Noisy,
     advisories,
+    every_epoch,
     loaders,
     new_module,
     new_trainer,
@@ -94,6 +96,24 @@ def test_a_training_of_as_many_steps_as_the_schedule_is_one_of_its_epochs():
     expected, of_epochs, _ = training.train(max_epochs=CUT)
     assert torch.equal(callback.labels(), of_epochs.labels())
     assert torch.equal(module.model[1].weight, expected.model[1].weight)
+
+
+def test_a_training_that_is_resumed_probes_the_same_samples(tmp_path):
+    def probe(checkpoint=None):
+        module, callback = new_module()
+        callback.schedule.probe = None
+        # Lightning tells it the epoch, as it does on several devices.
+        sampler = DistributedSampler(Noisy(), num_replicas=2, rank=0)
+        loader = DataLoader(Noisy(), batch_size=4, sampler=sampler)
+        trainer = new_trainer(callback, every_epoch(tmp_path), max_epochs=CUT)
+        trainer.fit(module, loader, ckpt_path=checkpoint)
+        assert sampler.epoch == CUT - 1
+        with torch.no_grad():
+            module.model[1].weight.fill_(0.1)
+        return callback.schedule.probe(None)
+
+    expected = probe()
+    assert probe(tmp_path / f"epoch={CUT - 2}.ckpt") == expected
 
 
 class WithoutLength(IterableDataset):
