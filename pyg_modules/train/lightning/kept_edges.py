@@ -48,10 +48,17 @@ def load_edges(
         return
     optimizers = list(optimizers)
     for name, graph in graphs_of(module).items():
-        wanted = first.get(name, graph)
-        if name in checkpoint[_KEY]:
-            numbers = graph.num_units, graph.num_inputs, graph.num_outputs
-            wanted = UnitGraph(checkpoint[_KEY][name], *numbers)
-        if wanted != graph:
-            layer: Any = module.get_submodule(name)
-            rewire(layer, wanted, optimizer=optimizer_with(optimizers, layer.weight))
+        try:
+            wanted = first.get(name, graph)
+            if name in checkpoint[_KEY]:
+                numbers = graph.num_units, graph.num_inputs, graph.num_outputs
+                wanted = UnitGraph(checkpoint[_KEY][name], *numbers)
+            if wanted != graph:
+                layer: Any = module.get_submodule(name)
+                rewire(layer, wanted, optimizer=optimizer_with(optimizers, layer.weight))
+        except ValueError as error:
+            raise ValueError(
+                f"Expected a layer {name!r} that can get the edges of the checkpoint (got: {error})"
+                f". Load it by the trainer that trained the layer, or in a module made anew, with"
+                f" as many units."
+            ) from error

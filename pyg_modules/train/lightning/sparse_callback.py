@@ -83,8 +83,8 @@ class SparseCallback(L.Callback):
                 raise ValueError(
                     f"Expected a PartitionSchedule of at least {schedule.epochs} epochs, those of"
                     f" the SparseSchedule of the same layer (got {partition.schedule.epochs}):"
-                    f" edges would grow between modules that are cut. Lengthen it, or shorten the"
-                    f" other."
+                    f" edges would grow between modules that are cut. Raise its epochs, or lower"
+                    f" the others."
                 )
         self._check_not_compiled(pl_module)
         if not isinstance(trainer.strategy, SingleDeviceStrategy | DDPStrategy):

@@ -178,6 +178,16 @@ def test_the_trainer_that_trained_it_takes_up_any_epoch(uninterrupted):
     check_same(everything(module, sparse, trainer), expected)
 
 
+def test_another_trainer_is_told_that_the_one_before_holds_the_edges(uninterrupted):
+    path = uninterrupted[0] / "epoch=0.ckpt"
+    module, _, before = train()
+    with pytest.raises(ValueError, match=r"'model\.1' that can get .* \(got: .*Load it by the tra"):
+        new_trainer().validate(module, loader(shuffle=False), path, False)
+    assert module.model[1].graph.num_edges == NUM_EDGES
+    before.validate(module, loader(shuffle=False), path, False)
+    assert module.model[1].graph.num_edges == 204
+
+
 def test_a_module_out_of_a_checkpoint_has_its_edges(tmp_path):
     module, _, trainer = train()
     layer = module.model[1]
@@ -199,7 +209,7 @@ def test_edges_that_hands_changed_are_in_the_checkpoint_too(tmp_path):
     LitModular.load_from_checkpoint(path, model=other)
     assert other.graph == layer.graph
     assert torch.equal(other.weight, layer.weight)
-    with pytest.raises(ValueError, match=r"unit|num_units"):
+    with pytest.raises(ValueError, match=r"'model' that can get .* with as many units"):
         LitModular.load_from_checkpoint(path, model=SynchronousGraph(UnitGraph.complete(3, 4, 2)))
     # Where nothing changed, there are none.
     same = LitModular(new_layer())
