@@ -47,7 +47,7 @@ from pyg_modules.train import (
 # With what a remedy begins, or a part of it after a stop or a comma.
 IMPERATIVES = (
     r"Add|Begin|Build|Call|Change|Choose|Compare|Convert|Copy|Correct|Cut|Divide|Draw|Drop"
-    r"|Exchange|Fill|First|Give|Go|Impute|Join|Keep|Leave|Let|Load|Look|Lower|Make|Move|Name"
+    r"|Exchange|Fill|First|Give|Go|Impute|Join|Keep|Leave|Lengthen|Let|Load|Look|Lower|Make|Move|Name"
     r"|Number|Pass|Pool|Put|Raise|Regularize|Relabel|Remove|Rename|Renumber|Repeat|Replace"
     r"|Resume|Return|Rewire|Save|Say|Search|Set|Solve|Split|Start|Take|Trace|Train|Try|Use"
     r"|Write"
