@@ -140,8 +140,8 @@ def test_a_regression_of_arrays_is_shown_by_r2(solver, tmp_path):
     ("change", "error", "message"),
     [
         ({"layer": torch.nn.Linear(4, 2)}, TypeError, "SynchronousGraph"),
-        ({"x": X[:, :3]}, ValueError, r"x of shape \[B, 4\], .* \(got \[96, 3\]\)"),
-        ({"x": X[:0]}, ValueError, r"x of shape \[B, 4\], .* \(got \[0, 4\]\)"),
+        ({"x": X[:, :3]}, ValueError, r"x of shape \[B, 4\] \(got \[96, 3\]\)"),
+        ({"x": X[:0]}, ValueError, r"x of shape \[B, 4\] \(got \[0, 4\]\)"),
         ({"x": X / 0}, ValueError, r"finite x \(got NaN or infinity in row 0\)"),
         ({"y": CLASSES + 1}, ValueError, r"classes from 0 to 1, .*from 1 to 2.*Number"),
         ({"y": CLASSES[:9]}, ValueError, r"one for each of 96 samples \(got y of shape \[9\]"),
