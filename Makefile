@@ -27,8 +27,11 @@ test: $(VENV)/.test ## Format check, lint, order of imports, types, docstrings, 
 docs: $(VENV)/.docs ## Build the documentation; look at build/docs/index.html
 	$(RUN) -m sphinx -q -E -a -W --keep-going -n -c docs . build
 
-test-scatter: $(VENV)/.scatter ## The tests of the backends again, with torch-scatter (built once, 5 minutes)
-	$(PIP) install --quiet --no-index --no-deps --find-links $(VENV)/wheels torch-scatter
+test-scatter: $(VENV)/.test ## The tests of the backend scatter again, with torch-scatter (built once, 5 minutes)
+	$(PIP) install --quiet setuptools wheel
+	printf '[build_ext]\nparallel = 2\n' > $(VENV)/build.cfg
+	DIST_EXTRA_CONFIG=$(abspath $(VENV)/build.cfg) \
+		$(PIP) install --quiet --no-build-isolation torch-scatter
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile -k scatter tests/ops tests/solve \
 		tests/nn tests/modules
 
@@ -95,14 +98,6 @@ $(VENV)/.docs: $(VENV)/.test
 
 $(VENV)/.bench: $(VENV)/.test
 	$(PIP) install --quiet -e ".[bench]"
-	touch $@
-
-# A wheel, compiled when nothing else wants the processor.
-$(VENV)/.scatter: $(VENV)/.test
-	$(PIP) install --quiet setuptools wheel
-	printf '[build_ext]\nparallel = 2\n' > $(VENV)/build.cfg
-	DIST_EXTRA_CONFIG=$(abspath $(VENV)/build.cfg) nice -n 19 \
-		$(PIP) wheel --quiet --no-deps --no-build-isolation -w $(VENV)/wheels torch-scatter
 	touch $@
 
 $(VENV)/.test: $(VENV)/.torch pyproject.toml
