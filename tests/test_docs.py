@@ -1,17 +1,14 @@
 import importlib
-import os
 import re
-from socket import socket
 
 import matplotlib
 import pytest
-import torch
 
 import pyg_modules
 from benchmarks.markdown import filled
 from benchmarks.tables import PAGES as PAGES_WITH_TABLES
 from benchmarks.tables import ROOT
-from tests.processes import start_ranks
+from tests.processes import free_port, set_rank, start_ranks
 
 DOCS = ROOT / "docs"
 PAGES = [
@@ -51,17 +48,8 @@ def test_the_python_blocks_of_a_page_run_one_after_the_other(page, monkeypatch, 
 
 
 def run_as_torchrun_does(rank, num_ranks, block, port):
-    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    values = (rank, rank, num_ranks, num_ranks, "localhost", port)
-    os.environ |= dict(zip(names, map(str, values), strict=True))
-    torch.set_num_threads(1)
+    set_rank(rank, num_ranks, port)
     exec(compile(block, "block", "exec"), {"__name__": "__main__"})
-
-
-def free_port():
-    with socket() as one:
-        one.bind(("localhost", 0))
-        return one.getsockname()[1]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

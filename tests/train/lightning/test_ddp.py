@@ -1,15 +1,13 @@
 """Two ranks are processes on this machine; what they end with is read from files."""
 
-import os
 import random
-import socket
 
 import lightning as L
 import numpy
 import pytest
 import torch
 
-from tests.processes import start_ranks
+from tests.processes import free_port, set_rank, start_ranks
 from tests.train.lightning.training import CUT, every_epoch, everything, train
 
 #: Before and after the cut.
@@ -27,9 +25,7 @@ class OwnNoise(L.Callback):
 
 
 def _run(rank, port, folder):
-    torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "1"}
+    set_rank(rank, 2, port)
     settings = {"strategy": "ddp", "devices": 2}
     found = {"whole": everything(*train(OwnNoise(), every_epoch(folder / "all"), **settings))}
     for epoch in RESUMED_AT:
@@ -42,10 +38,7 @@ def _run(rank, port, folder):
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    start_ranks(_run, 2, port, folder)
+    start_ranks(_run, 2, free_port(), folder)
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 

@@ -1,8 +1,5 @@
 """What a SparseSchedule does under Lightning is what it does in a loop by hand."""
 
-import os
-import socket
-
 import lightning as L
 import pytest
 import torch
@@ -23,7 +20,7 @@ from pyg_modules.structure import SparseSchedule, rewire
 from pyg_modules.train import EdgeGradient, fit, optimization
 from pyg_modules.train.lightning import LitModular, PartitionCallback, SafetensorsIO, SparseCallback
 from pyg_modules.train.lightning.new_loader import new_loader
-from tests.processes import start_ranks
+from tests.processes import free_port, set_rank, start_ranks
 from tests.strategies import KnowsItsTask
 from tests.train.lightning.training import Noisy, advisories, every_epoch, new_trainer
 
@@ -388,9 +385,7 @@ RESUMED_AT = (1, 4)
 
 
 def _run(rank, port, folder):
-    torch.set_num_threads(1)
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "TORCHELASTIC_RUN_ID": "1"}
+    set_rank(rank, 2, port)
     settings = {"strategy": "ddp", "devices": 2, "schedule": {"score": "movement"}}
     found = {"whole": everything(*train(every_epoch(folder / "all"), **settings))}
     for epoch in RESUMED_AT:
@@ -416,10 +411,7 @@ def _run(rank, port, folder):
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    start_ranks(_run, 2, port, folder)
+    start_ranks(_run, 2, free_port(), folder)
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 
