@@ -1,8 +1,9 @@
 """Far away on graphs: ``python -m benchmarks.accuracy.propagation``.
 
-Chains, trees and rings, where a node has to know what is many edges away. Of every kind of network
-the same number of recipes is tried, each once, on a seed of its own; the best by validation is then
-trained on the others. It goes on where it was stopped.
+Chains, trees and rings, where a node has to know what is many edges away. Every kind of network
+may try the same number of recipes, on seeds of their own; the best by validation is then trained on
+the others. Whoever does not learn starts again, within the same number of epochs. It goes on where
+it was stopped.
 """
 
 from __future__ import annotations
