@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from multiprocessing import get_context
 from typing import Any
 
@@ -25,9 +26,8 @@ def run_all(
         )
     if quick:
         return _printed(jobs, (work(*job) for job in jobs))
-    with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_one_thread) as pool:
-        futures = [pool.submit(work, *job) for job in jobs]
-        return _printed(jobs, (future.result() for future in futures))
+    futures = [_pool().submit(work, *job) for job in jobs]
+    return _printed(jobs, (future.result() for future in futures))
 
 
 def by_name(
@@ -49,6 +49,12 @@ def _printed(
         print(*job, result, flush=True)
         kept.append(result)
     return kept
+
+
+@cache
+def _pool() -> ProcessPoolExecutor:
+    """For all calls: a process takes seconds to import what it needs."""
+    return ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=_one_thread)
 
 
 def _one_thread() -> None:
