@@ -96,10 +96,10 @@ class _Moves:
             (numpy.ones(len(labels)), (everyone, labels)), shape=(len(labels), self._num_modules)
         )
         pull = (self._affinity @ members).toarray()
-        reach = self._reach(labels)
-        fits, dead = self._fits(labels, reach), self.may_live & ~self._alive(reach)
         if self._units.scope == "all":
             self._share_roles(labels, pull)
+        reach = self._reach(labels)
+        fits, dead = self._fits(labels, reach), self.may_live & ~self._alive(reach)
         for unit in generator.permutation(dead.nonzero()[0])[:limit]:
             own = labels[unit]
             replaceable = (self._role == _HIDDEN) & (fits[:, own] | dead)

@@ -13,6 +13,7 @@ from pyg_modules import (
     partition_units,
 )
 from pyg_modules.partition import module_sizes
+from pyg_modules.partition.admissible import admissible
 from pyg_modules.partition.liveliness import Liveliness
 from pyg_modules.partition.methods import METHODS
 from pyg_modules.partition.units import Units
@@ -161,3 +162,21 @@ def test_a_module_of_inputs_alone_gets_units_that_compute():
     labels = partition_units(layer, 2, scope="all", capacities=[20, 20], tolerance=0.1)
     assert num_dead(layer, labels) == 0
     cut(layer, labels)
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_any_labels_of_a_complete_graph_come_to_life(data):
+    """A module in which one unit computes, and no output is, has to keep it when one comes."""
+    num_modules = data.draw(st.integers(2, 3))
+    few = st.integers(num_modules, 12)
+    layer = layer_of(UnitGraph.complete(data.draw(few), data.draw(few), data.draw(few)), steps=3)
+    units = Units(layer, scope="all")
+    members = data.draw(
+        st.permutations(range(layer.graph.num_units)).map(numpy.array), label="order"
+    )
+    labels = numpy.empty(layer.graph.num_units, dtype=numpy.int64)
+    labels[members] = numpy.arange(len(members)) * num_modules // len(members)
+    bounds = units.bounds(num_modules, tolerance=0.1)
+    found = admissible(units, units.affinity_matrix(), labels, bounds, seed=0)
+    assert num_dead(layer, torch.from_numpy(found)) == 0

@@ -83,19 +83,20 @@ def compare(name: str, seed: int, epochs: int, data_root: str | None) -> dict[st
         with seeded(seed):
             return SynchronousGraph(graph, Unrolled(3))
 
-    free, scheduled = new_layer(), new_layer()
-    regularizer = PartitionRegularizer(
-        scheduled,
-        2,
-        scope="all",
-        capacities=capacities,
-        generator=torch.Generator().manual_seed(seed),
-    )
-    schedule = PartitionSchedule(regularizer, epochs, seed=seed)
+    labels: dict[str, tuple[SynchronousGraph, Tensor]] = {}
+    words = {}
+    # How many modules, and of what sizes, is told or not.
+    told: dict[str, Any] = {"num_modules": 2, "capacities": capacities}
+    for kind, modules in {"schedule": told, "schedule, auto": {"num_modules": "auto"}}.items():
+        layer = new_layer()
+        generator = torch.Generator().manual_seed(seed)
+        regularizer = PartitionRegularizer(layer, scope="all", generator=generator, **modules)
+        schedule = PartitionSchedule(regularizer, epochs, seed=seed)
+        train(layer, schedule)
+        verdict = schedule.verdict()
+        labels[kind], words[kind] = (layer, verdict.labels), verdict.word
+    free = new_layer()
     train(free)
-    train(scheduled, schedule)
-    verdict = schedule.verdict()
-    labels: dict[str, tuple[SynchronousGraph, Tensor]] = {"schedule": (scheduled, verdict.labels)}
     for method in METHODS:
         found = partition_units(
             free,
@@ -116,11 +117,12 @@ def compare(name: str, seed: int, epochs: int, data_root: str | None) -> dict[st
         at_once = score(modular)
         train(modular)
         results[kind] = {
+            "num_modules": int(partition.max()) + 1,
             "ari": agreement(partition, known)["ari"],
             "cut": at_once,
             "final": score(modular),
         }
-    return {"pair": name, "seed": seed, "uncut": score(free), "verdict": verdict.word, **results}
+    return {"pair": name, "seed": seed, "uncut": score(free), "words": words, "kinds": results}
 
 
 def _blocks(sizes: list[int]) -> Tensor:
