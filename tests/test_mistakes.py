@@ -32,6 +32,7 @@ from pyg_modules.cli import main
 from pyg_modules.datasets import load_dataset, planted_problem
 from pyg_modules.modules import check_independence, lesion_study
 from pyg_modules.parallel import export_parts
+from pyg_modules.partition import balance_loss, sharpness_loss
 from pyg_modules.report import plot_lesions, report
 from pyg_modules.structure import SparseSchedule, TopologySpace, rewire, search_topology
 from pyg_modules.train import (
@@ -441,6 +442,18 @@ MISTAKES = {
         "layer.parameters()",
     ),
     "a model to cut": (lambda: cut(nn.Sequential(layer()), LABELS), "Graph", "Sequential", "Pass"),
+    "logits for a soft assignment": (
+        lambda: sharpness_loss(torch.tensor([[0.5, 0.5], [2.0, -3.0]])),
+        "rows are shares >= 0 that sum to 1",
+        "row 1 with the sum -1, its least value -3",
+        "softmax(dim=1)",
+    ),
+    "an assignment of columns": (
+        lambda: balance_loss(torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])),
+        "sum to 1",
+        "row 0 with the sum 2",
+        "softmax(dim=1)",
+    ),
     "split before the cut": (lambda: split(layer()), "made by cut", "without labels", "Cut it"),
     "merge before split": (lambda: merge(layer()), "several parts", "Graph", "split(layer)"),
     "one device": (lambda: ModularGraph(parts(), devices="cpu"), "sequence", "'cpu'", "['cpu']"),
@@ -517,6 +530,18 @@ MISTAKES = {
         "another layer",
         "Make it of the layer inside",
     ),
+    "a judge of another layer": (
+        lambda: PartitionSchedule(regularizer(), 1, probe=Probe(layer(), (X, Y))),
+        "the layer of the regularizer",
+        "another layer",
+        "layer=regularizer.layer",
+    ),
+    "a judge of another layer, later": (
+        lambda: setattr(PartitionSchedule(regularizer(), 1), "probe", Probe(layer(), (X, Y))),
+        "the layer of the regularizer",
+        "another layer",
+        "layer=regularizer.layer",
+    ),
     "a graph without a mask": (
         lambda: fitted(Data(x=DATA.x, edge_index=EDGES, y=torch.zeros(5).long()), conv()),
         "train_mask",
@@ -565,6 +590,12 @@ MISTAKES = {
         "Give a whole number",
     ),
     "gradients of x alone": (lambda: EdgeGradient(layer(), X), "(x, y)", "Tensor", "Make a pair"),
+    "gradients of another layer": (
+        lambda: SparseSchedule(layer(), 9, num_edges=99, gradient=EdgeGradient(layer(), (X, Y))),
+        "the layer of the schedule",
+        "another layer",
+        "layer=layer",
+    ),
     "too few edges": (lambda: SparseSchedule(layer(), 10, num_edges=3), ">= 27", "3", "Raise it"),
     "a name for an optimizer": (
         lambda: SparseSchedule(layer(), 10, num_edges=100, optimizer="adam"),

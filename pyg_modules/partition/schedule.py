@@ -128,11 +128,6 @@ class PartitionSchedule:
                 f"Expected a PartitionRegularizer (got {type(regularizer).__name__}). Make one of"
                 f" the layer: PartitionRegularizer(layer, num_modules)."
             )
-        if probe is not None and not (callable(probe) and hasattr(probe, "chance")):
-            raise TypeError(
-                f"Expected a probe that can be called with labels and has chance() (got"
-                f" {type(probe).__name__}). Use pyg_modules.train.Probe(model, data)."
-            )
         self.regularizer = regularizer
         self.epochs = as_int("epochs", epochs, smallest=1)
         self.probe = probe
@@ -140,6 +135,32 @@ class PartitionSchedule:
         self.seed = as_int("seed", seed, smallest=0)
         self._reminders = Reminders(regularizer)
         self._forget()
+
+    @property
+    def probe(self) -> PartitionProbe | None:
+        """What says the worth of modules; it may be given later.
+
+        Raises:
+            TypeError: If what it is set to is no probe.
+            ValueError: If that cuts another layer than the regularizer's.
+        """
+        return self._probe
+
+    @probe.setter
+    def probe(self, probe: PartitionProbe | None) -> None:
+        if probe is not None and not (callable(probe) and hasattr(probe, "chance")):
+            raise TypeError(
+                f"Expected a probe that can be called with labels and has chance() (got"
+                f" {type(probe).__name__}). Use pyg_modules.train.Probe(model, data)."
+            )
+        layer, probed = self.regularizer.layer, getattr(probe, "layer", None)
+        # The layer may be wrapped; and what is no Module may still look at the weights of one.
+        if probed is not None and isinstance(layer, nn.Module) and probed not in layer.modules():
+            raise ValueError(
+                "Expected a probe of the layer of the regularizer (got one of another layer). Make"
+                " it of that one: Probe(model, data, layer=regularizer.layer)."
+            )
+        self._probe = probe
 
     def step(self, epoch: int) -> None:
         """Read, probe or repair the modules if it is time, and set the strength for an epoch.

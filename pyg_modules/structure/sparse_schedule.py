@@ -165,6 +165,24 @@ class SparseSchedule:
         self._check_number()
         self._begin()
 
+    @property
+    def gradient(self) -> GradientProbe | None:
+        """What knows the gradients of missing edges; it may be given later.
+
+        Raises:
+            ValueError: If what it is set to knows those of another layer.
+        """
+        return self._gradient
+
+    @gradient.setter
+    def gradient(self, gradient: GradientProbe | None) -> None:
+        if getattr(gradient, "layer", self.layer) is not self.layer:
+            raise ValueError(
+                "Expected gradients of the layer of the schedule (got those of another layer). Use"
+                " EdgeGradient(model, data, layer=layer)."
+            )
+        self._gradient = gradient
+
     def step(self, epoch: int) -> None:
         """Prune and grow, if there is something to do in an epoch.
 

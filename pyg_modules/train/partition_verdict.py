@@ -13,7 +13,7 @@ from pyg_modules.partition.verdict import Verdict
 from pyg_modules.train.batches import Forward
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import Loss
-from pyg_modules.train.probe import Probe, position_of
+from pyg_modules.train.probe import Probe, layer_at, position_of
 
 _NUM_RANDOM = 3
 
@@ -72,7 +72,7 @@ def partition_verdict(
         'unlearned'
     """
     check_model(layer)
-    inside: Any = list(layer.modules())[position_of(layer, None)]
+    inside = layer_at(layer, position_of(layer, None))
     found = check_modules(inside, labels)
     if int(found.max()) < 1:
         raise ValueError(

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -93,6 +93,11 @@ class Probe:
         """The model in training; a deep copy of the probe alone has the same."""
         return self._reference()
 
+    @property
+    def layer(self) -> UnitLayer:
+        """The layer that is cut, in copies of the model."""
+        return layer_at(self._model, self._position)
+
     def __call__(self, labels: Tensor | None, *, trained: bool = True) -> float:
         """The mean loss of the model, cut into these modules and trained; as it is without labels.
 
@@ -104,7 +109,7 @@ class Probe:
             model = deepcopy(self._model)
             if labels is None:
                 return self._measured(model)
-            layer: Any = list(model.modules())[self._position]
+            layer: Any = layer_at(model, self._position)
             prune_cross_edges(layer, labels)
             # Cut, it would divide the states of modules apart, if it divides any.
             layer.labels = read_labels(labels)[0].to(layer.device, torch.long)
@@ -193,3 +198,8 @@ def position_of(model: nn.Module, layer: UnitLayer | None) -> int:
             f" which: layer=..."
         )
     return found[0]
+
+
+def layer_at(model: nn.Module, position: int) -> UnitLayer:
+    """The layer at a position of :func:`position_of`, in the model or in a copy of it."""
+    return cast(UnitLayer, list(model.modules())[position])
