@@ -58,6 +58,25 @@ def as_coefficient(name: str, value: object) -> float:
     return number
 
 
+def check_state(kind: str, state: object, names: Iterable[str]) -> None:
+    """Raise unless ``state`` is a dict with these ``names``, the state of a ``kind``.
+
+    Raises:
+        TypeError: If ``state`` is no dict.
+        ValueError: If a name is missing, as from the state of something else.
+    """
+    remedy = f"Give what state_dict() of a {kind} returned."
+    if not isinstance(state, dict):
+        raise TypeError(
+            f"Expected the state of a {kind}, a dict (got {type(state).__name__}). {remedy}"
+        )
+    if missing := [name for name in names if name not in state]:
+        raise ValueError(
+            f"Expected the state of a {kind} (got one without"
+            f" {', '.join(map(repr, missing))}). {remedy}"
+        )
+
+
 def check_generator(generator: object) -> None:
     """Raise a ``TypeError`` unless ``generator`` is one of torch, or ``None``."""
     if generator is None or isinstance(generator, torch.Generator):

@@ -107,6 +107,10 @@ def regularizer(**options):
     return PartitionRegularizer(layer(), **{"num_modules": 2, **options})
 
 
+def sparse(**options):
+    return SparseSchedule(layer(), 10, **{"num_edges": 100, **options})
+
+
 def filled(value):
     network = layer()
     nn.init.constant_(network.weight, value)
@@ -542,6 +546,24 @@ MISTAKES = {
         "another layer",
         "layer=regularizer.layer",
     ),
+    "the state of another schedule": (
+        lambda: PartitionSchedule(regularizer(), 1).load_state_dict(sparse().state_dict()),
+        "the state of a PartitionSchedule",
+        "without 'opened_at', 'checked_at', 'factor', 'verdict'",
+        "state_dict() of a PartitionSchedule",
+    ),
+    "the state of a schedule of other modules": (
+        lambda: sparse().load_state_dict(PartitionSchedule(regularizer(), 1).state_dict()),
+        "the state of a SparseSchedule",
+        "without 'num_first', 'edge_index'",
+        "state_dict() of a SparseSchedule",
+    ),
+    "the state of a file": (
+        lambda: sparse().load_state_dict("state.pt"),
+        "a dict",
+        "str",
+        "Give what state_dict()",
+    ),
     "a graph without a mask": (
         lambda: fitted(Data(x=DATA.x, edge_index=EDGES, y=torch.zeros(5).long()), conv()),
         "train_mask",
@@ -694,6 +716,18 @@ MISTAKES = {
         "data.xlsx",
         "Save it as one",
     ),
+    "scores of the training data": (
+        lambda: command("train --data data.csv --test ./data.csv --target y --out out"),
+        "other rows to test on",
+        "the same ones in ./data.csv and data.csv",
+        "leave --test out",
+    ),
+    "a file without names": (
+        lambda: command("train --data unnamed.csv --target setosa --out out"),
+        "names of columns in the first line",
+        "'5.1', '3.5', 'setosa'",
+        "Put a line of names above",
+    ),
     "a target of a data set": (
         lambda: command("train --target y --out out"),
         "--data FILE",
@@ -761,6 +795,7 @@ def test_a_mistake_is_told_with_what_was_expected_what_came_and_the_remedy(
         (tmp_path / name).write_text(
             "a,b,y\n" + "".join(f"{i},{i % 5},{i % 2}\n" for i in range(30))
         )
+    (tmp_path / "unnamed.csv").write_text("5.1,3.5,setosa\n4.9,3.0,setosa\n")
     with pytest.raises(
         (ValueError, TypeError, RuntimeError, AttributeError, ArithmeticError)
     ) as error:

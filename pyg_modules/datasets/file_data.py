@@ -54,8 +54,9 @@ def load_file(
 
     Raises:
         ImportError: If pandas, or pyarrow for Parquet, has to be installed first.
-        ValueError: If a file is missing or damaged, or something in it is; with its name, and that
-            of the column and the row, counted from 1 below the names of the columns.
+        ValueError: If both files have the same rows; or one is missing or damaged, or something in
+            it is; with its name, and that of the column and the row, counted from 1 below the names
+            of the columns.
     """
     if task is not None:
         check_choice("task", task, TASKS)
@@ -75,6 +76,12 @@ def load_file(
     else:
         train = numpy.arange(len(table))
         test_table = read_table(test)
+        if test_table.equals(table):
+            raise ValueError(
+                f"Expected other rows to test on than to train on (got the same ones in {test} and"
+                f" {path}). Give rows that are kept for it, or leave --test out: a fifth of the"
+                f" rows is kept then."
+            )
         if target not in test_table.columns:
             raise ValueError(
                 f"Expected the target {target!r} in {test} (got no such column). Add it; to predict"

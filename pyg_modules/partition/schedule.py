@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules._checks import as_coefficient, as_int, check_state
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.partition.judge import PartitionProbe
+from pyg_modules.partition.labels import check_labels
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.reading import GOOD, choose_num_modules, read_modules
 from pyg_modules.partition.regularizer import PartitionRegularizer
@@ -287,13 +288,21 @@ class PartitionSchedule:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned."""
+        """Go on from what :meth:`state_dict` returned.
+
+        Raises:
+            TypeError: If ``state`` is no dict.
+            ValueError: If it is that of something else, or of a layer of other units.
+        """
+        check_state(type(self).__name__, state, self.state_dict())
+        verdict = None
+        if state["verdict"] is not None:
+            verdict = Verdict.of_state(state["verdict"])
+            check_labels(verdict.labels, self.regularizer.layer.graph.num_units)
         self._forget()
         self._epoch, self._has_stepped = state["epoch"], True
         self._opened_at, self._checked_at = state["opened_at"], state["checked_at"]
-        self._factor = state["factor"]
-        if state["verdict"] is not None:
-            self._verdict = Verdict(**state["verdict"])
+        self._factor, self._verdict = state["factor"], verdict
 
     def _forget(self) -> None:
         self._has_stepped, self._factor = False, 1.0

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pyg_modules._checks import as_coefficient, as_int, check_choice
+from pyg_modules._checks import as_coefficient, as_int, check_choice, check_state
 from pyg_modules.graph.sampling import Ints
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
@@ -235,7 +235,12 @@ class SparseSchedule:
 
         The layer gets the edges that it had then; load its weights, and the state of its optimizer,
         afterwards.
+
+        Raises:
+            TypeError: If ``state`` is no dict.
+            ValueError: If it is that of something else, or of a layer of other units.
         """
+        check_state(type(self).__name__, state, self.state_dict())
         self._rewire(self._graph_of(state["edge_index"]))
         self._epoch, self._num_first = state["epoch"], state["num_first"]
         self._known = self._graph_of(state["known"])
