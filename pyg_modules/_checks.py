@@ -10,6 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pyg_modules._brief import brief
+
 _LARGEST = 2**63 - 1  # What torch and NumPy have place for.
 
 
@@ -21,15 +23,13 @@ def as_int(name: str, value: object, smallest: int, largest: int = _LARGEST) -> 
         ValueError: If ``value`` is less than ``smallest`` or more than ``largest``.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        found = f"{type(value).__name__}: {value!r}"
+        found = f"{type(value).__name__}: {brief(value)}"
         raise TypeError(f"Expected {name} to be an int (got {found}). Give a whole number.")
     number = int(value)
-    # Python writes no number of thousands of digits.
-    found = str(number) if abs(number) < 2**128 else f"one of {number.bit_length()} bits"
     if number < smallest:
-        raise ValueError(f"Expected {name} >= {smallest} (got {found}). Raise it.")
+        raise ValueError(f"Expected {name} >= {smallest} (got {brief(number)}). Raise it.")
     if number > largest:
-        raise ValueError(f"Expected {name} <= {largest} (got {found}). Lower it.")
+        raise ValueError(f"Expected {name} <= {largest} (got {brief(number)}). Lower it.")
     return number
 
 
@@ -42,7 +42,7 @@ def as_coefficient(name: str, value: object) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(
-            f"Expected {name} to be a number (got {type(value).__name__}: {value!r})."
+            f"Expected {name} to be a number (got {type(value).__name__}: {brief(value)})."
             " Give one, e.g. 0.1."
         )
     try:
@@ -84,7 +84,7 @@ def check_generator(generator: object) -> None:
     seed = generator if isinstance(generator, Integral) else "seed"
     raise TypeError(
         f"Expected generator to be a torch.Generator (got {type(generator).__name__}:"
-        f" {generator!r}). Use torch.Generator().manual_seed({seed})."
+        f" {brief(generator)}). Use torch.Generator().manual_seed({seed})."
     )
 
 
@@ -92,8 +92,8 @@ def check_bool(name: str, value: object) -> None:
     """Raise a ``TypeError`` unless ``value`` is True or False."""
     if not isinstance(value, bool):
         raise TypeError(
-            f"Expected {name} to be a bool (got {type(value).__name__}: {value!r}). Give True or"
-            f" False."
+            f"Expected {name} to be a bool (got {type(value).__name__}: {brief(value)}). Give True"
+            f" or False."
         )
 
 
@@ -102,8 +102,8 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
     known = list(choices)
     if not isinstance(value, str) or value not in known:
         raise ValueError(
-            f"Expected {name} to be one of {', '.join(map(repr, known))} (got {value!r}). Choose"
-            f" one of these."
+            f"Expected {name} to be one of {', '.join(map(repr, known))} (got {brief(value)})."
+            f" Choose one of these."
         )
 
 
@@ -158,7 +158,7 @@ def as_num_modules(value: object, num_hidden: int) -> int | Literal["auto"]:
         if value == "auto":
             return "auto"
         raise ValueError(
-            f"Expected num_modules to be an int or 'auto' (got {value!r})."
+            f"Expected num_modules to be an int or 'auto' (got {brief(value)})."
             " Say how many, or num_modules='auto'."
         )
     num_modules = as_int("num_modules", value, smallest=2)
@@ -178,7 +178,7 @@ def check_dtype(dtype: object) -> None:
     if dtype is None or (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         return
     raise TypeError(
-        f"Expected dtype to be a floating type (got {dtype!r}). Use e.g. torch.float32."
+        f"Expected dtype to be a floating type (got {brief(dtype)}). Use e.g. torch.float32."
     )
 
 
@@ -188,9 +188,9 @@ def check_device(device: torch.device | str, *, computes: bool = True) -> None:
         made = torch.zeros(1, device=device)
         if computes:
             made.cpu()
-    except (AssertionError, RuntimeError) as error:
+    except (AssertionError, RuntimeError, TypeError) as error:
         reason = str(error).split("\n")[0]
         raise ValueError(
-            f"Expected an available device, such as 'cpu' (got {device!r}: {reason})."
+            f"Expected an available device, such as 'cpu' (got {brief(device)}: {reason})."
             " Use another, or install a torch that has it."
         ) from None

@@ -4,6 +4,7 @@ import ast
 import re
 
 import numpy
+import pandas
 import pytest
 import torch
 from torch import nn
@@ -32,7 +33,7 @@ from pyg_modules.cli import main
 from pyg_modules.datasets import load_dataset, planted_problem
 from pyg_modules.modules import check_independence, lesion_study
 from pyg_modules.parallel import export_parts
-from pyg_modules.partition import balance_loss, sharpness_loss
+from pyg_modules.partition import balance_loss, module_sizes, sharpness_loss
 from pyg_modules.report import plot_lesions, report
 from pyg_modules.structure import SparseSchedule, TopologySpace, rewire, search_topology
 from pyg_modules.train import (
@@ -461,6 +462,13 @@ MISTAKES = {
     "split before the cut": (lambda: split(layer()), "made by cut", "without labels", "Cut it"),
     "merge before split": (lambda: merge(layer()), "several parts", "Graph", "split(layer)"),
     "one device": (lambda: ModularGraph(parts(), devices="cpu"), "sequence", "'cpu'", "['cpu']"),
+    "a number of devices": (lambda: ModularGraph(parts(), devices=2), "sequence", "2", "a list"),
+    "a number for a device": (
+        lambda: ModularGraph(parts(), devices=[0.5, 1.5]),
+        "an available device",
+        "0.5",
+        "Use another",
+    ),
     "proof before the cut": (lambda: check_independence(layer(), X), "cut", "without", "Cut it"),
     "proof of nothing": (
         lambda: check_independence(whole_and_cut()[1], None),
@@ -804,6 +812,32 @@ def test_a_mistake_is_told_with_what_was_expected_what_came_and_the_remedy(
     said = parts_of(str(error.value) or printed)
     for part, words in zip(said, wanted, strict=True):
         assert words in part
+
+
+@pytest.mark.parametrize(
+    "call",
+    {
+        "labels with gaps": lambda: cut(layer(), list(range(0, 20_000, 2))),
+        "labels of one layer with gaps": lambda: module_sizes(list(range(0, 20_000, 2))),
+        "a tensor for a number": lambda: regularizer(num_modules=torch.rand(1000, 1000)),
+        "an array for a coefficient": lambda: regularizer(ncut=numpy.zeros((1000, 1000))),
+        "lists for a choice": lambda: layer(backend=[[0] * 10_000] * 10_000),
+        "a text for a choice": lambda: layer(activation="a" * 10_000),
+        "levels": lambda: UnitGraph.layered([4] + [0] * 10_000 + [3]),
+        "capacities": lambda: regularizer(capacities=[1] * 10_000),
+        "a frame for a loss": lambda: fitted(loss=pandas.DataFrame(numpy.zeros((1000, 1000)))),
+        "a model for a loss": lambda: fitted(loss=[nn.Linear(2, 2)] * 1000),
+        "a tensor for a path": lambda: layer().save(torch.rand(1000, 1000)),
+        "a tensor for a solver": lambda: layer(solver=torch.rand(1000, 1000)),
+        "a tensor for a device": lambda: ModularGraph(parts(), devices=torch.rand(1000, 1000)),
+    }.values(),
+)
+def test_what_came_is_told_in_a_line_however_much_it_holds(call):
+    with pytest.raises((ValueError, TypeError)) as error:
+        call()
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
+    parts_of(str(error.value))
 
 
 def text_of(node):

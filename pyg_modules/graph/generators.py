@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyg_modules._brief import brief
 from pyg_modules._checks import as_coefficient, as_int, check_choice, check_num_modules
 from pyg_modules.graph.edges import complete_edges, layered_edges, levels_of, yoked_edges
 from pyg_modules.graph.finish import in_order, joined, repaired, warn_of_idle
@@ -420,19 +421,19 @@ class Generators:
         density = as_probability("density", density)
         if not isinstance(sizes, Sequence):
             raise TypeError(
-                f"Expected sizes to be a sequence of int (got {type(sizes).__name__}: {sizes!r})."
-                f" Give one size per level, e.g. [64, 32, 10]."
+                f"Expected sizes to be a sequence of int (got {type(sizes).__name__}:"
+                f" {brief(sizes)}). Give one size per level, e.g. [64, 32, 10]."
             )
         sizes = as_sizes(**{f"sizes[{level}]": size for level, size in enumerate(sizes)})
         if len(sizes) < 2:
             raise ValueError(
-                f"Expected at least two levels, inputs and outputs (got sizes={sizes})."
+                f"Expected at least two levels, inputs and outputs (got sizes={brief(sizes)})."
                 " Give one size per level, e.g. [64, 32, 10]."
             )
         if 0 in sizes[1:-1]:
             raise ValueError(
-                f"Expected units in every level between inputs and outputs (got sizes={sizes}):"
-                f" nothing would get through. Leave that level out."
+                f"Expected units in every level between inputs and outputs (got"
+                f" sizes={brief(sizes)}): nothing would get through. Leave that level out."
             )
         counts = sum(sizes), sizes[0], sizes[-1]
         if density == 1:

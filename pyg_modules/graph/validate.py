@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyg_modules._brief import brief
 from pyg_modules._checks import as_int, check_plain, check_values
 
 _INTEGER_DTYPES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
@@ -25,7 +26,7 @@ def as_probability(name: str, value: object) -> float:
     """``value`` as a float in [0, 1]."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(
-            f"Expected {name} to be a number (got {type(value).__name__}: {value!r})."
+            f"Expected {name} to be a number (got {type(value).__name__}: {brief(value)})."
             " Give one, e.g. 0.1."
         )
     number: Any = value  # Other real types than floats are compared as they are.

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pyg_modules._brief import brief
 from pyg_modules.modules.analysed_parts import check_analysed
 from pyg_modules.nn.evaluating import evaluating
 
@@ -84,8 +85,8 @@ def lesion_study(
         shapes = {tuple(of_part.shape) for of_part in outputs}
         if len(shapes) > 1:
             raise ValueError(
-                f"Expected outputs of shape [{len(x)}, C] from every part (got {sorted(shapes)})."
-                " Take the parts of one layer: split(layer)."
+                f"Expected outputs of shape [{len(x)}, C] from every part (got"
+                f" {brief(sorted(shapes))}). Take the parts of one layer: split(layer)."
             )
         stacked = torch.stack(outputs)
         # The others are added up, as a network without the module does; a difference would round.

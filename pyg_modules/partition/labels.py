@@ -6,6 +6,7 @@ import numpy
 import torch
 from torch import Tensor
 
+from pyg_modules._brief import brief
 from pyg_modules._checks import check_plain, check_values
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.ops.tracing import is_tracing
@@ -67,8 +68,9 @@ def read_labels(labels: Tensor, num_units: int | None = None) -> tuple[Tensor, i
     num_modules: int = modules.numel()
     if not torch.equal(modules, torch.arange(num_modules, device=modules.device)):
         raise ValueError(
-            f"Expected modules 0..K-1, each with a unit (got the modules {modules.tolist()})."
-            f" Renumber them, e.g. with labels.unique(return_inverse=True)."
+            f"Expected modules 0..K-1, each with a unit (got the modules"
+            f" {brief(modules.tolist())}). Renumber them, e.g. with"
+            " labels.unique(return_inverse=True)."
         )
     return labels, num_modules
 

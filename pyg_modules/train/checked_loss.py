@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from pyg_modules._brief import brief
 from pyg_modules.train.loss_watch import LossWatch
 
 #: From outputs and targets to a scalar.
@@ -70,7 +71,7 @@ def check_loss(loss: object) -> None:
     """Raise unless ``loss`` is something to call, and not the class of it."""
     if isinstance(loss, type) or not callable(loss):
         raise TypeError(
-            f"Expected a loss that can be called (got {loss!r}). Give a function, such as"
+            f"Expected a loss that can be called (got {brief(loss)}). Give a function, such as"
             f" torch.nn.functional.mse_loss, or an object, such as torch.nn.MSELoss()."
         )
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.data import Data
 
+from pyg_modules._brief import brief
 from pyg_modules._checks import as_coefficient, as_int
 from pyg_modules.train.batches import Batches, Forward, described
 from pyg_modules.train.check_model import check_model
@@ -118,7 +119,7 @@ def fit(
     for name, called in (("forward", forward), ("on_epoch", on_epoch)):
         if called is not None and not callable(called):
             raise TypeError(
-                f"Expected {name} that can be called (got {called!r}). Give a function."
+                f"Expected {name} that can be called (got {brief(called)}). Give a function."
             )
     learning_rate = as_coefficient("learning_rate", learning_rate)
     weight_decay = as_coefficient("weight_decay", weight_decay)

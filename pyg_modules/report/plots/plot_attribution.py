@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from pyg_modules._brief import brief
 from pyg_modules.report.palette import SEQUENTIAL
 from pyg_modules.report.plots.axes import add_colorbar, axes_or_current, count_along
 
@@ -64,7 +65,7 @@ def _check_image_shape(image_shape: tuple[int, int], num_inputs: int) -> None:
     if len(image_shape) != 2 or min(image_shape) < 1 or prod(image_shape) != num_inputs:
         raise ValueError(
             f"Expected an image_shape of a height and a width, together {num_inputs} pixels, one"
-            f" per input (got {tuple(image_shape)})."
+            f" per input (got {brief(tuple(image_shape))})."
             " Give e.g. (8, 8) for 64 inputs, or leave it out."
         )
 
