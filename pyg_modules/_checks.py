@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import inf
 from numbers import Integral, Real
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -56,6 +56,39 @@ def as_coefficient(name: str, value: object) -> float:
             f"Expected a finite {name} >= 0 (got {value}). Give 0 or a positive number."
         )
     return number
+
+
+def as_share(name: str, value: object) -> float:
+    """``value`` as a float in [0, 1].
+
+    Raises:
+        TypeError: If ``value`` is not a number.
+        ValueError: If ``value`` is out of range, or NaN.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(
+            f"Expected {name} to be a number (got {type(value).__name__}: {brief(value)})."
+            " Give one, e.g. 0.1."
+        )
+    number: Any = value  # Other real types than floats are compared as they are.
+    if not 0 <= number <= 1:
+        raise ValueError(
+            f"Expected {name} in [0, 1] (got {value}). Give a share, not a percentage or a count."
+        )
+    return float(number)
+
+
+def as_learning_rate(value: object) -> float:
+    """``value`` as a learning rate, with which something is learned.
+
+    Raises:
+        TypeError: If ``value`` is not a number.
+        ValueError: If ``value`` is 0 or less, infinite or NaN.
+    """
+    rate = as_coefficient("learning_rate", value)
+    if rate == 0:
+        raise ValueError("Expected learning_rate > 0 (got 0). Raise it.")
+    return rate
 
 
 def check_state(kind: str, state: object, names: Iterable[str]) -> None:

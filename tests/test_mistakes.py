@@ -7,6 +7,7 @@ import numpy
 import pandas
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
@@ -30,20 +31,28 @@ from pyg_modules import (
     split,
 )
 from pyg_modules.cli import main
-from pyg_modules.datasets import load_dataset, planted_problem
-from pyg_modules.modules import check_independence, lesion_study
-from pyg_modules.parallel import export_parts
-from pyg_modules.partition import balance_loss, module_sizes, sharpness_loss
-from pyg_modules.report import plot_lesions, report
-from pyg_modules.structure import SparseSchedule, TopologySpace, rewire, search_topology
+from pyg_modules.datasets import Dataset, load_dataset, load_file, planted_problem
+from pyg_modules.modules import check_independence, input_attribution, lesion_study
+from pyg_modules.parallel import export_parts, place_modules
+from pyg_modules.partition import balance_loss, module_sizes, sharpness_loss, stability
+from pyg_modules.report import (
+    plot_attribution,
+    plot_edge_history,
+    plot_history,
+    plot_lesions,
+    report,
+)
+from pyg_modules.structure import EdgeRecord, SparseSchedule, TopologySpace, rewire, search_topology
 from pyg_modules.train import (
     EdgeGradient,
+    EpochRecord,
     ModularClassifier,
     Probe,
     TopologyTraining,
     accuracy,
     fit,
     organise,
+    partition_verdict,
 )
 
 # With what a remedy begins, or a part of it after a stop or a comma.
@@ -477,6 +486,36 @@ MISTAKES = {
         "Give some inputs",
     ),
     "lesions of a layer": (lambda: lesion_study(layer(), X, Y), "per module", "Graph", "split("),
+    "names for parts": (
+        lambda: lesion_study(["a", "b"], X, Y),
+        "a sequence of networks",
+        "['a', 'b']",
+        "split(layer)",
+    ),
+    "a name for a head": (
+        lambda: lesion_study(parts(), X, Y, head="mean"),
+        "head to be called",
+        "'mean'",
+        "Give a function",
+    ),
+    "accuracies of NaN": (
+        lambda: lesion_study(parts(), X * torch.nan, Y),
+        "outputs that are numbers",
+        "NaN",
+        "Look for NaN",
+    ),
+    "attributions of NaN": (
+        lambda: input_attribution(parts(), X * torch.nan),
+        "outputs that are numbers",
+        "NaN",
+        "Look for NaN",
+    ),
+    "modules to place": (
+        lambda: place_modules(parts(), 2),
+        "costs >= 0",
+        "SynchronousGraph",
+        "number of edges",
+    ),
     "fewer classes than samples": (
         lambda: lesion_study(parts(), X, Y[:4]),
         "a class for each sample",
@@ -517,6 +556,36 @@ MISTAKES = {
         "scalar tensor",
         "[20]",
         "Return the mean",
+    ),
+    "a sum for a loss": (
+        lambda: fitted(loss=nn.CrossEntropyLoss(reduction="sum")),
+        "a mean over the samples",
+        "reduction='sum'",
+        "Leave reduction out",
+    ),
+    "logits for their logarithms": (
+        lambda: fitted(model=nn.Linear(4, 3), loss=lambda z, y: F.nll_loss(z.exp(), y)),
+        "logarithms of probabilities",
+        "up to",
+        "cross_entropy",
+    ),
+    "a softmax too many": (
+        lambda: fitted(model=nn.Sequential(layer(), nn.Softmax(1))),
+        "logits",
+        "add up to 1",
+        "Leave the softmax out",
+    ),
+    "classes of one output": (
+        lambda: fitted((X, Y % 1), nn.Linear(4, 1)),
+        "two classes or more",
+        "[20, 1]",
+        "binary_cross_entropy_with_logits",
+    ),
+    "a training that learns nothing": (
+        lambda: fitted(learning_rate=0),
+        "learning_rate > 0",
+        "0",
+        "Raise it",
     ),
     "a batch of a loader": (
         lambda: fitted(DataLoader(TensorDataset(X, Y)), batch_size=5),
@@ -594,6 +663,61 @@ MISTAKES = {
         "Give a target for each",
     ),
     "the score of other targets": (lambda: accuracy(layer(), X, Y[:4]), "[20]", "[4]", "as many"),
+    "the score of classes from 1": (
+        lambda: accuracy(layer(), X, Y + 1),
+        "classes from 0 to 2",
+        "1 to 3",
+        "Number them from 0",
+    ),
+    "the score of a list": (
+        lambda: accuracy(layer(), X, Y.tolist()),
+        "y to be",
+        "list",
+        "as_tensor",
+    ),
+    "the score of floats": (
+        lambda: accuracy(layer(), X, Y / 2),
+        "LongTensor",
+        "float32",
+        ".long()",
+    ),
+    "the score of NaN": (
+        lambda: accuracy(layer(), X * torch.nan, Y),
+        "outputs that are numbers",
+        "NaN",
+        "Look for NaN",
+    ),
+    "the score of one output": (
+        lambda: accuracy(nn.Linear(4, 1), X, Y % 1),
+        "two classes or more",
+        "one output",
+        "give floats",
+    ),
+    "the score of nothing": (lambda: accuracy(layer(), X[:0], Y[:0]), "one sample", "none", "Give"),
+    "a judge of a cut layer": (
+        lambda: partition_verdict(whole_and_cut()[1], LABELS, X, Y),
+        "not cut yet",
+        "made by cut",
+        "judge that one",
+    ),
+    "the class of a judge": (
+        lambda: PartitionSchedule(regularizer(), 1, probe=Probe),
+        "a probe",
+        "type",
+        "Probe(model, data)",
+    ),
+    "percents of tolerance": (
+        lambda: PartitionSchedule(regularizer(), 1, tolerance=10),
+        "tolerance in [0, 1]",
+        "10",
+        "a share, not a percentage",
+    ),
+    "percents of tolerance, at once": (
+        lambda: partition_units(layer(), 2, tolerance=10),
+        "tolerance in [0, 1]",
+        "10",
+        "a share, not a percentage",
+    ),
     "an estimator of one class": (
         lambda: ModularClassifier(epochs=1).fit(X.numpy(), numpy.zeros(20)),
         "two classes",
@@ -625,6 +749,18 @@ MISTAKES = {
         "the layer of the schedule",
         "another layer",
         "layer=layer",
+    ),
+    "a name for gradients": (
+        lambda: sparse(gradient="auto"),
+        "called with graphs and a seed",
+        "'auto'",
+        "EdgeGradient(model",
+    ),
+    "a judge for gradients": (
+        lambda: sparse(gradient=Probe(layer(), (X, Y))),
+        "called with graphs and a seed",
+        "Probe",
+        "EdgeGradient(model",
     ),
     "too few edges": (lambda: SparseSchedule(layer(), 10, num_edges=3), ">= 27", "3", "Raise it"),
     "a name for an optimizer": (
@@ -702,6 +838,60 @@ MISTAKES = {
         "SynchronousGraph",
         "Sequential",
         "Pass the layer itself",
+    ),
+    "categories in a text": (
+        lambda: load_file("data.csv", target="y", categories="ab"),
+        "a sequence of names",
+        "'ab'",
+        "Use ['ab']",
+    ),
+    "a data set of fewer targets": (
+        lambda: Dataset("mine", X, Y[:4], X, Y),
+        "as many training targets",
+        "[4]",
+        "Give a target for each",
+    ),
+    "a data set to test on of other features": (
+        lambda: Dataset("mine", X, Y, X[:, :2], Y),
+        "the features of the training inputs, [4]",
+        "[20, 2]",
+        "Give a target for each",
+    ),
+    "a figure of a record": (
+        lambda: plot_history(EpochRecord("free", {"task": 1.0})),
+        "a sequence of EpochRecord",
+        "'free'",
+        "Use what fit returned",
+    ),
+    "a figure of other records": (
+        lambda: plot_history([EdgeRecord(0, 3, 3, 0)]),
+        "a sequence of EpochRecord",
+        "EdgeRecord",
+        "Use what fit returned",
+    ),
+    "a figure of a schedule": (
+        lambda: plot_edge_history(sparse()),
+        "a sequence of EdgeRecord",
+        "SparseSchedule",
+        "schedule.history",
+    ),
+    "a figure for axes": (
+        lambda: plot_edge_history([EdgeRecord(0, 3, 3, 0)], ax=Figure()),
+        "axes of matplotlib",
+        "Figure",
+        "pyplot.subplots()",
+    ),
+    "a side for an image": (
+        lambda: plot_attribution(torch.rand(2, 4), 2),
+        "a height and a width",
+        "2",
+        "(8, 8)",
+    ),
+    "one partition to compare": (
+        lambda: stability(torch.tensor(LABELS)),
+        "[N], one per unit",
+        "[]",
+        "Give -1",
     ),
     "a figure of parts": (lambda: plot_lesions(parts()), "LesionStudy", "ModuleList", "Make one"),
     # The command line.

@@ -52,11 +52,11 @@ def read_labels(labels: Tensor, num_units: int | None = None) -> tuple[Tensor, i
             remedy = "assignment.argmax(dim=1) of a soft assignment"
         raise TypeError(f"Expected labels to be a LongTensor (got {got}). Use {remedy}.")
     check_values("labels", labels)
-    num_units = labels.numel() if num_units is None else num_units
-    if labels.shape != (num_units,):
+    if labels.dim() != 1 or len(labels) != (len(labels) if num_units is None else num_units):
         raise ValueError(
-            f"Expected labels of shape [{num_units}], one per unit, inputs and outputs included"
-            f" (got {list(labels.shape)}). Give {SHARED} to units that all modules share."
+            f"Expected labels of shape [{'N' if num_units is None else num_units}], one per unit,"
+            f" inputs and outputs included (got {list(labels.shape)}). Give {SHARED} to units that"
+            " all modules share."
         )
     modules = torch.unique(labels)
     if modules.numel() and int(modules[0]) < SHARED:

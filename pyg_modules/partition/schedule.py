@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyg_modules._checks import as_coefficient, as_int, check_state
+from pyg_modules._checks import as_int, as_share, check_state
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.partition.judge import PartitionProbe
 from pyg_modules.partition.labels import check_labels
@@ -132,7 +132,7 @@ class PartitionSchedule:
         self.regularizer = regularizer
         self.epochs = as_int("epochs", epochs, smallest=1)
         self.probe = probe
-        self.tolerance = as_coefficient("tolerance", tolerance)
+        self.tolerance = as_share("tolerance", tolerance)
         self.seed = as_int("seed", seed, smallest=0)
         self._reminders = Reminders(regularizer)
         self._forget()
@@ -149,7 +149,8 @@ class PartitionSchedule:
 
     @probe.setter
     def probe(self, probe: PartitionProbe | None) -> None:
-        if probe is not None and not (callable(probe) and hasattr(probe, "chance")):
+        is_probe = callable(probe) and hasattr(probe, "chance") and not isinstance(probe, type)
+        if probe is not None and not is_probe:
             raise TypeError(
                 f"Expected a probe that can be called with labels and has chance() (got"
                 f" {type(probe).__name__}). Use pyg_modules.train.Probe(model, data)."

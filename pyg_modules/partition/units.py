@@ -245,6 +245,14 @@ class Units:
                 + (' Use scope="all".' if has_others else " Give the graph some.")
             )
 
+    def check_whole(self) -> None:
+        """Raise a ``ValueError`` if the modules are cut apart already."""
+        if self.layer.labels is not None:
+            raise ValueError(
+                "Expected a layer that is not cut yet (got one made by cut). Its modules are in"
+                " layer.labels; regularize the layer before the cut, and judge that one too."
+            )
+
     def bounds(self, num_modules: int, tolerance: float = 0.0) -> SizeBounds:
         """How many of them, and of each class, a module may have; see ``SizeBounds.of``."""
         num_modules = as_int("num_modules", num_modules, smallest=2)

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torch_geometric.data import Data
 
 from pyg_modules._brief import brief
-from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules._checks import as_coefficient, as_int, as_learning_rate
 from pyg_modules.train.batches import Batches, Forward, described
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, Loss
@@ -121,7 +121,7 @@ def fit(
             raise TypeError(
                 f"Expected {name} that can be called (got {brief(called)}). Give a function."
             )
-    learning_rate = as_coefficient("learning_rate", learning_rate)
+    learning_rate = as_learning_rate(learning_rate)
     weight_decay = as_coefficient("weight_decay", weight_decay)
     if batch_size is not None:
         batch_size = as_int("batch_size", batch_size, smallest=1)

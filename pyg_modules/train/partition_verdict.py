@@ -60,7 +60,8 @@ def partition_verdict(
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If ``labels`` have the wrong length, one module only, a gap, or leave a hidden
-            unit shared; if ``x`` or ``y`` do not fit; or if a model has no layer in it or several.
+            unit shared; if the layer is cut already; if ``x`` or ``y`` do not fit; or if a model
+            has no layer in it or several.
 
     Example:
         >>> import torch
@@ -81,6 +82,8 @@ def partition_verdict(
         )
     seed = as_int("seed", seed, smallest=0)
     is_shared = bool((found[: inside.graph.num_inputs] < 0).any())
+    units = Units(inside, scope="hidden" if is_shared else "all")
+    units.check_whole()
     probe = Probe(
         layer,
         x if y is None else (x, y),
@@ -92,5 +95,4 @@ def partition_verdict(
         batch_size=batch_size,
         seed=seed,
     )
-    units = Units(inside, scope="hidden" if is_shared else "all")
     return judge(units, found, probe, num_random=_NUM_RANDOM, seed=seed)

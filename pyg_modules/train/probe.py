@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules._checks import as_coefficient, as_int, as_learning_rate
 from pyg_modules._reference import Reference
 from pyg_modules.modules.prune import prune_cross_edges
 from pyg_modules.nn.unit_layer import UnitLayer
@@ -81,7 +81,7 @@ class Probe:
             batch_size = as_int("batch_size", batch_size, smallest=1)
         self._batching: Any = {"forward": forward, "batch_size": batch_size}
         self._rates: Any = {
-            "learning_rate": as_coefficient("learning_rate", learning_rate),
+            "learning_rate": as_learning_rate(learning_rate),
             "weight_decay": as_coefficient("weight_decay", weight_decay),
         }
         self._chance: float | None = None

@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pyg_modules._brief import brief
-from pyg_modules._checks import as_coefficient, as_int
-from pyg_modules.graph.validate import as_probability
+from pyg_modules._checks import as_coefficient, as_int, as_share
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.structure.search.search_topology import import_optuna
 from pyg_modules.train.checked_loss import CheckedLoss
@@ -73,7 +72,7 @@ class TopologyTraining:
                 f"Expected a target per sample (got {len(x)} samples and {len(y)} targets)."
                 " Give as many."
             )
-        size = round(as_probability("held_out", held_out) * len(x))
+        size = round(as_share("held_out", held_out) * len(x))
         if not 0 < size < len(x):
             raise ValueError(
                 f"Expected held_out samples and others (got {size} of {len(x)}). Choose held_out"

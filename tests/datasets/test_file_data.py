@@ -163,6 +163,13 @@ def test_columns_may_be_named_by_numbers_beside_other_names(tmp_path):
     assert [column.name for column in encoding.numbers] == ["2019", "2020"]
 
 
+def test_rows_to_test_on_that_are_trained_on_are_said(tmp_path):
+    path = written(tmp_path, GOOD)
+    test = written(tmp_path, HEAD + ROWS[3] + ROWS[5] + "99,1,u,no\n", "test.csv")
+    notes = load_file(path, test, target="y").encoding.notes
+    assert f"2 of the 3 rows of {test} are in {path} too" in notes
+
+
 def test_rows_to_test_on_are_others_than_those_to_train_on(tmp_path):
     path, copied = written(tmp_path, GOOD), written(tmp_path, GOOD, "copied.csv")
     (tmp_path / "link.csv").symlink_to(path)

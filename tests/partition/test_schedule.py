@@ -367,7 +367,7 @@ def test_a_short_training_works_too(epochs):
         ({"regularizer": torch.nn.Linear(1, 1)}, TypeError, r"PartitionRegularizer \(got Linear\)"),
         ({"epochs": 0}, ValueError, r"epochs >= 1 \(got 0\)"),
         ({"epochs": 1.5}, TypeError, r"epochs to be an int \(got float"),
-        ({"tolerance": -0.1}, ValueError, r"tolerance >= 0 \(got -0.1\)"),
+        ({"tolerance": -0.1}, ValueError, r"tolerance in \[0, 1\] \(got -0.1\)"),
         ({"seed": -1}, ValueError, r"seed >= 0 \(got -1\)"),
         ({"probe": 1.0}, TypeError, r"called with labels and has chance\(\) \(got float\)"),
     ],

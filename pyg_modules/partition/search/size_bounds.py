@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
 from pyg_modules._brief import brief
-from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules._checks import as_int, as_share
 
 Ints = NDArray[numpy.int64]
 
@@ -73,7 +73,7 @@ class SizeBounds(NamedTuple):
                 f" partitioned (got {num_modules})."
                 " Choose one between."
             )
-        tolerance = as_coefficient("tolerance", tolerance)
+        tolerance = as_share("tolerance", tolerance)
         wanted = (
             None if capacities is None else checked_capacities(capacities, num_units, num_modules)
         )
