@@ -90,6 +90,8 @@ LABELS = [-1] * 4 + [0] * 6 + [1] * 6 + [-1] * 3
 X, Y = torch.rand(20, 4), torch.arange(20) % 3
 EDGES = torch.tensor([[0, 1, 2], [1, 2, 0]])
 DATA = Data(x=torch.rand(5, 4), edge_index=EDGES)
+MASKED = Data(x=DATA.x, edge_index=EDGES, y=Y[:5])
+MASKED.train_mask, MASKED.val_mask = torch.arange(5) < 3, torch.arange(5) > 0
 
 
 def layer(**options):
@@ -211,6 +213,12 @@ MISTAKES = {
         "in_degree <= ",
         "50",
         "Lower it",
+    ),
+    "a word for a repair": (
+        lambda: UnitGraph.erdos_renyi(4, 8, 2, 0.5, repair="no"),
+        "repair to be a bool",
+        "'no'",
+        "Give True or False",
     ),
     "a seed for a generator": (
         lambda: UnitGraph.erdos_renyi(4, 8, 2, 0.5, generator=0),
@@ -593,6 +601,24 @@ MISTAKES = {
         "5",
         "Leave it out",
     ),
+    "a word for a bool": (
+        lambda: fitted(one_cycle="no"),
+        "one_cycle to be a bool",
+        "'no'",
+        "Give True or False",
+    ),
+    "a word for the best weights": (
+        lambda: fitted(restore_best_weights="no", validation_data=(X, Y)),
+        "restore_best_weights to be a bool",
+        "'no'",
+        "Give True or False",
+    ),
+    "masks that overlap": (
+        lambda: fitted(MASKED, conv(), validation_data=MASKED),
+        "nodes in val_mask that are not trained on",
+        "2 that are in train_mask too",
+        "Take them out",
+    ),
     "patience with nothing to wait for": (
         lambda: fitted(patience=2),
         "validation_data",
@@ -820,6 +846,12 @@ MISTAKES = {
     "no name for a page": (lambda: report(layer(), X, Y, out=None), "a path", "None", "Give a str"),
     "a file for a folder": (lambda: layer().save("data.csv"), "a folder", "the file", "Name anoth"),
     "an unknown data set": (lambda: load_dataset("cifar"), "'digits'", "'cifar'", "Choose one"),
+    "a number for a folder": (
+        lambda: load_dataset("digits", data_root=5),
+        "data_root to be a path",
+        "int: 5",
+        "Give a str",
+    ),
     "an unknown problem": (lambda: planted_problem(kind="xor"), "kind", "'xor'", "Choose one"),
     "a page of other inputs": (
         lambda: report(layer(), torch.rand(20, 7), Y, out="r.html"),

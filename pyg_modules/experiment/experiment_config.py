@@ -60,6 +60,7 @@ class ExperimentConfig:
             as_learning_rate,
             as_num_modules,
             as_share,
+            check_bool,
             chosen_device,
         )
         from pyg_modules.ops.activation import check_activation
@@ -78,6 +79,7 @@ class ExperimentConfig:
             object.__setattr__(self, name, as_coefficient(name, getattr(self, name)))
         object.__setattr__(self, "tolerance", as_share("tolerance", self.tolerance))
         object.__setattr__(self, "learning_rate", as_learning_rate(self.learning_rate))
+        check_bool("random_cut", self.random_cut)
         num_modules = as_num_modules(self.num_modules, self.num_hidden)
         object.__setattr__(self, "num_modules", num_modules)
         check_activation(self.activation)

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor
 
 from pyg_modules._brief import brief
-from pyg_modules._checks import as_coefficient, as_int, as_share, check_choice, check_num_modules
+from pyg_modules._checks import (
+    as_coefficient,
+    as_int,
+    as_share,
+    check_bool,
+    check_choice,
+    check_num_modules,
+)
 from pyg_modules.graph.edges import complete_edges, layered_edges, levels_of, yoked_edges
 from pyg_modules.graph.finish import in_order, joined, repaired, warn_of_idle
 from pyg_modules.graph.repair import missing_edges, missing_edges_of_levels
@@ -400,6 +407,7 @@ class Generators:
         repair: bool,
         module: Ints | None = None,
     ) -> Self:
+        check_bool("repair", repair)
         if repair:
             module = np.zeros(sum(sizes), np.int64) if module is None else module
             edges = repaired(edges, missing_edges(rng, edges, sizes, module))
@@ -418,6 +426,7 @@ class Generators:
         generator: torch.Generator | None,
         repair: bool,
     ) -> Self:
+        check_bool("repair", repair)
         density = as_share("density", density)
         if not isinstance(sizes, Sequence):
             raise TypeError(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pyg_modules._checks import as_coefficient, as_int, as_learning_rate
+from pyg_modules._checks import as_coefficient, as_int, as_learning_rate, check_bool
 from pyg_modules._reference import Reference
 from pyg_modules.modules.prune import prune_cross_edges
 from pyg_modules.nn.unit_layer import UnitLayer
@@ -105,6 +105,7 @@ class Probe:
             labels (LongTensor, optional): Module of every unit, ``[N]``, as for :func:`cut`.
             trained (bool, optional): Else right after the cut. (default: ``True``)
         """
+        check_bool("trained", trained)
         with self._apart():
             model = deepcopy(self._model)
             if labels is None:
