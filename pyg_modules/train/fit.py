@@ -110,8 +110,9 @@ def fit(
             is then.
         TypeError: If data or a setting is of the wrong type, or targets are not what the loss
             takes.
-        ValueError: If data is empty or does not fit together, a setting is out of range or has no
-            effect, or a schedule is made for another number of epochs or another layer.
+        ValueError: If data is empty or does not fit together, nodes of a graph are both trained on
+            and validated on, a setting is out of range or has no effect, or a schedule is made for
+            another number of epochs or another layer.
     """
     check_model(model)
     epochs = as_int("epochs", epochs, smallest=0)
