@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import inf
 from numbers import Integral, Real
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
+
+from pyg_modules._brief import brief
 
 _LARGEST = 2**63 - 1  # What torch and NumPy have place for.
 
@@ -21,15 +23,13 @@ def as_int(name: str, value: object, smallest: int, largest: int = _LARGEST) -> 
         ValueError: If ``value`` is less than ``smallest`` or more than ``largest``.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        found = f"{type(value).__name__}: {value!r}"
+        found = f"{type(value).__name__}: {brief(value)}"
         raise TypeError(f"Expected {name} to be an int (got {found}). Give a whole number.")
     number = int(value)
-    # Python writes no number of thousands of digits.
-    found = str(number) if abs(number) < 2**128 else f"one of {number.bit_length()} bits"
     if number < smallest:
-        raise ValueError(f"Expected {name} >= {smallest} (got {found}). Raise it.")
+        raise ValueError(f"Expected {name} >= {smallest} (got {brief(number)}). Raise it.")
     if number > largest:
-        raise ValueError(f"Expected {name} <= {largest} (got {found}). Lower it.")
+        raise ValueError(f"Expected {name} <= {largest} (got {brief(number)}). Lower it.")
     return number
 
 
@@ -42,7 +42,7 @@ def as_coefficient(name: str, value: object) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(
-            f"Expected {name} to be a number (got {type(value).__name__}: {value!r})."
+            f"Expected {name} to be a number (got {type(value).__name__}: {brief(value)})."
             " Give one, e.g. 0.1."
         )
     try:
@@ -58,6 +58,58 @@ def as_coefficient(name: str, value: object) -> float:
     return number
 
 
+def as_share(name: str, value: object) -> float:
+    """``value`` as a float in [0, 1].
+
+    Raises:
+        TypeError: If ``value`` is not a number.
+        ValueError: If ``value`` is out of range, or NaN.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(
+            f"Expected {name} to be a number (got {type(value).__name__}: {brief(value)})."
+            " Give one, e.g. 0.1."
+        )
+    number: Any = value  # Other real types than floats are compared as they are.
+    if not 0 <= number <= 1:
+        raise ValueError(
+            f"Expected {name} in [0, 1] (got {value}). Give a share, not a percentage or a count."
+        )
+    return float(number)
+
+
+def as_learning_rate(value: object) -> float:
+    """``value`` as a learning rate, with which something is learned.
+
+    Raises:
+        TypeError: If ``value`` is not a number.
+        ValueError: If ``value`` is 0 or less, infinite or NaN.
+    """
+    rate = as_coefficient("learning_rate", value)
+    if rate == 0:
+        raise ValueError("Expected learning_rate > 0 (got 0). Raise it.")
+    return rate
+
+
+def check_state(kind: str, state: object, names: Iterable[str]) -> None:
+    """Raise unless ``state`` is a dict with these ``names``, the state of a ``kind``.
+
+    Raises:
+        TypeError: If ``state`` is no dict.
+        ValueError: If a name is missing, as from the state of something else.
+    """
+    remedy = f"Give what state_dict() of a {kind} returned."
+    if not isinstance(state, dict):
+        raise TypeError(
+            f"Expected the state of a {kind}, a dict (got {type(state).__name__}). {remedy}"
+        )
+    if missing := [name for name in names if name not in state]:
+        raise ValueError(
+            f"Expected the state of a {kind} (got one without"
+            f" {', '.join(map(repr, missing))}). {remedy}"
+        )
+
+
 def check_generator(generator: object) -> None:
     """Raise a ``TypeError`` unless ``generator`` is one of torch, or ``None``."""
     if generator is None or isinstance(generator, torch.Generator):
@@ -65,7 +117,7 @@ def check_generator(generator: object) -> None:
     seed = generator if isinstance(generator, Integral) else "seed"
     raise TypeError(
         f"Expected generator to be a torch.Generator (got {type(generator).__name__}:"
-        f" {generator!r}). Use torch.Generator().manual_seed({seed})."
+        f" {brief(generator)}). Use torch.Generator().manual_seed({seed})."
     )
 
 
@@ -73,8 +125,8 @@ def check_bool(name: str, value: object) -> None:
     """Raise a ``TypeError`` unless ``value`` is True or False."""
     if not isinstance(value, bool):
         raise TypeError(
-            f"Expected {name} to be a bool (got {type(value).__name__}: {value!r}). Give True or"
-            f" False."
+            f"Expected {name} to be a bool (got {type(value).__name__}: {brief(value)}). Give True"
+            f" or False."
         )
 
 
@@ -83,8 +135,8 @@ def check_choice(name: str, value: object, choices: Iterable[str]) -> None:
     known = list(choices)
     if not isinstance(value, str) or value not in known:
         raise ValueError(
-            f"Expected {name} to be one of {', '.join(map(repr, known))} (got {value!r}). Choose"
-            f" one of these."
+            f"Expected {name} to be one of {', '.join(map(repr, known))} (got {brief(value)})."
+            f" Choose one of these."
         )
 
 
@@ -139,7 +191,7 @@ def as_num_modules(value: object, num_hidden: int) -> int | Literal["auto"]:
         if value == "auto":
             return "auto"
         raise ValueError(
-            f"Expected num_modules to be an int or 'auto' (got {value!r})."
+            f"Expected num_modules to be an int or 'auto' (got {brief(value)})."
             " Say how many, or num_modules='auto'."
         )
     num_modules = as_int("num_modules", value, smallest=2)
@@ -159,7 +211,7 @@ def check_dtype(dtype: object) -> None:
     if dtype is None or (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
         return
     raise TypeError(
-        f"Expected dtype to be a floating type (got {dtype!r}). Use e.g. torch.float32."
+        f"Expected dtype to be a floating type (got {brief(dtype)}). Use e.g. torch.float32."
     )
 
 
@@ -169,9 +221,9 @@ def check_device(device: torch.device | str, *, computes: bool = True) -> None:
         made = torch.zeros(1, device=device)
         if computes:
             made.cpu()
-    except (AssertionError, RuntimeError) as error:
+    except (AssertionError, RuntimeError, TypeError) as error:
         reason = str(error).split("\n")[0]
         raise ValueError(
-            f"Expected an available device, such as 'cpu' (got {device!r}: {reason})."
+            f"Expected an available device, such as 'cpu' (got {brief(device)}: {reason})."
             " Use another, or install a torch that has it."
         ) from None

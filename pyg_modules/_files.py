@@ -26,6 +26,8 @@ from typing import Any, TypeVar
 
 import psutil
 
+from pyg_modules._brief import brief
+
 _UNFINISHED, _COMMITTED = ".unfinished-", ".committed"
 _OWNER = re.compile(re.escape(_UNFINISHED) + r"(\d+)-([0-9a-f]{8})-(.*)-[^-]*")
 #: Tells this process from an earlier one with its number, as in containers that start again.
@@ -42,7 +44,7 @@ def as_path(name: str, value: object) -> Path:
     """
     if not isinstance(value, str | os.PathLike) or isinstance(os.fspath(value), bytes):
         raise TypeError(
-            f"Expected {name} to be a path (got {type(value).__name__}: {value!r})."
+            f"Expected {name} to be a path (got {type(value).__name__}: {brief(value)})."
             " Give a str or a pathlib.Path."
         )
     return Path(value)

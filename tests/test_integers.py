@@ -215,7 +215,9 @@ CALLS = {
     },
     "Units": {"capacities": lambda n: Units(layer(), capacities=[2, n]).bounds(2)},
     "Units.bounds": {"num_modules": lambda n: Units(layer()).bounds(n)},
-    "balance_loss": {"capacities": lambda n: balance_loss(torch.rand(4, 2), capacities=[2, n])},
+    "balance_loss": {
+        "capacities": lambda n: balance_loss(torch.full((4, 2), 0.5), capacities=[2, n])
+    },
     "balanced_labels": {
         "capacities": lambda n: balanced_labels(torch.rand(4, 2), capacities=[2, n])
     },

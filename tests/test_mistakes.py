@@ -4,8 +4,10 @@ import ast
 import re
 
 import numpy
+import pandas
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
@@ -29,19 +31,28 @@ from pyg_modules import (
     split,
 )
 from pyg_modules.cli import main
-from pyg_modules.datasets import load_dataset, planted_problem
-from pyg_modules.modules import check_independence, lesion_study
-from pyg_modules.parallel import export_parts
-from pyg_modules.report import plot_lesions, report
-from pyg_modules.structure import SparseSchedule, TopologySpace, rewire, search_topology
+from pyg_modules.datasets import Dataset, load_dataset, load_file, planted_problem
+from pyg_modules.modules import check_independence, input_attribution, lesion_study
+from pyg_modules.parallel import export_parts, place_modules
+from pyg_modules.partition import balance_loss, module_sizes, sharpness_loss, stability
+from pyg_modules.report import (
+    plot_attribution,
+    plot_edge_history,
+    plot_history,
+    plot_lesions,
+    report,
+)
+from pyg_modules.structure import EdgeRecord, SparseSchedule, TopologySpace, rewire, search_topology
 from pyg_modules.train import (
     EdgeGradient,
+    EpochRecord,
     ModularClassifier,
     Probe,
     TopologyTraining,
     accuracy,
     fit,
     organise,
+    partition_verdict,
 )
 
 # With what a remedy begins, or a part of it after a stop or a comma.
@@ -79,6 +90,8 @@ LABELS = [-1] * 4 + [0] * 6 + [1] * 6 + [-1] * 3
 X, Y = torch.rand(20, 4), torch.arange(20) % 3
 EDGES = torch.tensor([[0, 1, 2], [1, 2, 0]])
 DATA = Data(x=torch.rand(5, 4), edge_index=EDGES)
+MASKED = Data(x=DATA.x, edge_index=EDGES, y=Y[:5])
+MASKED.train_mask, MASKED.val_mask = torch.arange(5) < 3, torch.arange(5) > 0
 
 
 def layer(**options):
@@ -104,6 +117,10 @@ def parts():
 
 def regularizer(**options):
     return PartitionRegularizer(layer(), **{"num_modules": 2, **options})
+
+
+def sparse(**options):
+    return SparseSchedule(layer(), 10, **{"num_edges": 100, **options})
 
 
 def filled(value):
@@ -196,6 +213,12 @@ MISTAKES = {
         "in_degree <= ",
         "50",
         "Lower it",
+    ),
+    "a word for a repair": (
+        lambda: UnitGraph.erdos_renyi(4, 8, 2, 0.5, repair="no"),
+        "repair to be a bool",
+        "'no'",
+        "Give True or False",
     ),
     "a seed for a generator": (
         lambda: UnitGraph.erdos_renyi(4, 8, 2, 0.5, generator=0),
@@ -441,9 +464,28 @@ MISTAKES = {
         "layer.parameters()",
     ),
     "a model to cut": (lambda: cut(nn.Sequential(layer()), LABELS), "Graph", "Sequential", "Pass"),
+    "logits for a soft assignment": (
+        lambda: sharpness_loss(torch.tensor([[0.5, 0.5], [2.0, -3.0]])),
+        "rows are shares >= 0 that sum to 1",
+        "row 1 with the sum -1, its least value -3",
+        "softmax(dim=1)",
+    ),
+    "an assignment of columns": (
+        lambda: balance_loss(torch.tensor([[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])),
+        "sum to 1",
+        "row 0 with the sum 2",
+        "softmax(dim=1)",
+    ),
     "split before the cut": (lambda: split(layer()), "made by cut", "without labels", "Cut it"),
     "merge before split": (lambda: merge(layer()), "several parts", "Graph", "split(layer)"),
     "one device": (lambda: ModularGraph(parts(), devices="cpu"), "sequence", "'cpu'", "['cpu']"),
+    "a number of devices": (lambda: ModularGraph(parts(), devices=2), "sequence", "2", "a list"),
+    "a number for a device": (
+        lambda: ModularGraph(parts(), devices=[0.5, 1.5]),
+        "an available device",
+        "0.5",
+        "Use another",
+    ),
     "proof before the cut": (lambda: check_independence(layer(), X), "cut", "without", "Cut it"),
     "proof of nothing": (
         lambda: check_independence(whole_and_cut()[1], None),
@@ -452,6 +494,36 @@ MISTAKES = {
         "Give some inputs",
     ),
     "lesions of a layer": (lambda: lesion_study(layer(), X, Y), "per module", "Graph", "split("),
+    "names for parts": (
+        lambda: lesion_study(["a", "b"], X, Y),
+        "a sequence of networks",
+        "['a', 'b']",
+        "split(layer)",
+    ),
+    "a name for a head": (
+        lambda: lesion_study(parts(), X, Y, head="mean"),
+        "head to be called",
+        "'mean'",
+        "Give a function",
+    ),
+    "accuracies of NaN": (
+        lambda: lesion_study(parts(), X * torch.nan, Y),
+        "outputs that are numbers",
+        "NaN",
+        "Look for NaN",
+    ),
+    "attributions of NaN": (
+        lambda: input_attribution(parts(), X * torch.nan),
+        "outputs that are numbers",
+        "NaN",
+        "Look for NaN",
+    ),
+    "modules to place": (
+        lambda: place_modules(parts(), 2),
+        "costs >= 0",
+        "SynchronousGraph",
+        "number of edges",
+    ),
     "fewer classes than samples": (
         lambda: lesion_study(parts(), X, Y[:4]),
         "a class for each sample",
@@ -493,11 +565,59 @@ MISTAKES = {
         "[20]",
         "Return the mean",
     ),
+    "a sum for a loss": (
+        lambda: fitted(loss=nn.CrossEntropyLoss(reduction="sum")),
+        "a mean over the samples",
+        "reduction='sum'",
+        "Leave reduction out",
+    ),
+    "logits for their logarithms": (
+        lambda: fitted(model=nn.Linear(4, 3), loss=lambda z, y: F.nll_loss(z.exp(), y)),
+        "logarithms of probabilities",
+        "up to",
+        "cross_entropy",
+    ),
+    "a softmax too many": (
+        lambda: fitted(model=nn.Sequential(layer(), nn.Softmax(1))),
+        "logits",
+        "add up to 1",
+        "Leave the softmax out",
+    ),
+    "classes of one output": (
+        lambda: fitted((X, Y % 1), nn.Linear(4, 1)),
+        "two classes or more",
+        "[20, 1]",
+        "binary_cross_entropy_with_logits",
+    ),
+    "a training that learns nothing": (
+        lambda: fitted(learning_rate=0),
+        "learning_rate > 0",
+        "0",
+        "Raise it",
+    ),
     "a batch of a loader": (
         lambda: fitted(DataLoader(TensorDataset(X, Y)), batch_size=5),
         "no batch_size",
         "5",
         "Leave it out",
+    ),
+    "a word for a bool": (
+        lambda: fitted(one_cycle="no"),
+        "one_cycle to be a bool",
+        "'no'",
+        "Give True or False",
+    ),
+    "a word for the best weights": (
+        lambda: fitted(restore_best_weights="no", validation_data=(X, Y)),
+        "restore_best_weights to be a bool",
+        "'no'",
+        "Give True or False",
+    ),
+    "masks that overlap": (
+        lambda: fitted(MASKED, conv(), validation_data=MASKED),
+        "nodes in val_mask that are not trained on",
+        "2 that are in train_mask too",
+        "Take them out",
     ),
     "patience with nothing to wait for": (
         lambda: fitted(patience=2),
@@ -516,6 +636,36 @@ MISTAKES = {
         "a layer of the model",
         "another layer",
         "Make it of the layer inside",
+    ),
+    "a judge of another layer": (
+        lambda: PartitionSchedule(regularizer(), 1, probe=Probe(layer(), (X, Y))),
+        "the layer of the regularizer",
+        "another layer",
+        "layer=regularizer.layer",
+    ),
+    "a judge of another layer, later": (
+        lambda: setattr(PartitionSchedule(regularizer(), 1), "probe", Probe(layer(), (X, Y))),
+        "the layer of the regularizer",
+        "another layer",
+        "layer=regularizer.layer",
+    ),
+    "the state of another schedule": (
+        lambda: PartitionSchedule(regularizer(), 1).load_state_dict(sparse().state_dict()),
+        "the state of a PartitionSchedule",
+        "without 'opened_at', 'checked_at', 'factor', 'verdict'",
+        "state_dict() of a PartitionSchedule",
+    ),
+    "the state of a schedule of other modules": (
+        lambda: sparse().load_state_dict(PartitionSchedule(regularizer(), 1).state_dict()),
+        "the state of a SparseSchedule",
+        "without 'num_first', 'edge_index'",
+        "state_dict() of a SparseSchedule",
+    ),
+    "the state of a file": (
+        lambda: sparse().load_state_dict("state.pt"),
+        "a dict",
+        "str",
+        "Give what state_dict()",
     ),
     "a graph without a mask": (
         lambda: fitted(Data(x=DATA.x, edge_index=EDGES, y=torch.zeros(5).long()), conv()),
@@ -539,6 +689,61 @@ MISTAKES = {
         "Give a target for each",
     ),
     "the score of other targets": (lambda: accuracy(layer(), X, Y[:4]), "[20]", "[4]", "as many"),
+    "the score of classes from 1": (
+        lambda: accuracy(layer(), X, Y + 1),
+        "classes from 0 to 2",
+        "1 to 3",
+        "Number them from 0",
+    ),
+    "the score of a list": (
+        lambda: accuracy(layer(), X, Y.tolist()),
+        "y to be",
+        "list",
+        "as_tensor",
+    ),
+    "the score of floats": (
+        lambda: accuracy(layer(), X, Y / 2),
+        "LongTensor",
+        "float32",
+        ".long()",
+    ),
+    "the score of NaN": (
+        lambda: accuracy(layer(), X * torch.nan, Y),
+        "outputs that are numbers",
+        "NaN",
+        "Look for NaN",
+    ),
+    "the score of one output": (
+        lambda: accuracy(nn.Linear(4, 1), X, Y % 1),
+        "two classes or more",
+        "one output",
+        "give floats",
+    ),
+    "the score of nothing": (lambda: accuracy(layer(), X[:0], Y[:0]), "one sample", "none", "Give"),
+    "a judge of a cut layer": (
+        lambda: partition_verdict(whole_and_cut()[1], LABELS, X, Y),
+        "not cut yet",
+        "made by cut",
+        "judge that one",
+    ),
+    "the class of a judge": (
+        lambda: PartitionSchedule(regularizer(), 1, probe=Probe),
+        "a probe",
+        "type",
+        "Probe(model, data)",
+    ),
+    "percents of tolerance": (
+        lambda: PartitionSchedule(regularizer(), 1, tolerance=10),
+        "tolerance in [0, 1]",
+        "10",
+        "a share, not a percentage",
+    ),
+    "percents of tolerance, at once": (
+        lambda: partition_units(layer(), 2, tolerance=10),
+        "tolerance in [0, 1]",
+        "10",
+        "a share, not a percentage",
+    ),
     "an estimator of one class": (
         lambda: ModularClassifier(epochs=1).fit(X.numpy(), numpy.zeros(20)),
         "two classes",
@@ -565,6 +770,24 @@ MISTAKES = {
         "Give a whole number",
     ),
     "gradients of x alone": (lambda: EdgeGradient(layer(), X), "(x, y)", "Tensor", "Make a pair"),
+    "gradients of another layer": (
+        lambda: SparseSchedule(layer(), 9, num_edges=99, gradient=EdgeGradient(layer(), (X, Y))),
+        "the layer of the schedule",
+        "another layer",
+        "layer=layer",
+    ),
+    "a name for gradients": (
+        lambda: sparse(gradient="auto"),
+        "called with graphs and a seed",
+        "'auto'",
+        "EdgeGradient(model",
+    ),
+    "a judge for gradients": (
+        lambda: sparse(gradient=Probe(layer(), (X, Y))),
+        "called with graphs and a seed",
+        "Probe",
+        "EdgeGradient(model",
+    ),
     "too few edges": (lambda: SparseSchedule(layer(), 10, num_edges=3), ">= 27", "3", "Raise it"),
     "a name for an optimizer": (
         lambda: SparseSchedule(layer(), 10, num_edges=100, optimizer="adam"),
@@ -623,6 +846,12 @@ MISTAKES = {
     "no name for a page": (lambda: report(layer(), X, Y, out=None), "a path", "None", "Give a str"),
     "a file for a folder": (lambda: layer().save("data.csv"), "a folder", "the file", "Name anoth"),
     "an unknown data set": (lambda: load_dataset("cifar"), "'digits'", "'cifar'", "Choose one"),
+    "a number for a folder": (
+        lambda: load_dataset("digits", data_root=5),
+        "data_root to be a path",
+        "int: 5",
+        "Give a str",
+    ),
     "an unknown problem": (lambda: planted_problem(kind="xor"), "kind", "'xor'", "Choose one"),
     "a page of other inputs": (
         lambda: report(layer(), torch.rand(20, 7), Y, out="r.html"),
@@ -641,6 +870,60 @@ MISTAKES = {
         "SynchronousGraph",
         "Sequential",
         "Pass the layer itself",
+    ),
+    "categories in a text": (
+        lambda: load_file("data.csv", target="y", categories="ab"),
+        "a sequence of names",
+        "'ab'",
+        "Use ['ab']",
+    ),
+    "a data set of fewer targets": (
+        lambda: Dataset("mine", X, Y[:4], X, Y),
+        "as many training targets",
+        "[4]",
+        "Give a target for each",
+    ),
+    "a data set to test on of other features": (
+        lambda: Dataset("mine", X, Y, X[:, :2], Y),
+        "the features of the training inputs, [4]",
+        "[20, 2]",
+        "Give a target for each",
+    ),
+    "a figure of a record": (
+        lambda: plot_history(EpochRecord("free", {"task": 1.0})),
+        "a sequence of EpochRecord",
+        "'free'",
+        "Use what fit returned",
+    ),
+    "a figure of other records": (
+        lambda: plot_history([EdgeRecord(0, 3, 3, 0)]),
+        "a sequence of EpochRecord",
+        "EdgeRecord",
+        "Use what fit returned",
+    ),
+    "a figure of a schedule": (
+        lambda: plot_edge_history(sparse()),
+        "a sequence of EdgeRecord",
+        "SparseSchedule",
+        "schedule.history",
+    ),
+    "a figure for axes": (
+        lambda: plot_edge_history([EdgeRecord(0, 3, 3, 0)], ax=Figure()),
+        "axes of matplotlib",
+        "Figure",
+        "pyplot.subplots()",
+    ),
+    "a side for an image": (
+        lambda: plot_attribution(torch.rand(2, 4), 2),
+        "a height and a width",
+        "2",
+        "(8, 8)",
+    ),
+    "one partition to compare": (
+        lambda: stability(torch.tensor(LABELS)),
+        "[N], one per unit",
+        "[]",
+        "Give -1",
     ),
     "a figure of parts": (lambda: plot_lesions(parts()), "LesionStudy", "ModuleList", "Make one"),
     # The command line.
@@ -662,6 +945,18 @@ MISTAKES = {
         ".csv, .parquet, .npz",
         "data.xlsx",
         "Save it as one",
+    ),
+    "scores of the training data": (
+        lambda: command("train --data data.csv --test ./data.csv --target y --out out"),
+        "other rows to test on",
+        "the same ones in ./data.csv and data.csv",
+        "leave --test out",
+    ),
+    "a file without names": (
+        lambda: command("train --data unnamed.csv --target setosa --out out"),
+        "names of columns in the first line",
+        "'5.1', '3.5', 'setosa'",
+        "Put a line of names above",
     ),
     "a target of a data set": (
         lambda: command("train --target y --out out"),
@@ -730,6 +1025,7 @@ def test_a_mistake_is_told_with_what_was_expected_what_came_and_the_remedy(
         (tmp_path / name).write_text(
             "a,b,y\n" + "".join(f"{i},{i % 5},{i % 2}\n" for i in range(30))
         )
+    (tmp_path / "unnamed.csv").write_text("5.1,3.5,setosa\n4.9,3.0,setosa\n")
     with pytest.raises(
         (ValueError, TypeError, RuntimeError, AttributeError, ArithmeticError)
     ) as error:
@@ -738,6 +1034,32 @@ def test_a_mistake_is_told_with_what_was_expected_what_came_and_the_remedy(
     said = parts_of(str(error.value) or printed)
     for part, words in zip(said, wanted, strict=True):
         assert words in part
+
+
+@pytest.mark.parametrize(
+    "call",
+    {
+        "labels with gaps": lambda: cut(layer(), list(range(0, 20_000, 2))),
+        "labels of one layer with gaps": lambda: module_sizes(list(range(0, 20_000, 2))),
+        "a tensor for a number": lambda: regularizer(num_modules=torch.rand(1000, 1000)),
+        "an array for a coefficient": lambda: regularizer(ncut=numpy.zeros((1000, 1000))),
+        "lists for a choice": lambda: layer(backend=[[0] * 10_000] * 10_000),
+        "a text for a choice": lambda: layer(activation="a" * 10_000),
+        "levels": lambda: UnitGraph.layered([4] + [0] * 10_000 + [3]),
+        "capacities": lambda: regularizer(capacities=[1] * 10_000),
+        "a frame for a loss": lambda: fitted(loss=pandas.DataFrame(numpy.zeros((1000, 1000)))),
+        "a model for a loss": lambda: fitted(loss=[nn.Linear(2, 2)] * 1000),
+        "a tensor for a path": lambda: layer().save(torch.rand(1000, 1000)),
+        "a tensor for a solver": lambda: layer(solver=torch.rand(1000, 1000)),
+        "a tensor for a device": lambda: ModularGraph(parts(), devices=torch.rand(1000, 1000)),
+    }.values(),
+)
+def test_what_came_is_told_in_a_line_however_much_it_holds(call):
+    with pytest.raises((ValueError, TypeError)) as error:
+        call()
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
+    parts_of(str(error.value))
 
 
 def text_of(node):

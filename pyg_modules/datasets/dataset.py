@@ -25,7 +25,7 @@ class Dataset:
         encoding (Encoding, optional): How rows of a file became inputs.
 
     Raises:
-        ValueError: If an input is not finite.
+        ValueError: If an input is not finite, or inputs and targets do not fit together.
     """
 
     name: str
@@ -37,7 +37,14 @@ class Dataset:
     encoding: Encoding | None = None
 
     def __post_init__(self) -> None:
-        for part, x in (("training", self.train_x), ("test", self.test_x)):
+        parts = ("training", self.train_x, self.train_y), ("test", self.test_x, self.test_y)
+        for part, x, y in parts:
+            if len(x) != len(y) or x.shape[1:] != self.train_x.shape[1:]:
+                raise ValueError(
+                    f"Expected as many {part} targets as inputs in {self.name}, and the features of"
+                    f" the training inputs, {list(self.train_x.shape[1:])} (got"
+                    f" {list(y.shape)} and {list(x.shape)}). Give a target for each input."
+                )
             if not bool(x.isfinite().all()):
                 row = int((~x.isfinite()).any(dim=1).nonzero()[0])
                 raise ValueError(

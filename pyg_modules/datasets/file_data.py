@@ -11,6 +11,7 @@ import numpy
 import torch
 from numpy.typing import NDArray
 
+from pyg_modules._brief import brief
 from pyg_modules._checks import check_choice
 from pyg_modules._files import as_path
 from pyg_modules.datasets.columns import MISSING, is_of_numbers, numbers_in, shown, texts_in
@@ -54,11 +55,18 @@ def load_file(
 
     Raises:
         ImportError: If pandas, or pyarrow for Parquet, has to be installed first.
-        ValueError: If a file is missing or damaged, or something in it is; with its name, and that
-            of the column and the row, counted from 1 below the names of the columns.
+        TypeError: If ``categories`` is one text.
+        ValueError: If both files have the same rows; or one is missing or damaged, or something in
+            it is; with its name, and that of the column and the row, counted from 1 below the names
+            of the columns.
     """
     if task is not None:
         check_choice("task", task, TASKS)
+    if isinstance(categories, str):
+        raise TypeError(
+            f"Expected categories to be a sequence of names (got str: {brief(categories)}). Use"
+            f" [{categories!r}]."
+        )
     options = {"data": os.fspath(as_path("path", path))}
     options |= {} if test is None else {"test": os.fspath(test)}
     options |= {} if target is None else {"target": target}
@@ -75,6 +83,12 @@ def load_file(
     else:
         train = numpy.arange(len(table))
         test_table = read_table(test)
+        if test_table.equals(table):
+            raise ValueError(
+                f"Expected other rows to test on than to train on (got the same ones in {test} and"
+                f" {path}). Give rows that are kept for it, or leave --test out: a fifth of the"
+                f" rows is kept then."
+            )
         if target not in test_table.columns:
             raise ValueError(
                 f"Expected the target {target!r} in {test} (got no such column). Add it; to predict"
@@ -89,6 +103,9 @@ def load_file(
     encoding.notes.extend(encoding.unknown(test_x))
     if test is not None and (more := sorted(set(test_x.columns) - set(features.columns))):
         encoding.notes.append(f"{test} has more columns, which are not used: {shown(more)}")
+    if test is not None and (seen := _num_seen(test_table, table)):
+        notes = encoding.notes
+        notes.append(f"{seen:,} of the {len(test_y):,} rows of {test} are in {path} too")
     parts = f"{len(train):,} rows to train on, {len(test_y):,} to test on"
     encoding.notes.append(f"{parts}, {encoding.num_features:,} inputs")
     return Dataset(
@@ -99,6 +116,16 @@ def load_file(
         as_targets(test_y, encoding.target),
         encoding=encoding,
     )
+
+
+def _num_seen(test_table: DataFrame, table: DataFrame) -> int:
+    """How many rows to test on are among those to train on."""
+    columns = list(table.columns)
+    if not set(columns) <= set(test_table.columns):
+        return 0
+    known = set(table.astype(str).itertuples(index=False, name=None))
+    rows = test_table[columns].astype(str).itertuples(index=False, name=None)
+    return sum(row in known for row in rows)
 
 
 def as_targets(values: NDArray[Any], target: Target) -> torch.Tensor:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from pyg_modules._checks import check_choice
+from pyg_modules._files import as_path
 from pyg_modules.datasets.dataset import Dataset
 
 DATA_ROOT_VARIABLE = "PYG_MODULES_DATA"
@@ -49,11 +50,13 @@ def load_dataset(name: str, data_root: str | os.PathLike[str] | None = None) -> 
 
     Raises:
         ImportError: If the package that generates it has to be installed first.
+        TypeError: If ``data_root`` is no path.
         ValueError: If the name is unknown, or a file is missing or damaged.
     """
     check_choice("dataset", name, DATASETS)
     root = data_root or os.environ.get(DATA_ROOT_VARIABLE)
-    (train_x, train_y), (test_x, test_y) = DATASETS[name].load(Path(root) if root else None)
+    path = as_path("data_root", root) if root else None
+    (train_x, train_y), (test_x, test_y) = DATASETS[name].load(path)
     return Dataset(
         name,
         torch.from_numpy(train_x),

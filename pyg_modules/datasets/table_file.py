@@ -117,12 +117,13 @@ def _read_csv(path: Path) -> DataFrame:
             f"Expected a row of equally many columns in every line of {path} (got {error}, in line"
             f" {rows.line_num}). Correct the line; a value with a separator in it stands in quotes."
         ) from error
-    if all(map(_is_number, names)):
+    rows_below = table.iloc[1:]
+    if _are_values(names, rows_below):
         raise ValueError(
-            f"Expected names of columns in the first line of {path} (got numbers: {shown(names)})."
+            f"Expected names of columns in the first line of {path} (got values: {shown(names)})."
             f" Put a line of names above them."
         )
-    table = table.iloc[1:].reset_index(drop=True)
+    table = rows_below.reset_index(drop=True)
     table.columns = names
     return table
 
@@ -206,6 +207,17 @@ def _read_arrays(path: Path) -> DataFrame:
             )
         table[ARRAY_TARGET] = y.reshape(-1)
     return table
+
+
+def _are_values(names: list[str], table: DataFrame) -> bool:
+    """Whether a first line is a row like those below it: numbers, or numbers and texts of theirs.
+
+    Names that are numbers, such as years, may stand beside names that are none.
+    """
+    if not any(map(_is_number, names)):
+        return False
+    texts = (place for place, name in enumerate(names) if name and not _is_number(name))
+    return all(bool(table.iloc[:, place].eq(names[place]).any()) for place in texts)
 
 
 def _is_number(text: str) -> bool:

@@ -54,7 +54,15 @@ class ExperimentConfig:
 
     def __post_init__(self) -> None:
         # Not at the top: a command line reads the defaults before it waits for torch.
-        from pyg_modules._checks import as_coefficient, as_int, as_num_modules, chosen_device
+        from pyg_modules._checks import (
+            as_coefficient,
+            as_int,
+            as_learning_rate,
+            as_num_modules,
+            as_share,
+            check_bool,
+            chosen_device,
+        )
         from pyg_modules.ops.activation import check_activation
 
         smallest = {
@@ -67,10 +75,11 @@ class ExperimentConfig:
         }
         for name, bound in smallest.items():
             object.__setattr__(self, name, as_int(name, getattr(self, name), bound))
-        for name in ("ncut", "balance", "tolerance", "learning_rate", "weight_decay"):
+        for name in ("ncut", "balance", "weight_decay"):
             object.__setattr__(self, name, as_coefficient(name, getattr(self, name)))
-        if self.learning_rate == 0:
-            raise ValueError("Expected learning_rate > 0 (got 0). Raise it.")
+        object.__setattr__(self, "tolerance", as_share("tolerance", self.tolerance))
+        object.__setattr__(self, "learning_rate", as_learning_rate(self.learning_rate))
+        check_bool("random_cut", self.random_cut)
         num_modules = as_num_modules(self.num_modules, self.num_hidden)
         object.__setattr__(self, "num_modules", num_modules)
         check_activation(self.activation)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from pyg_modules._brief import brief
+
 if TYPE_CHECKING:
     import networkx
 
@@ -65,8 +67,8 @@ def nx_to_parts(graph: networkx.DiGraph) -> tuple[Tensor, int, int, int]:
     for node, role in graph.nodes(data="role"):
         if role not in by_role:
             raise ValueError(
-                f"Expected role 'input', 'hidden' or 'output' on every node (got {role!r} on node"
-                f" {node!r}). Set it, e.g. graph.nodes[{node!r}]['role'] = 'hidden'."
+                f"Expected role 'input', 'hidden' or 'output' on every node (got {brief(role)} on"
+                f" node {node!r}). Set it, e.g. graph.nodes[{node!r}]['role'] = 'hidden'."
             )
         by_role[role].append(node)
     ids = {node: unit for unit, node in enumerate(chain(*by_role.values()))}

@@ -8,7 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_modules._checks import as_coefficient, as_int, check_choice, check_num_modules
+from pyg_modules._brief import brief
+from pyg_modules._checks import (
+    as_coefficient,
+    as_int,
+    as_share,
+    check_bool,
+    check_choice,
+    check_num_modules,
+)
 from pyg_modules.graph.edges import complete_edges, layered_edges, levels_of, yoked_edges
 from pyg_modules.graph.finish import in_order, joined, repaired, warn_of_idle
 from pyg_modules.graph.repair import missing_edges, missing_edges_of_levels
@@ -25,7 +33,7 @@ from pyg_modules.graph.undirected import (
     scale_free_pairs,
     small_world_pairs,
 )
-from pyg_modules.graph.validate import as_probability, as_sizes
+from pyg_modules.graph.validate import as_sizes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -141,7 +149,7 @@ class Generators:
             repair (bool, optional): Whether to add edges until every hidden unit takes part.
                 (default: ``False``)
         """
-        edge_prob = as_probability("edge_prob", edge_prob)
+        edge_prob = as_share("edge_prob", edge_prob)
         sizes = _sizes(num_inputs, num_hidden, num_outputs)
         rng = new_rng(generator)
         edges = bipartite_sample(rng, _blocks(*_roles(sizes)), edge_prob)
@@ -213,7 +221,7 @@ class Generators:
             repair (bool, optional): Whether to add edges until every hidden unit takes part.
                 (default: ``False``)
         """
-        rewire_prob = as_probability("rewire_prob", rewire_prob)
+        rewire_prob = as_share("rewire_prob", rewire_prob)
         sizes = _sizes(num_inputs, num_hidden, num_outputs)
         degree = _even_degree(degree, sizes[1])
         rng = new_rng(generator)
@@ -284,8 +292,8 @@ class Generators:
             repair (bool, optional): Whether to add edges within modules until every hidden unit
                 takes part along them alone. (default: ``False``)
         """
-        within_prob = as_probability("within_prob", within_prob)
-        between_prob = as_probability("between_prob", between_prob)
+        within_prob = as_share("within_prob", within_prob)
+        between_prob = as_share("between_prob", between_prob)
         sizes = _sizes(num_inputs, num_hidden, num_outputs)
         num_modules = as_int("num_modules", num_modules, 1)
         check_num_modules(num_modules, sizes[1])
@@ -399,6 +407,7 @@ class Generators:
         repair: bool,
         module: Ints | None = None,
     ) -> Self:
+        check_bool("repair", repair)
         if repair:
             module = np.zeros(sum(sizes), np.int64) if module is None else module
             edges = repaired(edges, missing_edges(rng, edges, sizes, module))
@@ -417,22 +426,23 @@ class Generators:
         generator: torch.Generator | None,
         repair: bool,
     ) -> Self:
-        density = as_probability("density", density)
+        check_bool("repair", repair)
+        density = as_share("density", density)
         if not isinstance(sizes, Sequence):
             raise TypeError(
-                f"Expected sizes to be a sequence of int (got {type(sizes).__name__}: {sizes!r})."
-                f" Give one size per level, e.g. [64, 32, 10]."
+                f"Expected sizes to be a sequence of int (got {type(sizes).__name__}:"
+                f" {brief(sizes)}). Give one size per level, e.g. [64, 32, 10]."
             )
         sizes = as_sizes(**{f"sizes[{level}]": size for level, size in enumerate(sizes)})
         if len(sizes) < 2:
             raise ValueError(
-                f"Expected at least two levels, inputs and outputs (got sizes={sizes})."
+                f"Expected at least two levels, inputs and outputs (got sizes={brief(sizes)})."
                 " Give one size per level, e.g. [64, 32, 10]."
             )
         if 0 in sizes[1:-1]:
             raise ValueError(
-                f"Expected units in every level between inputs and outputs (got sizes={sizes}):"
-                f" nothing would get through. Leave that level out."
+                f"Expected units in every level between inputs and outputs (got"
+                f" sizes={brief(sizes)}): nothing would get through. Leave that level out."
             )
         counts = sum(sizes), sizes[0], sizes[-1]
         if density == 1:
@@ -487,7 +497,7 @@ def _both_ways(
     inputs, hidden, outputs = _roles(sizes)
     if end_prob is None:
         end_prob = 2 * pairs[0].size / max(1, len(hidden)) ** 2
-    end_prob = as_probability("end_prob", end_prob)
+    end_prob = as_share("end_prob", end_prob)
     first, second = hidden.start + pairs[0], hidden.start + pairs[1]
     ends = bipartite_sample(rng, [(inputs, hidden), (hidden, outputs)], end_prob)
     return joined((first, second), (second, first), ends)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from math import isqrt
-from numbers import Real
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,21 +17,6 @@ _MOST_UNITS = isqrt(2**63 - 1)
 def as_sizes(**sizes: object) -> list[int]:
     """The values of ``sizes`` as numbers of units."""
     return [as_int(name, size, 0, _MOST_UNITS) for name, size in sizes.items()]
-
-
-def as_probability(name: str, value: object) -> float:
-    """``value`` as a float in [0, 1]."""
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(
-            f"Expected {name} to be a number (got {type(value).__name__}: {value!r})."
-            " Give one, e.g. 0.1."
-        )
-    number: Any = value  # Other real types than floats are compared as they are.
-    if not 0 <= number <= 1:
-        raise ValueError(
-            f"Expected {name} in [0, 1] (got {value}). Give a share, not a percentage or a count."
-        )
-    return float(number)
 
 
 def check_edge_index_form(edge_index: object) -> None:

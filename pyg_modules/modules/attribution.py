@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyg_modules.modules.analysed_parts import check_analysed
+from pyg_modules.modules.analysed_parts import check_analysed, check_outputs
 from pyg_modules.nn.evaluating import evaluating
 
 
@@ -40,9 +40,10 @@ def input_attribution(
 
     Raises:
         TypeError: If ``parts`` are one network, or ``x`` is not a floating point tensor.
-        ValueError: If there is no part or no sample, or a part's outputs are not ``[B, O]``.
+        ValueError: If there is no part or no sample, or a part's outputs are not ``[B, O]``,
+            or NaN.
     """
-    check_analysed(parts, x)
+    check_analysed(parts, x, head)
     if len(parts) == 0 or len(x) == 0:
         raise ValueError(
             f"Expected at least one part and one sample (got {len(parts)} and {len(x)})."
@@ -65,6 +66,7 @@ def _of_part(
                 f" {list(outputs.shape)}). Pass head=, what makes such of them, e.g. lambda images:"
                 f" images.mean((-2, -1))."
             )
+        check_outputs(outputs)
         # Where samples do not depend on each other, the derivatives of the sum are those of each.
         sums = outputs.sum(dim=0).unbind()
     magnitudes = torch.zeros_like(x)

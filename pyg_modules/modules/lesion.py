@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyg_modules.modules.analysed_parts import check_analysed
+from pyg_modules._brief import brief
+from pyg_modules.modules.analysed_parts import check_analysed, check_classes, check_outputs
 from pyg_modules.nn.evaluating import evaluating
 
 
@@ -63,9 +64,10 @@ def lesion_study(
         TypeError: If ``parts`` are one network, ``x`` is not a floating point tensor or ``y`` not
             a tensor of numbers.
         ValueError: If there are less than two parts, their outputs are not ``[B, C]`` each, of
-            classes with two or more, or ``y`` is not one class, or one row of targets, per sample.
+            classes with two or more, one is NaN, or ``y`` is not one class, or one row of
+            targets, per sample.
     """
-    check_analysed(parts, x)
+    check_analysed(parts, x, head)
     if len(parts) < 2:
         raise ValueError(
             f"Expected two parts at least (got {len(parts)}). Use split(cut(layer, labels))."
@@ -84,8 +86,8 @@ def lesion_study(
         shapes = {tuple(of_part.shape) for of_part in outputs}
         if len(shapes) > 1:
             raise ValueError(
-                f"Expected outputs of shape [{len(x)}, C] from every part (got {sorted(shapes)})."
-                " Take the parts of one layer: split(layer)."
+                f"Expected outputs of shape [{len(x)}, C] from every part (got"
+                f" {brief(sorted(shapes))}). Take the parts of one layer: split(layer)."
             )
         stacked = torch.stack(outputs)
         # The others are added up, as a network without the module does; a difference would round.
@@ -99,6 +101,7 @@ def lesion_study(
             )
         without = [read(stacked[kept].sum(dim=0)) for kept in left]
         only = [read(of_part) for of_part in stacked]
+    check_outputs(stacked)
     _check_targets(y, whole)
     scores = partial(_r2 if is_regression else _accuracies, y)
     return LesionStudy(
@@ -111,7 +114,6 @@ def lesion_study(
 
 
 def _check_targets(y: Tensor, outputs: Tensor) -> None:
-    num_samples, num_outputs = outputs.shape
     if y.is_floating_point():
         if y.shape != outputs.shape:
             raise ValueError(
@@ -119,23 +121,7 @@ def _check_targets(y: Tensor, outputs: Tensor) -> None:
                 f" {list(y.shape)}). For classes, use y.long()."
             )
         return
-    if y.shape != (num_samples,):
-        raise ValueError(
-            f"Expected y of shape [{num_samples}], a class for each sample of x (got"
-            f" {list(y.shape)})."
-            " Give as many classes as samples, y.flatten() of a column."
-        )
-    if num_outputs < 2:
-        raise ValueError(
-            "Expected logits of two classes or more from every part (got one output). The largest"
-            " of them is the class; for a regression, give floats: y.float()."
-        )
-    if len(y) and not 0 <= int(y.min()) <= int(y.max()) < num_outputs:
-        raise ValueError(
-            f"Expected classes from 0 to {num_outputs - 1}, one per output (got {int(y.min())} to"
-            f" {int(y.max())})."
-            " Number them from 0, e.g. by y.unique(return_inverse=True)[1]."
-        )
+    check_classes(y, outputs)
 
 
 def _num_samples(y: Tensor, num_outputs: int) -> Tensor:

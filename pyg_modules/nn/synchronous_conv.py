@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 from torch_geometric.nn import MessagePassing
 
+from pyg_modules._brief import brief
 from pyg_modules._checks import check_bool
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.backed_layer import BackedLayer
@@ -147,7 +148,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
     ) -> None:
         if not any(normalize is known or normalize == known for known in NORMALIZATIONS):
             raise ValueError(
-                f"Expected normalize to be True, False or 'mean' (got {normalize!r})."
+                f"Expected normalize to be True, False or 'mean' (got {brief(normalize)})."
                 " Choose one of these."
             )
         if add_self_loops is None:

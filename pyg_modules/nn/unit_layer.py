@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from pyg_modules._brief import brief
 from pyg_modules._checks import check_bool, check_device, check_dtype, check_generator
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.origin import Origin
@@ -196,7 +197,7 @@ class UnitLayer(nn.Module):
     def solver(self, solver: Solver) -> None:
         if not isinstance(solver, Solver):
             raise TypeError(
-                f"Expected solver to be a Solver (got {solver!r}). Use e.g. Unrolled(steps=6)."
+                f"Expected solver to be a Solver (got {brief(solver)}). Use e.g. Unrolled(steps=6)."
             )
         self._solver = solver
 

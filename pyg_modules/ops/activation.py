@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pyg_modules._brief import brief
 from pyg_modules._checks import check_choice
 
 _aten = torch.ops.aten
@@ -170,6 +171,6 @@ def activation_of(module: nn.Module) -> str:
             return activation.name
     known = ", ".join(f"nn.{known.module.__name__}()" for known in ACTIVATIONS.values())
     raise ValueError(
-        f"Expected an activation among {known} (got {given!r})."
+        f"Expected an activation among {known} (got {brief(given)})."
         " Use one of these, or SynchronousGraph(graph, activation=...) and train it."
     )

@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pyg_modules._checks import check_bool
 from pyg_modules.modules.joined_parts import check_fitting, graphs_alone, list_of_parts
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.ops.differentiable import refuse_second_derivative
@@ -76,6 +77,7 @@ class DistributedModules(nn.Module):
         shard_inputs: bool = False,
     ) -> None:
         super().__init__()
+        check_bool("shard_inputs", shard_inputs)
         checked = list_of_parts(parts)
         check_fitting(checked)
         listed = graphs_alone(checked, "DistributedModules")

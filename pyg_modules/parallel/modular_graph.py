@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 from torch.nn.modules.module import _has_any_global_hook
 
+from pyg_modules._brief import brief
 from pyg_modules._checks import check_choice, check_device
 from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
 from pyg_modules.modules.merge import merge
@@ -243,7 +244,7 @@ class ModularGraph(nn.Module):
         count = len(self.parts)
         if isinstance(module, bool) or not isinstance(module, int):
             raise TypeError(
-                f"Expected modules as ints (got {type(module).__name__}: {module!r})."
+                f"Expected modules as ints (got {type(module).__name__}: {brief(module)})."
                 " Give their numbers, e.g. [0, 2]."
             )
         if not -count <= module < count:
@@ -330,18 +331,11 @@ def _wiring_of(part: UnitLayer) -> tuple[object, ...]:
 
 
 def _checked_devices(devices: Sequence[torch.device | str]) -> list[torch.device]:
-    if isinstance(devices, str | torch.device):
-        raise TypeError(f"Expected a sequence of devices (got {devices!r}). Use [{devices!r}].")
+    if isinstance(devices, str) or not isinstance(devices, Sequence):
+        remedy = f"[{devices!r}]" if isinstance(devices, str | torch.device) else "a list of them"
+        raise TypeError(f"Expected a sequence of devices (got {brief(devices)}). Use {remedy}.")
     if len(devices) == 0:
         raise ValueError("Expected at least one device (got none). Name one, or leave devices out.")
-    places = []
     for device in devices:
-        try:
-            places.append(torch.empty(0, device=device).device)
-        except (AssertionError, RuntimeError) as error:
-            reason = str(error).split("\n")[0]
-            raise ValueError(
-                f"Expected available devices, such as 'cpu' (got {device!r}: {reason})."
-                " Use others, or install a torch that has them."
-            ) from None
-    return places
+        check_device(device, computes=False)
+    return [torch.empty(0, device=device).device for device in devices]

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from numbers import Real
 
+from pyg_modules._brief import brief
 from pyg_modules._checks import as_int
 
 
@@ -21,13 +23,16 @@ def place_modules(costs: Sequence[int], num_ranks: int) -> list[list[int]]:
         list: Numbers of the modules of every rank, ascending.
 
     Raises:
+        TypeError: If a cost is no number.
         ValueError: If there are more ranks than modules, no rank, or a negative cost.
     """
     num_ranks = as_int("num_ranks", num_ranks, smallest=1)
-    if min(costs, default=0) < 0:
-        raise ValueError(
-            f"Expected costs >= 0 (got {min(costs)}). Give e.g. the number of edges of each module."
-        )
+    for cost in costs:
+        if isinstance(cost, bool) or not isinstance(cost, Real) or not cost >= 0:
+            raise (ValueError if isinstance(cost, Real) else TypeError)(
+                f"Expected costs >= 0 (got {brief(cost)}). Give e.g. the number of edges of each"
+                f" module."
+            )
     if num_ranks > len(costs):
         raise ValueError(
             f"Expected at most as many ranks as modules, {len(costs)} (got {num_ranks}). Start"

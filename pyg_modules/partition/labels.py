@@ -6,11 +6,15 @@ import numpy
 import torch
 from torch import Tensor
 
+from pyg_modules._brief import brief
 from pyg_modules._checks import check_plain, check_values
 from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.ops.tracing import is_tracing
 
 #: The label of units that all modules share.
 SHARED = -1
+# How far from 1 a sum of shares may be in single and double precision.
+_TOLERANCE = 1e-3
 
 
 def check_labels(labels: Tensor, num_units: int) -> int:
@@ -48,11 +52,11 @@ def read_labels(labels: Tensor, num_units: int | None = None) -> tuple[Tensor, i
             remedy = "assignment.argmax(dim=1) of a soft assignment"
         raise TypeError(f"Expected labels to be a LongTensor (got {got}). Use {remedy}.")
     check_values("labels", labels)
-    num_units = labels.numel() if num_units is None else num_units
-    if labels.shape != (num_units,):
+    if labels.dim() != 1 or len(labels) != (len(labels) if num_units is None else num_units):
         raise ValueError(
-            f"Expected labels of shape [{num_units}], one per unit, inputs and outputs included"
-            f" (got {list(labels.shape)}). Give {SHARED} to units that all modules share."
+            f"Expected labels of shape [{'N' if num_units is None else num_units}], one per unit,"
+            f" inputs and outputs included (got {list(labels.shape)}). Give {SHARED} to units that"
+            " all modules share."
         )
     modules = torch.unique(labels)
     if modules.numel() and int(modules[0]) < SHARED:
@@ -64,8 +68,9 @@ def read_labels(labels: Tensor, num_units: int | None = None) -> tuple[Tensor, i
     num_modules: int = modules.numel()
     if not torch.equal(modules, torch.arange(num_modules, device=modules.device)):
         raise ValueError(
-            f"Expected modules 0..K-1, each with a unit (got the modules {modules.tolist()})."
-            f" Renumber them, e.g. with labels.unique(return_inverse=True)."
+            f"Expected modules 0..K-1, each with a unit (got the modules"
+            f" {brief(modules.tolist())}). Renumber them, e.g. with"
+            " labels.unique(return_inverse=True)."
         )
     return labels, num_modules
 
@@ -83,6 +88,27 @@ def check_assignment(assignment: Tensor) -> None:
             f"Expected a soft assignment of shape [num_units, num_modules], e.g. from softmax (got"
             f" {assignment.dtype}, {list(assignment.shape)})."
             " Use torch.nn.functional.one_hot(labels).float() of labels."
+        )
+
+
+def check_soft_assignment(assignment: Tensor) -> None:
+    """Raise unless ``assignment`` is as above and its rows are shares that sum to 1, or NaN.
+
+    Its values are looked at, for which a GPU is waited for: not for every step of a training.
+    """
+    check_assignment(assignment)
+    if assignment.is_meta or is_tracing():  # There are no values to look at.
+        return
+    values = assignment.detach().to(torch.promote_types(assignment.dtype, torch.float32))
+    tolerance = max(_TOLERANCE, 8 * torch.finfo(assignment.dtype).eps)
+    is_wrong = ((values.sum(dim=1) - 1).abs() > tolerance) | (values < -tolerance).any(dim=1)
+    if bool(is_wrong.any()):
+        row = int(is_wrong.int().argmax())
+        least, total = float(values[row].min()), float(values[row].sum())
+        raise ValueError(
+            f"Expected an assignment whose rows are shares >= 0 that sum to 1 (got row {row} with"
+            f" the sum {total:.4g}, its least value {least:.4g}). Use assignment.softmax(dim=1) of"
+            f" logits."
         )
 
 

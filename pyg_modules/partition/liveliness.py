@@ -9,6 +9,7 @@ import numpy
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pyg_modules._brief import brief
 from pyg_modules.graph.reach import Reach
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.partition.labels import SHARED, stays_independent
@@ -70,8 +71,9 @@ def check_alive(graph: UnitGraph, labels: Tensor, num_updates: int | None) -> No
         sizes = [int((labels == module).sum()) for module in dead]
         raise ValueError(
             f"Expected modules with a path from an input to an output{within} (got none in the"
-            f" modules {dead}, which have {sizes} units). Cut apart, they would compute constants."
-            f" partition_units and PartitionSchedule find modules that live; else {remedy}"
+            f" modules {brief(dead)}, which have {brief(sizes)} units). Cut apart, they would"
+            f" compute constants. partition_units and PartitionSchedule find modules that live;"
+            f" else {remedy}"
         )
     if liveliness.num_dead:
         warnings.warn(

@@ -13,7 +13,7 @@ from torch import Tensor
 from pyg_modules.graph.validate import check_edge_index_form
 from pyg_modules.ops.edge_sum import bind
 from pyg_modules.ops.tracing import is_compiling
-from pyg_modules.partition.labels import check_assignment
+from pyg_modules.partition.labels import check_soft_assignment
 from pyg_modules.partition.search.size_bounds import checked_capacities
 from pyg_modules.partition.soft_cut import soft_cut
 from pyg_modules.partition.traced_units import TracedUnits
@@ -48,9 +48,10 @@ def ncut_loss(
 
     Raises:
         TypeError: If an argument is not a tensor.
-        ValueError: If the shapes or the unit ids do not fit together, or ``affinity`` is unknown.
+        ValueError: If the shapes or the unit ids do not fit together, rows do not sum to 1, or
+            ``affinity`` is unknown.
     """
-    check_assignment(assignment)
+    check_soft_assignment(assignment)
     return ncut_of(_units_of(edge_index, edge_weight, assignment, affinity), assignment)
 
 
@@ -71,16 +72,11 @@ def balance_loss(assignment: Tensor, *, capacities: Sequence[int] | None = None)
 
     Raises:
         TypeError: If ``assignment`` is not a tensor or a capacity not an integer.
-        ValueError: If ``assignment`` is not ``[N, K]``, or the capacities do not add up.
+        ValueError: If ``assignment`` is not ``[N, K]``, its rows do not sum to 1, or the capacities
+            do not add up.
     """
-    check_assignment(assignment)
-    num_units, num_modules = assignment.shape
-    share = assignment.mean(dim=0)
-    if capacities is None:
-        return num_modules * _square_norm(share - 1 / num_modules)
-    sizes = checked_capacities(capacities, num_units, num_modules)
-    target = torch.from_numpy(sizes / num_units).to(share)
-    return num_modules * _square_norm(share - target)
+    check_soft_assignment(assignment)
+    return balance_of(assignment, capacities)
 
 
 def cost_balance_loss(edge_index: Tensor, assignment: Tensor) -> Tensor:
@@ -99,9 +95,9 @@ def cost_balance_loss(edge_index: Tensor, assignment: Tensor) -> Tensor:
 
     Raises:
         TypeError: If ``assignment`` is not a tensor.
-        ValueError: If the shapes or the unit ids do not fit together.
+        ValueError: If the shapes or the unit ids do not fit together, or rows do not sum to 1.
     """
-    check_assignment(assignment)
+    check_soft_assignment(assignment)
     check_edge_index_form(edge_index)
     # Edges cost the same, whatever their weights.
     weight = assignment.new_ones(edge_index.size(1))
@@ -122,19 +118,16 @@ def sharpness_loss(assignment: Tensor) -> Tensor:
 
     Raises:
         TypeError: If ``assignment`` is not a tensor.
-        ValueError: If it is not ``[N, K]`` with at least two modules.
+        ValueError: If it is not ``[N, K]`` with at least two modules, or rows do not sum to 1.
     """
-    check_assignment(assignment)
+    check_soft_assignment(assignment)
     num_modules = assignment.size(1)
     if num_modules < 2:
         raise ValueError(
             f"Expected at least two modules (got {num_modules})."
             " Give a column of the assignment for each."
         )
-    # The derivative of the entropy is infinite at 0, where a softmax ends when it is rounded.
-    positive = assignment.clamp(min=torch.finfo(assignment.dtype).tiny)
-    entropy: Tensor = torch.special.entr(positive).sum(dim=1)
-    return entropy.mean() / log(num_modules)
+    return sharpness_of(assignment)
 
 
 def ncut_of(units: Units, assignment: Tensor, *, fixed_volume: bool = False) -> Tensor:
@@ -161,8 +154,28 @@ def cost_balance_of(units: Units, assignment: Tensor) -> Tensor:
     cost = (assignment * bind(edges.operator, ones)(assignment)).sum(dim=0)
     total = cost.sum()
     # Where nothing costs anything, all shares are equal; dividing by 1 keeps the gradient finite.
-    share = torch.where(total > 0, cost / torch.where(total > 0, total, 1.0), 1 / num_modules)
+    has_cost = total != 0  # NaN has, and spreads.
+    share = torch.where(has_cost, cost / torch.where(has_cost, total, 1.0), 1 / num_modules)
     return num_modules * _square_norm(share - 1 / num_modules)
+
+
+def balance_of(assignment: Tensor, capacities: Sequence[int] | None) -> Tensor:
+    """The loss of :func:`balance_loss`."""
+    num_units, num_modules = assignment.shape
+    share = assignment.mean(dim=0)
+    if capacities is None:
+        return num_modules * _square_norm(share - 1 / num_modules)
+    sizes = checked_capacities(capacities, num_units, num_modules)
+    target = torch.from_numpy(sizes / num_units).to(share)
+    return num_modules * _square_norm(share - target)
+
+
+def sharpness_of(assignment: Tensor) -> Tensor:
+    """The loss of :func:`sharpness_loss`."""
+    # The derivative of the entropy is infinite at 0, where a softmax ends when it is rounded.
+    positive = assignment.clamp(min=torch.finfo(assignment.dtype).tiny)
+    entropy: Tensor = torch.special.entr(positive).sum(dim=1)
+    return entropy.mean() / log(assignment.size(1))
 
 
 def _square_norm(values: Tensor) -> Tensor:
@@ -199,7 +212,7 @@ class Loss(NamedTuple):
 #: By name, which is that of its coefficient too, every term of the penalty.
 LOSSES = {
     "ncut": Loss(partial(ncut_of, fixed_volume=True), 1.0),
-    "balance": Loss(lambda units, s: balance_loss(s, capacities=units.capacities), 3.0),
+    "balance": Loss(lambda units, s: balance_of(s, units.capacities), 3.0),
     "cost_balance": Loss(cost_balance_of),
-    "sharpness": Loss(lambda _, s: sharpness_loss(s)),
+    "sharpness": Loss(lambda _, s: sharpness_of(s)),
 }

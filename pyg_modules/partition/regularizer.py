@@ -105,11 +105,7 @@ class PartitionRegularizer(nn.Module):
             train_weights=train != "assignment",
         )
         check_choice("train", train, _TRAINED)
-        if layer.labels is not None:
-            raise ValueError(
-                "Expected a layer that is not cut yet (got one made by cut). Its modules are in"
-                " layer.labels; regularize the layer before the cut."
-            )
+        self.units.check_whole()
         #: Whether the number of modules is left to a schedule.
         self.is_auto = num_modules == "auto"
         if num_modules == "auto":

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules._checks import as_int, as_share, check_state
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.partition.judge import PartitionProbe
+from pyg_modules.partition.labels import check_labels
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.reading import GOOD, choose_num_modules, read_modules
 from pyg_modules.partition.regularizer import PartitionRegularizer
@@ -128,18 +129,40 @@ class PartitionSchedule:
                 f"Expected a PartitionRegularizer (got {type(regularizer).__name__}). Make one of"
                 f" the layer: PartitionRegularizer(layer, num_modules)."
             )
-        if probe is not None and not (callable(probe) and hasattr(probe, "chance")):
+        self.regularizer = regularizer
+        self.epochs = as_int("epochs", epochs, smallest=1)
+        self.probe = probe
+        self.tolerance = as_share("tolerance", tolerance)
+        self.seed = as_int("seed", seed, smallest=0)
+        self._reminders = Reminders(regularizer)
+        self._forget()
+
+    @property
+    def probe(self) -> PartitionProbe | None:
+        """What says the worth of modules; it may be given later.
+
+        Raises:
+            TypeError: If what it is set to is no probe.
+            ValueError: If that cuts another layer than the regularizer's.
+        """
+        return self._probe
+
+    @probe.setter
+    def probe(self, probe: PartitionProbe | None) -> None:
+        is_probe = callable(probe) and hasattr(probe, "chance") and not isinstance(probe, type)
+        if probe is not None and not is_probe:
             raise TypeError(
                 f"Expected a probe that can be called with labels and has chance() (got"
                 f" {type(probe).__name__}). Use pyg_modules.train.Probe(model, data)."
             )
-        self.regularizer = regularizer
-        self.epochs = as_int("epochs", epochs, smallest=1)
-        self.probe = probe
-        self.tolerance = as_coefficient("tolerance", tolerance)
-        self.seed = as_int("seed", seed, smallest=0)
-        self._reminders = Reminders(regularizer)
-        self._forget()
+        layer, probed = self.regularizer.layer, getattr(probe, "layer", None)
+        # The layer may be wrapped; and what is no Module may still look at the weights of one.
+        if probed is not None and isinstance(layer, nn.Module) and probed not in layer.modules():
+            raise ValueError(
+                "Expected a probe of the layer of the regularizer (got one of another layer). Make"
+                " it of that one: Probe(model, data, layer=regularizer.layer)."
+            )
+        self._probe = probe
 
     def step(self, epoch: int) -> None:
         """Read, probe or repair the modules if it is time, and set the strength for an epoch.
@@ -266,13 +289,21 @@ class PartitionSchedule:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned."""
+        """Go on from what :meth:`state_dict` returned.
+
+        Raises:
+            TypeError: If ``state`` is no dict.
+            ValueError: If it is that of something else, or of a layer of other units.
+        """
+        check_state(type(self).__name__, state, self.state_dict())
+        verdict = None
+        if state["verdict"] is not None:
+            verdict = Verdict.of_state(state["verdict"])
+            check_labels(verdict.labels, self.regularizer.layer.graph.num_units)
         self._forget()
         self._epoch, self._has_stepped = state["epoch"], True
         self._opened_at, self._checked_at = state["opened_at"], state["checked_at"]
-        self._factor = state["factor"]
-        if state["verdict"] is not None:
-            self._verdict = Verdict(**state["verdict"])
+        self._factor, self._verdict = state["factor"], verdict
 
     def _forget(self) -> None:
         self._has_stepped, self._factor = False, 1.0

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
+from pyg_modules._brief import brief
 from pyg_modules._checks import as_int, check_choice, check_plain
 from pyg_modules._reference import Reference
 from pyg_modules.graph.reach import Reach
@@ -139,8 +140,8 @@ class Units:
             )
         if not isinstance(layer.device, torch.device):
             raise TypeError(
-                f"Expected a device that is a torch.device (got {layer.device!r}). Use"
-                f" torch.device({layer.device!r}), or that of a weight."
+                f"Expected a device that is a torch.device (got {brief(layer.device)}). Use"
+                f" torch.device({brief(layer.device)}), or that of a weight."
             )
         check_choice("scope", scope, _SCOPES)
         check_affinity(affinity)
@@ -242,6 +243,14 @@ class Units:
             raise ValueError(
                 f"Expected edges between the units that scope={self.scope!r} partitions (got none)."
                 + (' Use scope="all".' if has_others else " Give the graph some.")
+            )
+
+    def check_whole(self) -> None:
+        """Raise a ``ValueError`` if the modules are cut apart already."""
+        if self.layer.labels is not None:
+            raise ValueError(
+                "Expected a layer that is not cut yet (got one made by cut). Its modules are in"
+                " layer.labels; regularize the layer before the cut, and judge that one too."
             )
 
     def bounds(self, num_modules: int, tolerance: float = 0.0) -> SizeBounds:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from statistics import mean, stdev
 from typing import Any
 
 from torch import Tensor
+
+from pyg_modules._checks import check_state
 
 # Chosen on planted problems, where the right modules are known.
 _MAX_UNLEARNED = 0.15
@@ -102,3 +104,15 @@ class Verdict:
     def state_dict(self) -> dict[str, Any]:
         """The fields by name."""
         return {**vars(self), "random": list(self.random)}
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> Verdict:
+        """The verdict of which :meth:`state_dict` returned ``state``.
+
+        Raises:
+            TypeError: If ``state`` is no dict.
+            ValueError: If it is that of something else.
+        """
+        names = [field.name for field in fields(cls)]
+        check_state(cls.__name__, state, names)
+        return cls(**{name: state[name] for name in names})

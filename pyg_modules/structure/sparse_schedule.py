@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pyg_modules._checks import as_coefficient, as_int, check_choice
+from pyg_modules._brief import brief
+from pyg_modules._checks import as_coefficient, as_int, as_share, check_choice, check_state
 from pyg_modules.graph.sampling import Ints
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
@@ -140,12 +141,7 @@ class SparseSchedule:
         if grow is not None:
             check_choice("grow", grow, GROWTHS)
         self.score, self.grow = score, grow
-        self.exchange = as_coefficient("exchange", exchange)
-        if self.exchange > 1:
-            raise ValueError(
-                f"Expected exchange <= 1, a share of the edges (got {exchange})."
-                " Lower it, e.g. to 0.1."
-            )
+        self.exchange = as_share("exchange", exchange)
         given: Any = layer.labels if labels is None else labels
         if given is not None:
             given = read_labels(given, layer.graph.num_units)[0].cpu().long()
@@ -164,6 +160,31 @@ class SparseSchedule:
         self.optimizer, self.gradient = optimizer, gradient
         self._check_number()
         self._begin()
+
+    @property
+    def gradient(self) -> GradientProbe | None:
+        """What knows the gradients of missing edges; it may be given later.
+
+        Raises:
+            TypeError: If what it is set to cannot be called for gradients.
+            ValueError: If that knows those of another layer.
+        """
+        return self._gradient
+
+    @gradient.setter
+    def gradient(self, gradient: GradientProbe | None) -> None:
+        is_probe = callable(gradient) and not isinstance(gradient, type)
+        if gradient is not None and (not is_probe or hasattr(gradient, "chance")):
+            raise TypeError(
+                f"Expected something to be called with graphs and a seed (got {brief(gradient)}),"
+                f" for gradients. Use pyg_modules.train.EdgeGradient(model, data)."
+            )
+        if getattr(gradient, "layer", self.layer) is not self.layer:
+            raise ValueError(
+                "Expected gradients of the layer of the schedule (got those of another layer). Use"
+                " EdgeGradient(model, data, layer=layer)."
+            )
+        self._gradient = gradient
 
     def step(self, epoch: int) -> None:
         """Prune and grow, if there is something to do in an epoch.
@@ -217,7 +238,12 @@ class SparseSchedule:
 
         The layer gets the edges that it had then; load its weights, and the state of its optimizer,
         afterwards.
+
+        Raises:
+            TypeError: If ``state`` is no dict.
+            ValueError: If it is that of something else, or of a layer of other units.
         """
+        check_state(type(self).__name__, state, self.state_dict())
         self._rewire(self._graph_of(state["edge_index"]))
         self._epoch, self._num_first = state["epoch"], state["num_first"]
         self._known = self._graph_of(state["known"])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from pyg_modules._brief import brief
 from pyg_modules.train.loss_watch import LossWatch
 
 #: From outputs and targets to a scalar.
@@ -19,6 +20,7 @@ class CheckedLoss:
 
     Raises:
         TypeError: If ``loss`` cannot be called.
+        ValueError: If it is a sum over the samples.
     """
 
     def __init__(self, loss: Loss) -> None:
@@ -67,11 +69,16 @@ class CheckedLoss:
 
 
 def check_loss(loss: object) -> None:
-    """Raise unless ``loss`` is something to call, and not the class of it."""
+    """Raise unless ``loss`` is something to call, not the class of it, and no sum."""
     if isinstance(loss, type) or not callable(loss):
         raise TypeError(
-            f"Expected a loss that can be called (got {loss!r}). Give a function, such as"
+            f"Expected a loss that can be called (got {brief(loss)}). Give a function, such as"
             f" torch.nn.functional.mse_loss, or an object, such as torch.nn.MSELoss()."
+        )
+    if getattr(loss, "reduction", None) == "sum":
+        raise ValueError(
+            f"Expected a loss that is a mean over the samples (got {brief(loss)} with"
+            f" reduction='sum', which depends on the size of batches). Leave reduction out."
         )
 
 

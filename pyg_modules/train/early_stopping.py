@@ -5,7 +5,7 @@ from math import inf
 
 from torch import nn
 
-from pyg_modules._checks import as_int
+from pyg_modules._checks import as_int, check_bool
 
 
 class EarlyStopping:
@@ -19,12 +19,13 @@ class EarlyStopping:
         restore_best_weights (bool): Whether to keep the weights of the best epoch.
 
     Raises:
-        TypeError: If ``patience`` is not an integer.
+        TypeError: If ``patience`` is not an integer, or ``restore_best_weights`` no bool.
         ValueError: If ``patience`` is negative.
     """
 
     def __init__(self, patience: int | None, restore_best_weights: bool) -> None:
         self._patience = inf if patience is None else as_int("patience", patience, smallest=0)
+        check_bool("restore_best_weights", restore_best_weights)
         self._keeps = restore_best_weights
         self._least = inf
         self._waited = 0

@@ -18,7 +18,7 @@ from pyg_modules.structure.rewire import rewire
 from pyg_modules.train.batches import Batches, Forward
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, Loss
-from pyg_modules.train.probe import position_of
+from pyg_modules.train.probe import layer_at, position_of
 from pyg_modules.train.seeding import seeded
 from pyg_modules.train.training_data import batches_of, undisturbed
 
@@ -66,6 +66,11 @@ class EdgeGradient:
         with self._apart(seed=0):  # What is wrong in the data is said before a training.
             self._batches(self._reference(), seed=0)
 
+    @property
+    def layer(self) -> UnitLayer:
+        """The layer with the edges."""
+        return layer_at(self._reference(), self._position)
+
     def __call__(self, graphs: Iterable[UnitGraph], seed: int) -> Iterator[Tensor]:
         """The gradient in the weights of the layer, on each of some graphs, ``[E]`` each.
 
@@ -79,7 +84,7 @@ class EdgeGradient:
             batches = self._batches(model, seed)
             batch = next(iter(batches))
         model.requires_grad_(requires_grad=False)
-        layer: Any = list(model.modules())[self._position]
+        layer: Any = layer_at(model, self._position)
         for graph in graphs:
             with self._apart(seed), torch.enable_grad():
                 weight = rewire(layer, graph).weight.requires_grad_()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pyg_modules.modules.analysed_parts import check_classes, check_outputs
 from pyg_modules.nn.evaluating import evaluating
 from pyg_modules.train.batches import Batches
 from pyg_modules.train.checked_loss import CheckedLoss
@@ -17,15 +18,22 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     The model is run in evaluation mode.
 
     Raises:
-        ValueError: If there is not one class for each output.
+        TypeError: If ``y`` is not a tensor of integers.
+        ValueError: If there is no sample, not one class for each output, a class that no output is
+            for, or a logit is NaN.
     """
-    with evaluating(model):
-        found = model(x).argmax(dim=-1)
-    if y.shape != found.shape:
-        raise ValueError(
-            f"Expected y of shape {list(found.shape)}, a class for each sample of x (got"
-            f" {list(y.shape)}). Give as many classes as samples, y.flatten() of a column."
+    if not isinstance(y, Tensor) or y.is_floating_point() or y.is_complex():
+        got = y.dtype if isinstance(y, Tensor) else type(y).__name__
+        raise TypeError(
+            f"Expected y to be a LongTensor (got {got}). Use torch.as_tensor(y).long() of classes."
         )
+    with evaluating(model):
+        logits = model(x)
+    check_outputs(logits)
+    check_classes(y, logits)
+    if y.numel() == 0:
+        raise ValueError("Expected at least one sample (got none). Give some.")
+    found = logits.argmax(dim=-1)
     return float((found == y).double().mean())
 
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.data import Data
 
-from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules._brief import brief
+from pyg_modules._checks import as_coefficient, as_int, as_learning_rate, check_bool
 from pyg_modules.train.batches import Batches, Forward, described
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, Loss
@@ -109,8 +110,9 @@ def fit(
             is then.
         TypeError: If data or a setting is of the wrong type, or targets are not what the loss
             takes.
-        ValueError: If data is empty or does not fit together, a setting is out of range or has no
-            effect, or a schedule is made for another number of epochs or another layer.
+        ValueError: If data is empty or does not fit together, nodes of a graph are both trained on
+            and validated on, a setting is out of range or has no effect, or a schedule is made for
+            another number of epochs or another layer.
     """
     check_model(model)
     epochs = as_int("epochs", epochs, smallest=0)
@@ -118,10 +120,11 @@ def fit(
     for name, called in (("forward", forward), ("on_epoch", on_epoch)):
         if called is not None and not callable(called):
             raise TypeError(
-                f"Expected {name} that can be called (got {called!r}). Give a function."
+                f"Expected {name} that can be called (got {brief(called)}). Give a function."
             )
-    learning_rate = as_coefficient("learning_rate", learning_rate)
+    learning_rate = as_learning_rate(learning_rate)
     weight_decay = as_coefficient("weight_decay", weight_decay)
+    check_bool("one_cycle", one_cycle)
     if batch_size is not None:
         batch_size = as_int("batch_size", batch_size, smallest=1)
         if makes_its_batches(data):
@@ -150,6 +153,12 @@ def fit(
                 f"Expected validation data of the kind of the training data (got"
                 f" {described(validation_data)} and {described(data)}). Of a graph, give the graph:"
                 f" its val_mask counts."
+            )
+        is_one = isinstance(data, Data) and validation_data is data
+        if is_one and (both := int((data.train_mask & data.val_mask).sum())):
+            raise ValueError(
+                f"Expected nodes in val_mask that are not trained on (got {both} that are in"
+                f" train_mask too). Take them out of one of the masks."
             )
     history: list[EpochRecord] = []
     if epochs == 0:

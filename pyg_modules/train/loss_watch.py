@@ -73,6 +73,7 @@ class LossWatch(TorchFunctionMode):
             elif func is F.cross_entropy and outputs.shape == targets.shape:
                 _check_probabilities(outputs, targets)
             else:
+                _check_logits(outputs, are_logits=func is F.cross_entropy)
                 ignored = given.arguments["ignore_index"]
                 _check_classes(outputs, targets, ignored)
                 self.ignored = ignored if targets is self._targets else None
@@ -115,6 +116,31 @@ def _check_probabilities(outputs: Tensor, targets: Tensor) -> None:
             f" {list(targets.shape)} from {float(targets.min()):.3g} to"
             f" {float(targets.max()):.3g}). If they are no classes, name the loss, e.g."
             f" loss=torch.nn.functional.mse_loss."
+        )
+
+
+def _check_logits(outputs: Tensor, *, are_logits: bool) -> None:
+    """Raise a ``ValueError`` for what a loss of classes would compute nonsense of."""
+    of_classes = min(1, outputs.dim() - 1)
+    if outputs.size(of_classes) < 2:
+        raise ValueError(
+            f"Expected logits of two classes or more (got outputs {list(outputs.shape)}, of one)."
+            f" Give the model an output for each; of two classes by one output, use"
+            f" loss=torch.nn.functional.binary_cross_entropy_with_logits."
+        )
+    if not are_logits:
+        if bool((outputs > _ROUNDING).any()):
+            raise ValueError(
+                f"Expected logarithms of probabilities, which are 0 or less, for nll_loss (got up"
+                f" to {float(outputs.detach().max()):.3g}). Use"
+                f" loss=torch.nn.functional.cross_entropy, which takes logits."
+            )
+        return
+    error = (outputs.sum(dim=of_classes) - 1).abs()
+    if len(outputs) and bool((outputs >= 0).all()) and bool((error < 1e-3).all()):
+        raise ValueError(
+            "Expected logits for the cross-entropy (got probabilities, which add up to 1, as of a"
+            " softmax). Leave the softmax out of the model: the loss has it."
         )
 
 

@@ -12,7 +12,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
-from pyg_modules._checks import as_coefficient, as_int, as_num_modules, check_device
+from pyg_modules._checks import (
+    as_coefficient,
+    as_int,
+    as_learning_rate,
+    as_num_modules,
+    check_device,
+)
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.modules.cut import cut
 from pyg_modules.modules.split import split
@@ -158,8 +164,7 @@ class ModularEstimator(BaseEstimator):
         as_num_modules(self.num_modules, num_hidden)
         if self.finetune_epochs is not None:
             as_int("finetune_epochs", self.finetune_epochs, smallest=0)
-        if as_coefficient("learning_rate", self.learning_rate) == 0:
-            raise ValueError("Expected learning_rate > 0 (got 0). Raise it.")
+        as_learning_rate(self.learning_rate)
         as_coefficient("weight_decay", self.weight_decay)
         as_int("batch_size", self.batch_size, smallest=1)
         check_device(self.device)

@@ -13,7 +13,7 @@ from pyg_modules.partition.verdict import Verdict
 from pyg_modules.train.batches import Forward
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import Loss
-from pyg_modules.train.probe import Probe, position_of
+from pyg_modules.train.probe import Probe, layer_at, position_of
 
 _NUM_RANDOM = 3
 
@@ -60,7 +60,8 @@ def partition_verdict(
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If ``labels`` have the wrong length, one module only, a gap, or leave a hidden
-            unit shared; if ``x`` or ``y`` do not fit; or if a model has no layer in it or several.
+            unit shared; if the layer is cut already; if ``x`` or ``y`` do not fit; or if a model
+            has no layer in it or several.
 
     Example:
         >>> import torch
@@ -72,7 +73,7 @@ def partition_verdict(
         'unlearned'
     """
     check_model(layer)
-    inside: Any = list(layer.modules())[position_of(layer, None)]
+    inside = layer_at(layer, position_of(layer, None))
     found = check_modules(inside, labels)
     if int(found.max()) < 1:
         raise ValueError(
@@ -81,6 +82,8 @@ def partition_verdict(
         )
     seed = as_int("seed", seed, smallest=0)
     is_shared = bool((found[: inside.graph.num_inputs] < 0).any())
+    units = Units(inside, scope="hidden" if is_shared else "all")
+    units.check_whole()
     probe = Probe(
         layer,
         x if y is None else (x, y),
@@ -92,5 +95,4 @@ def partition_verdict(
         batch_size=batch_size,
         seed=seed,
     )
-    units = Units(inside, scope="hidden" if is_shared else "all")
     return judge(units, found, probe, num_random=_NUM_RANDOM, seed=seed)

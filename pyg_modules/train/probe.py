@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from math import ceil
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules._checks import as_coefficient, as_int, as_learning_rate, check_bool
 from pyg_modules._reference import Reference
 from pyg_modules.modules.prune import prune_cross_edges
 from pyg_modules.nn.unit_layer import UnitLayer
@@ -81,7 +81,7 @@ class Probe:
             batch_size = as_int("batch_size", batch_size, smallest=1)
         self._batching: Any = {"forward": forward, "batch_size": batch_size}
         self._rates: Any = {
-            "learning_rate": as_coefficient("learning_rate", learning_rate),
+            "learning_rate": as_learning_rate(learning_rate),
             "weight_decay": as_coefficient("weight_decay", weight_decay),
         }
         self._chance: float | None = None
@@ -93,6 +93,11 @@ class Probe:
         """The model in training; a deep copy of the probe alone has the same."""
         return self._reference()
 
+    @property
+    def layer(self) -> UnitLayer:
+        """The layer that is cut, in copies of the model."""
+        return layer_at(self._model, self._position)
+
     def __call__(self, labels: Tensor | None, *, trained: bool = True) -> float:
         """The mean loss of the model, cut into these modules and trained; as it is without labels.
 
@@ -100,11 +105,12 @@ class Probe:
             labels (LongTensor, optional): Module of every unit, ``[N]``, as for :func:`cut`.
             trained (bool, optional): Else right after the cut. (default: ``True``)
         """
+        check_bool("trained", trained)
         with self._apart():
             model = deepcopy(self._model)
             if labels is None:
                 return self._measured(model)
-            layer: Any = list(model.modules())[self._position]
+            layer: Any = layer_at(model, self._position)
             prune_cross_edges(layer, labels)
             # Cut, it would divide the states of modules apart, if it divides any.
             layer.labels = read_labels(labels)[0].to(layer.device, torch.long)
@@ -193,3 +199,8 @@ def position_of(model: nn.Module, layer: UnitLayer | None) -> int:
             f" which: layer=..."
         )
     return found[0]
+
+
+def layer_at(model: nn.Module, position: int) -> UnitLayer:
+    """The layer at a position of :func:`position_of`, in the model or in a copy of it."""
+    return cast(UnitLayer, list(model.modules())[position])

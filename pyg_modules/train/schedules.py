@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pyg_modules._brief import brief
 from pyg_modules._checks import check_choice
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.judge import PartitionProbe
@@ -110,7 +111,7 @@ def _check_schedule(schedule: Any, model: nn.Module, epochs: int) -> None:
     if not is_schedule or not callable(getattr(schedule, "phase", schedule.step)):
         raise TypeError(
             f"Expected a schedule, with step(epoch), penalties() and parameters(), and phase(epoch)"
-            f" if it has phases; or a list of them (got {schedule!r}). PartitionSchedule("
+            f" if it has phases; or a list of them (got {brief(schedule)}). PartitionSchedule("
             f"regularizer, epochs) is one."
             " Give such a one."
         )

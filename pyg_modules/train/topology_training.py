@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pyg_modules._checks import as_coefficient, as_int
-from pyg_modules.graph.validate import as_probability
+from pyg_modules._brief import brief
+from pyg_modules._checks import as_coefficient, as_int, as_share
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.structure.search.search_topology import import_optuna
 from pyg_modules.train.checked_loss import CheckedLoss
@@ -72,7 +72,7 @@ class TopologyTraining:
                 f"Expected a target per sample (got {len(x)} samples and {len(y)} targets)."
                 " Give as many."
             )
-        size = round(as_probability("held_out", held_out) * len(x))
+        size = round(as_share("held_out", held_out) * len(x))
         if not 0 < size < len(x):
             raise ValueError(
                 f"Expected held_out samples and others (got {size} of {len(x)}). Choose held_out"
@@ -147,13 +147,13 @@ def _check_options(suggest: Mapping[str, tuple[float, float]], options: Mapping[
             )
         if isinstance(bounds, str) or not isinstance(bounds, Sequence) or len(bounds) != 2:
             raise TypeError(
-                f"Expected a pair of bounds of {name} in suggest (got {bounds!r}). Give what is"
-                f" the same in all trials as an option, {name}=..."
+                f"Expected a pair of bounds of {name} in suggest (got {brief(bounds)}). Give what"
+                f" is the same in all trials as an option, {name}=..."
             )
         low, high = (as_coefficient(name, bound) for bound in bounds)
         if not 0 < low <= high:
             raise ValueError(
                 f"Expected bounds of {name} above 0, the lower one first, as the scale is"
-                f" logarithmic (got {bounds!r})."
+                f" logarithmic (got {brief(bounds)})."
                 " Correct them."
             )

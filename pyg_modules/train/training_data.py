@@ -16,6 +16,7 @@ from torch_geometric.data import Batch, Data
 from torch_geometric.data.data import BaseData
 from torch_geometric.loader import CachedLoader, PrefetchLoader
 
+from pyg_modules._brief import brief
 from pyg_modules.train.batches import (
     Batches,
     Forward,
@@ -207,7 +208,7 @@ def _joined(graphs: list[BaseData], **_: Any) -> BaseData:
 def _mask_of(data: Data, name: str) -> Tensor:
     mask = data.get(name)
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != (data.num_nodes,):
-        got = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, Tensor) else repr(mask)
+        got = f"{mask.dtype} {list(mask.shape)}" if isinstance(mask, Tensor) else brief(mask)
         raise ValueError(
             f"Expected data.{name} to be a bool tensor of all {data.num_nodes} nodes (got {got})."
             f" Set it; graphs that are samples themselves come as a list, with forward=..."

@@ -155,12 +155,40 @@ def test_a_test_file_may_have_new_categories_and_columns_which_is_said(tmp_path)
     ]
 
 
+def test_columns_may_be_named_by_numbers_beside_other_names(tmp_path):
+    text = "2019,2020,kind,y\n" + "".join(
+        f"{2019 + i},{i},{'uv'[i % 2]},{i % 3}\n" for i in range(12)
+    )
+    encoding = load_file(written(tmp_path, text), target="y").encoding
+    assert [column.name for column in encoding.numbers] == ["2019", "2020"]
+
+
+def test_rows_to_test_on_that_are_trained_on_are_said(tmp_path):
+    path = written(tmp_path, GOOD)
+    test = written(tmp_path, HEAD + ROWS[3] + ROWS[5] + "99,1,u,no\n", "test.csv")
+    notes = load_file(path, test, target="y").encoding.notes
+    assert f"2 of the 3 rows of {test} are in {path} too" in notes
+
+
+def test_rows_to_test_on_are_others_than_those_to_train_on(tmp_path):
+    path, copied = written(tmp_path, GOOD), written(tmp_path, GOOD, "copied.csv")
+    (tmp_path / "link.csv").symlink_to(path)
+    for test in (path, copied, tmp_path / "link.csv"):
+        with pytest.raises(ValueError, match=r"other rows to test on .*\.csv\)\. Give rows that"):
+            load_file(path, test, target="y")
+
+
 MISTAKES = {
     "no file": (None, {}, r"the file .*data\.csv \(got none of that name"),
     "empty": ("", {}, r"rows in .*data\.csv \(got an empty file\)"),
     "blank": ("\n\n", {}, r"rows in .*data\.csv \(got an empty file\)"),
     "names only": (HEAD, {}, r"rows in .*data\.csv \(got names of columns only\)\. Add"),
-    "no names": ("1,2\n3,4\n", {}, r"names of columns in the first line .*got numbers: '1', '2'"),
+    "no names": ("1,2\n3,4\n", {}, r"names of columns in the first line .*got values: '1', '2'"),
+    "no names, and a text": (
+        "5.1,,u\n4.9,3,v\n4.7,3.2,u\n",
+        {"target": "u"},
+        r"names of columns in the first line .*got values: '5.1', '', 'u'",
+    ),
     "a name twice": ("a,a,y\n1,2,3\n", {}, r"different name .*got 'a' more than once\)\. Rename"),
     "no name": ("a,,y\n1,2,3\n", {}, r"a name for every column .*none for column 2"),
     "a long line": (

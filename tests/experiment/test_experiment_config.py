@@ -21,7 +21,7 @@ from pyg_modules.experiment import ExperimentConfig
         ({"seed": -1}, ValueError, r"seed >= 0"),
         ({"num_hidden": 8.0}, TypeError, r"num_hidden to be an int \(got float: 8.0\)"),
         ({"ncut": float("nan")}, ValueError, r"finite ncut >= 0 \(got nan\)"),
-        ({"tolerance": -0.1}, ValueError, r"finite tolerance >= 0 \(got -0.1\)"),
+        ({"tolerance": -0.1}, ValueError, r"tolerance in \[0, 1\] \(got -0.1\)"),
         ({"batch_size": 0}, ValueError, r"batch_size >= 1 \(got 0\)"),
         ({"activation": "cube"}, ValueError, r"got 'cube'"),
         ({"balance": -1.0}, ValueError, r"finite balance >= 0 \(got -1.0\)"),

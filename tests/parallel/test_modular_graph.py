@@ -209,7 +209,7 @@ def test_parts_are_moved_to_devices_in_turn():
         ModularGraph(split(cut_layer()), devices=[])
     with pytest.raises(TypeError, match=r"sequence of devices \(got 'cpu'\). Use \['cpu'\]"):
         ModularGraph(split(cut_layer()), devices="cpu")
-    with pytest.raises(ValueError, match=r"available devices, such as 'cpu' \(got 'foo'"):
+    with pytest.raises(ValueError, match=r"an available device, such as 'cpu' \(got 'foo'"):
         ModularGraph(split(cut_layer()), devices=["foo"])
 
 

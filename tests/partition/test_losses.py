@@ -251,3 +251,35 @@ def test_half_precision_is_computed_in_single(dtype):
     torch.testing.assert_close(loss, ncut_loss(EDGES, weight.float(), assignment.float()))
     cost = cost_balance_loss(EDGES, assignment)
     torch.testing.assert_close(cost, cost_balance_loss(EDGES, assignment.float()))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda assignment: ncut_loss(EDGES, WEIGHT, assignment),
+        balance_loss,
+        lambda assignment: cost_balance_loss(EDGES, assignment),
+        sharpness_loss,
+    ],
+    ids=["ncut", "balance", "cost_balance", "sharpness"],
+)
+def test_logits_in_the_place_of_an_assignment_are_refused(loss):
+    logits = torch.tensor([[1.0, 0.0], [0.5, 0.5], [3.0, -2.0]], dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"row 2 with the sum 1, its least value -2"):
+        loss(logits)
+    with pytest.raises(ValueError, match=r"row 0 with the sum 2, its least value 1"):
+        loss(torch.ones(3, 2, dtype=torch.float64))
+    # What has diverged spreads, as of weights.
+    assert loss(torch.full((3, 2), torch.nan, dtype=torch.float64)).isnan()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_rows_of_a_softmax_sum_to_1_in_every_precision(dtype):
+    assignment = (5 * torch.randn(200, 100, generator=generator(0))).softmax(dim=1).to(dtype)
+    assert 0 <= balance_loss(assignment).item() < 1
+
+
+def test_losses_are_transformed_by_torch_func():
+    assignments = torch.stack([soft(5, 3, seed) for seed in range(2)])
+    together = torch.func.vmap(balance_loss)(assignments)
+    torch.testing.assert_close(together, torch.stack([*map(balance_loss, assignments)]))

@@ -256,7 +256,7 @@ def shared_unit():
         ({"method": "magic"}, ValueError, r"'refine', 'spectral', 'metis' \(got 'magic'\)"),
         ({"scope": "inputs"}, ValueError, r"'hidden', 'all' \(got 'inputs'\)"),
         ({"affinity": "cube"}, ValueError, r"'abs', 'square' \(got 'cube'\)"),
-        ({"tolerance": -1}, ValueError, r"tolerance >= 0 \(got -1\)"),
+        ({"tolerance": -1}, ValueError, r"tolerance in \[0, 1\] \(got -1\)"),
         ({"seed": -1}, ValueError, r"seed >= 0 \(got -1\)"),
         (
             {"method": "spectral", "initial": planted_layer()[1]},

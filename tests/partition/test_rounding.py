@@ -74,7 +74,7 @@ def test_capacities_that_do_not_fit_are_refused():
         balanced_labels(torch.rand(4, 2), capacities=[2, 3])
     with pytest.raises(ValueError, match=r"one capacity per module, 2 \(got 1"):
         balanced_labels(torch.rand(4, 2), capacities=[4])
-    with pytest.raises(ValueError, match=r"tolerance >= 0 \(got -0.5\)"):
+    with pytest.raises(ValueError, match=r"tolerance in \[0, 1\] \(got -0.5\)"):
         balanced_labels(torch.rand(4, 2), tolerance=-0.5)
 
 

@@ -10,7 +10,13 @@ from pyg_modules import (
     cut,
 )
 from pyg_modules.datasets import planted_problem
-from pyg_modules.partition import agreement, module_sizes, normalized_cut, partition_units
+from pyg_modules.partition import (
+    Verdict,
+    agreement,
+    module_sizes,
+    normalized_cut,
+    partition_units,
+)
 from pyg_modules.partition.judge import shuffled
 from pyg_modules.train import fit, seeded
 from tests.strategies import KnowsItsTask, generator, verdict_of
@@ -361,7 +367,7 @@ def test_a_short_training_works_too(epochs):
         ({"regularizer": torch.nn.Linear(1, 1)}, TypeError, r"PartitionRegularizer \(got Linear\)"),
         ({"epochs": 0}, ValueError, r"epochs >= 1 \(got 0\)"),
         ({"epochs": 1.5}, TypeError, r"epochs to be an int \(got float"),
-        ({"tolerance": -0.1}, ValueError, r"tolerance >= 0 \(got -0.1\)"),
+        ({"tolerance": -0.1}, ValueError, r"tolerance in \[0, 1\] \(got -0.1\)"),
         ({"seed": -1}, ValueError, r"seed >= 0 \(got -1\)"),
         ({"probe": 1.0}, TypeError, r"called with labels and has chance\(\) \(got float\)"),
     ],
@@ -584,3 +590,21 @@ def test_a_schedule_and_its_regularizer_say_where_the_training_is():
         ]
         assert regularizer.status() == ", ".join(["2 modules", *(terms or ["no term is on"])])
     assert {"free", "full"} <= set(phases)
+
+
+def test_the_state_of_a_schedule_of_other_units_changes_nothing():
+    schedule, other = (
+        PartitionSchedule(
+            PartitionRegularizer(SynchronousGraph(UnitGraph.complete(2, size, 1)), 2), 9
+        )
+        for size in (4, 6)
+    )
+    labels = torch.tensor([-1, -1, 0, 0, 1, 1, -1])
+    verdict = Verdict(labels, 0.0, 0.1, 0.1, (1.0,), 2.0, 0.5, 0.5, 0)
+    schedule.load_state_dict({**schedule.state_dict(), "epoch": 3, "verdict": verdict.state_dict()})
+    before = other.state_dict()
+    with pytest.raises(ValueError, match=r"labels of shape \[9\], one per unit.*\(got \[7\]\)"):
+        other.load_state_dict(schedule.state_dict())
+    with pytest.raises(ValueError, match=r"the state of a Verdict \(got one without 'labels'\)"):
+        other.load_state_dict({**before, "verdict": verdict.figures()})
+    assert other.state_dict() == before

@@ -442,7 +442,7 @@ def test_gradients_of_blocks_are_gradients_of_all(monkeypatch):
             ValueError,
             r"grow to be one of 'gradient', 'random', 'local' \(got 'rigl'\)",
         ),
-        ({"exchange": 1.1}, ValueError, r"exchange <= 1, a share of the edges \(got 1.1\)"),
+        ({"exchange": 1.1}, ValueError, r"exchange in \[0, 1\] \(got 1.1\)"),
         ({"max_in_degree": 14}, ValueError, r"at most max_in_degree = 14 edges.*with 15\)"),
         ({"labels": torch.zeros(3).long()}, ValueError, r"labels of shape \[17\]"),
         ({"seed": -1}, ValueError, r"seed >= 0 \(got -1\)"),

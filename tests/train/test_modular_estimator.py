@@ -250,7 +250,7 @@ def test_two_samples_of_one_feature_are_enough(estimator_class):
         ({"finetune_epochs": -1}, ValueError, r"finetune_epochs >= 0 \(got -1\)"),
         ({"ncut": -1.0}, ValueError, r"finite ncut >= 0 \(got -1.0\)"),
         ({"balance": float("nan")}, ValueError, r"finite balance >= 0 \(got nan\)"),
-        ({"tolerance": -0.1}, ValueError, r"finite tolerance >= 0 \(got -0.1\)"),
+        ({"tolerance": -0.1}, ValueError, r"tolerance in \[0, 1\] \(got -0.1\)"),
         ({"learning_rate": 0}, ValueError, r"learning_rate > 0 \(got 0\)"),
         ({"weight_decay": "much"}, TypeError, r"weight_decay to be a number \(got str: 'much'\)"),
         ({"batch_size": 0}, ValueError, r"batch_size >= 1 \(got 0\)"),

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
-from pyg_modules._checks import as_coefficient, as_int
+from pyg_modules._brief import brief
+from pyg_modules._checks import as_int, as_share
 
 Ints = NDArray[numpy.int64]
 
@@ -72,7 +73,7 @@ class SizeBounds(NamedTuple):
                 f" partitioned (got {num_modules})."
                 " Choose one between."
             )
-        tolerance = as_coefficient("tolerance", tolerance)
+        tolerance = as_share("tolerance", tolerance)
         wanted = (
             None if capacities is None else checked_capacities(capacities, num_units, num_modules)
         )
@@ -153,19 +154,19 @@ def checked_capacities(capacities: Sequence[int], num_units: int, num_modules: i
     if not hasattr(capacities, "__iter__"):
         raise TypeError(
             f"Expected capacities to be a sequence of {num_modules} integers, the size of every"
-            f" module (got {type(capacities).__name__}: {capacities!r})."
+            f" module (got {type(capacities).__name__}: {brief(capacities)})."
             " Give a list, e.g. [32, 16, 16]."
         )
     sizes = [as_int(f"capacities[{k}]", size, smallest=1) for k, size in enumerate(capacities)]
     if len(sizes) != num_modules:
         raise ValueError(
-            f"Expected one capacity per module, {num_modules} (got {len(sizes)}: {sizes})."
+            f"Expected one capacity per module, {num_modules} (got {len(sizes)}: {brief(sizes)})."
             " Give as many, or change num_modules."
         )
     if sum(sizes) != num_units:
         raise ValueError(
             f"Expected capacities that add up to {num_units}, the number of units that are"
-            f" partitioned (got {sum(sizes)}: {sizes})."
+            f" partitioned (got {sum(sizes)}: {brief(sizes)})."
             " Correct them, or leave them out for equal sizes."
         )
     return numpy.array(sizes, dtype=numpy.int64)

@@ -3,6 +3,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from pyg_modules._brief import brief
+
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
@@ -15,14 +17,37 @@ def axes_or_current(ax: Axes | None) -> Axes:
 
     Raises:
         ImportError: If matplotlib is not installed.
+        TypeError: If ``ax`` is none.
     """
-    if ax is not None:
-        return ax
     try:
+        import matplotlib.axes
         from matplotlib import pyplot
     except ImportError as error:
         raise ImportError("Figures need matplotlib: pip install 'pyg-modules[report]'") from error
+    if ax is not None:
+        if not isinstance(ax, matplotlib.axes.Axes):
+            raise TypeError(
+                f"Expected ax to be axes of matplotlib (got {brief(ax)}). Use one of"
+                f" pyplot.subplots(), or leave it out."
+            )
+        return ax
     return pyplot.gca()
+
+
+def check_history(history: object, kind: type, source: str) -> None:
+    """Raise unless ``history`` is a sequence of records of a ``kind``, what ``source`` has.
+
+    Raises:
+        TypeError: If it is something else.
+        ValueError: If it is empty.
+    """
+    records = history if isinstance(history, list | tuple) else [history]
+    if isinstance(history, kind) or not all(isinstance(record, kind) for record in records):
+        raise TypeError(
+            f"Expected a sequence of {kind.__name__} (got {brief(history)}). Use {source}."
+        )
+    if not records:
+        raise ValueError("Expected a record at least (got an empty history). Train an epoch.")
 
 
 def ink() -> Any:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from math import ceil, prod
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from pyg_modules._brief import brief
 from pyg_modules.report.palette import SEQUENTIAL
 from pyg_modules.report.plots.axes import add_colorbar, axes_or_current, count_along
 
@@ -61,10 +63,12 @@ def plot_attribution(
 
 
 def _check_image_shape(image_shape: tuple[int, int], num_inputs: int) -> None:
-    if len(image_shape) != 2 or min(image_shape) < 1 or prod(image_shape) != num_inputs:
+    is_pair = isinstance(image_shape, tuple | list) and len(image_shape) == 2
+    are_sizes = is_pair and all(isinstance(size, Integral) and size > 0 for size in image_shape)
+    if not are_sizes or prod(image_shape) != num_inputs:
         raise ValueError(
             f"Expected an image_shape of a height and a width, together {num_inputs} pixels, one"
-            f" per input (got {tuple(image_shape)})."
+            f" per input (got {brief(image_shape)})."
             " Give e.g. (8, 8) for 64 inputs, or leave it out."
         )
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pyg_modules.report.palette import CATEGORIES
-from pyg_modules.report.plots.axes import axes_or_current, count_along, legend_above
+from pyg_modules.report.plots.axes import axes_or_current, check_history, count_along, legend_above
 from pyg_modules.structure.edge_record import EdgeRecord
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ def plot_edge_history(history: Sequence[EdgeRecord], *, ax: Axes | None = None) 
         have been there from the first epoch on, and how many came at its beginning.
 
     Raises:
+        TypeError: If it has other records.
         ValueError: If the history is empty.
     """
-    if not history:
-        raise ValueError("Expected a record at least (got an empty history). Train an epoch.")
+    check_history(history, EdgeRecord, "schedule.history of a SparseSchedule")
     ax = axes_or_current(ax)
     epochs = [record.epoch + 1 for record in history]
     curves = {

@@ -6,7 +6,13 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from pyg_modules.report.palette import CATEGORIES, GUIDE
-from pyg_modules.report.plots.axes import axes_or_current, count_along, ink, legend_above
+from pyg_modules.report.plots.axes import (
+    axes_or_current,
+    check_history,
+    count_along,
+    ink,
+    legend_above,
+)
 from pyg_modules.train.epoch_record import EpochRecord
 
 if TYPE_CHECKING:
@@ -40,10 +46,10 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
         reached is far below the others, and off it.
 
     Raises:
+        TypeError: If it has other records.
         ValueError: If the history is empty, a phase is none, or a loss is not finite.
     """
-    if not history:
-        raise ValueError("Expected a record at least (got an empty history). Train an epoch.")
+    check_history(history, EpochRecord, "what fit returned")
     for epoch, record in enumerate(history, start=1):
         if record.phase not in _PHASES:
             phases = ", ".join(map(repr, _PHASES))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from pyg_modules._brief import brief
 from pyg_modules._checks import as_int
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.structure.search.topology_search import TopologySearch
@@ -87,7 +88,7 @@ def search_topology(
     optuna = import_optuna()
     if not callable(train) or isinstance(train, nn.Module):
         raise TypeError(
-            f"Expected train to be called with a layer and a trial (got {train!r}). Use e.g."
+            f"Expected train to be called with a layer and a trial (got {brief(train)}). Use e.g."
             f" pyg_modules.train.TopologyTraining(x, y, epochs)."
         )
     if not isinstance(space, TopologySpace):
@@ -99,7 +100,7 @@ def search_topology(
     seed = as_int("seed", seed, smallest=0, largest=_LARGEST_SEED)
     if isinstance(storage, str) and "://" not in storage:
         raise ValueError(
-            f"Expected storage to be a URL (got {storage!r}). For a file, use"
+            f"Expected storage to be a URL (got {brief(storage)}). For a file, use"
             f" 'sqlite:///{storage}'."
         )
     study = optuna.create_study(

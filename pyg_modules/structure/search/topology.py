@@ -8,9 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_modules._checks import as_int, check_choice
+from pyg_modules._checks import as_int, as_share, check_choice
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.graph.validate import as_probability
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.nn.unit_dynamics import UnitDynamics
 from pyg_modules.ops.activation import check_activation
@@ -215,7 +214,7 @@ def check_density(density: object) -> float:
         TypeError: If it is not a number.
         ValueError: If it is out of range.
     """
-    number = as_probability("density", density)
+    number = as_share("density", density)
     if number == 0:
         raise ValueError("Expected density in (0, 1] (got 0): there would be no edges. Raise it.")
     return number

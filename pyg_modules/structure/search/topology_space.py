@@ -6,6 +6,7 @@ from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
+from pyg_modules._brief import brief
 from pyg_modules._checks import as_int
 from pyg_modules.ops.activation import check_activation
 from pyg_modules.structure.search.random_graphs import RANDOM_GRAPHS
@@ -129,7 +130,7 @@ class TopologySpace:
         values = getattr(self, name)
         if isinstance(values, str) or not isinstance(values, Sequence):
             raise TypeError(
-                f"Expected {name} to be a list of choices (got {values!r})."
+                f"Expected {name} to be a list of choices (got {brief(values)})."
                 " Put it into one: [value]."
             )
         if not values:
@@ -140,7 +141,7 @@ class TopologySpace:
         values = getattr(self, name)
         if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != 2:
             raise TypeError(
-                f"Expected {name} to be a pair, its bounds (got {values!r})."
+                f"Expected {name} to be a pair, its bounds (got {brief(values)})."
                 " Give (lowest, highest)."
             )
         low, high = map(checked, values)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pyg_modules._checks import as_coefficient
+from pyg_modules._checks import as_coefficient, as_learning_rate, check_bool
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.train.check_model import check_model
@@ -87,8 +87,9 @@ class LitModular(L.LightningModule):
         self.model = model
         self.loss = loss
         self.regularizer = regularizer
-        self.learning_rate = as_coefficient("learning_rate", learning_rate)
+        self.learning_rate = as_learning_rate(learning_rate)
         self.weight_decay = as_coefficient("weight_decay", weight_decay)
+        check_bool("one_cycle", one_cycle)
         self.one_cycle = one_cycle
         self.save_hyperparameters("learning_rate", "weight_decay", "one_cycle")
         self._is_regularized = False

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from pyg_modules._checks import check_state
 from pyg_modules.modules.prune import prune_cross_edges
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.metrics import normalized_cut
@@ -137,12 +138,18 @@ class PartitionCallback(L.Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned."""
+        """Go on from what :meth:`state_dict` returned.
+
+        Raises:
+            TypeError: If ``state_dict`` is no dict.
+            ValueError: If it is that of something else, or of a layer of other units.
+        """
+        check_state(type(self).__name__, state_dict, self.state_dict())
+        verdict = state_dict["verdict"]
+        verdict = None if verdict is None else Verdict.of_state(verdict)
         self.schedule.load_state_dict(state_dict["schedule"])
         self.schedule.regularizer.strength = state_dict["strength"]
-        self._cut_labels = state_dict["labels"]
-        verdict = state_dict["verdict"]
-        self._cut_verdict = None if verdict is None else Verdict(**verdict)
+        self._cut_labels, self._cut_verdict = state_dict["labels"], verdict
 
     def _new_probe(self, trainer: L.Trainer, pl_module: LitModular) -> Probe | None:
         layer, loader = self.schedule.regularizer.layer, trainer.train_dataloader
