@@ -98,6 +98,9 @@ class KnowsItsTask:
     def chance(self):
         return 1.0
 
+    def influence(self):
+        return None
+
 
 def verdict_of(labels, uncut, probed, random, chance):
     """A verdict of these losses."""

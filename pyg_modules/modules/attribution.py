@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -69,8 +69,14 @@ def _of_part(
         check_outputs(outputs)
         # Where samples do not depend on each other, the derivatives of the sum are those of each.
         sums = outputs.sum(dim=0).unbind()
-    magnitudes = torch.zeros_like(x)
-    for output in sums:
-        (gradient,) = torch.autograd.grad(output, x, retain_graph=True, materialize_grads=True)
-        magnitudes += gradient.abs()
-    return magnitudes.mean(dim=0)
+    total = torch.zeros_like(x)
+    for magnitude in magnitudes(sums, x):
+        total += magnitude
+    return total.mean(dim=0)
+
+
+def magnitudes(values: Iterable[Tensor], x: Tensor) -> Iterator[Tensor]:
+    """Those of the derivative of every one of some scalars in ``x``, of its shape."""
+    for value in values:
+        (gradient,) = torch.autograd.grad(value, x, retain_graph=True, materialize_grads=True)
+        yield gradient.abs()

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from torch import Tensor
 
 from pyg_modules.partition.agreement import agreement
+from pyg_modules.partition.influence import labels_by_influence
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.units import Units
 
@@ -16,9 +17,15 @@ _MAX_CANDIDATES = 6
 
 
 def candidates(
-    units: Units, num_modules: int, *, tolerance: float, seed: int, known: Iterable[Tensor] = ()
+    units: Units,
+    num_modules: int,
+    *,
+    tolerance: float,
+    seed: int,
+    known: Iterable[Tensor] = (),
+    influence: Tensor | None = None,
 ) -> list[Tensor]:
-    """Partitions of the weights as they are, six at most: none lowers the cut and is right always.
+    """Partitions of the weights as they are, six at most: no way to find them is right always.
 
     Args:
         units (Units): The units that are partitioned.
@@ -27,9 +34,11 @@ def candidates(
         seed (int): Of the search.
         known (iterable of LongTensor, optional): Labels ``[N]`` that are among them, as they are
             and improved by moves. (default: none)
+        influence (Tensor, optional): How strongly outputs depend on inputs, ``[I, O]``, by which
+            one is found. (default: not known)
     """
     found: list[Tensor] = []
-    for labels in _proposed(units, num_modules, tolerance, seed, known):
+    for labels in _proposed(units, num_modules, tolerance, seed, known, influence):
         if all(agreement(labels, other)["ari"] < _SAME for other in found):
             found.append(labels)
         if len(found) == _MAX_CANDIDATES:
@@ -38,11 +47,19 @@ def candidates(
 
 
 def _proposed(
-    units: Units, num_modules: int, tolerance: float, seed: int, known: Iterable[Tensor]
+    units: Units,
+    num_modules: int,
+    tolerance: float,
+    seed: int,
+    known: Iterable[Tensor],
+    influence: Tensor | None,
 ) -> Iterator[Tensor]:
     for labels in known:
         yield labels
         yield find_labels(units, num_modules, tolerance=tolerance, initial=labels, seed=seed)
+    others = labels_by_influence(units, num_modules, influence, tolerance=tolerance, seed=seed)
+    if others is not None:
+        yield others
     for affinity in _AFFINITIES:
         counted = Units(
             units.layer, scope=units.scope, affinity=affinity, capacities=units.capacities

@@ -28,6 +28,9 @@ class PartitionProbe(Protocol):
     def chance(self) -> float:
         """The loss of the best outputs that are the same for all samples."""
 
+    def influence(self) -> Tensor | None:
+        """How strongly the outputs of the layer depend on its inputs, ``[I, O]``, if known."""
+
 
 def judge(
     units: Units,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from pyg_modules.partition.candidates import candidates
+from pyg_modules.partition.influence import labels_by_influence
 from pyg_modules.partition.judge import PartitionProbe, judge, shuffled
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.units import Units
@@ -37,7 +38,14 @@ def read_modules(
         num_random (int): How many cuts at random it is compared with.
         seed (int): Of everything random.
     """
-    found = candidates(units, num_modules, tolerance=tolerance, seed=seed, known=known)
+    found = candidates(
+        units,
+        num_modules,
+        tolerance=tolerance,
+        seed=seed,
+        known=known,
+        influence=probe.influence(),
+    )
     losses = [probe(labels) for labels in found]
     best = min(range(len(found)), key=losses.__getitem__)
     return judge(
@@ -70,7 +78,7 @@ def choose_num_modules(
         tolerance (float): By which share of its capacity a module may be smaller or larger.
         seed (int): Of everything random.
     """
-    uncut = probe(None)
+    uncut, influence = probe(None), probe.influence()
     lost: dict[int, float] = {}
     for num_modules in range(2 if present is None else present + 1, units.most_modules() + 1):
         try:
@@ -80,7 +88,11 @@ def choose_num_modules(
                 raise
             break  # So many modules cannot all have a path from the inputs to the outputs.
         at_random = probe(shuffled(labels, units.classes(num_modules), seed))
-        lost[num_modules] = share_lost(probe(labels), uncut, at_random)
+        loss = probe(labels)
+        others = labels_by_influence(units, num_modules, influence, tolerance=tolerance, seed=seed)
+        if others is not None:
+            loss = min(loss, probe(others))
+        lost[num_modules] = share_lost(loss, uncut, at_random)
     good = [num_modules for num_modules, share in lost.items() if share < GOOD]
     if good:
         return good[-1]

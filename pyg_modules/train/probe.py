@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from pyg_modules._checks import as_coefficient, as_int, as_learning_rate, check_bool
 from pyg_modules._reference import Reference
+from pyg_modules.modules.attribution import magnitudes
 from pyg_modules.modules.prune import prune_cross_edges
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.labels import read_labels
@@ -26,6 +27,8 @@ from pyg_modules.train.training_data import are_rows, batches_of, undisturbed
 # The steps of a probe are this share of those of the training, and so many at least.
 _SHARE = 0.01
 _LEAST = 5
+# About as many samples say which outputs depend on which inputs.
+_SAMPLES = 256
 
 
 class Probe:
@@ -129,6 +132,45 @@ class Probe:
                 self._chance = self._loss_of_constant(deepcopy(self._model).eval())
         return self._chance
 
+    def influence(self) -> Tensor | None:
+        r"""How strongly the outputs of the layer depend on its inputs, on some samples, ``[I, O]``.
+
+        .. math::
+            a_{io} = \frac{s_i}{s_o} \cdot \frac{1}{B} \sum_b
+                \left| \frac{\partial y_{bo}}{\partial x_{bi}} \right|
+
+        with the standard deviations :math:`s_i` of the input and :math:`s_o` of the output; 0 for
+        an output that is always the same. Where samples are nodes or positions that depend on each
+        other, it is the derivative of the sum of an output over all of them.
+
+        Returns:
+            Tensor, optional: ``None`` if the model computes without a call of its layer.
+        """
+        with self._apart():
+            model = deepcopy(self._model).eval().requires_grad_(requires_grad=False)
+            layer = layer_at(model, self._position)
+            found, num_samples = [], 0
+            for x, others, named in self._calls(model, layer):
+                found.append(_influence(layer, x, others, named))
+                num_samples += x.numel() // layer.graph.num_inputs
+                if num_samples >= _SAMPLES:
+                    break
+        return torch.stack(found).mean(dim=0) if found else None
+
+    def _calls(self, model: nn.Module, layer: UnitLayer) -> Iterator[Any]:
+        """What the layer is called with, batch by batch: ``x``, what else, and what by name."""
+        calls: list[Any] = []
+        hook = layer.register_forward_pre_hook(
+            lambda _, inputs, named: calls.append((inputs[0], inputs[1:], named)), with_kwargs=True
+        )
+        batches = self._batches(model)
+        for batch in batches:
+            calls.clear()
+            with torch.no_grad():
+                batches.run(model, batch)
+            yield from calls[:1]
+        hook.remove()
+
     @contextmanager
     def _apart(self) -> Iterator[None]:
         """Draw no number of the training inside, and train whatever mode is on outside."""
@@ -180,6 +222,25 @@ class Probe:
     def _batches(self, model: nn.Module) -> Batches:
         batches = batches_of(self._data, model, part="training", seed=self._seed, **self._batching)
         return batches if self._steps is None else batches.first(self._steps)
+
+
+def _influence(layer: UnitLayer, x: Tensor, others: Any, named: Any) -> Tensor:
+    """How strongly the outputs depend on the inputs, ``[I, O]``, in one call of the layer."""
+    x = x.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        outputs = layer(x, *others, **named)
+
+    def by_unit(values: Tensor) -> Tensor:
+        units = values.movedim(layer.unit_dim, 0)
+        return units.reshape(len(units), -1)
+
+    sums = by_unit(outputs).sum(dim=1)
+    slopes = [by_unit(slope).mean(dim=1) for slope in magnitudes(sums, x)]
+    of_inputs, of_outputs = (
+        by_unit(values.detach()).std(dim=1, correction=0) for values in (x, outputs)
+    )
+    scale = torch.where(of_outputs > 0, 1 / of_outputs, 0.0)
+    return of_inputs.unsqueeze(1) * torch.stack(slopes, dim=1) * scale
 
 
 def steps_of_probe(total_steps: int) -> int:

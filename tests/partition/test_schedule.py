@@ -78,6 +78,9 @@ class Losses:
     def chance(self):
         return 1.0
 
+    def influence(self):
+        return None
+
 
 def scheduled(epochs=20, layer=None, uncut=0.0, cut=0.0, random=1.0, **kwargs):
     """Of a network that knows its task and has good modules, if nothing else is said."""

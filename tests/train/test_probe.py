@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
+from torch_geometric.data import Data
 
-from pyg_modules import SynchronousGraph, UnitGraph, cut
+from pyg_modules import SynchronousConv, SynchronousConv2d, SynchronousGraph, UnitGraph, cut
 from pyg_modules.datasets import planted_problem
 from pyg_modules.partition.judge import shuffled
 from pyg_modules.train import Probe, fit, seeded
@@ -197,3 +198,69 @@ def test_chance_is_the_loss_of_the_best_constant_outputs(loss, targets, expected
     with torch.inference_mode():
         again = Probe(new_layer(), (x, targets), loss=loss)
         assert again.chance() == pytest.approx(expected, rel=1e-3)
+
+
+def test_influence_is_the_mean_magnitude_of_the_slopes_in_units_of_their_spread():
+    layer, (x, y) = new_layer(), data()
+    jacobian = torch.func.vmap(torch.func.jacrev(layer.double()))(x.double())
+    scale = x.double().std(dim=0, correction=0).unsqueeze(1) / layer(x.double()).std(
+        dim=0, correction=0
+    )
+    expected = jacobian.abs().mean(dim=0).T * scale
+    probe = Probe(layer, (x.double(), y.double()), loss=F.mse_loss, batch_size=len(x))
+    torch.testing.assert_close(probe.influence(), expected.detach())
+
+
+def test_influence_is_of_the_layer_inside_of_a_model_and_leaves_all_as_it_is():
+    layer, (x, y) = new_layer(), data()
+    model = nn.Sequential(nn.Linear(NUM_INPUTS, NUM_INPUTS), nn.Dropout(0.5), layer, nn.ReLU())
+    inside = model[0](x).detach()
+    alone = Probe(layer, (inside, y), loss=F.mse_loss, batch_size=len(x)).influence()
+    torch.manual_seed(0)
+    state = torch.get_rng_state()
+    probe = Probe(model, (x, y), loss=F.mse_loss, batch_size=len(x))
+    torch.testing.assert_close(probe.influence(), alone)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert not layer._forward_pre_hooks
+
+
+def test_an_output_that_is_always_the_same_has_no_influence_on_it():
+    layer, (x, y) = new_layer(), data()
+    last = layer.graph.num_units - 1
+    with torch.no_grad():
+        layer.weight[layer.graph.edge_index[1] == last] = 0
+    influence = Probe(layer, (x, y), loss=F.mse_loss).influence()
+    assert (influence[:, -1] == 0).all()
+    assert (influence[:, 0] > 0).all()
+
+
+def test_influence_on_graphs_and_on_images_has_a_row_for_every_input():
+    units = UnitGraph.complete(3, 6, 2)
+    on_graph = SynchronousConv(units, generator=generator(0))
+    x, edge_index = torch.rand(10, 3, generator=generator(1)), torch.tensor([[0, 1, 2], [1, 2, 0]])
+    nodes = Data(
+        x=x, edge_index=edge_index, y=torch.arange(10) % 2, train_mask=torch.ones(10).bool()
+    )
+    found = Probe(on_graph, nodes).influence()
+    leaf = x.clone().requires_grad_()
+    outputs = on_graph(leaf, edge_index)
+    slopes = [torch.autograd.grad(outputs[:, o].sum(), leaf, retain_graph=True)[0] for o in (0, 1)]
+    scale = x.std(dim=0, correction=0) / outputs.std(dim=0, correction=0).unsqueeze(1)
+    torch.testing.assert_close(found, (torch.stack(slopes).abs().mean(dim=1) * scale).T.detach())
+    images = nn.Sequential(
+        SynchronousConv2d(units, generator=generator(0)), nn.AdaptiveMaxPool2d(1)
+    )
+    model = nn.Sequential(images, nn.Flatten())
+    pair = torch.rand(8, 3, 5, 5, generator=generator(2)), torch.arange(8) % 2
+    assert Probe(model, pair).influence().shape == (3, 2)
+
+
+def test_a_model_that_does_not_call_its_layer_has_no_influence_to_show():
+    layer, (x, y) = new_layer(), data()
+
+    def forward(model, batch):
+        return model.states(batch[0])[:, -NUM_OUTPUTS:], batch[1]
+
+    assert Probe(layer, (x, y), loss=F.mse_loss, forward=forward).influence() is None

@@ -1,0 +1,132 @@
+"""Modules of units that serve the same outputs, by what the network does and not by its weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_array, diags_array
+from torch import Tensor
+
+from pyg_modules.partition.admissible import admissible
+from pyg_modules.partition.rounding import balanced_labels
+from pyg_modules.partition.search.refine import refined_labels
+from pyg_modules.partition.search.size_bounds import SizeBounds
+from pyg_modules.partition.units import Units
+
+Ints = NDArray[numpy.int64]
+Floats = NDArray[numpy.float64]
+
+# An input with less than this share of the influence of the others has none.
+_NEGLIGIBLE = 1e-3
+# As often hidden units take on what their neighbours are; weights to known ones make it converge.
+_NUM_ROUNDS = 50
+# An input or output of which it is known where it belongs moves for the sake of sizes alone.
+_KNOWN = 10.0
+
+
+def labels_by_influence(
+    units: Units, num_modules: int, influence: Tensor | None, *, tolerance: float, seed: int
+) -> Tensor | None:
+    r"""Labels ``[N]`` by which outputs depend on which inputs, −1 for units that are not members.
+
+    .. math::
+        m_{io} = \frac{a_{io}}{\sum_j a_{jo}}, \qquad
+        c_{op} = \sum_i \frac{m_{io} m_{ip}}{\sum_q m_{iq}}
+
+    Outputs that depend on the same inputs belong together: their groups have a small normalized cut
+    of :math:`c`. An input belongs to the group whose outputs depend most on it, on average. Hidden
+    units belong where their weights lead: each is what its neighbours are on average, as in
+    `Semi-Supervised Learning Using Gaussian Fields and Harmonic Functions
+    <https://mlg.eng.cam.ac.uk/zoubin/papers/zgl.pdf>`_, brought to balanced sizes.
+
+    A network that learned more than its task, the samples by heart, has weights between everything;
+    which inputs its outputs depend on most is clearer.
+
+    Args:
+        units (Units): What is partitioned.
+        num_modules (int): Number of modules K.
+        influence (Tensor, optional): How strongly outputs depend on inputs, :math:`a`, ``[I, O]``,
+            0 or more, if that is known.
+        tolerance (float): By which share of its capacity a module may be smaller or larger.
+        seed (int): Of everything random.
+
+    Returns:
+        LongTensor, optional: ``None`` where that is not known, there are fewer outputs than
+        modules, or one depends on nothing.
+    """
+    graph = units.layer.graph
+    if influence is None or graph.num_outputs < num_modules:
+        return None
+    dependence = influence.detach().cpu().double().numpy()
+    sums = dependence.sum(axis=0)
+    if not (numpy.isfinite(sums) & (sums > 0)).all():
+        return None
+    of_outputs = _groups_of_outputs(dependence / sums, num_modules, seed)
+    ends = numpy.full(graph.num_units, -1)
+    ends[graph.outputs.start :] = of_outputs
+    ends[: graph.num_inputs] = _groups_of_inputs(dependence, of_outputs, num_modules)
+    bounds = units.bounds(num_modules, tolerance)
+    share = _spread(units, ends, num_modules)[:, _order(bounds, ends, num_modules)]
+    members = units.members.cpu().numpy()
+    gain = numpy.where((ends >= 0)[:, None], _KNOWN * share, share)[members]
+    labels = balanced_labels(
+        torch.from_numpy(gain),
+        capacities=units.capacities,
+        tolerance=tolerance,
+        classes=bounds.classes,
+    ).numpy()
+    return units.labels_of_all(
+        torch.from_numpy(admissible(units, units.affinity_matrix(), labels, bounds, seed=seed))
+    )
+
+
+def _groups_of_outputs(dependence: Floats, num_modules: int, seed: int) -> Ints:
+    num_outputs = dependence.shape[1]
+    if num_outputs == num_modules:
+        return numpy.arange(num_modules)
+    used = dependence.sum(axis=1)
+    weighted = dependence[used > 0] / used[used > 0, None]
+    together = csr_array(dependence[used > 0].T @ weighted)
+    bounds = SizeBounds(
+        numpy.ones((1, num_modules), dtype=numpy.int64),
+        numpy.full((1, num_modules), num_outputs - num_modules + 1),
+        numpy.zeros(num_outputs, dtype=numpy.int64),
+    )
+    return refined_labels((together + together.T) / 2, bounds, seed=seed)
+
+
+def _groups_of_inputs(dependence: Floats, of_outputs: Ints, num_modules: int) -> Ints:
+    """−1 for inputs without influence."""
+    groups = numpy.eye(num_modules)[of_outputs]
+    mean = dependence @ (groups / groups.sum(axis=0))
+    total = dependence.sum(axis=1)
+    negligible = total <= _NEGLIGIBLE * total.mean()
+    return numpy.where(negligible, -1, mean.argmax(axis=1))
+
+
+def _spread(units: Units, ends: Ints, num_modules: int) -> Floats:
+    """To which part every unit is of which group, ``[N, K]``, from those that are known."""
+    whole = Units(units.layer, scope="all", affinity=units.affinity).affinity_matrix()
+    whole.setdiag(0)
+    volume = whole.sum(axis=1)
+    step: csr_array[Any] = diags_array(1 / numpy.where(volume > 0, volume, 1.0)) @ whole
+    known = ends >= 0
+    share = numpy.full((len(ends), num_modules), 1 / num_modules)
+    share[known] = numpy.eye(num_modules)[ends[known]]
+    for _ in range(_NUM_ROUNDS):
+        share[~known] = (step @ share)[~known]
+    return share
+
+
+def _order(bounds: SizeBounds, ends: Ints, num_modules: int) -> Ints:
+    """Which group is which module: the larger one has the larger capacity."""
+    size = numpy.bincount(ends[ends >= 0], minlength=num_modules)
+    module, group = linear_sum_assignment(
+        numpy.outer(bounds.largest.sum(axis=0), size), maximize=True
+    )
+    order: Ints = group[module.argsort()]
+    return order
