@@ -59,10 +59,13 @@ def compare(name: str, seed: int, epochs: int, data_root: str | None) -> dict[st
     num_inputs = [task.train_x.size(1) for task in pair]
     num_outputs = [task.num_classes for task in pair]
     of_inputs, of_outputs = _blocks(num_inputs), _blocks(num_outputs)
-    known = torch.cat([of_inputs, of_inputs.new_full((NUM_HIDDEN,), -1), of_outputs])
     true = torch.cat([of_inputs, _blocks([NUM_HIDDEN // 2] * 2), of_outputs])
     capacities = true.bincount().tolist()
     x, y = (torch.cat(parts, dim=1) for parts in _columns(pair, "train"))
+    # Nothing says whose a hidden unit is, or a pixel that is always the same.
+    known = true.clone()
+    known[sum(num_inputs) : sum(num_inputs) + NUM_HIDDEN] = -1
+    known[: sum(num_inputs)][x.std(dim=0) == 0] = -1
     test_x, test_y = (torch.cat(parts, dim=1) for parts in _columns(pair, "test"))
 
     def loss(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
@@ -147,25 +147,29 @@ def pairs() -> str:
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for run in _results()["pairs"]:
         groups[run["pair"]].append(run)
-    kinds = ("schedule", "free, refine", "free, spectral", "free, metis", "free, random")
     rows = []
     for name, runs in groups.items():
-        for kind in (*kinds, "free, true"):
-            if kind not in runs[0]:
-                continue
-            final = [run[kind]["final"] for run in runs]
-            behind = [run[kind]["final"] - run["free, true"]["final"] for run in runs]
+        for kind in runs[0]["kinds"]:
+            found = [run["kinds"][kind] for run in runs]
+            final = [one["final"] for one in found]
+            behind = [
+                one["final"] - run["kinds"]["free, true"]["final"]
+                for one, run in zip(found, runs, strict=True)
+            ]
+            number = Counter(one["num_modules"] for one in found)
             rows.append(
                 [
                     name,
                     kind,
-                    f"{mean(run[kind]['ari'] for run in runs):.2f}",
-                    f"{mean(run[kind]['cut'] for run in runs):.2f}",
+                    ", ".join(map(str, sorted(number))),
+                    f"{mean(one['ari'] for one in found):.2f}",
+                    f"{mean(one['cut'] for one in found):.2f}",
                     f"{mean(final):.2f} ± {stdev(final):.2f}",
                     f"{mean(behind):+.2f} ± {_half_width(behind):.2f}",
                 ]
             )
-    return table(["pair", "modules", "ARI", "right after the cut", "in the end", "− true"], rows)
+    header = ["accuracy, %", "modules", "K", "ARI", "right after the cut", "in the end", "− true"]
+    return table(header, rows)
 
 
 def networks() -> str:
