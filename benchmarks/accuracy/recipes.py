@@ -23,7 +23,7 @@ Recipe = tuple[int, float]
 def measure(
     run: Callable[..., dict[str, Any]],
     recipes: dict[tuple[str, str], list[Recipe]],
-    budget: int,
+    budgets: dict[str, int],
     out: Path,
     *,
     quick: bool,
@@ -38,7 +38,7 @@ def measure(
         run (Callable): ``run(task, kind, way, rate, seed, budget)`` trains a network; it returns
             ``"val"``, at most 1, the higher the better, and what else is worth keeping.
         recipes (dict): The recipes by the names of the task and of the kind of network.
-        budget (int): How long to train.
+        budgets (dict): How long to train, by the name of the task.
         out (Path): The JSON file, with a cell for every task and kind.
         quick (bool): See above.
     """
@@ -50,6 +50,7 @@ def measure(
     for (task, name), all_recipes in recipes.items():
         if (task, name) in known:
             continue
+        budget = budgets[task]
         tried = all_recipes[:1] if quick else all_recipes
         trials: list[dict[str, Any]] = []
         means: list[float] = []

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
     measure(
         run,
         {(task, name): recipes(name) for task in options.only for name in kinds(TASKS[task])},
-        options.batches,
+        dict.fromkeys(options.only, options.batches),
         options.out,
         quick=options.quick,
     )

@@ -15,7 +15,8 @@ from benchmarks.accuracy.propagation.tasks import Task
 from pyg_modules import Equilibrium, SynchronousConv, UnitGraph, Unrolled, cut
 
 NUM_HIDDEN = 16
-RATES = (1e-2, 3e-3, 1e-3)
+#: By the first word of a task.
+RATES = {"chains": (1e-2, 3e-3, 1e-3), "trees": (3e-2, 1e-2, 3e-3), "rings": (3e-2, 1e-2, 3e-3)}
 
 Build = Callable[[Task], nn.Module]
 
@@ -101,6 +102,6 @@ MODELS: dict[str, list[Build]] = {
 }
 
 
-def recipes(name: str) -> list[tuple[int, float]]:
-    """The ways to build a kind and the rates to train it with, which are tried."""
-    return list(product(range(len(MODELS[name])), RATES))
+def recipes(task: str, name: str) -> list[tuple[int, float]]:
+    """The ways to build a kind and the rates to train it with, which are tried on a task."""
+    return list(product(range(len(MODELS[name])), RATES[task.split()[0]]))

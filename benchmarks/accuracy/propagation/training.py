@@ -16,8 +16,8 @@ from benchmarks.accuracy.propagation.tasks import TASKS, Task
 from pyg_modules.train import seeded
 
 LOOK = 10
-#: How many epochs may pass without more of the nodes to choose by right, before a new start.
-PATIENCE = 100
+#: Which part of the epochs may pass without more nodes to choose by right, before a new start.
+PATIENCE = 0.2
 
 
 def run(task_name: str, name: str, way: int, rate: float, seed: int, epochs: int) -> dict[str, Any]:
@@ -41,14 +41,16 @@ def _train(make: Callable[[], nn.Module], task: Task, rate: float, epochs: int) 
     while left > 0 and best["val"] < 1:
         starts += 1
         model = make()
-        found = _train_once(model, task, rate, left)
+        found = _train_once(model, task, rate, left, patience=PATIENCE * epochs)
         left -= found["until"]
         best = max(best, found | {"starts": starts}, key=lambda one: float(one["val"]))
     count = sum(parameter.numel() for parameter in model.parameters())
     return best | {"num_parameters": count}
 
 
-def _train_once(model: nn.Module, task: Task, rate: float, epochs: int) -> dict[str, Any]:
+def _train_once(
+    model: nn.Module, task: Task, rate: float, epochs: int, *, patience: float
+) -> dict[str, Any]:
     optimizer = torch.optim.Adam(model.parameters(), rate)
     best: dict[str, Any] = {"val": -1.0, "epoch": 0}
     for epoch in range(1, epochs + 1):
@@ -63,7 +65,7 @@ def _train_once(model: nn.Module, task: Task, rate: float, epochs: int) -> dict[
             scores = _scores(model, task)
             if scores["val"] > best["val"]:
                 best = {**scores, "epoch": epoch}
-            if best["val"] == 1 or epoch - best["epoch"] >= PATIENCE:
+            if best["val"] == 1 or epoch - best["epoch"] >= patience:
                 break
     return best | {"until": epoch}
 
