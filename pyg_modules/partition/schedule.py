@@ -45,9 +45,9 @@ class PartitionSchedule:
 
     Call :meth:`step` at the beginning of every epoch. At every tenth of the epochs from 0.3 on at
     which the network has learned most of its task, and at the end, modules are **read** off the
-    weights, in several ways, and **probed**: what loss does the network learn back to in a short
-    training when it is cut that way? The best are kept; while they are good and the terms are on,
-    no others are tried before the end.
+    weights, and off which outputs depend on which inputs, in several ways, and **probed**: what
+    loss does the network learn back to in a short training when it is cut that way? The best are
+    kept; while they are good and the terms are on, no others are tried before the end.
 
     * **free**: no term is on, so that the task forms structure. A penalty before that makes modules
       that are arbitrary.
@@ -149,11 +149,12 @@ class PartitionSchedule:
 
     @probe.setter
     def probe(self, probe: PartitionProbe | None) -> None:
-        is_probe = callable(probe) and hasattr(probe, "chance") and not isinstance(probe, type)
+        is_probe = callable(probe) and not isinstance(probe, type)
+        is_probe = is_probe and all(hasattr(probe, name) for name in ("chance", "influence"))
         if probe is not None and not is_probe:
             raise TypeError(
-                f"Expected a probe that can be called with labels and has chance() (got"
-                f" {type(probe).__name__}). Use pyg_modules.train.Probe(model, data)."
+                f"Expected a probe that can be called with labels and has chance() and influence()"
+                f" (got {type(probe).__name__}). Use pyg_modules.train.Probe(model, data)."
             )
         layer, probed = self.regularizer.layer, getattr(probe, "layer", None)
         # The layer may be wrapped; and what is no Module may still look at the weights of one.

@@ -372,7 +372,11 @@ def test_a_short_training_works_too(epochs):
         ({"epochs": 1.5}, TypeError, r"epochs to be an int \(got float"),
         ({"tolerance": -0.1}, ValueError, r"tolerance in \[0, 1\] \(got -0.1\)"),
         ({"seed": -1}, ValueError, r"seed >= 0 \(got -1\)"),
-        ({"probe": 1.0}, TypeError, r"called with labels and has chance\(\) \(got float\)"),
+        (
+            {"probe": 1.0},
+            TypeError,
+            r"called with labels and has chance\(\) and influence\(\) \(got float\)",
+        ),
     ],
 )
 def test_bad_settings_are_refused(arguments, error, message):
