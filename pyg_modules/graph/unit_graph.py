@@ -109,6 +109,10 @@ class UnitGraph(Generators):
         """Whether an output has an outgoing edge."""
         return bool((self.edge_index[0] >= self.outputs.start).any())
 
+    def with_edges(self, edge_index: Tensor) -> UnitGraph:
+        """The graph of the same units with these edges, ``[2, E]``, in the place of its own."""
+        return type(self)(edge_index, self.num_units, self.num_inputs, self.num_outputs)
+
     # Conversions #############################################################################
 
     @classmethod

@@ -4,7 +4,6 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.unit_layer import Layer, UnitLayer, check_layer
 from pyg_modules.ops.sharding import is_sharded
 from pyg_modules.partition.labels import SHARED, read_labels, stays_independent
@@ -66,7 +65,6 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
     kept = stays_independent(graph, labels)
     if layer.edge_mask is not None:
         kept &= layer.edge_mask.cpu()
-    counts = graph.num_units, graph.num_inputs, graph.num_outputs
     position = kept.nonzero().view(-1)
     edges = EdgeMap(position, torch.arange(len(position), device="cpu"), len(position))
     state = {}
@@ -80,7 +78,7 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
                 " prune_cross_edges(layer, labels, optimizer=...)."
             )
         state = carried_state(optimizer, layer.weight, edges)
-    modular = carried_layer(layer, UnitGraph(graph.edge_index[:, kept], *counts), edges)
+    modular = carried_layer(layer, graph.with_edges(graph.edge_index[:, kept]), edges)
     modular.labels = labels.to(layer.device)
     if optimizer is None:
         watch_for_optimizer(layer, modular.weight)

@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.structure.growing import Growing, take_best
 from pyg_modules.structure.missing_edges import MissingEdges
 
@@ -26,12 +25,7 @@ def edges_by_gradient(asked: Growing) -> Tensor:
         for start in range(0, missing.count, size)
     ]
     graphs = (
-        UnitGraph(
-            torch.cat([graph.edge_index, missing.at(block)], dim=1),
-            graph.num_units,
-            graph.num_inputs,
-            graph.num_outputs,
-        )
+        graph.with_edges(torch.cat([graph.edge_index, missing.at(block)], dim=1))
         for block in blocks
     )
     edges = torch.empty(2, 0, dtype=torch.long, device="cpu")

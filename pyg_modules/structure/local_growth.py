@@ -5,7 +5,6 @@ import torch
 from scipy.sparse import csr_array, diags_array
 from torch import Tensor
 
-from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.structure.growing import Growing, take_best
 from pyg_modules.structure.random_growth import edges_at_random
 
@@ -49,8 +48,6 @@ def edges_by_neighbours(asked: Growing) -> Tensor:
             edges, score = edges[:, best], score[best]
     local = torch.from_numpy(edges)
     room = asked.room - np.bincount(edges[1], minlength=num_units)
-    grown = UnitGraph(
-        torch.cat([graph.edge_index, local], dim=1), num_units, graph.num_inputs, graph.num_outputs
-    )
+    grown = graph.with_edges(torch.cat([graph.edge_index, local], dim=1))
     rest = asked._replace(graph=grown, room=room, number=asked.number - edges.shape[1])
     return torch.cat([local, edges_at_random(rest)], dim=1)

@@ -244,11 +244,11 @@ class SparseSchedule:
             ValueError: If it is that of something else, or of a layer of other units.
         """
         check_state(type(self).__name__, state, self.state_dict())
-        self._rewire(self._graph_of(state["edge_index"]))
+        self._rewire(self.layer.graph.with_edges(state["edge_index"]))
         self._epoch, self._num_first = state["epoch"], state["num_first"]
-        self._known = self._graph_of(state["known"])
+        self._known = self.layer.graph.with_edges(state["known"])
         self._first_weight = state["first_weight"]
-        self._stayed = self._graph_of(state["stayed"])
+        self._stayed = self.layer.graph.with_edges(state["stayed"])
         self.history = [EdgeRecord(*record) for record in state["history"]]
 
     def __str__(self) -> str:
@@ -274,7 +274,7 @@ class SparseSchedule:
         graph, stayed = self.layer.graph, self._stayed
         positions = EdgeMap.between(stayed, graph).old
         if positions.numel() < stayed.num_edges:
-            self._stayed = self._graph_of(stayed.edge_index[:, positions])
+            self._stayed = self.layer.graph.with_edges(stayed.edge_index[:, positions])
         num_grown = EdgeMap.between(before, graph).num_added
         numbers = graph.num_edges, self._stayed.num_edges, num_grown
         self.history.append(EdgeRecord(self._epoch, *numbers))
@@ -304,7 +304,7 @@ class SparseSchedule:
         staying = take_best(score[others], target[others], room, lacking)
         kept = np.sort(np.append(kept, others[staying]))
         old = graph.edge_index[:, torch.from_numpy(kept)]
-        return self._graph_of(torch.cat([old, grown], dim=1))
+        return self.layer.graph.with_edges(torch.cat([old, grown], dim=1))
 
     def _grown(self, room: Ints, number: int) -> Tensor:
         if self.grow is None or not number:
@@ -339,10 +339,6 @@ class SparseSchedule:
 
     def _seed_of_epoch(self) -> int:
         return (self.seed + self._epoch) % 2**63
-
-    def _graph_of(self, edge_index: Tensor) -> UnitGraph:
-        graph = self.layer.graph
-        return UnitGraph(edge_index, graph.num_units, graph.num_inputs, graph.num_outputs)
 
     def _check_has_gradient(self) -> None:
         needs = SCORES[self.score].needs_gradient

@@ -82,6 +82,15 @@ def test_equality_depends_on_counts_and_edges():
     assert graph != "graph"
 
 
+def test_the_same_units_with_other_edges():
+    graph = UnitGraph.layered([2, 3, 1])
+    edge_index = torch.tensor([[0, 4, 2], [2, 3, 5]])
+    assert graph.with_edges(edge_index) == UnitGraph(edge_index, 6, 2, 1)
+    assert graph == UnitGraph.layered([2, 3, 1])
+    with pytest.raises(ValueError, match="edge"):
+        graph.with_edges(torch.tensor([[0], [6]]))
+
+
 def test_cached_values_are_built_once_per_key():
     graph = UnitGraph(EDGES, 5, 1, 2)
     calls = []

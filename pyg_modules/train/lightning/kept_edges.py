@@ -51,8 +51,7 @@ def load_edges(
         try:
             wanted = first.get(name, graph)
             if name in checkpoint[_KEY]:
-                numbers = graph.num_units, graph.num_inputs, graph.num_outputs
-                wanted = UnitGraph(checkpoint[_KEY][name], *numbers)
+                wanted = graph.with_edges(checkpoint[_KEY][name])
             if wanted != graph:
                 layer: Any = module.get_submodule(name)
                 rewire(layer, wanted, optimizer=optimizer_with(optimizers, layer.weight))
