@@ -399,7 +399,7 @@ def test_a_verdict_is_that_of_the_edges_as_they_are():
     def worth(labels, trained=True):
         return 1.0 if labels is None else 2.0 + layer.graph.num_edges + trained
 
-    worth.chance = lambda: 10.0
+    worth.chance, worth.influence = lambda: 10.0, lambda: None
     layer = new_layer()
     partition = PartitionSchedule(PartitionRegularizer(layer, 2), epochs=8, probe=worth)
     partition.step(0)
