@@ -15,6 +15,8 @@ from pyg_modules.partition.verdict import Verdict, share_lost
 
 # Modules that cost less than this share of what a cut at random costs.
 GOOD = 0.1
+# What is lost is no less if it is not less by a tenth.
+_AS_LITTLE = 1.1
 
 
 def read_modules(
@@ -73,8 +75,8 @@ def choose_num_modules(
         units (Units): The units that are partitioned.
         probe (PartitionProbe): What says the worth of modules.
         present (int, optional): The number until now: only larger ones are looked at, and it stays
-            if none of these is good. (default: none; without good modules, it is the number of
-            which they lose least)
+            if none of these is good. (default: none; without good modules, it is the least number
+            of which they lose about as little as any)
         tolerance (float): By which share of its capacity a module may be smaller or larger.
         seed (int): Of everything random.
     """
@@ -96,4 +98,7 @@ def choose_num_modules(
     good = [num_modules for num_modules, share in lost.items() if share < GOOD]
     if good:
         return good[-1]
-    return min(lost, key=lost.__getitem__) if present is None else present
+    if present is not None:
+        return present
+    least = max(0.0, min(lost.values()))
+    return min(number for number, share in lost.items() if share <= _AS_LITTLE * least)

@@ -336,7 +336,7 @@ class PartitionSchedule:
         return choose_num_modules(
             regularizer.units,
             probe,
-            present=None if self._opened_at is None else regularizer.num_modules,
+            present=regularizer.num_modules if self._has_good_modules() else None,
             tolerance=self.tolerance,
             seed=self.seed,
         )
@@ -366,10 +366,15 @@ class PartitionSchedule:
             seed=self.seed,
         )
 
+    def _has_good_modules(self) -> bool:
+        """Whether the terms hold modules in place that were good when they were read."""
+        before = self._verdict
+        return self._opened_at is not None and before is not None and before.lost < GOOD
+
     def _kept(self, num_modules: int) -> Verdict | None:
         """The verdict of the present modules, if they are as many, were good and still are."""
         before, probe = self._verdict, self._probe_or_raise()
-        if self._opened_at is None or before is None or before.lost >= GOOD:
+        if before is None or not self._has_good_modules():
             return None
         labels = before.labels
         if int(labels.max()) + 1 != num_modules:

@@ -554,6 +554,40 @@ def test_the_number_of_modules_grows_when_more_are_good_and_the_terms_rise_again
     assert strengths[11:15] == [(2, 1.5**4), (4, 0.0), (4, 0.5), (4, 1.5)]
 
 
+def test_of_numbers_that_lose_about_as_little_the_least_is_taken():
+    class AboutAsBad(KnowsItsTask):
+        def __call__(self, labels, *, trained=True):  # noqa: ARG002
+            if labels is None:
+                return 0.0
+            return 1.0 if hasattr(labels, "is_random") else 0.65 - int(labels.max()) / 100
+
+    regularizer = PartitionRegularizer(planted()[0], "auto", generator=generator(1))
+    schedule = PartitionSchedule(regularizer, 20, probe=AboutAsBad())
+    assert len(module_sizes(schedule.labels())) == 3  # .63; with 8 it is .58
+
+
+def test_the_number_of_modules_that_are_not_good_is_decided_again():
+    class Later(KnowsItsTask):
+        is_early = True
+
+        def __call__(self, labels, *, trained=True):
+            if labels is None or not trained:
+                return 0.0
+            if hasattr(labels, "is_random"):
+                return 1.0
+            number = int(labels.max()) + 1
+            return (0.2 if number == 5 else 0.9) if self.is_early else float(number != 2)
+
+    regularizer = PartitionRegularizer(planted()[0], "auto", generator=generator(1))
+    schedule = PartitionSchedule(regularizer, 20, probe=Later())
+    found = []
+    for epoch in range(20):
+        schedule.probe.is_early = epoch < 12
+        schedule.step(epoch)
+        found.append(0 if regularizer.is_undecided else regularizer.num_modules)
+    assert (found[11], found[12], found[-1]) == (5, 2, 2)
+
+
 def test_a_number_of_modules_that_nobody_decided_is_refused():
     regularizer = PartitionRegularizer(planted()[0], "auto")
     with pytest.raises(
