@@ -188,6 +188,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "planted": partition.planted,
         "grid": partition.grid,
         "verdicts": partition.verdicts,
+        "pairs": partition.pairs,
         "alive": partition.alive,
         "depth": partition.depth,
         "hidden": partition.hidden,

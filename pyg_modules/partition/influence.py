@@ -56,7 +56,8 @@ def labels_by_influence(
 
     Returns:
         LongTensor, optional: ``None`` where that is not known, there are fewer outputs than
-        modules, or one depends on nothing.
+        modules, one depends on nothing, or a module stays without a path from an input to an
+        output.
     """
     graph = units.layer.graph
     if influence is None or graph.num_outputs < num_modules:
@@ -79,9 +80,11 @@ def labels_by_influence(
         tolerance=tolerance,
         classes=bounds.classes,
     ).numpy()
-    return units.labels_of_all(
-        torch.from_numpy(admissible(units, units.affinity_matrix(), labels, bounds, seed=seed))
-    )
+    try:
+        living = admissible(units, units.affinity_matrix(), labels, bounds, seed=seed)
+    except ValueError:
+        return None
+    return units.labels_of_all(torch.from_numpy(living))
 
 
 def _groups_of_outputs(dependence: Floats, num_modules: int, seed: int) -> Ints:
@@ -111,7 +114,7 @@ def _groups_of_inputs(dependence: Floats, of_outputs: Ints, num_modules: int) ->
 def _spread(units: Units, ends: Ints, num_modules: int) -> Floats:
     """To which part every unit is of which group, ``[N, K]``, from those that are known."""
     whole = Units(units.layer, scope="all", affinity=units.affinity).affinity_matrix()
-    whole.setdiag(0)
+    whole = whole - diags_array(whole.diagonal())
     volume = whole.sum(axis=1)
     step: csr_array[Any] = diags_array(1 / numpy.where(volume > 0, volume, 1.0)) @ whole
     known = ends >= 0

@@ -27,8 +27,9 @@ from pyg_modules.train.training_data import are_rows, batches_of, undisturbed
 # The steps of a probe are this share of those of the training, and so many at least.
 _SHARE = 0.01
 _LEAST = 5
-# About as many samples say which outputs depend on which inputs.
-_SAMPLES = 256
+# About as many samples say which outputs depend on which inputs; fewer, if there are many outputs:
+# of each a batch takes a backward pass.
+_SAMPLES, _PASSES = 256, 64
 
 
 class Probe:
@@ -152,24 +153,27 @@ class Probe:
             found, num_samples = [], 0
             for x, others, named in self._calls(model, layer):
                 found.append(_influence(layer, x, others, named))
-                num_samples += x.numel() // layer.graph.num_inputs
-                if num_samples >= _SAMPLES:
+                num_samples += x.numel() // max(1, layer.graph.num_inputs)
+                num_passes = len(found) * layer.graph.num_outputs
+                if num_samples >= _SAMPLES or num_passes >= _PASSES:
                     break
         return torch.stack(found).mean(dim=0) if found else None
 
     def _calls(self, model: nn.Module, layer: UnitLayer) -> Iterator[Any]:
         """What the layer is called with, batch by batch: ``x``, what else, and what by name."""
         calls: list[Any] = []
-        hook = layer.register_forward_pre_hook(
-            lambda _, inputs, named: calls.append((inputs[0], inputs[1:], named)), with_kwargs=True
-        )
+
+        def keep(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
+            others = {name: value for name, value in named.items() if name != "x"}
+            calls.append((inputs[0] if inputs else named["x"], inputs[1:], others))
+
+        layer.register_forward_pre_hook(keep, with_kwargs=True)
         batches = self._batches(model)
         for batch in batches:
             calls.clear()
             with torch.no_grad():
                 batches.run(model, batch)
             yield from calls[:1]
-        hook.remove()
 
     @contextmanager
     def _apart(self) -> Iterator[None]:

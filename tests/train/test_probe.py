@@ -257,6 +257,22 @@ def test_influence_on_graphs_and_on_images_has_a_row_for_every_input():
     assert Probe(model, pair).influence().shape == (3, 2)
 
 
+def test_a_layer_may_be_called_by_name():
+    class Named(nn.Module):
+        def __init__(self, conv):
+            super().__init__()
+            self.conv = conv
+
+        def forward(self, x, edge_index):
+            return self.conv(x=x, edge_index=edge_index)
+
+    conv = SynchronousConv(UnitGraph.complete(3, 6, 2), generator=generator(0))
+    x, edge_index = torch.rand(10, 3, generator=generator(1)), torch.tensor([[0, 1], [1, 2]])
+    mask = torch.ones(10).bool()
+    nodes = Data(x=x, edge_index=edge_index, y=torch.arange(10) % 2, train_mask=mask)
+    assert torch.equal(Probe(Named(conv), nodes).influence(), Probe(conv, nodes).influence())
+
+
 def test_a_model_that_does_not_call_its_layer_has_no_influence_to_show():
     layer, (x, y) = new_layer(), data()
 
