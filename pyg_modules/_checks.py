@@ -40,13 +40,9 @@ def as_coefficient(name: str, value: object) -> float:
         TypeError: If ``value`` is not a number.
         ValueError: If ``value`` is negative, infinite or NaN.
     """
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(
-            f"Expected {name} to be a number (got {type(value).__name__}: {brief(value)})."
-            " Give one, e.g. 0.1."
-        )
+    real = _as_real(name, value)
     try:
-        number = float(value)
+        number = float(real)
     except OverflowError:
         raise ValueError(
             f"Expected {name} to fit into a float (got one that does not). Lower it."
@@ -65,17 +61,22 @@ def as_share(name: str, value: object) -> float:
         TypeError: If ``value`` is not a number.
         ValueError: If ``value`` is out of range, or NaN.
     """
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(
-            f"Expected {name} to be a number (got {type(value).__name__}: {brief(value)})."
-            " Give one, e.g. 0.1."
-        )
-    number: Any = value  # Other real types than floats are compared as they are.
+    number = _as_real(name, value)  # Other real types than floats are compared as they are.
     if not 0 <= number <= 1:
         raise ValueError(
             f"Expected {name} in [0, 1] (got {value}). Give a share, not a percentage or a count."
         )
     return float(number)
+
+
+def _as_real(name: str, value: object) -> Any:
+    """``value``, if it is a real number."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(
+            f"Expected {name} to be a number (got {type(value).__name__}: {brief(value)})."
+            " Give one, e.g. 0.1."
+        )
+    return value
 
 
 def as_learning_rate(value: object) -> float:

@@ -71,7 +71,11 @@ def labels_by_influence(
     ends[graph.outputs.start :] = of_outputs
     ends[: graph.num_inputs] = _groups_of_inputs(dependence, of_outputs, num_modules)
     bounds = units.bounds(num_modules, tolerance)
-    share = _spread(units, ends, num_modules)[:, _order(bounds, ends, num_modules)]
+    affinity = units.affinity_matrix()
+    whole = affinity
+    if units.scope != "all":
+        whole = Units(units.layer, scope="all", affinity=units.affinity).affinity_matrix()
+    share = _spread(whole, ends, num_modules)[:, _order(bounds, ends, num_modules)]
     members = units.members.cpu().numpy()
     gain = numpy.where((ends >= 0)[:, None], _KNOWN * share, share)[members]
     labels = balanced_labels(
@@ -81,7 +85,7 @@ def labels_by_influence(
         classes=bounds.classes,
     ).numpy()
     try:
-        living = admissible(units, units.affinity_matrix(), labels, bounds, seed=seed)
+        living = admissible(units, affinity, labels, bounds, seed=seed)
     except ValueError:
         return None
     return units.labels_of_all(torch.from_numpy(living))
@@ -111,9 +115,8 @@ def _groups_of_inputs(dependence: Floats, of_outputs: Ints, num_modules: int) ->
     return numpy.where(negligible, -1, mean.argmax(axis=1))
 
 
-def _spread(units: Units, ends: Ints, num_modules: int) -> Floats:
+def _spread(whole: csr_array[Any], ends: Ints, num_modules: int) -> Floats:
     """To which part every unit is of which group, ``[N, K]``, from those that are known."""
-    whole = Units(units.layer, scope="all", affinity=units.affinity).affinity_matrix()
     whole = whole - diags_array(whole.diagonal())
     volume = whole.sum(axis=1)
     step: csr_array[Any] = diags_array(1 / numpy.where(volume > 0, volume, 1.0)) @ whole

@@ -173,7 +173,9 @@ class Probe:
             calls.clear()
             with torch.no_grad():
                 batches.run(model, batch)
-            yield from calls[:1]
+            if not calls:
+                return
+            yield calls[0]
 
     @contextmanager
     def _apart(self) -> Iterator[None]:

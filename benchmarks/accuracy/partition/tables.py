@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
@@ -156,12 +156,12 @@ def pairs() -> str:
                 one["final"] - run["kinds"]["free, true"]["final"]
                 for one, run in zip(found, runs, strict=True)
             ]
-            number = Counter(one["num_modules"] for one in found)
+            numbers = sorted({one["num_modules"] for one in found})
             rows.append(
                 [
                     name,
                     kind,
-                    ", ".join(map(str, sorted(number))),
+                    ", ".join(map(str, numbers)),
                     f"{mean(one['ari'] for one in found):.2f}",
                     f"{mean(one['cut'] for one in found):.2f}",
                     f"{mean(final):.2f} ± {stdev(final):.2f}",
