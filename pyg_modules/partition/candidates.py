@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from torch import Tensor
 
 from pyg_modules.partition.agreement import agreement
-from pyg_modules.partition.influence import labels_by_influence
+from pyg_modules.partition.influence import all_by_influence
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.units import Units
 
@@ -24,6 +24,7 @@ def candidates(
     seed: int,
     known: Iterable[Tensor] = (),
     influence: Tensor | None = None,
+    any_sizes: bool = False,
 ) -> list[Tensor]:
     """Partitions of the weights as they are, six at most: no way to find them is right always.
 
@@ -36,9 +37,11 @@ def candidates(
             and improved by moves. (default: none)
         influence (Tensor, optional): How strongly outputs depend on inputs, ``[I, O]``, by which
             one is found. (default: not known)
+        any_sizes (bool, optional): Whether one more may have modules as large as that takes.
+            (default: ``False``)
     """
     found: list[Tensor] = []
-    for labels in _proposed(units, num_modules, tolerance, seed, known, influence):
+    for labels in _proposed(units, num_modules, tolerance, seed, known, influence, any_sizes):
         if all(agreement(labels, other)["ari"] < _SAME for other in found):
             found.append(labels)
         if len(found) == _MAX_CANDIDATES:
@@ -53,13 +56,14 @@ def _proposed(
     seed: int,
     known: Iterable[Tensor],
     influence: Tensor | None,
+    any_sizes: bool,
 ) -> Iterator[Tensor]:
     for labels in known:
         yield labels
         yield find_labels(units, num_modules, tolerance=tolerance, initial=labels, seed=seed)
-    others = labels_by_influence(units, num_modules, influence, tolerance=tolerance, seed=seed)
-    if others is not None:
-        yield others
+    yield from all_by_influence(
+        units, num_modules, influence, tolerance=tolerance, seed=seed, any_sizes=any_sizes
+    )
     for affinity in _AFFINITIES:
         counted = Units(
             units.layer, scope=units.scope, affinity=affinity, capacities=units.capacities

@@ -29,7 +29,13 @@ _KNOWN = 10.0
 
 
 def labels_by_influence(
-    units: Units, num_modules: int, influence: Tensor | None, *, tolerance: float, seed: int
+    units: Units,
+    num_modules: int,
+    influence: Tensor | None,
+    *,
+    tolerance: float,
+    seed: int,
+    any_sizes: bool = False,
 ) -> Tensor | None:
     r"""Labels ``[N]`` by which outputs depend on which inputs, −1 for units that are not members.
 
@@ -53,6 +59,9 @@ def labels_by_influence(
             0 or more, if that is known.
         tolerance (float): By which share of its capacity a module may be smaller or larger.
         seed (int): Of everything random.
+        any_sizes (bool, optional): Whether modules are as large as it takes: as many inputs and
+            outputs as belong there, and an equal number of the others. (default: ``False``, as the
+            units have it)
 
     Returns:
         LongTensor, optional: ``None`` where that is not known, there are fewer outputs than
@@ -70,6 +79,8 @@ def labels_by_influence(
     ends = numpy.full(graph.num_units, -1)
     ends[graph.outputs.start :] = of_outputs
     ends[: graph.num_inputs] = _groups_of_inputs(dependence, of_outputs, num_modules)
+    if any_sizes:
+        units = units.of_sizes(_own_sizes(ends[units.members.cpu().numpy()], num_modules))
     bounds = units.bounds(num_modules, tolerance)
     affinity = units.affinity_matrix()
     whole = affinity
@@ -89,6 +100,26 @@ def labels_by_influence(
     except ValueError:
         return None
     return units.labels_of_all(torch.from_numpy(living))
+
+
+def all_by_influence(
+    units: Units,
+    num_modules: int,
+    influence: Tensor | None,
+    *,
+    tolerance: float,
+    seed: int,
+    any_sizes: bool,
+) -> list[Tensor]:
+    """What :func:`labels_by_influence` finds; with ``any_sizes``, of sizes of its own first."""
+    kinds = (True, False) if any_sizes and units.scope == "all" else (False,)
+    found = [
+        labels_by_influence(
+            units, num_modules, influence, tolerance=tolerance, seed=seed, any_sizes=kind
+        )
+        for kind in kinds
+    ]
+    return [labels for labels in found if labels is not None]
 
 
 def _groups_of_outputs(dependence: Floats, num_modules: int, seed: int) -> Ints:
@@ -113,6 +144,12 @@ def _groups_of_inputs(dependence: Floats, of_outputs: Ints, num_modules: int) ->
     total = dependence.sum(axis=1)
     negligible = total <= _NEGLIGIBLE * total.mean()
     return numpy.where(negligible, -1, mean.argmax(axis=1))
+
+
+def _own_sizes(ends: Ints, num_modules: int) -> list[int]:
+    sizes = numpy.bincount(ends[ends >= 0], minlength=num_modules)
+    each, rest = divmod(len(ends) - int(sizes.sum()), num_modules)
+    return [int(size) + each + (module < rest) for module, size in enumerate(sizes)]
 
 
 def _spread(whole: csr_array[Any], ends: Ints, num_modules: int) -> Floats:

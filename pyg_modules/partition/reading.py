@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from pyg_modules.partition.candidates import candidates
-from pyg_modules.partition.influence import labels_by_influence
+from pyg_modules.partition.influence import all_by_influence
 from pyg_modules.partition.judge import PartitionProbe, judge, shuffled
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.units import Units
@@ -25,6 +25,7 @@ def read_modules(
     probe: PartitionProbe,
     *,
     known: Iterable[Tensor] = (),
+    any_sizes: bool = False,
     tolerance: float,
     num_random: int,
     seed: int,
@@ -36,6 +37,8 @@ def read_modules(
         num_modules (int): Number of modules K.
         probe (PartitionProbe): What says the worth of modules.
         known (iterable of LongTensor, optional): Labels ``[N]`` to consider, too. (default: none)
+        any_sizes (bool, optional): Whether modules may be of unequal sizes, where what outputs
+            depend on says so. (default: ``False``)
         tolerance (float): By which share of its capacity a module may be smaller or larger.
         num_random (int): How many cuts at random it is compared with.
         seed (int): Of everything random.
@@ -47,6 +50,7 @@ def read_modules(
         seed=seed,
         known=known,
         influence=probe.influence(),
+        any_sizes=any_sizes,
     )
     losses = [probe(labels) for labels in found]
     best = min(range(len(found)), key=losses.__getitem__)
@@ -90,10 +94,10 @@ def choose_num_modules(
                 raise
             break  # So many modules cannot all have a path from the inputs to the outputs.
         at_random = probe(shuffled(labels, units.classes(num_modules), seed))
-        loss = probe(labels)
-        others = labels_by_influence(units, num_modules, influence, tolerance=tolerance, seed=seed)
-        if others is not None:
-            loss = min(loss, probe(others))
+        others = all_by_influence(
+            units, num_modules, influence, tolerance=tolerance, seed=seed, any_sizes=True
+        )
+        loss = min([probe(labels), *map(probe, others)])
         lost[num_modules] = share_lost(loss, uncut, at_random)
     good = [num_modules for num_modules, share in lost.items() if share < GOOD]
     if good:

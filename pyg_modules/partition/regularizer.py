@@ -44,7 +44,7 @@ class PartitionRegularizer(nn.Module):
             together.
         num_modules (int or str): Number of modules :math:`K`, from 2 to the number of partitioned
             units; or ``"auto"``, which leaves it to a :class:`PartitionSchedule`: the largest
-            number up to 8 of which the modules are good.
+            number up to 8 of which the modules are good. With scope ``"all"``, their sizes, too.
         ncut (float, optional): Coefficient of :func:`ncut_loss`. (default: 1.0)
         balance (float, optional): Coefficient of :func:`balance_loss`. (default: 3.0)
         cost_balance (float, optional): Coefficient of :func:`cost_balance_loss`. (default: 0.0)
@@ -82,6 +82,7 @@ class PartitionRegularizer(nn.Module):
     cost_balance: float
     sharpness: float
     _decided: Tensor
+    _sizes: Tensor
 
     def __init__(
         self,
@@ -117,6 +118,8 @@ class PartitionRegularizer(nn.Module):
             most = max(2, self.units.most_modules())
             # Logits are for as many modules as there may be; a schedule tells how many there are.
             self.register_buffer("_decided", torch.zeros((), dtype=torch.long, device="cpu"))
+            # Of every module; 0 where they are equal.
+            self.register_buffer("_sizes", torch.zeros(most, dtype=torch.long, device="cpu"))
         else:
             most = as_int("num_modules", num_modules, smallest=2)
         self.units.bounds(most)
@@ -271,14 +274,18 @@ class PartitionRegularizer(nn.Module):
             self.units, self.num_modules, tolerance=tolerance, initial=start, seed=seed
         )
 
-    def set_labels(self, labels: Tensor, confidence: float = 0.99) -> None:
+    def set_labels(
+        self, labels: Tensor, confidence: float = 0.99, *, tolerance: float = 0.0
+    ) -> None:
         """Set the logits so that every unit belongs to its module of ``labels``.
 
         Args:
             labels (LongTensor): Module of every unit, ``[N]``, e.g. of :func:`partition_units`.
-                Where their number was left to a schedule, these decide.
+                Where their number was left to a schedule, these decide, and on their sizes, too.
             confidence (float, optional): The assignment of a unit to its module, in (1 / K, 1).
                 (default: 0.99)
+            tolerance (float, optional): By which share of its capacity a module may be smaller or
+                larger before other sizes are decided on. (default: 0.0)
 
         Raises:
             TypeError: If ``labels`` is not an integer tensor or ``confidence`` not a number.
@@ -297,8 +304,7 @@ class PartitionRegularizer(nn.Module):
                 " Choose one between, e.g. 0.9."
             )
         if self.is_auto:
-            self._decided.fill_(num_modules)
-            self._num_modules = num_modules
+            self._decide(own.bincount(minlength=num_modules).tolist(), tolerance)
         logit = log(confidence * (num_modules - 1) / (1 - confidence))
         overwrite(self.logits, self._new_logits().zero_().scatter_(1, own.unsqueeze(1), logit))
 
@@ -334,11 +340,26 @@ class PartitionRegularizer(nn.Module):
         super()._load_from_state_dict(*arguments, **options)
         if self.is_auto:
             self._num_modules = int(self._decided)
+            self.units.capacities = self._sizes[self._sizes > 0].tolist() or None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PartitionRegularizer:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         _ = self.units.edges  # A compiler has to find them ready, where the layer was moved before.
         return self
+
+    def _decide(self, sizes: list[int], tolerance: float) -> None:
+        """Have as many modules, of these sizes; of the present or equal ones, if they are alike."""
+        present = self.units.capacities if self._num_modules == len(sizes) else None
+        for capacities in (present, None):
+            bounds = self.units.of_sizes(capacities).bounds(len(sizes), tolerance)
+            if bounds.allow(sizes):
+                break
+        else:
+            capacities = sizes
+        self._num_modules = len(sizes)
+        self._decided.fill_(self._num_modules)
+        self._sizes.zero_()[: len(sizes)] = torch.tensor(capacities or 0)
+        self.units.capacities = capacities
 
     def _check_match(self) -> None:
         weight = self.layer.edge_weight()

@@ -334,7 +334,7 @@ class PartitionSchedule:
         if not regularizer.is_auto:
             return regularizer.num_modules
         return choose_num_modules(
-            regularizer.units,
+            regularizer.units.of_sizes(None),
             probe,
             present=regularizer.num_modules if self._has_good_modules() else None,
             tolerance=self.tolerance,
@@ -356,10 +356,13 @@ class PartitionSchedule:
         known = [] if self._verdict is None else [self._verdict.labels]
         if self._opened_at is not None:
             known.append(self._repaired())
+        regularizer = self.regularizer
+        is_auto = regularizer.is_auto
         return read_modules(
-            self.regularizer.units,
+            regularizer.units.of_sizes(None) if is_auto else regularizer.units,
             num_modules,
             probe,
+            any_sizes=is_auto,
             known=[labels for labels in known if int(labels.max()) + 1 == num_modules],
             tolerance=self.tolerance,
             num_random=num_random,
@@ -387,7 +390,7 @@ class PartitionSchedule:
         return self.regularizer.labels(tolerance=self.tolerance, seed=self.seed)
 
     def _set_labels(self, labels: Tensor) -> None:
-        self.regularizer.set_labels(labels, _CONFIDENCE)
+        self.regularizer.set_labels(labels, _CONFIDENCE, tolerance=self.tolerance)
         self._reminders.labels_set()
 
     def _is_check_due(self) -> bool:

@@ -245,6 +245,16 @@ class Units:
                 + (' Use scope="all".' if has_others else " Give the graph some.")
             )
 
+    def of_sizes(self, capacities: Sequence[int] | None) -> Units:
+        """The same units in modules of these sizes; equal ones without."""
+        return Units(
+            self.layer,
+            scope=self.scope,
+            affinity=self.affinity,
+            capacities=capacities,
+            train_weights=self.train_weights,
+        )
+
     def check_whole(self) -> None:
         """Raise a ``ValueError`` if the modules are cut apart already."""
         if self.layer.labels is not None:

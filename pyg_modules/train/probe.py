@@ -12,13 +12,13 @@ from torch.nn import functional as F
 
 from pyg_modules._checks import as_coefficient, as_int, as_learning_rate, check_bool
 from pyg_modules._reference import Reference
-from pyg_modules.modules.attribution import magnitudes
 from pyg_modules.modules.prune import prune_cross_edges
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.labels import read_labels
 from pyg_modules.train.batches import Batches, Forward
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, Loss
+from pyg_modules.train.dependence import dependence
 from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.optimization import Optimization
 from pyg_modules.train.seeding import seeded
@@ -27,9 +27,6 @@ from pyg_modules.train.training_data import are_rows, batches_of, undisturbed
 # The steps of a probe are this share of those of the training, and so many at least.
 _SHARE = 0.01
 _LEAST = 5
-# About as many samples say which outputs depend on which inputs; fewer, if there are many outputs:
-# of each a batch takes a backward pass.
-_SAMPLES, _PASSES = 256, 64
 
 
 class Probe:
@@ -138,11 +135,16 @@ class Probe:
 
         .. math::
             a_{io} = \frac{s_i}{s_o} \cdot \frac{1}{B} \sum_b
-                \left| \frac{\partial y_{bo}}{\partial x_{bi}} \right|
+                \left| \frac{\partial y_{bo}}{\partial x_{bi}} \right|, \qquad
+            m_{io} = \frac{a_{io}}{\sum_j a_{jo}}, \qquad
+            R^2 m
 
-        with the standard deviations :math:`s_i` of the input and :math:`s_o` of the output; 0 for
-        an output that is always the same. Where samples are nodes or positions that depend on each
-        other, it is the derivative of the sum of an output over all of them.
+        with the standard deviations :math:`s_i` of the input and :math:`s_o` of the output, and the
+        magnitudes :math:`R` of the correlations of inputs, 0 below five standard errors: an output
+        that depends on one input depends on those that go along with it, and an input that says
+        what another says already is not free of influence. 0 for an output that is always the
+        same. Where samples are nodes or positions that depend on each other, it is the derivative
+        of the sum of an output over all of them.
 
         Returns:
             Tensor, optional: ``None`` if the model computes without a call of its layer.
@@ -150,17 +152,10 @@ class Probe:
         with self._apart():
             model = deepcopy(self._model).eval().requires_grad_(requires_grad=False)
             layer = layer_at(model, self._position)
-            found, num_samples = [], 0
-            for x, others, named in self._calls(model, layer):
-                found.append(_influence(layer, x, others, named))
-                num_samples += x.numel() // max(1, layer.graph.num_inputs)
-                num_passes = len(found) * layer.graph.num_outputs
-                if num_samples >= _SAMPLES or num_passes >= _PASSES:
-                    break
-        return torch.stack(found).mean(dim=0) if found else None
+            return dependence(layer, self._calls(model, layer))
 
     def _calls(self, model: nn.Module, layer: UnitLayer) -> Iterator[Any]:
-        """What the layer is called with, batch by batch: ``x``, what else, and what by name."""
+        """What the layer is called with in an epoch: ``x``, what else, and what by name."""
         calls: list[Any] = []
 
         def keep(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
@@ -168,7 +163,7 @@ class Probe:
             calls.append((inputs[0] if inputs else named["x"], inputs[1:], others))
 
         layer.register_forward_pre_hook(keep, with_kwargs=True)
-        batches = self._batches(model)
+        batches = self._epoch(model)
         for batch in batches:
             calls.clear()
             with torch.no_grad():
@@ -226,27 +221,11 @@ class Probe:
             optimization.step(self._loss(*batches.run(model, batch)))
 
     def _batches(self, model: nn.Module) -> Batches:
-        batches = batches_of(self._data, model, part="training", seed=self._seed, **self._batching)
+        batches = self._epoch(model)
         return batches if self._steps is None else batches.first(self._steps)
 
-
-def _influence(layer: UnitLayer, x: Tensor, others: Any, named: Any) -> Tensor:
-    """How strongly the outputs depend on the inputs, ``[I, O]``, in one call of the layer."""
-    x = x.detach().clone().requires_grad_()
-    with torch.enable_grad():
-        outputs = layer(x, *others, **named)
-
-    def by_unit(values: Tensor) -> Tensor:
-        units = values.movedim(layer.unit_dim, 0)
-        return units.reshape(len(units), -1)
-
-    sums = by_unit(outputs).sum(dim=1)
-    slopes = [by_unit(slope).mean(dim=1) for slope in magnitudes(sums, x)]
-    of_inputs, of_outputs = (
-        by_unit(values.detach()).std(dim=1, correction=0) for values in (x, outputs)
-    )
-    scale = torch.where(of_outputs > 0, 1 / of_outputs, 0.0)
-    return of_inputs.unsqueeze(1) * torch.stack(slopes, dim=1) * scale
+    def _epoch(self, model: nn.Module) -> Batches:
+        return batches_of(self._data, model, part="training", seed=self._seed, **self._batching)
 
 
 def steps_of_probe(total_steps: int) -> int:

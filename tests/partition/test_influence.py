@@ -26,9 +26,11 @@ def influence_of_tasks(across=0.4, seed=0):
     return torch.where(same, 1.0, across * torch.rand(same.shape, generator=generator(seed)))
 
 
-def found(layer, influence, num_modules=3, scope="all", tolerance=0.5, **kwargs):
+def found(layer, influence, num_modules=3, scope="all", tolerance=0.5, sizes="equal", **kwargs):
     units = Units(layer, scope=scope, **kwargs)
-    return labels_by_influence(units, num_modules, influence, tolerance=tolerance, seed=0)
+    return labels_by_influence(
+        units, num_modules, influence, tolerance=tolerance, seed=0, any_sizes=sizes == "any"
+    )
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -63,6 +65,17 @@ def test_the_larger_task_is_the_larger_module():
     labels = found(layer, influence_of_tasks(across=0.0), capacities=[5, 4, 7], tolerance=0.0)
     assert labels.bincount().tolist() == [5, 4, 7]
     assert (labels[: len(OF_INPUTS)][OF_INPUTS == 0] == 2).all()
+
+
+@pytest.mark.parametrize("num_hidden", [3, 12, 13])
+def test_modules_of_any_sizes_have_what_belongs_to_them_and_equal_shares_of_the_rest(num_hidden):
+    labels = found(layer_of(num_hidden=num_hidden), influence_of_tasks(), sizes="any", tolerance=0)
+    truth = torch.cat([OF_INPUTS, OF_OUTPUTS])
+    ends = torch.cat([labels[: len(OF_INPUTS)], labels[-len(OF_OUTPUTS) :]])
+    assert agreement(ends, truth)["ari"] == 1
+    hidden = labels[len(OF_INPUTS) : -len(OF_OUTPUTS)].bincount(minlength=3)
+    assert hidden.sum() == num_hidden
+    assert hidden.max() - hidden.min() <= 1
 
 
 def test_an_input_without_influence_goes_where_its_weights_lead():

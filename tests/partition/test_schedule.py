@@ -523,6 +523,69 @@ def test_the_number_of_modules_is_the_largest_that_is_good(epochs):
         assert torch.equal(same(), regularizer().detach())
 
 
+def test_with_the_number_the_sizes_are_left_to_the_schedule():
+    graph = UnitGraph.complete(12, 20, 2)
+    layer = SynchronousGraph(graph, generator=generator(0))
+    truth = (torch.arange(graph.num_units) >= 9).long()  # Nine inputs of the first output.
+    truth[-2:] = torch.tensor([0, 1])
+
+    class KnowsWhose(KnowsItsTask):
+        def __call__(self, labels, *, trained=True):  # noqa: ARG002
+            if labels is None:
+                return 0.0
+            ends = [*range(12), -2, -1]
+            return 1.0 - agreement(labels[ends], truth[ends])["ari"]
+
+        def influence(self):
+            return (truth[:12].unsqueeze(1) == torch.arange(2)).double()
+
+    regularizer = PartitionRegularizer(layer, "auto", scope="all", generator=generator(1))
+    schedule = PartitionSchedule(regularizer, 20, probe=KnowsWhose())
+    for epoch in range(20):
+        schedule.step(epoch)
+    verdict = schedule.verdict()
+    assert verdict.lost == 0
+    sizes = verdict.labels.bincount().tolist()
+    assert sorted(sizes) == pytest.approx([3 + 10 + 1, 9 + 10 + 1], rel=0.1)
+    assert list(regularizer.capacities) == sizes
+    assert float(regularizer.losses()["balance"].detach()) < 1e-3
+    same = PartitionRegularizer(layer, "auto", scope="all")
+    same.load_state_dict(regularizer.state_dict())
+    assert same.capacities == regularizer.capacities
+    assert torch.equal(same(), regularizer().detach())
+
+
+@pytest.mark.parametrize(
+    ("sizes", "tolerance", "expected"),
+    [
+        ([10, 10], 0.0, None),
+        ([11, 9], 0.1, None),
+        ([11, 9], 0.0, (11, 9)),
+        ([15, 5], 0.1, (15, 5)),
+        ([7, 7, 6], 0.0, None),
+        ([10, 6, 4], 0.0, (10, 6, 4)),
+    ],
+)
+def test_labels_decide_on_sizes_that_are_not_about_equal(sizes, tolerance, expected):
+    layer, labels = planted()
+    regularizer = PartitionRegularizer(layer, "auto")
+    labels[NUM_INPUTS:-2] = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    regularizer.set_labels(labels, tolerance=tolerance)
+    assert regularizer.capacities == expected
+    assert regularizer.num_modules == len(sizes)
+
+
+def test_sizes_that_were_decided_stay_while_labels_are_within_the_tolerance():
+    layer, labels = planted()
+    regularizer = PartitionRegularizer(layer, "auto")
+    found = []
+    for size in (15, 16, 14, 17, 10):
+        labels[NUM_INPUTS:-2] = (torch.arange(NUM_HIDDEN) >= size).long()
+        regularizer.set_labels(labels, tolerance=0.2)
+        found.append(regularizer.capacities)
+    assert found == [(15, 5), (15, 5), (15, 5), (17, 3), None]
+
+
 def test_without_good_modules_the_number_is_that_which_loses_least():
     class Best(KnowsItsTask):
         def __call__(self, labels, *, trained=True):  # noqa: ARG002

@@ -8,7 +8,14 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 from torch_geometric.data import Data
 
-from pyg_modules import SynchronousConv, SynchronousConv2d, SynchronousGraph, UnitGraph, cut
+from pyg_modules import (
+    SynchronousConv,
+    SynchronousConv2d,
+    SynchronousGraph,
+    UnitGraph,
+    Unrolled,
+    cut,
+)
 from pyg_modules.datasets import planted_problem
 from pyg_modules.partition.judge import shuffled
 from pyg_modules.train import Probe, fit, seeded
@@ -200,7 +207,7 @@ def test_chance_is_the_loss_of_the_best_constant_outputs(loss, targets, expected
         assert again.chance() == pytest.approx(expected, rel=1e-3)
 
 
-def test_influence_is_the_mean_magnitude_of_the_slopes_in_units_of_their_spread():
+def test_influence_is_the_share_of_the_mean_slopes_in_units_of_their_spread():
     layer, (x, y) = new_layer(), data()
     jacobian = torch.func.vmap(torch.func.jacrev(layer.double()))(x.double())
     scale = x.double().std(dim=0, correction=0).unsqueeze(1) / layer(x.double()).std(
@@ -208,7 +215,7 @@ def test_influence_is_the_mean_magnitude_of_the_slopes_in_units_of_their_spread(
     )
     expected = jacobian.abs().mean(dim=0).T * scale
     probe = Probe(layer, (x.double(), y.double()), loss=F.mse_loss, batch_size=len(x))
-    torch.testing.assert_close(probe.influence(), expected.detach())
+    torch.testing.assert_close(probe.influence(), (expected / expected.sum(dim=0)).detach())
 
 
 def test_influence_is_of_the_layer_inside_of_a_model_and_leaves_all_as_it_is():
@@ -224,6 +231,48 @@ def test_influence_is_of_the_layer_inside_of_a_model_and_leaves_all_as_it_is():
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not layer._forward_pre_hooks
+
+
+def correlated(num_samples=500, seed=0):
+    """Inputs of which the first two go along with each other, and so do others, less."""
+    x, y = data(num_samples, seed)
+    x = x.double()
+    x[:, 1] = x[:, 0] + 0.3 * x[:, 1]
+    x[:, 3] = 0.5 * x[:, 2] - x[:, 3]
+    return x, y.double()
+
+
+@pytest.mark.parametrize("pairs", [2**22, 5])
+def test_inputs_share_the_influence_of_those_that_they_are_correlated_with(monkeypatch, pairs):
+    monkeypatch.setattr("pyg_modules.train.dependence._PAIRS", pairs)
+    layer, (x, y) = new_layer().double(), correlated()
+    found = Probe(layer, (x, y), loss=F.mse_loss, batch_size=len(x)).influence()
+    monkeypatch.setattr("pyg_modules.train.dependence._SIGNIFICANT", 1e9)
+    direct = Probe(layer, (x, y), loss=F.mse_loss, batch_size=len(x)).influence()
+    correlation = numpy.abs(numpy.corrcoef(x.numpy().T))
+    correlation[correlation < 5 / len(x) ** 0.5] = 0
+    assert 0 < correlation[2, 3] < correlation[0, 1] < 1
+    assert correlation[0, 2] == correlation[1, 3] == 0
+    expected = torch.from_numpy(correlation @ correlation) @ direct
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(found, direct)
+
+
+def test_what_all_inputs_have_in_common_does_not_say_whose_they_are():
+    """Each output depends on inputs of its own, which a common factor correlates with all."""
+    num_inputs, of_first = 8, torch.arange(8) % 4 == 0
+    x = torch.randn(2000, num_inputs, generator=generator(0))
+    x = x + 2 * torch.randn(2000, 1, generator=generator(1))
+    graph = UnitGraph.complete(num_inputs, 2, 2)
+    layer = SynchronousGraph(graph, Unrolled(3), activation="tanh")
+    source, target = graph.edge_index
+    hidden = num_inputs + torch.where(of_first, 0, 1)
+    own = (source < num_inputs) & (target == hidden[source.clamp(max=num_inputs - 1)])
+    own |= (source >= num_inputs) & (target == source + 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.where(own, 0.1, 0.0))
+    influence = Probe(layer, (x, x[:, :2]), loss=F.mse_loss).influence()
+    assert torch.equal(influence[:, 0] > influence[:, 1], of_first)
 
 
 def test_an_output_that_is_always_the_same_has_no_influence_on_it():
@@ -248,7 +297,8 @@ def test_influence_on_graphs_and_on_images_has_a_row_for_every_input():
     outputs = on_graph(leaf, edge_index)
     slopes = [torch.autograd.grad(outputs[:, o].sum(), leaf, retain_graph=True)[0] for o in (0, 1)]
     scale = x.std(dim=0, correction=0) / outputs.std(dim=0, correction=0).unsqueeze(1)
-    torch.testing.assert_close(found, (torch.stack(slopes).abs().mean(dim=1) * scale).T.detach())
+    expected = torch.stack(slopes).abs().mean(dim=1) * scale
+    torch.testing.assert_close(found, (expected / expected.sum(dim=1, keepdim=True)).T.detach())
     images = nn.Sequential(
         SynchronousConv2d(units, generator=generator(0)), nn.AdaptiveMaxPool2d(1)
     )

@@ -103,6 +103,11 @@ class SizeBounds(NamedTuple):
         possible = count[:, None] - smallest.sum(axis=1, keepdims=True) + smallest
         return cls(smallest, numpy.minimum(largest, possible), classes)
 
+    def allow(self, sizes: Sequence[int]) -> bool:
+        """Whether modules may be of these sizes, ``[K]``, all classes together."""
+        smallest, largest = self.smallest.sum(axis=0), self.largest.sum(axis=0)
+        return bool(((smallest <= sizes) & (sizes <= largest)).all())
+
 
 def _rounded_shares(rows: Ints, columns: Ints) -> Ints:
     """A matrix with these sums of rows and columns, in proportion to both up to less than 1.

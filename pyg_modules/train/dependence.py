@@ -1,0 +1,92 @@
+"""How strongly the outputs of a layer depend on its inputs, and on what goes along with these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyg_modules.modules.attribution import magnitudes
+from pyg_modules.nn.unit_layer import UnitLayer
+
+# About as many samples say which outputs depend on which inputs; fewer, if there are many outputs:
+# of each a batch takes a backward pass.
+_SAMPLES, _PASSES = 256, 64
+# As many samples at most, and numbers, say which inputs go along with each other.
+_SEEN, _NUMBERS = 4096, 2**22
+# A correlation of fewer standard errors may be chance.
+_SIGNIFICANT = 5.0
+# Correlations are computed for so many pairs of inputs at once.
+_PAIRS = 2**22
+
+
+def dependence(layer: UnitLayer, calls: Iterable[tuple[Tensor, Any, Any]]) -> Tensor | None:
+    """The influence as :meth:`Probe.influence` has it, ``[I, O]``, of an epoch of calls.
+
+    Args:
+        layer (UnitLayer): In evaluation mode; its parameters need no gradient.
+        calls (iterable of tuple): What it is called with: ``x``, others, and others by name. They
+            are taken as long as they are needed.
+    """
+    slopes: list[Tensor] = []
+    samples: list[Tensor] = []
+    num_inputs, num_outputs = layer.graph.num_inputs, layer.graph.num_outputs
+    most = min(_SEEN, _NUMBERS // max(1, num_inputs))
+    for x, others, named in calls:
+        seen = sum(columns.size(1) for columns in samples)
+        if seen < _SAMPLES and len(slopes) * num_outputs < _PASSES:
+            slopes.append(_slopes(layer, x, others, named))
+        samples.append(_by_unit(layer, x.detach())[:, : most - seen])
+        if seen + samples[-1].size(1) >= most:
+            break
+    if not slopes:
+        return None
+    direct = torch.stack(slopes).mean(dim=0)
+    sums = direct.sum(dim=0)
+    shares = direct / torch.where(sums > 0, sums, 1.0)
+    columns = _standardized(torch.cat(samples, dim=1).to(torch.promote_types(x.dtype, torch.float)))
+    return _along(columns, _along(columns, shares.to(columns.dtype)))
+
+
+def _slopes(layer: UnitLayer, x: Tensor, others: Any, named: Any) -> Tensor:
+    """The mean magnitudes of the derivatives in units of the spreads, ``[I, O]``, in one call."""
+    x = x.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        outputs = layer(x, *others, **named)
+    sums = _by_unit(layer, outputs).sum(dim=1)
+    slopes = [_by_unit(layer, slope).mean(dim=1) for slope in magnitudes(sums, x)]
+    of_inputs, of_outputs = (
+        _by_unit(layer, values.detach()).std(dim=1, correction=0) for values in (x, outputs)
+    )
+    scale = torch.where(of_outputs > 0, 1 / of_outputs, 0.0)
+    return of_inputs.unsqueeze(1) * torch.stack(slopes, dim=1) * scale
+
+
+def _by_unit(layer: UnitLayer, values: Tensor) -> Tensor:
+    """A row per unit."""
+    units = values.movedim(layer.unit_dim, 0)
+    return units.reshape(len(units), -1)
+
+
+def _standardized(columns: Tensor) -> Tensor:
+    """Rows of mean 0 and of length 1, or of length 0 where all of a row is the same."""
+    centred = columns - columns.mean(dim=1, keepdim=True)
+    length = centred.norm(dim=1, keepdim=True)
+    # What is left of equal numbers is rounding.
+    tiny = torch.finfo(columns.dtype).eps * columns.norm(dim=1, keepdim=True)
+    return torch.where(length > tiny, centred / length, 0.0)
+
+
+def _along(columns: Tensor, values: Tensor) -> Tensor:
+    """Of every input, the sum of the values of all, each times how much they go along."""
+    least = _SIGNIFICANT / columns.size(1) ** 0.5
+    at_once = max(1, _PAIRS // len(columns))
+    found = []
+    for start in range(0, len(columns), at_once):
+        correlation = (columns[start : start + at_once] @ columns.T).abs()
+        correlation[correlation < least] = 0
+        correlation.diagonal(start).fill_(1.0)
+        found.append(correlation @ values)
+    return torch.cat(found)
