@@ -52,6 +52,10 @@ accuracy: $(VENV)/.test ## Measure every accuracy again, then write the tables
 	$(RUN) -m benchmarks.accuracy.partition.grid
 	$(RUN) -m benchmarks.accuracy.comparison
 	$(RUN) -m benchmarks.accuracy.comparison.frontier
+	$(RUN) -m benchmarks.accuracy.images --search
+	$(RUN) -m benchmarks.accuracy.images
+	$(RUN) -m benchmarks.accuracy.sparsity
+	$(RUN) -m benchmarks.accuracy.initialisation
 	$(RUN) -m benchmarks.accuracy.topology
 	$(RUN) -m benchmarks.accuracy.propagation
 	$(RUN) -m benchmarks.accuracy.citation

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.accuracy import citation, digits, exactness, mnist1d, sparsity
+from benchmarks.accuracy import citation, digits, exactness, images, mnist1d, sparsity
 from benchmarks.accuracy.comparison import tables as comparison
 from benchmarks.accuracy.extrapolation import __main__ as extrapolation
 from benchmarks.accuracy.partition import tables as partition
@@ -182,6 +182,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "citation": citation.citation,
         "extrapolation": extrapolation.extrapolation,
     },
+    ROOT / "docs" / "guides" / "images.md": {"images": images.images},
     ROOT / "docs" / "guides" / "sparse.md": {"sparsity": sparsity.sparsity},
     ROOT / "docs" / "explained" / "modules.md": {"modules": speed.modules},
     ROOT / "docs" / "explained" / "partition.md": {

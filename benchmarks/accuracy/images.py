@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.accuracy.held_out import held_out
-from benchmarks.accuracy.parallel import run_all
+from benchmarks.accuracy.intervals import mean_difference
+from benchmarks.accuracy.parallel import by_name, run_all
 from benchmarks.accuracy.random_labels import random_labels
 from benchmarks.markdown import table
 from pyg_modules import SynchronousConv2d, UnitGraph, Unrolled, cut
@@ -171,22 +172,24 @@ def best(trials: list[dict[str, Any]], kind: str) -> tuple[int, float]:
 
 
 def images(path: Path = RESULTS) -> str:
-    """A row per network."""
+    """A row per network; differences are paired by seed."""
     results = json.loads(path.read_text(encoding="utf-8"))
-    rows = []
-    for row in ROWS:
-        found = [one for one in results["runs"] if one["row"] == row]
+    rows, scores = [], by_name([(one["row"],) for one in results["runs"]], results["runs"])
+    peers = [100 * one["accuracy"] for one in scores["CNN"]]
+    for row, found in scores.items():
         values = [100 * one["accuracy"] for one in found]
         spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
+        is_compared = row != "CNN" and len(values) > 1
         products_, loss, seconds = (
             mean(one[name] for one in found) for name in ("products", "training_loss", "seconds")
         )
         rows.append([row, f"{mean(one['num_parameters'] for one in found):,.0f}"])
         rows[-1] += [f"{products_ / 1e6:.2f}", f"**{mean(values):.2f}**{spread}"]
+        rows[-1] += [mean_difference(values, peers) if is_compared else ""]
         rows[-1] += [f"{loss:.4f}", f"{seconds:.0f}"]
     num_seeds = len({one["seed"] for one in results["runs"]})
     header = [f"{results['data']}, {num_seeds} seeds", "parameters", "million products per image"]
-    return table([*header, "test accuracy, %", "training loss", "CPU s"], rows)
+    return table([*header, "test accuracy, %", "− CNN", "training loss", "CPU s"], rows)
 
 
 def main(arguments: list[str] | None = None) -> None:
