@@ -363,6 +363,18 @@ MISTAKES = {
         "'ncutt'",
         "Name one",
     ),
+    "a negative coefficient by hand": (
+        lambda: setattr(regularizer(), "ncut", -1.0),
+        "a finite ncut >= 0",
+        "-1.0",
+        "Give 0",
+    ),
+    "a strength that is no number": (
+        lambda: setattr(regularizer(), "strength", float("nan")),
+        "a finite strength >= 0",
+        "nan",
+        "Give 0",
+    ),
     "another scope": (lambda: regularizer(scope="inputs"), "'hidden', 'all'", "'inputs'", "Choose"),
     "modules that are cut already": (
         lambda: PartitionRegularizer(whole_and_cut()[1], 2),

@@ -147,8 +147,14 @@ class PartitionRegularizer(nn.Module):
                     f"Expected losses with names of their own (got {name!r}, which a regularizer"
                     f" has already). Rename it in LOSSES."
                 )
-            setattr(self, name, as_coefficient(name, coefficients.get(name, loss.coefficient)))
+            setattr(self, name, coefficients.get(name, loss.coefficient))
         self.reset_parameters(generator)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A negative one would switch its term off without a word.
+        if name == "strength" or name in LOSSES:
+            value = as_coefficient(name, value)
+        super().__setattr__(name, value)
 
     def reset_parameters(self, generator: torch.Generator | None = None) -> None:
         """Draw the logits from N(0, 0.1), close to no preference.
