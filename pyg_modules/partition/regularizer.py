@@ -289,13 +289,20 @@ class PartitionRegularizer(nn.Module):
 
         Raises:
             TypeError: If ``labels`` is not an integer tensor or ``confidence`` not a number.
-            ValueError: If ``labels`` has the wrong length, other modules than K, or leaves out a
-                unit that is partitioned; or if ``confidence`` is out of range.
+            ValueError: If ``labels`` has the wrong length, other modules than K or one without a
+                unit that is partitioned, or leaves out such a unit; or if ``confidence`` is out of
+                range.
         """
         num_modules = self._num_modules
         if self.is_auto:
-            found = check_labels(labels, self.units.layer.graph.num_units)
-            num_modules = min(found, self.logits.size(1))
+            num_modules = check_labels(labels, self.units.layer.graph.num_units)
+            most = self.logits.size(1)
+            if not 2 <= num_modules <= most:
+                raise ValueError(
+                    f"Expected labels with 2 to {most} modules, where num_modules='auto' leaves"
+                    f" their number open (got {num_modules}). Use labels of as many, or a"
+                    f" PartitionRegularizer that is told the number."
+                )
         own = self.units.labels_of_members(labels, num_modules).to(self.logits.device)
         confidence = as_coefficient("confidence", confidence)
         if not 1 / num_modules < confidence < 1:
