@@ -323,6 +323,31 @@ def test_a_layer_may_be_called_by_name():
     assert torch.equal(Probe(Named(conv), nodes).influence(), Probe(conv, nodes).influence())
 
 
+def test_influence_is_of_inputs_as_they_were_and_of_all_calls():
+    class Changed(nn.Module):
+        def __init__(self, layer):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            x = x.clone()
+            y = self.layer(x)
+            x.zero_()
+            return y
+
+    class Recurrent(Changed):
+        def forward(self, x):
+            state = torch.zeros_like(x[:, :NUM_OUTPUTS])  # At first, it is the same everywhere.
+            for _ in range(2):
+                state = self.layer(torch.cat([x[:, NUM_OUTPUTS:], state], dim=1))
+            return state
+
+    layer, (x, y) = new_layer(), data()
+    expected = Probe(layer, (x, y), loss=F.mse_loss).influence()
+    assert torch.equal(Probe(Changed(layer), (x, y), loss=F.mse_loss).influence(), expected)
+    assert (Probe(Recurrent(layer), (x, y), loss=F.mse_loss).influence() > 0).all()
+
+
 def test_a_model_that_does_not_call_its_layer_has_no_influence_to_show():
     layer, (x, y) = new_layer(), data()
 
