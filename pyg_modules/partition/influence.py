@@ -12,7 +12,7 @@ from scipy.sparse import csr_array, diags_array
 from torch import Tensor
 
 from pyg_modules.partition.admissible import admissible
-from pyg_modules.partition.rounding import balanced_labels
+from pyg_modules.partition.rounding import placed
 from pyg_modules.partition.search.refine import refined_labels
 from pyg_modules.partition.search.size_bounds import SizeBounds
 from pyg_modules.partition.units import Units
@@ -79,22 +79,20 @@ def labels_by_influence(
     ends = numpy.full(graph.num_units, -1)
     ends[graph.outputs.start :] = of_outputs
     ends[: graph.num_inputs] = _groups_of_inputs(dependence, of_outputs, num_modules)
+    members = units.members.cpu().numpy()
+    order = numpy.arange(num_modules)
     if any_sizes:
-        units = units.of_sizes(_own_sizes(ends[units.members.cpu().numpy()], num_modules))
-    bounds = units.bounds(num_modules, tolerance)
+        bounds = _own_bounds(ends[members], units.classes(num_modules), num_modules, tolerance)
+    else:
+        bounds = units.bounds(num_modules, tolerance)
+        order = _order(bounds, ends, num_modules)
     affinity = units.affinity_matrix()
     whole = affinity
     if units.scope != "all":
         whole = Units(units.layer, scope="all", affinity=units.affinity).affinity_matrix()
-    share = _spread(whole, ends, num_modules)[:, _order(bounds, ends, num_modules)]
-    members = units.members.cpu().numpy()
+    share = _spread(whole, ends, num_modules)[:, order]
     gain = numpy.where((ends >= 0)[:, None], _KNOWN * share, share)[members]
-    labels = balanced_labels(
-        torch.from_numpy(gain),
-        capacities=units.capacities,
-        tolerance=tolerance,
-        classes=bounds.classes,
-    ).numpy()
+    labels = placed(gain, bounds)
     try:
         living = admissible(units, affinity, labels, bounds, seed=seed)
     except ValueError:
@@ -146,10 +144,19 @@ def _groups_of_inputs(dependence: Floats, of_outputs: Ints, num_modules: int) ->
     return numpy.where(negligible, -1, mean.argmax(axis=1))
 
 
-def _own_sizes(ends: Ints, num_modules: int) -> list[int]:
-    sizes = numpy.bincount(ends[ends >= 0], minlength=num_modules)
-    each, rest = divmod(len(ends) - int(sizes.sum()), num_modules)
-    return [int(size) + each + (module < rest) for module, size in enumerate(sizes)]
+def _own_bounds(ends: Ints, classes: Ints, num_modules: int, tolerance: float) -> SizeBounds:
+    """Of every class what belongs to a module, and an equal share of its other units."""
+    sizes = numpy.zeros((classes.max() + 1, num_modules), dtype=numpy.int64)
+    known = ends >= 0
+    numpy.add.at(sizes, (classes[known], ends[known]), 1)
+    num_before = 0
+    for own, left in zip(sizes, numpy.bincount(classes[~known], minlength=len(sizes)), strict=True):
+        # The modules in turn, on from the last one of the class before.
+        own += numpy.bincount(
+            (num_before + numpy.arange(left)) % num_modules, minlength=num_modules
+        )
+        num_before += left
+    return SizeBounds.around(sizes, tolerance, classes)
 
 
 def _spread(whole: csr_array[Any], ends: Ints, num_modules: int) -> Floats:

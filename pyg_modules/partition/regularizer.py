@@ -295,13 +295,20 @@ class PartitionRegularizer(nn.Module):
 
         Raises:
             TypeError: If ``labels`` is not an integer tensor or ``confidence`` not a number.
-            ValueError: If ``labels`` has the wrong length, other modules than K, or leaves out a
-                unit that is partitioned; or if ``confidence`` is out of range.
+            ValueError: If ``labels`` has the wrong length, other modules than K or one without a
+                unit that is partitioned, or leaves out such a unit; or if ``confidence`` is out of
+                range.
         """
         num_modules = self._num_modules
         if self.is_auto:
-            found = check_labels(labels, self.units.layer.graph.num_units)
-            num_modules = min(found, self.logits.size(1))
+            num_modules = check_labels(labels, self.units.layer.graph.num_units)
+            most = self.logits.size(1)
+            if not 2 <= num_modules <= most:
+                raise ValueError(
+                    f"Expected labels with 2 to {most} modules, where num_modules='auto' leaves"
+                    f" their number open (got {num_modules}). Use labels of as many, or a"
+                    f" PartitionRegularizer that is told the number."
+                )
         own = self.units.labels_of_members(labels, num_modules).to(self.logits.device)
         confidence = as_coefficient("confidence", confidence)
         if not 1 / num_modules < confidence < 1:
@@ -342,9 +349,31 @@ class PartitionRegularizer(nn.Module):
 
     __prepare_scriptable__ = refuse_script
 
-    def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
-        super()._load_from_state_dict(*arguments, **options)
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        number = len(error_msgs)
+        buffers = [self._decided, self._sizes] if self.is_auto else []
+        decided = [buffer.clone() for buffer in buffers]
+        super()._load_from_state_dict(
+            state_dict,
+            prefix,
+            local_metadata,
+            strict,
+            missing_keys,
+            unexpected_keys,
+            error_msgs,
+        )
         if self.is_auto:
+            if len(error_msgs) > number:  # Of other units, which are not so many.
+                self._decided, self._sizes = decided
             self._num_modules = int(self._decided)
             self.units.capacities = self._sizes[self._sizes > 0].tolist() or None
 

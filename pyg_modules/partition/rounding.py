@@ -62,14 +62,19 @@ def balanced_labels(
             "Expected a finite assignment (got NaN or infinity). The training diverged; lower the"
             " learning rate."
         )
-    gain = assignment.detach().cpu().double().numpy()
-    labels = numpy.empty(num_units, dtype=numpy.int64)
+    labels = placed(assignment.detach().cpu().double().numpy(), bounds)
+    return torch.from_numpy(labels).to(assignment.device)
+
+
+def placed(gain: Floats, bounds: SizeBounds) -> Ints:
+    """The module of every unit, ``[N]``, within bounds, by what each gains in each, ``[N, K]``."""
+    labels = numpy.empty(len(gain), dtype=numpy.int64)
     ends = numpy.cumsum(numpy.bincount(bounds.classes))[:-1]
     by_class = numpy.split(numpy.argsort(bounds.classes, kind="stable"), ends)
     for units, smallest, largest in zip(by_class, bounds.smallest, bounds.largest, strict=True):
         place = _transport if len(units) <= _MAX_EXACT_UNITS else _in_turn
         labels[units] = place(gain[units], smallest, largest)
-    return torch.from_numpy(labels).to(assignment.device)
+    return labels
 
 
 def _transport(gain: Floats, smallest: Ints, largest: Ints) -> Ints:

@@ -319,16 +319,18 @@ class Units:
 
         Raises:
             TypeError: If ``labels`` is not an integer tensor.
-            ValueError: If ``labels`` has the wrong length or other modules, or shares one of these.
+            ValueError: If ``labels`` has the wrong length or other modules, a module has none of
+                these, or one is shared.
         """
         labels, found = read_labels(labels, self.layer.graph.num_units)
         inside = labels.to(self.layer.device).long()[self.members]
         num_shared = int((inside == SHARED).sum())
-        if found != num_modules or num_shared:
+        num_empty = found - len(torch.unique(inside[inside != SHARED]))
+        if found != num_modules or num_shared or num_empty:
             raise ValueError(
                 f"Expected labels with {num_modules} modules, one for each of the {len(inside)}"
-                f" units that are partitioned (got {found} modules, and {num_shared} of these units"
-                f" without one)."
+                f" units that are partitioned (got {found} modules, and {num_shared} of these"
+                f" units without one; {num_empty} modules have none of them)."
                 " Use labels of partition_units(layer, num_modules) with the same scope."
             )
         return inside

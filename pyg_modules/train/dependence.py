@@ -31,37 +31,53 @@ def dependence(layer: UnitLayer, calls: Iterable[tuple[Tensor, Any, Any]]) -> Te
             are taken as long as they are needed.
     """
     slopes: list[Tensor] = []
+    outputs: list[Tensor] = []
     samples: list[Tensor] = []
     num_inputs, num_outputs = layer.graph.num_inputs, layer.graph.num_outputs
     most = min(_SEEN, _NUMBERS // max(1, num_inputs))
     for x, others, named in calls:
         seen = sum(columns.size(1) for columns in samples)
         if seen < _SAMPLES and len(slopes) * num_outputs < _PASSES:
-            slopes.append(_slopes(layer, x, others, named))
-        samples.append(_by_unit(layer, x.detach())[:, : most - seen])
+            of_call, told = _slopes(layer, x, others, named)
+            slopes.append(of_call)
+            outputs.append(told)
+        samples.append(_spread_out(_by_unit(layer, x.detach()), most - seen))
         if seen + samples[-1].size(1) >= most:
             break
     if not slopes:
         return None
-    direct = torch.stack(slopes).mean(dim=0)
+    single = torch.promote_types(x.dtype, torch.float)
+    columns = torch.cat(samples, dim=1).to(single)
+    # A call may be of one sample, and rare inputs are the same in most: spreads are of all calls.
+    of_inputs, of_outputs = (
+        values.std(dim=1, correction=0) for values in (columns, torch.cat(outputs, dim=1))
+    )
+    scale = torch.where(of_outputs > 0, 1 / of_outputs, 0.0)
+    direct = of_inputs.unsqueeze(1) * torch.stack(slopes).sum(dim=0) * scale
     sums = direct.sum(dim=0)
     shares = direct / torch.where(sums > 0, sums, 1.0)
-    columns = _standardized(torch.cat(samples, dim=1).to(torch.promote_types(x.dtype, torch.float)))
+    columns = _standardized(columns)
     return _along(columns, _along(columns, shares.to(columns.dtype)))
 
 
-def _slopes(layer: UnitLayer, x: Tensor, others: Any, named: Any) -> Tensor:
-    """The mean magnitudes of the derivatives in units of the spreads, ``[I, O]``, in one call."""
+def _slopes(layer: UnitLayer, x: Tensor, others: Any, named: Any) -> tuple[Tensor, Tensor]:
+    """The magnitudes of the derivatives in one call, summed, ``[I, O]``; and what came out."""
     x = x.detach().clone().requires_grad_()
     with torch.enable_grad():
         outputs = layer(x, *others, **named)
+    precision = torch.promote_types(outputs.dtype, torch.float)
     sums = _by_unit(layer, outputs).sum(dim=1)
-    slopes = [_by_unit(layer, slope).mean(dim=1) for slope in magnitudes(sums, x)]
-    of_inputs, of_outputs = (
-        _by_unit(layer, values.detach()).std(dim=1, correction=0) for values in (x, outputs)
-    )
-    scale = torch.where(of_outputs > 0, 1 / of_outputs, 0.0)
-    return of_inputs.unsqueeze(1) * torch.stack(slopes, dim=1) * scale
+    slopes = [_by_unit(layer, slope).to(precision).sum(dim=1) for slope in magnitudes(sums, x)]
+    return torch.stack(slopes, dim=1), _by_unit(layer, outputs.detach()).to(precision)
+
+
+def _spread_out(columns: Tensor, number: int) -> Tensor:
+    """So many of the columns at most, from all over: the first may all be of one image."""
+    if columns.size(1) <= number:
+        return columns
+    last = columns.size(1) - 1
+    chosen = torch.linspace(0, last, number, dtype=torch.double, device="cpu").long()
+    return columns[:, chosen.to(columns.device)]
 
 
 def _by_unit(layer: UnitLayer, values: Tensor) -> Tensor:

@@ -160,7 +160,9 @@ class Probe:
 
         def keep(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> None:
             others = {name: value for name, value in named.items() if name != "x"}
-            calls.append((inputs[0] if inputs else named["x"], inputs[1:], others))
+            x = inputs[0] if inputs else named["x"]
+            # The model may change it in place, as of a residual connection.
+            calls.append((x.detach().clone(), inputs[1:], others))
 
         layer.register_forward_pre_hook(keep, with_kwargs=True)
         batches = self._epoch(model)
@@ -170,7 +172,7 @@ class Probe:
                 batches.run(model, batch)
             if not calls:
                 return
-            yield calls[0]
+            yield from tuple(calls)  # What is done with them calls the layer, too.
 
     @contextmanager
     def _apart(self) -> Iterator[None]:

@@ -78,6 +78,21 @@ def test_modules_of_any_sizes_have_what_belongs_to_them_and_equal_shares_of_the_
     assert hidden.max() - hidden.min() <= 1
 
 
+@pytest.mark.parametrize("levels", [(12,), (9, 12), (9, 9, 9)])
+def test_in_every_level_modules_of_any_sizes_have_what_belongs_to_them(levels):
+    """The task of most inputs has the fewest outputs."""
+    of_inputs = torch.tensor([0] * 20 + [1] * 2 + [2] * 2)
+    of_outputs = torch.tensor([0] * 2 + [1] * 8 + [2] * 2)
+    graph = UnitGraph.layered([len(of_inputs), *levels, len(of_outputs)])
+    layer = SynchronousGraph(graph, Unrolled(len(levels)), generator=generator(0))
+    influence = (of_inputs.unsqueeze(1) == of_outputs).double()
+    labels = found(layer, influence, sizes="any", tolerance=0)
+    ends = torch.cat([labels[: len(of_inputs)], labels[-len(of_outputs) :]])
+    assert agreement(ends, torch.cat([of_inputs, of_outputs]))["ari"] == 1
+    hidden = labels[len(of_inputs) : -len(of_outputs)].split(levels)
+    assert [own.bincount().tolist() for own in hidden] == [[size // 3] * 3 for size in levels]
+
+
 def test_an_input_without_influence_goes_where_its_weights_lead():
     layer, influence = layer_of(), influence_of_tasks(across=0.0)
     influence[3] = 0

@@ -291,6 +291,10 @@ def test_labels_that_do_not_fit_are_not_set():
         regularizer.set_labels(shared)
     with pytest.raises(ValueError, match=r"with 2 modules.*\(got 3 modules"):
         regularizer.set_labels(torch.where(torch.arange(13) == 4, 2, planted_labels()))
+    alone = torch.zeros(13, dtype=torch.long)
+    alone[0] = 1  # An input, which is not partitioned.
+    with pytest.raises(ValueError, match=r"got 2 modules, .*; 1 modules have none"):
+        regularizer.set_labels(alone)
     with pytest.raises(ValueError, match=r"between 1 / 2 and 1 \(got 1.0\)"):
         regularizer.set_labels(planted_labels(), confidence=1.0)
     with pytest.raises(TypeError, match=r"confidence to be a number \(got str: 'x'\)"):

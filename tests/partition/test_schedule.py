@@ -586,6 +586,50 @@ def test_sizes_that_were_decided_stay_while_labels_are_within_the_tolerance():
     assert found == [(15, 5), (15, 5), (15, 5), (17, 3), None]
 
 
+@pytest.mark.parametrize("scope", ["hidden", "all"])
+@pytest.mark.parametrize("num_modules", [0, 1, 9])
+def test_labels_of_too_few_or_too_many_modules_decide_nothing(num_modules, scope):
+    regularizer = PartitionRegularizer(planted()[0], "auto", scope=scope)
+    most = regularizer.logits.size(1)
+    labels = torch.arange(NUM_INPUTS + NUM_HIDDEN + 2) % max(1, num_modules)
+    labels = labels if num_modules else labels - 1
+    with pytest.raises(ValueError, match=rf"2 to {most} modules.*\(got {num_modules}\)"):
+        regularizer.set_labels(labels)
+    assert regularizer.is_undecided
+
+
+def test_labels_of_a_module_without_a_unit_that_is_partitioned_decide_nothing():
+    layer, labels = planted()
+    regularizer = PartitionRegularizer(layer, "auto")
+    labels[:] = 0
+    labels[0] = 1  # An input.
+    with pytest.raises(ValueError, match=r"got 2 modules, .*; 1 modules have none"):
+        regularizer.set_labels(labels)
+    assert regularizer.is_undecided
+    assert regularizer.capacities is None
+
+
+@pytest.mark.parametrize("of_decided", [False, True])
+def test_the_state_of_a_regularizer_of_other_units_decides_nothing(of_decided):
+    layer, labels = planted()
+    regularizer = PartitionRegularizer(layer, "auto")
+    if of_decided:
+        regularizer.set_labels(labels)
+    before = regularizer.is_undecided, regularizer.capacities
+    sizes = regularizer.state_dict()["_sizes"].clone()
+    larger = SynchronousGraph(UnitGraph.complete(NUM_INPUTS, NUM_HIDDEN + 5, 2))
+    other = PartitionRegularizer(larger, "auto")
+    of_others = torch.full((larger.graph.num_units,), -1)
+    of_others[NUM_INPUTS:-2] = (torch.arange(NUM_HIDDEN + 5) < 4).long()
+    other.set_labels(of_others)
+    with pytest.raises(RuntimeError, match="size mismatch for logits"):
+        regularizer.load_state_dict(other.state_dict())
+    state = regularizer.state_dict()
+    assert (regularizer.is_undecided, regularizer.capacities) == before
+    assert torch.equal(state["_sizes"], sizes)
+    assert bool(state["_decided"]) == of_decided
+
+
 def test_without_good_modules_the_number_is_that_which_loses_least():
     class Best(KnowsItsTask):
         def __call__(self, labels, *, trained=True):  # noqa: ARG002

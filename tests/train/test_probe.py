@@ -323,6 +323,31 @@ def test_a_layer_may_be_called_by_name():
     assert torch.equal(Probe(Named(conv), nodes).influence(), Probe(conv, nodes).influence())
 
 
+def test_influence_is_of_inputs_as_they_were_and_of_all_calls():
+    class Changed(nn.Module):
+        def __init__(self, layer):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            x = x.clone()
+            y = self.layer(x)
+            x.zero_()
+            return y
+
+    class Recurrent(Changed):
+        def forward(self, x):
+            state = torch.zeros_like(x[:, :NUM_OUTPUTS])  # At first, it is the same everywhere.
+            for _ in range(2):
+                state = self.layer(torch.cat([x[:, NUM_OUTPUTS:], state], dim=1))
+            return state
+
+    layer, (x, y) = new_layer(), data()
+    expected = Probe(layer, (x, y), loss=F.mse_loss).influence()
+    assert torch.equal(Probe(Changed(layer), (x, y), loss=F.mse_loss).influence(), expected)
+    assert (Probe(Recurrent(layer), (x, y), loss=F.mse_loss).influence() > 0).all()
+
+
 def test_a_model_that_does_not_call_its_layer_has_no_influence_to_show():
     layer, (x, y) = new_layer(), data()
 
@@ -330,3 +355,36 @@ def test_a_model_that_does_not_call_its_layer_has_no_influence_to_show():
         return model.states(batch[0])[:, -NUM_OUTPUTS:], batch[1]
 
     assert Probe(layer, (x, y), loss=F.mse_loss, forward=forward).influence() is None
+
+
+@pytest.mark.parametrize("batch_size", [1, 16])
+def test_influence_does_not_depend_on_how_samples_come_in_batches(batch_size):
+    layer, (x, y) = new_layer(), data()
+    found, whole = (
+        Probe(layer, (x, y), loss=F.mse_loss, batch_size=size, seed=3).influence()
+        for size in (batch_size, len(x))
+    )
+    if batch_size == 1:  # Of which fewer have a backward pass.
+        assert (found - whole).abs().max() < 0.1
+        assert found.sum(dim=0) == pytest.approx([1, 1], abs=1e-3)
+    else:
+        torch.testing.assert_close(found, whole)
+
+
+def test_an_input_that_is_rarely_another_has_its_influence_too():
+    layer, (x, _) = new_layer(), data(2000)
+    x[:, 0] = 0
+    probe = Probe(layer, (x, x[:, :2]), loss=F.mse_loss, seed=3)
+    assert (probe.influence()[0] == 0).all()
+    order = torch.randperm(len(x), generator=generator(3))
+    x[order[1000::100], 0] = 1  # None is among those with a backward pass.
+    assert (probe.influence()[0] > 0).all()
+
+
+def test_on_images_inputs_are_correlated_by_all_images_and_not_by_the_first():
+    layer = SynchronousConv2d(UnitGraph.complete(4, 6, 2), generator=generator(0))
+    levels = torch.randn(64, 4, 1, 1, generator=generator(1))
+    levels[:, 1] = levels[:, 0]  # The same in an image but for noise.
+    x = levels + 0.1 * torch.randn(64, 4, 64, 64, generator=generator(2))
+    influence = Probe(layer, (x, torch.zeros(64, 2, 64, 64)), loss=F.mse_loss).influence()
+    torch.testing.assert_close(influence[0], influence[1], rtol=0.05, atol=0)

@@ -103,6 +103,20 @@ class SizeBounds(NamedTuple):
         possible = count[:, None] - smallest.sum(axis=1, keepdims=True) + smallest
         return cls(smallest, numpy.minimum(largest, possible), classes)
 
+    @classmethod
+    def around(cls, sizes: Ints, tolerance: float, classes: Ints) -> SizeBounds:
+        """The bounds of modules of about these sizes in every class.
+
+        Args:
+            sizes (numpy.ndarray): How many units of every class every module has, ``[C, K]``.
+            tolerance (float): By which share of it a number may differ.
+            classes (numpy.ndarray): Class of every unit, ``[n]``.
+        """
+        allowed = numpy.floor(tolerance * sizes + _ROUNDING).astype(numpy.int64)
+        smallest = numpy.maximum(sizes - allowed, numpy.minimum(sizes, 1))
+        possible = (sizes - smallest).sum(axis=1, keepdims=True) + smallest
+        return cls(smallest, numpy.minimum(sizes + allowed, possible), classes)
+
     def allow(self, sizes: Sequence[int]) -> bool:
         """Whether modules may be of these sizes, ``[K]``, all classes together."""
         smallest, largest = self.smallest.sum(axis=0), self.largest.sum(axis=0)
