@@ -349,33 +349,17 @@ class PartitionRegularizer(nn.Module):
 
     __prepare_scriptable__ = refuse_script
 
-    def _load_from_state_dict(
-        self,
-        state_dict: Any,
-        prefix: str,
-        local_metadata: Any,
-        strict: bool,
-        missing_keys: list[str],
-        unexpected_keys: list[str],
-        error_msgs: list[str],
-    ) -> None:
-        number = len(error_msgs)
-        buffers = [self._decided, self._sizes] if self.is_auto else []
-        decided = [buffer.clone() for buffer in buffers]
-        super()._load_from_state_dict(
-            state_dict,
-            prefix,
-            local_metadata,
-            strict,
-            missing_keys,
-            unexpected_keys,
-            error_msgs,
-        )
-        if self.is_auto:
-            if len(error_msgs) > number:  # Of other units, which are not so many.
-                self._decided, self._sizes = decided
-            self._num_modules = int(self._decided)
-            self.units.capacities = self._sizes[self._sizes > 0].tolist() or None
+    def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
+        if not self.is_auto:
+            super()._load_from_state_dict(*arguments, **options)
+            return
+        errors = arguments[-1]
+        num_errors, decided = len(errors), (self._decided.clone(), self._sizes.clone())
+        super()._load_from_state_dict(*arguments, **options)
+        if len(errors) > num_errors:  # It is of other units, which are not so many.
+            self._decided, self._sizes = decided
+        self._num_modules = int(self._decided)
+        self.units.capacities = self._sizes[self._sizes > 0].tolist() or None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PartitionRegularizer:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

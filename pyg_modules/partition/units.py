@@ -269,10 +269,14 @@ class Units:
         graph = self.layer.graph
         num_ends = min(graph.num_inputs, graph.num_outputs)
         if self.scope == "all" and 0 < num_ends < num_modules <= len(self):
+            possible = (
+                f"num_modules from 2 to {num_ends}" if num_ends > 1 else "2 inputs and outputs"
+            )
             raise ValueError(
-                f"Expected num_modules from 2 to {num_ends}: with scope='all', every module has an"
-                f" input and an output of its own, and there are {graph.num_inputs} and"
-                f" {graph.num_outputs} (got {num_modules}). Use fewer modules, or scope='hidden'."
+                f"Expected {possible}: with scope='all', every module has an input and an output of"
+                f" its own (got {num_modules} modules, {graph.num_inputs} inputs and"
+                f" {graph.num_outputs} outputs). Use {'fewer modules, or ' if num_ends > 1 else ''}"
+                f"scope='hidden'."
             )
         classes = self.classes(num_modules)
         return SizeBounds.of(len(self), num_modules, self.capacities, tolerance, classes)
