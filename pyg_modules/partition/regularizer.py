@@ -133,8 +133,6 @@ class PartitionRegularizer(nn.Module):
                 f" {min(unknown)!r})."
                 " Name one of these."
             )
-        #: Names of the losses, which are attributes with their coefficients.
-        self.terms = tuple(LOSSES)
         #: What all coefficients are multiplied by, from 0 to 1; :class:`PartitionSchedule` sets it.
         self.strength = 1.0
         #: Whether terms were evaluated since a schedule last set labels.
@@ -147,12 +145,14 @@ class PartitionRegularizer(nn.Module):
                     f"Expected losses with names of their own (got {name!r}, which a regularizer"
                     f" has already). Rename it in LOSSES."
                 )
-            setattr(self, name, coefficients.get(name, loss.coefficient))
+            setattr(self, name, as_coefficient(name, coefficients.get(name, loss.coefficient)))
+        #: Names of the losses, which are attributes with their coefficients.
+        self.terms = tuple(LOSSES)
         self.reset_parameters(generator)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # A negative one would switch its term off without a word.
-        if name == "strength" or name in LOSSES:
+        if name == "strength" or name in self.__dict__.get("terms", ()):
             value = as_coefficient(name, value)
         super().__setattr__(name, value)
 
