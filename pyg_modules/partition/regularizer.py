@@ -377,7 +377,7 @@ class PartitionRegularizer(nn.Module):
             capacities = sizes
         self._num_modules = len(sizes)
         self._decided.fill_(self._num_modules)
-        self._sizes.zero_()[: len(sizes)] = torch.tensor(capacities or 0)
+        self._sizes.zero_()[: len(sizes)] = torch.tensor(capacities or 0, device="cpu")
         self.units.capacities = capacities
 
     def _check_match(self) -> None:
