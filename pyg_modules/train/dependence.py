@@ -27,8 +27,8 @@ def dependence(layer: UnitLayer, calls: Iterable[tuple[Tensor, Any, Any]]) -> Te
 
     Args:
         layer (UnitLayer): In evaluation mode; its parameters need no gradient.
-        calls (iterable of tuple): What it is called with: ``x``, others, and others by name. They
-            are taken as long as they are needed.
+        calls (iterable of tuple): What it is called with: ``x``, without a gradient, others, and
+            others by name. They are taken as long as they are needed.
     """
     slopes: list[Tensor] = []
     outputs: list[Tensor] = []
@@ -41,7 +41,7 @@ def dependence(layer: UnitLayer, calls: Iterable[tuple[Tensor, Any, Any]]) -> Te
             of_call, told = _slopes(layer, x, others, named)
             slopes.append(of_call)
             outputs.append(told)
-        samples.append(_spread_out(_by_unit(layer, x.detach()), most - seen))
+        samples.append(_spread_out(_by_unit(layer, x), most - seen))
         if seen + samples[-1].size(1) >= most:
             break
     if not slopes:
@@ -62,7 +62,7 @@ def dependence(layer: UnitLayer, calls: Iterable[tuple[Tensor, Any, Any]]) -> Te
 
 def _slopes(layer: UnitLayer, x: Tensor, others: Any, named: Any) -> tuple[Tensor, Tensor]:
     """The magnitudes of the derivatives in one call, summed, ``[I, O]``; and what came out."""
-    x = x.detach().clone().requires_grad_()
+    x = x.clone().requires_grad_()
     with torch.enable_grad():
         outputs = layer(x, *others, **named)
     precision = torch.promote_types(outputs.dtype, torch.float)

@@ -164,15 +164,15 @@ class Probe:
             # The model may change it in place, as of a residual connection.
             calls.append((x.detach().clone(), inputs[1:], others))
 
-        layer.register_forward_pre_hook(keep, with_kwargs=True)
         batches = self._epoch(model)
         for batch in batches:
             calls.clear()
-            with torch.no_grad():
+            # Only here: what is done with the calls calls the layer, too.
+            with layer.register_forward_pre_hook(keep, with_kwargs=True), torch.no_grad():
                 batches.run(model, batch)
             if not calls:
                 return
-            yield from tuple(calls)  # What is done with them calls the layer, too.
+            yield from calls
 
     @contextmanager
     def _apart(self) -> Iterator[None]:
