@@ -152,7 +152,7 @@ _COMPARED = (
     "cora",
     "motifs",
     "toys",
-    "wall_clock",
+    "times",
 )
 
 PAGES: dict[Path, dict[str, Callable[[], str]]] = {

@@ -1,7 +1,9 @@
 import json
 from collections import deque
+from dataclasses import replace
 from itertools import accumulate, product
 from operator import xor
+from statistics import mean
 from subprocess import CalledProcessError
 
 import pytest
@@ -10,11 +12,12 @@ from torch_geometric.data import Data
 
 from benchmarks.accuracy import citation, images, recipes, sparsity, topology
 from benchmarks.accuracy.comparison import __main__ as comparison
-from benchmarks.accuracy.comparison import networks
+from benchmarks.accuracy.comparison import claims, networks, recipe, search
 from benchmarks.accuracy.extrapolation import __main__ as extrapolation
 from benchmarks.accuracy.extrapolation import training
 from benchmarks.accuracy.extrapolation.models import MODELS as EXTRAPOLATING
 from benchmarks.accuracy.extrapolation.tasks import TASKS as EXTRAPOLATED
+from benchmarks.accuracy.intervals import half_interval, half_interval_of_searches
 from benchmarks.accuracy.parallel import run_all
 from benchmarks.accuracy.partition import __main__ as partition
 from benchmarks.accuracy.propagation import __main__ as propagation
@@ -24,6 +27,7 @@ from benchmarks.speed import __main__ as speed
 from benchmarks.speed import first_use, generators, neighbours, plan, ranks
 from benchmarks.speed.peers import PEERS
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph
+from pyg_modules._files import write_json
 from pyg_modules.datasets import Dataset
 from pyg_modules.experiment.baselines import num_parameters
 from tests.strategies import generator
@@ -338,16 +342,96 @@ def test_the_quick_comparison_measures_what_needs_no_data_and_says_what_it_skips
     assert "Skipped cora: Expected the folder" in capsys.readouterr().out
     results = json.loads((tmp_path / "it.json").read_text())
     assert set(results) == {"wine", "diabetes", "motifs", "toys"}
-    # Some rows again leave the others, and what is said of the whole table, as they are.
-    again = ["--quick", "--out", str(tmp_path / "it.json"), "--only", "wine", "--rows", "free"]
+    (search,) = results["wine"]["searches"]
+    assert list(search["rows"]) == list(comparison.rows_of(comparison.PROBLEMS["wine"]))
+    # What is there is not measured again, unless it was trained by another recipe.
+    search["recipes"]["free"] = "another"
+    write_json(tmp_path / "it.json", results)
+    again = ["--quick", "--out", str(tmp_path / "it.json"), "--only", "wine"]
     comparison.main(again)
-    wine = json.loads((tmp_path / "it.json").read_text())["wine"]
-    before = results["wine"]
-    assert wine["rows"].keys() == before["rows"].keys()
-    assert wine["rows"]["free"] != before["rows"]["free"]
-    assert wine["rows"]["free"][0]["score"] == before["rows"]["free"][0]["score"]
-    assert wine["rows"]["mlp"] == before["rows"]["mlp"]
-    assert (wine["wall_seconds"], wine["versions"]) == (before["wall_seconds"], before["versions"])
+    (other,) = json.loads((tmp_path / "it.json").read_text())["wine"]["searches"]
+    changed = [row for row in search["rows"] if other["rows"][row] != search["rows"][row]]
+    assert changed == ["free"]
+    assert other["rows"]["free"][0]["score"] == search["rows"]["free"][0]["score"]
+    assert other["recipes"]["free"] != "another"
+
+
+def test_a_search_gives_every_kind_as_many_trainings_and_goes_on(tmp_path, monkeypatch):
+    out = tmp_path / "search.json"
+    arguments = ["--search", "--quick", "--only", "wine", "--out", str(out)]
+    monkeypatch.setitem(
+        comparison.PROBLEMS, "wine", replace(comparison.PROBLEMS["wine"], num_searches=2)
+    )
+    comparison.main(arguments)
+    first, second = json.loads(out.read_text())["wine"]
+    assert first.keys() - second.keys() == {"equilibrium"}
+    for kind, found in first.items():
+        scores = [len(trial[key]) for trial in found["trials"] for key in search.SCORES]
+        assert (len(found["trials"]), sum(scores)) == (3, 3 * 3 + 2 * 5)
+        tried = [trial["recipe"] for trial in found["trials"]]
+        assert tried == list(recipe.recipes("wine", kind, 0, 3))
+        means = {
+            trial["recipe"]: mean(trial["further_scores"])
+            for trial in found["trials"]
+            if trial["further_scores"]
+        }
+        assert means[found["best"]] == max(means.values()) == found["validation_score"]
+        assert search.recipe_for("wine", kind, 0, out).text(kind) == found["best"]
+    assert search.recipe_for("wine", "equilibrium", 1, out) is None
+    with pytest.raises(ValueError, match="in search 2 of"):
+        search.recipe_for("wine", "free", 2, out)
+    monkeypatch.setattr(search, "train", None)
+    comparison.main(arguments)
+    assert json.loads(out.read_text())["wine"] == [first, second]
+
+
+def test_recipes_are_those_of_before_and_then_draws_of_the_search():
+    of = {number: recipe.recipes("mnist1d", "free", number, 30) for number in (0, 1)}
+    earlier = json.loads(recipe.EARLIER.read_text())["mnist1d"]
+    assert all(recipe.Recipe(**one) in of[0].values() for one in earlier)
+    shared = set(of[0]) & set(of[1])
+    assert {recipe.Recipe(**one).text("free") for one in earlier} <= shared
+    assert len(shared) < 20
+    # Recipes that a kind does not tell apart are one.
+    assert len(recipe.recipes("mnist1d", "mlp", 0, 30)) == 30
+    for one, two in zip(
+        recipe.recipes("mnist1d", "modules", 0, 30).values(),
+        recipe.recipes("mnist1d", "post_hoc", 0, 30).values(),
+        strict=True,
+    ):
+        assert one == two
+
+
+def test_sentences_are_held_against_other_results(tmp_path, monkeypatch, capsys):
+    def runs(*scores):
+        return [{"score": score} for score in scores]
+
+    rows = {"free": runs(0.9, 0.92), "mlp": runs(0.8, 0.83), "dag": runs(0.7, 0.92)}
+    write_json(tmp_path / "it.json", {"mnist1d": {"searches": [{"rows": rows}]}})
+    (tmp_path / "page.md").write_text(
+        "<!-- holds: mnist1d: mlp > free, dag ~ mlp -->\n<!-- holds: mnist1d: * > mlp -->\n"
+        "With 0.5 it is\nahead. And more.\n<!-- holds: wine: free >= mlp -->\nSo it is: yes.\n"
+    )
+    monkeypatch.setattr(claims, "PAGES", [tmp_path / "page.md"])
+    monkeypatch.setattr(claims, "ROOT", tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        claims.main([str(tmp_path / "it.json")])
+    assert ended.value.code == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "page.md: mnist1d: mlp > free (mlp - free: -9.500 ± 6.353):",
+        "  With 0.5 it is ahead.",
+        "page.md: mnist1d: * > mlp (dag - mlp: -0.500 ± 120.709):",
+        "  With 0.5 it is ahead.",
+        "4 claims: 2 do not hold, 1 were not measured.",
+    ]
+    with pytest.raises(ValueError, match="in a line of its own"):
+        list(claims.claims("<!-- holds: free > mlp --> It is."))
+
+
+def test_an_interval_of_several_searches_is_that_of_their_means():
+    searches = [[1.0, 3.0], [2.0, 6.0], [3.0, 3.0]]
+    assert half_interval_of_searches(searches) == half_interval([2.0, 4.0, 3.0])
+    assert half_interval_of_searches(searches[:1], 1.0) == half_interval([1.0, 3.0], 1.0)
 
 
 @pytest.mark.parametrize(
@@ -356,7 +440,8 @@ def test_the_quick_comparison_measures_what_needs_no_data_and_says_what_it_skips
         (["--only", "wine", "--rows", "dag"], "the rows of 'wine' are: 'mlp', 'free'"),
         (["--only", "cora", "--rows", "mlp"], "--rows goes with --only and some of"),
         (["--only", "cora", "--search"], "--search goes with --only and some of: 'optdigits 45'"),
-        (["--only", "wine", "--rows", "mlp", "--out", "none.json"], "leave it out to measure all"),
+        (["--search", "--quick"], "--search --quick goes with --out"),
+        (["--first-seed", "50"], "--first-seed goes with --out"),
     ],
 )
 def test_the_comparison_refuses_what_it_would_not_measure(arguments, message, capsys):

@@ -5,6 +5,7 @@ import matplotlib
 import pytest
 
 import pyg_modules
+from benchmarks.accuracy.comparison import claims
 from benchmarks.markdown import filled
 from benchmarks.tables import PAGES as PAGES_WITH_TABLES
 from benchmarks.tables import ROOT
@@ -62,6 +63,12 @@ def test_every_link_to_a_file_leads_there(page):
 def test_the_tables_are_those_of_the_committed_results(page):
     text = page.read_text(encoding="utf-8")
     assert filled(text, PAGES_WITH_TABLES[page]) == text
+
+
+def test_every_sentence_with_a_condition_holds_by_the_committed_results():
+    found = [claim for page in claims.PAGES for claim in claims.claims(page.read_text("utf-8"))]
+    assert found
+    assert [str(claim) for claim in found if claims.contradictions(claim) != []] == []
 
 
 def test_a_missing_table_is_an_error():

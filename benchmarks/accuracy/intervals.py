@@ -20,6 +20,16 @@ def half_interval(values: Sequence[float], overlap: float = 0.0) -> float:
     return float(student.ppf(0.975, len(values) - 1)) * error
 
 
+def half_interval_of_searches(searches: Sequence[Sequence[float]], overlap: float = 0.0) -> float:
+    """Half of the 95 % interval of the mean of all values, which are grouped by search.
+
+    Where there are several, it is that of their means: which recipe is found is chance, too.
+    """
+    if len(searches) > 1:
+        return half_interval([mean(values) for values in searches])
+    return half_interval(searches[0], overlap)
+
+
 def mean_difference(values: Sequence[float], others: Sequence[float]) -> str:
     """The mean of the differences, seed by seed, and half of its interval."""
     differences = [one - other for one, other in zip(values, others, strict=True)]

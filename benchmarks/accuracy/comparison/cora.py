@@ -26,6 +26,7 @@ from torch_geometric.nn import GCNConv, GINConv
 from torch_geometric.transforms import NormalizeFeatures
 
 from benchmarks.accuracy.comparison.inference import microseconds
+from benchmarks.accuracy.comparison.networks import cut_at_random, cut_post_hoc
 from benchmarks.accuracy.parallel import by_name, run_all
 from pyg_modules import (
     PartitionRegularizer,
@@ -48,9 +49,13 @@ ROWS = (
     "gcn_mlp",
     "gcn_units",
     "gcn_modules_4",
+    "gcn_post_hoc_4",
+    "gcn_random_4",
     "gin_mlp",
     "gin_units",
     "gin_modules_4",
+    "gin_post_hoc_4",
+    "gin_random_4",
 )
 #: Learning rate and weight decay; the first pair is that of the convolutions.
 RATES = tuple(itertools.product((1e-2, 1e-3), (5e-4, 5e-3, 5e-2, 5e-1)))
@@ -175,31 +180,20 @@ def train(
 ) -> dict[str, Any]:
     """One network."""
     data = load(data_root)
+    until = round(_SHARE * epochs)
     with seeded(seed):
         model = _model(row)
         start = time.process_time()
-        if row.endswith("modules_4"):
-            layer = model.update
-            assert isinstance(layer, SynchronousGraph)
-            until = round(_SHARE * epochs)
-            probe = Probe(
-                model,
-                data,
-                layer=layer,
-                forward=lambda network, graph: (network(graph), graph.y),
-                steps=5,
-                learning_rate=rates[0],
-                weight_decay=rates[1],
-                seed=seed,
-            )
-            schedule = PartitionSchedule(
-                PartitionRegularizer(layer, 4), until, probe=probe, seed=seed
-            )
-            _fit(model, data, until, rates, schedule)
-            model.update = cut(layer, schedule.labels())
-            validation, test = _fit(model, data, epochs - until, rates, None)
-        else:
-            validation, test = _fit(model, data, epochs, rates, None)
+        if row.endswith("_modules_4"):
+            model.update = _organised(model, data, until, rates, seed)
+            epochs -= until
+        elif row.endswith("_post_hoc_4"):
+            _fit(model, data, until, rates, None)
+            model.update = cut_post_hoc(_layer(model), 4, seed)
+            epochs -= until
+        elif row.endswith("_random_4"):
+            model.update = cut_at_random(_layer(model), 4)
+        validation, test = _fit(model, data, epochs, rates, None)
     seconds = time.process_time() - start
     return {
         "seed": seed,
@@ -209,6 +203,31 @@ def train(
         "seconds": seconds,
         "microseconds": microseconds(lambda: accuracies(model, data), len(data.y)),
     }
+
+
+def _organised(
+    model: GCN | GIN, data: Data, epochs: int, rates: tuple[float, float], seed: int
+) -> SynchronousGraph:
+    """The modules that a training with the regularizer ends with."""
+    layer = _layer(model)
+    probe = Probe(
+        model,
+        data,
+        layer=layer,
+        forward=lambda network, graph: (network(graph), graph.y),
+        steps=5,
+        learning_rate=rates[0],
+        weight_decay=rates[1],
+        seed=seed,
+    )
+    schedule = PartitionSchedule(PartitionRegularizer(layer, 4), epochs, probe=probe, seed=seed)
+    _fit(model, data, epochs, rates, schedule)
+    return cut(layer, schedule.labels())
+
+
+def _layer(model: GCN | GIN) -> SynchronousGraph:
+    assert isinstance(model.update, SynchronousGraph)
+    return model.update
 
 
 def _model(row: str) -> GCN | GIN:

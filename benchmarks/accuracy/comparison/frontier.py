@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmarks.accuracy.comparison.tables import RESULTS
+from benchmarks.accuracy.comparison.results import RESULTS
 from pyg_modules.report.palette import CATEGORIES
 
 PICTURE = Path(__file__).parents[3] / "docs" / "images" / "toys.png"

@@ -18,6 +18,8 @@ from torch_geometric.nn import BatchNorm, GINConv, global_add_pool
 
 from benchmarks.accuracy.comparison.inference import microseconds
 from benchmarks.accuracy.comparison.networks import (
+    cut_at_random,
+    cut_post_hoc,
     hidden_of_size,
     layered,
     size_of_complete,
@@ -42,7 +44,7 @@ NUM_TRAIN, NUM_VALIDATION, NUM_TEST = 400, 400, 1000
 LEARNING_RATES = (3e-3, 1e-2, 3e-2)
 # The share of the epochs until the cut.
 _SHARE = 0.5
-ROWS = ("gin_mlp", "gin_units", "gin_modules_4")
+ROWS = ("gin_mlp", "gin_units", "gin_modules_4", "gin_post_hoc_4", "gin_random_4")
 
 
 class GIN(nn.Module):
@@ -118,18 +120,27 @@ def _network(row: str, num_inputs: int) -> nn.Module:
     size = size_of_complete(num_inputs, NUM_HIDDEN, WIDTH)
     if row == "gin_mlp":
         return layered(size, num_inputs, WIDTH, 1, "relu")
-    num_modules = 4 if row == "gin_modules_4" else 1
+    num_modules = 1 if row == "gin_units" else 4
     num_hidden = hidden_of_size(size, num_inputs, WIDTH, num_modules)
     return SynchronousGraph(UnitGraph.complete(num_inputs, num_hidden, WIDTH), Unrolled(STEPS))
 
 
 def _trained(row: str, data: list[Data], epochs: int, learning_rate: float, seed: int) -> GIN:
     model = GIN(row)
-    if row != "gin_modules_4":
+    convs = (model.first, model.second)
+    until = round(_SHARE * epochs)
+    if row == "gin_random_4":
+        for conv in convs:
+            conv.nn = cut_at_random(conv.nn, 4)
+    if row in ("gin_mlp", "gin_units", "gin_random_4"):
         _fit(model, data, epochs, learning_rate, [])
         return model
-    until = round(_SHARE * epochs)
-    convs = (model.first, model.second)
+    if row == "gin_post_hoc_4":
+        _fit(model, data, until, learning_rate, [])
+        for conv in convs:
+            conv.nn = cut_post_hoc(conv.nn, 4, seed)
+        _fit(model, data, epochs - until, learning_rate, [])
+        return model
     probes = [
         Probe(
             model,

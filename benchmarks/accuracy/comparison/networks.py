@@ -8,7 +8,15 @@ from itertools import combinations, pairwise
 import torch
 from torch import Tensor, nn
 
-from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled
+from pyg_modules import (
+    Equilibrium,
+    SynchronousGraph,
+    UnitGraph,
+    Unrolled,
+    cut,
+    partition_units,
+)
+from pyg_modules.experiment.baselines import random_balanced_labels
 from pyg_modules.graph.edges import bipartite_edges
 from pyg_modules.ops import ACTIVATIONS
 
@@ -106,6 +114,18 @@ def yoked(num_inputs: int, num_hidden: int, num_outputs: int, activation: str) -
     graph = UnitGraph(edges, outputs.stop, num_inputs, num_outputs)
     # Half of all pairs are edges: matrices with zeros are the fastest.
     return SynchronousGraph(graph, EQUILIBRIUM, activation, backend="dense")
+
+
+def cut_at_random(layer: SynchronousGraph, num_modules: int) -> SynchronousGraph:
+    """Modules of random units, not trained yet."""
+    modular = cut(layer, random_balanced_labels(layer.graph, num_modules))
+    modular.reset_parameters()
+    return modular
+
+
+def cut_post_hoc(layer: SynchronousGraph, num_modules: int, seed: int) -> SynchronousGraph:
+    """Modules read off a layer that was trained without a regularizer; sizes as in `organise`."""
+    return cut(layer, partition_units(layer, num_modules, tolerance=0.1, seed=seed))
 
 
 def within_level(layer: SynchronousGraph) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from sklearn.metrics import r2_score
@@ -27,8 +27,9 @@ class Problem:
         num_hidden (int): Hidden units of the complete unit graph, which sets the size for all.
         epochs (int): Passes over the training data.
         batch_size (int): Samples per step.
-        seeds (int): Number of runs.
-        num_trials (int): Recipes that are tried for every kind of network.
+        seeds (int): Number of runs for each search.
+        num_trials (int): Recipes that a search tries for every kind of network.
+        num_searches (int): How often recipes are searched, with other draws.
         modules (tuple of int): Numbers of modules.
         stem (Callable, optional): Makes what stands before the compared networks.
         is_regression (bool, optional): Whether targets are real numbers.
@@ -45,6 +46,7 @@ class Problem:
     batch_size: int
     seeds: int = 5
     num_trials: int = 24
+    num_searches: int = 1
     modules: tuple[int, ...] = (2, 4, 8)
     stem: Callable[[], nn.Module] | None = None
     is_regression: bool = False
@@ -54,6 +56,10 @@ class Problem:
     def size(self) -> int:
         """Parameters of the complete unit graph."""
         return size_of_complete(self.num_inputs, self.num_hidden, self.num_outputs)
+
+    def shortened(self) -> Problem:
+        """Of two epochs, to see whether it runs."""
+        return replace(self, epochs=2)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """What is trained on."""

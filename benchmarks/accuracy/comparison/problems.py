@@ -70,10 +70,20 @@ PROBLEMS: dict[str, Problem] = {
     problem.name: problem
     for problem in (
         *(
-            Problem(f"optdigits {units}", _named("optdigits"), 64, 10, units, 80, 64)
+            Problem(
+                f"optdigits {units}",
+                _named("optdigits"),
+                64,
+                10,
+                units,
+                80,
+                64,
+                num_trials=16,
+                num_searches=3 if units == 45 else 1,
+            )
             for units in OPTDIGITS_UNITS
         ),
-        Problem("mnist1d", _named("mnist1d"), 40, 10, 100, 200, 125, seeds=10, num_trials=48),
+        Problem("mnist1d", _named("mnist1d"), 40, 10, 100, 200, 125, num_trials=16, num_searches=3),
         Problem(
             "mnist10k",
             _named("mnist10k"),
@@ -122,8 +132,8 @@ def rows_of(problem: Problem) -> dict[str, Row]:
     rows = {"mlp": Row("mlp"), "free": Row("free")}
     rows |= {f"modules_{count}": Row("modules", count) for count in problem.modules}
     rows["modules_4_wide"] = Row("modules", 4, is_wide=True)
-    rows["random_4"] = Row("random", 4)
-    rows["random_4_wide"] = Row("random", 4, is_wide=True)
+    for kind in ("post_hoc", "random"):
+        rows |= {f"{kind}_4": Row(kind, 4), f"{kind}_4_wide": Row(kind, 4, is_wide=True)}
     rows["equilibrium"] = Row("equilibrium")
     if problem.name.startswith("optdigits"):
         rows |= {kind: Row(kind) for kind in _PUBLISHED}

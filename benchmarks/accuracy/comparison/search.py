@@ -1,10 +1,11 @@
 """The best recipe for every kind of network, chosen without the test data.
 
-Every kind gets as many trials, drawn from its grid; the best three of them are tried with two more
-seeds, which split the training data in other ways, and the best mean is taken. Where a setting of
-the winner is at an end of its grid, the next value is tried with the same seeds, until none is
-better. Modules are also tried with the best recipe of the whole network. Penalties are searched for
-the best recipe without one.
+A search tries as many recipes for every kind of network, nearly all of them the same: those that
+any kind was ever given, and draws. All are scored on a part of the training data that is left out;
+the best of them again on five other parts, and the best of these five scores decides. So all kinds
+have as many trainings. Where ``num_searches`` of a problem is above one, it is all done again with
+other draws and other parts, for the kinds that are compared with each other: recipes, too, are
+chosen by chance.
 
 What was tried stays in the file, and is not tried again.
 """
@@ -12,18 +13,19 @@ What was tried stays in the file, and is not tried again.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from benchmarks.accuracy.comparison.problem import Problem
 from benchmarks.accuracy.comparison.problems import PROBLEMS, rows_of
-from benchmarks.accuracy.comparison.recipe import PENALTIES, Recipe, beyond, inherited, trials
+from benchmarks.accuracy.comparison.recipe import Recipe, recipes
 from benchmarks.accuracy.comparison.training import train
 from benchmarks.accuracy.held_out import held_out
 from benchmarks.accuracy.parallel import run_all
 from pyg_modules._files import write_json
 from pyg_modules.experiment.versions import versions
+from pyg_modules.train import DivergedError
 
 RESULTS = Path(__file__).with_name("search.json")
 #: Which problems are searched; the others take the recipes of the one that is named like them.
@@ -35,113 +37,117 @@ SEARCHED = {
     "wine": "wine",
     "diabetes": "diabetes",
 }
-#: Equilibria take longest to train.
-_NUM_TRIALS_OF_EQUILIBRIUM = 12
-_NUM_BEST, _SEEDS = 3, (0, 1, 2)
-_SCORES = "validation_scores"
+#: Those of the summary; the others are searched once.
+_SEARCHED_AGAIN = ("mlp", "mlp_long", "free", "modules", "post_hoc", "random")
+#: How many of the best are tried on how many further parts.
+NUM_BEST, NUM_FURTHER = 2, 5
+SCORES = _FIRST, _FURTHER = "validation_scores", "further_scores"
+_DIVERGED = {"score": 0.0, "loss": 1e9, "seconds": 0.0}
 #: The row that a recipe is validated in, where several take it.
-_VALIDATED = {"modules": "modules_4_wide", "random": "random_4_wide"}
+VALIDATED = {kind: f"{kind}_4_wide" for kind in ("modules", "post_hoc", "random")}
 
 
-def search(names: list[str], rows: list[str] | None, data_root: str | None) -> None:
+def search(
+    names: list[str],
+    rows: list[str] | None,
+    data_root: str | None,
+    out: Path = RESULTS,
+    *,
+    quick: bool = False,
+) -> None:
     """Search for these rows, all by default, and write what was tried and what was best.
 
     Args:
         names (list of str): Keys of :data:`SEARCHED`.
         rows (list of str, optional): Those whose recipes are searched.
         data_root (str, optional): A folder with local copies of data sets.
+        out (Path, optional): The JSON file.
+        quick (bool, optional): Two epochs and few recipes: does it run?
     """
-    results: dict[str, Any] = {}
-    if RESULTS.exists():
-        results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    results = _read(out)
     for name in names:
-        group = results.setdefault(SEARCHED[name], {})
         specs = rows_of(PROBLEMS[name])
-        for kind in dict.fromkeys(specs[row].kind for row in specs if not rows or row in rows):
-            if kind in PENALTIES:
-                best = Recipe(**group["yoked"]["best"])
-                recipes = [replace(best, penalty=penalty) for penalty in PENALTIES[kind]]
-            else:
-                is_slow = kind == "equilibrium"
-                num_trials = PROBLEMS[name].num_trials
-                recipes = trials(kind, _NUM_TRIALS_OF_EQUILIBRIUM if is_slow else num_trials)
-                if kind in _VALIDATED:
-                    whole = Recipe(**group["free"]["best"])
-                    recipes = list(dict.fromkeys([*recipes, *inherited(kind, whole)]))
-            group[kind] = _best(name, kind, recipes, _tried(group.get(kind)), data_root)
-            write_json(RESULTS, results)
+        kinds = dict.fromkeys(specs[row].kind for row in specs if not rows or row in rows)
+        searches = results.setdefault(SEARCHED[name], [])
+        for number in range(PROBLEMS[name].num_searches):
+            if number == len(searches):
+                searches.append({})
+            for kind in kinds:
+                if number and kind not in _SEARCHED_AGAIN:
+                    continue
+                found = searches[number].setdefault(kind, {"trials": []})
+                for _ in _stages(name, kind, number, found, data_root, quick=quick):
+                    write_json(out, results)
 
 
-def recipe_for(problem: str, kind: str) -> Recipe:
-    """What the search found.
+def recipe_for(problem: str, kind: str, number: int, path: Path = RESULTS) -> Recipe | None:
+    """What a search found; None where the kind of network is searched once, and this is another.
 
     Raises:
         ValueError: If it was not searched for.
     """
-    results: dict[str, Any] = {}
-    if RESULTS.exists():
-        results = json.loads(RESULTS.read_text(encoding="utf-8"))
+    if number and kind not in _SEARCHED_AGAIN:
+        return None
     group = next(group for group in SEARCHED.values() if problem.startswith(group))
-    if kind not in results.get(group, {}):
+    searches = _read(path).get(group, [])
+    found = searches[number].get(kind, {}) if number < len(searches) else {}
+    tried = recipes(group, kind, number, max(1, len(found.get("trials", ()))))
+    if found.get("best") not in tried:
         raise ValueError(
-            f"Expected a recipe of {kind!r} for {group} in {RESULTS.name} (got none). Search it:"
-            f" --search --rows {_VALIDATED.get(kind, kind)}."
+            f"Expected a recipe of {kind!r} for {group} in search {number} of {path.name} (got"
+            f" none). Search it: --search --rows {VALIDATED.get(kind, kind)}."
         )
-    return Recipe(**results[group][kind]["best"])
+    return tried[found["best"]]
 
 
-def _tried(result: dict[str, Any] | None) -> dict[Recipe, list[float]]:
-    """The scores of an earlier search, which are not measured again."""
-    if result is None:
-        return {}
-    return {
-        Recipe(**{name: value for name, value in trial.items() if name != _SCORES}): trial[_SCORES]
-        for trial in result["trials"]
-    }
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def _best(
-    name: str,
-    kind: str,
-    recipes: list[Recipe],
-    tried: dict[Recipe, list[float]],
-    data_root: str | None,
-) -> dict[str, Any]:
-    scores = {recipe: list(tried.get(recipe, [])) for recipe in dict.fromkeys([*recipes, *tried])}
+def _stages(
+    name: str, kind: str, number: int, found: dict[str, Any], data_root: str | None, *, quick: bool
+) -> Any:
+    """Fill ``found``; yields when there is something to write."""
+    problem = PROBLEMS[name]
+    count = NUM_BEST + 1 if quick else problem.num_trials
+    tried = recipes(SEARCHED[name], kind, number, count)
+    kept = {trial["recipe"]: trial for trial in found["trials"]}
+    trials = [
+        kept.get(text, {"recipe": text, _FIRST: [], _FURTHER: [], "seconds": 0.0}) for text in tried
+    ]
 
-    def score(jobs: list[tuple[Recipe, int]]) -> None:
-        """Scores of these recipes with these seeds, which follow those that are there."""
-        missing = [(recipe, seed) for recipe, seed in jobs if len(scores[recipe]) <= seed]
-        results = run_all(
-            _validate, [(name, kind, recipe, seed, data_root) for recipe, seed in missing]
+    def score(some: list[dict[str, Any]], key: str, start: int, num_parts: int) -> None:
+        jobs = [(trial, part) for trial in some for part in range(len(trial[key]), num_parts)]
+        runs = run_all(
+            _validate,
+            [
+                (name, kind, tried[trial["recipe"]], start + part, data_root, quick)
+                for trial, part in jobs
+            ],
+            quick=quick,
         )
-        for (recipe, _), result in zip(missing, results, strict=True):
-            scores[recipe].append(-result["loss"] if PROBLEMS[name].is_small else result["score"])
+        for (trial, _), run in zip(jobs, runs, strict=True):
+            trial[key].append(-run["loss"] if problem.is_small else run["score"])
+            trial["seconds"] += run["seconds"]
 
-    first = _SEEDS if PROBLEMS[name].is_small else _SEEDS[:1]
-    score([(recipe, seed) for recipe in scores for seed in first])
-    best = sorted(scores, key=lambda recipe: -mean(scores[recipe][: len(first)]))[:_NUM_BEST]
-    score([(recipe, seed) for recipe in best for seed in _SEEDS])
-    complete = [recipe for recipe in scores if len(scores[recipe]) == len(_SEEDS)]
-    winner = max(complete, key=lambda recipe: mean(scores[recipe]))
-    more = [] if kind in PENALTIES else beyond(kind, winner)
-    while more:
-        scores |= {recipe: [] for recipe in more if recipe not in scores}
-        score([(recipe, seed) for recipe in more for seed in _SEEDS])
-        before = winner
-        winner = max([winner, *more], key=lambda recipe: mean(scores[recipe]))
-        more = [] if winner == before else beyond(kind, winner)
-    return {
-        "versions": versions(),
-        "best": asdict(winner),
-        "validation_score": mean(scores[winner]),
-        "trials": [{**asdict(recipe), _SCORES: values} for recipe, values in scores.items()],
-    }
+    first_part = 1000 * (number + 1)
+    # Too many recipes have the same score on one small part.
+    score(trials, _FIRST, first_part, 3 if problem.is_small else 1)
+    found |= {"versions": versions(), "trials": trials}
+    yield
+    best = sorted(trials, key=lambda trial: -mean(trial[_FIRST]))[:NUM_BEST]
+    score(best, _FURTHER, first_part + 100, NUM_FURTHER)
+    winner = max(best, key=lambda trial: mean(trial[_FURTHER]))
+    found |= {"best": winner["recipe"], "validation_score": mean(winner[_FURTHER])}
+    yield
 
 
 def _validate(
-    name: str, kind: str, recipe: Recipe, seed: int, data_root: str | None
+    name: str, kind: str, recipe: Recipe, part: int, data_root: str | None, quick: bool
 ) -> dict[str, Any]:
-    problem = PROBLEMS[name]
-    data = held_out(problem.load(data_root, None), seed)
-    return train(problem, data, rows_of(problem)[_VALIDATED.get(kind, kind)], recipe, seed)
+    problem: Problem = PROBLEMS[name].shortened() if quick else PROBLEMS[name]
+    data = held_out(problem.load(data_root, None), part)
+    try:
+        return train(problem, data, rows_of(problem)[VALIDATED.get(kind, kind)], recipe, part)
+    except DivergedError:
+        return _DIVERGED

@@ -6,17 +6,23 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from itertools import chain
 from statistics import mean, stdev
-from typing import Any
 
-from benchmarks.accuracy.comparison.problems import OPTDIGITS_UNITS, PROBLEMS, rows_of
-from benchmarks.accuracy.comparison.recipe import DEPTHS
+from benchmarks.accuracy.comparison.problems import OPTDIGITS_UNITS, PROBLEMS
+from benchmarks.accuracy.comparison.results import (
+    Searches,
+    difference,
+    half,
+    is_regression,
+    results,
+    rows_measured,
+    scores,
+)
 from benchmarks.accuracy.comparison.search import RESULTS as SEARCH
-from benchmarks.accuracy.intervals import half_interval
+from benchmarks.accuracy.comparison.search import SCORES, SEARCHED, VALIDATED
 from benchmarks.markdown import table
 
-RESULTS = Path(__file__).with_name("comparison.json")
 #: What the rows are, in their order.
 MEANING = {
     "mlp": "MLP",
@@ -27,6 +33,8 @@ MEANING = {
     "modules_4": "four modules, cut and trained on",
     "modules_8": "eight modules, cut and trained on",
     "modules_4_wide": "four modules, more units, as many parameters left",
+    "post_hoc_4": "four modules read off a free training, cut and trained on",
+    "post_hoc_4_wide": "the same, more units, as many parameters left",
     "random_4": "four random modules, from the beginning",
     "random_4_wide": "four random modules, more units, as many parameters left",
     "autoencoder": "stacked autoencoder",
@@ -36,19 +44,29 @@ MEANING = {
     "yoked_l2": "yoked, L2",
 }
 #: The kinds of networks that are searched, which are rows too but for modules.
-_KINDS = {**MEANING, "modules": "modules, learned", "random": "modules, random"}
+_KINDS = {
+    **MEANING,
+    "modules": "modules, learned",
+    "post_hoc": "modules, read off a free training",
+    "random": "modules, random",
+}
 CORA = {
     "gcn": "GCN",
     "gcn_mlp": "GCN, an MLP between the convolutions",
     "gcn_units": "GCN, a unit graph between the convolutions",
     "gcn_modules_4": "the same, cut into four modules and trained on",
+    "gcn_post_hoc_4": "cut into four modules read off a free training, and trained on",
+    "gcn_random_4": "four random modules, from the beginning",
     "gin_mlp": "GIN with an MLP",
     "gin_units": "GIN with a unit graph",
     "gin_modules_4": "the same, cut into four modules and trained on",
+    "gin_post_hoc_4": "cut into four modules read off a free training, and trained on",
+    "gin_random_4": "four random modules, from the beginning",
 }
-MOTIFS = {name: CORA[name] for name in ("gin_mlp", "gin_units", "gin_modules_4")}
-_OF_PROBLEMS = ("mlp", "free", "modules_4_wide")
-#: The rows of the summary: a title, and which rows of its table are the three columns.
+MOTIFS = {name: meaning for name, meaning in CORA.items() if name.startswith("gin")}
+_MODULES = ("modules_4", "post_hoc_4", "random_4")
+_OF_PROBLEMS = ("mlp", "free", *(f"{name}_wide" for name in _MODULES), "mlp_long")
+#: The rows of the summary: a title, and which rows of its table are its columns.
 _SUMMARY = {
     "mnist1d": ("MNIST-1D", *_OF_PROBLEMS),
     "optdigits 45": ("optdigits, 45 units", *_OF_PROBLEMS),
@@ -56,14 +74,11 @@ _SUMMARY = {
     "breast cancer": ("breast cancer", *_OF_PROBLEMS),
     "wine": ("wine", *_OF_PROBLEMS),
     "diabetes": ("diabetes, R²", *_OF_PROBLEMS),
-    "cora": ("Cora, in a GCN", "gcn_mlp", "gcn_units", "gcn_modules_4"),
-    "motifs": ("motifs, in a GIN", "gin_mlp", "gin_units", "gin_modules_4"),
+    "cora": ("Cora, in a GCN", "gcn_mlp", "gcn_units", *(f"gcn_{name}" for name in _MODULES)),
+    "motifs": ("motifs, in a GIN", "gin_mlp", "gin_units", *(f"gin_{name}" for name in _MODULES)),
 }
 #: A toy is solved, %.
 _SOLVED = 99
-#: Recipes are searched on one half of the data; of the other, one half is tested. What seeds differ
-#: by are as many samples to train on as to test.
-_OVERLAP = 1.0
 #: Test error by units in the level, arXiv 2306.02157.
 _PUBLISHED = {
     "NN": (0.2565, 0.345, 0.2181, 0.1536, 0.3159, 0.259),
@@ -77,10 +92,10 @@ _PUBLISHED = {
 
 def optdigits() -> str:
     """Test errors of all sizes, and what was published."""
-    results = [_results()[f"optdigits {units}"]["rows"] for units in OPTDIGITS_UNITS]
+    sizes = [rows_measured(f"optdigits {units}") for units in OPTDIGITS_UNITS]
     rows = []
-    for name in [name for name in MEANING if all(name in result for result in results)]:
-        errors = [[100 * (1 - run["score"]) for run in result[name]] for result in results]
+    for name in [name for name in MEANING if all(name in result for result in sizes)]:
+        errors = [[100 * (1 - run["score"]) for run in chain(*result[name])] for result in sizes]
         cells = [f"{mean(of):.2f} ± {stdev(of):.2f}" for of in errors]
         rows.append([MEANING[name], *cells])
     rows += [
@@ -89,8 +104,8 @@ def optdigits() -> str:
     ]
     for name, label in (("free", "unrolled"), ("modules_4", "four modules")):
         ratios = [
-            published / mean(1 - run["score"] for run in result[name])
-            for published, result in zip(_PUBLISHED["YNN"], results, strict=True)
+            published / mean(1 - run["score"] for run in chain(*result[name]))
+            for published, result in zip(_PUBLISHED["YNN"], sizes, strict=True)
         ]
         rows.append([f"published YNN / {label}", *(f"**{ratio:.1f}**" for ratio in ratios)])
     return table(["test error, %", *map(str, OPTDIGITS_UNITS)], rows)
@@ -98,49 +113,78 @@ def optdigits() -> str:
 
 def problem(name: str) -> str:
     """The rows of one problem."""
-    result = _results()[name]
-    recipes = {row: _recipe(name, row, recipe) for row, recipe in result["recipes"].items()}
-    return _rows(
-        name,
-        result["rows"],
-        {row: meaning for row, meaning in MEANING.items() if row in result["rows"]},
-        recipes,
-        dict.fromkeys(result["rows"], "mlp"),
-    )
+    rows = rows_measured(name)
+    meaning = {row: meaning for row, meaning in MEANING.items() if row in rows}
+    return _rows(name, rows, meaning, _recipes_of(name), dict.fromkeys(rows, "mlp"))
 
 
 def learned() -> str:
-    """The differences between learned and random modules of all problems, seed by seed."""
+    """The differences of learned modules to others of all problems, seed by seed."""
+    others = {"random": "random_4", "read off": "post_hoc_4"}
     lines = []
     for name in PROBLEMS:
-        rows = _results().get(name, {"rows": {}})["rows"]
-        if "random_4_wide" not in rows:
-            continue
-        line = [name, f"{len(rows['random_4'])}"]
-        for suffix in ("", "_wide"):
-            of_learned, of_random = rows[f"modules_4{suffix}"], rows[f"random_4{suffix}"]
-            line.append(_difference(name, of_learned, of_random))
+        rows = rows_measured(name)
+        line = [name, f"{sum(map(len, rows['modules_4']))}"]
+        for other in others.values():
+            for suffix in ("", "_wide"):
+                known = f"{other}{suffix}" in rows
+                of_learned = rows[f"modules_4{suffix}"]
+                line.append(
+                    _difference(name, of_learned, rows[f"{other}{suffix}"]) if known else ""
+                )
         lines.append(line)
-    header = ["learned − random", "seeds", "as many units", "as many parameters left"]
+    header = ["learned − others", "runs"]
+    for other in others:
+        header += [f"{other}, as many units", f"{other}, as many parameters left"]
     return table(header, lines)
+
+
+def searches() -> str:
+    """What every search chose, and how that does on the test data."""
+    rows = []
+    found = json.loads(SEARCH.read_text(encoding="utf-8"))
+    for name, group in SEARCHED.items():
+        if len(found[group]) == 1:
+            continue
+        measured = rows_measured(name)
+        for kind in found[group][-1]:
+            row = VALIDATED.get(kind, kind)
+            if row not in measured:
+                continue
+            validated = [100 * of_search[kind]["validation_score"] for of_search in found[group]]
+            tested = [[100 * run["score"] for run in runs] for runs in measured[row]]
+            rows.append(
+                [
+                    f"{group}: {_KINDS[kind]}",
+                    *(
+                        f"{mean(scores):.2f} ({chosen:.2f})"
+                        for scores, chosen in zip(tested, validated, strict=True)
+                    ),
+                    f"{stdev(map(mean, tested)):.2f}",
+                    f"{mean(map(stdev, tested)):.2f}",
+                ]
+            )
+    columns = [f"search {number + 1}" for number in range(len(rows[0]) - 3)] if rows else []
+    header = ["test (validation), %", *columns, "spread of searches", "spread of seeds"]
+    return table(header, rows)
 
 
 def recipes() -> str:
     """The rows of the digits, which have one recipe for all sizes."""
     name = "optdigits 45"
-    result = _results()[name]
+    rows, texts = rows_measured(name), _recipes_of(name)
     return table(
         ["45 units", "parameters", "training, s", "inference, µs", "recipe"],
         [
             [
                 MEANING[row],
-                f"{result['rows'][row][0]['num_parameters']:,}",
-                f"{mean(run['seconds'] for run in result['rows'][row]):,.1f}",
-                f"{mean(run['microseconds'] for run in result['rows'][row]):,.2f}",
-                _recipe(name, row, result["recipes"][row]),
+                f"{rows[row][0][0]['num_parameters']:,}",
+                f"{mean(run['seconds'] for run in chain(*rows[row])):,.1f}",
+                f"{mean(run['microseconds'] for run in chain(*rows[row])):,.2f}",
+                texts[row],
             ]
             for row in MEANING
-            if row in result["rows"]
+            if row in rows
         ],
     )
 
@@ -148,55 +192,62 @@ def recipes() -> str:
 def tuning() -> str:
     """How many recipes every kind of network was given, and how many trainings they took."""
     problems = json.loads(SEARCH.read_text(encoding="utf-8"))
-    kinds = dict.fromkeys(kind for of_problem in problems.values() for kind in of_problem)
+    kinds = dict.fromkeys(kind for searches in problems.values() for kind in searches[0])
     rows = []
     for kind in kinds:
         row = [_KINDS[kind]]
-        for of_problem in problems.values():
-            trials = of_problem.get(kind, {"trials": []})["trials"]
-            runs = sum(len(trial["validation_scores"]) for trial in trials)
-            row.append(f"{len(trials)} / {runs}" if trials else "")
+        for searches in problems.values():
+            trials = [search[kind]["trials"] for search in searches if kind in search]
+            scores = [trial[key] for trial in chain(*trials) for key in SCORES]
+            row.append(f"{sum(map(len, trials))} / {sum(map(len, scores))}" if trials else "")
         rows.append(row)
     return table(["recipes / trainings", *problems], rows)
 
 
-def wall_clock() -> str:
-    """How long every table took."""
-    minutes = {
-        name: result["wall_seconds"] / 60
-        for name, result in _results().items()
-        if "wall_seconds" in result
-    }
-    rows = [[name, f"{value:.1f}"] for name, value in minutes.items()]
-    return table(["table", "minutes"], [*rows, ["all", f"**{sum(minutes.values()):.0f}**"]])
+def times() -> str:
+    """How long one core takes for every search and table."""
+    found = json.loads(SEARCH.read_text(encoding="utf-8"))
+    rows = []
+    for name in results():
+        if name == "toys":
+            continue
+        measured = sum(run["seconds"] for run in chain(*chain(*rows_measured(name).values()))) / 60
+        searched = 0.0
+        if name in SEARCHED:
+            kinds = chain(*(search.values() for search in found[SEARCHED[name]]))
+            searched = sum(trial["seconds"] for kind in kinds for trial in kind["trials"]) / 60
+        rows.append([name, f"{searched:.0f}" if searched else "", f"{measured:.1f}"])
+    return table(["minutes of one core", "search", "table"], rows)
 
 
 def cora() -> str:
     """The rows of Cora."""
-    results = _results()["cora"]
     rates = {
-        name: ", ".join(f"{rate:g}" for rate in pair) for name, pair in results["rates"].items()
+        name: ", ".join(f"{rate:g}" for rate in pair)
+        for name, pair in results()["cora"]["rates"].items()
     }
-    baselines = {name: "gcn" if name.startswith("gcn") else "gin_mlp" for name in CORA}
-    return _rows("Cora", results["rows"], CORA, rates, baselines, "rates")
+    rows = rows_measured("cora")
+    meaning = {row: meaning for row, meaning in CORA.items() if row in rows}
+    baselines = {name: "gcn" if name.startswith("gcn") else "gin_mlp" for name in meaning}
+    return _rows("Cora", rows, meaning, rates, baselines, "rates")
 
 
 def motifs() -> str:
     """The rows of the classification of graphs."""
-    rows = _results()["motifs"]["rows"]
+    rows = rows_measured("motifs")
     rates = {
         name: f"{Counter(run['learning_rate'] for run in runs).most_common(1)[0][0]:g}"
-        for name, runs in rows.items()
+        for name, (runs,) in rows.items()
     }
-    return _rows(
-        "motifs", rows, MOTIFS, rates, dict.fromkeys(MOTIFS, "gin_mlp"), "most frequent rate"
-    )
+    meaning = {row: meaning for row, meaning in MOTIFS.items() if row in rows}
+    baselines = dict.fromkeys(meaning, "gin_mlp")
+    return _rows("motifs", rows, meaning, rates, baselines, "most frequent rate")
 
 
 def toys() -> str:
     """Accuracies by the largest number of parameters: of MLPs and of unit graphs."""
     rows = []
-    for task, kinds in _results()["toys"]["tasks"].items():
+    for task, kinds in results()["toys"]["tasks"].items():
         for cells in zip(kinds["mlp"], kinds["units"], strict=True):
             row = [task, f"{cells[0]['budget']}"]
             for cell in cells:
@@ -215,26 +266,30 @@ def toys() -> str:
 
 
 def summary() -> str:
-    """A row per task that was measured: the tuned MLP, the unit graph, and its modules."""
-    results = _results()
+    """A row per task: an MLP, the unit graph, and modules of all kinds."""
     rows = []
     for name, (title, *kinds) in _SUMMARY.items():
-        if any(kind not in results.get(name, {"rows": {}})["rows"] for kind in kinds):
+        of_kinds = [rows_measured(name).get(kind) for kind in kinds]
+        mlp, whole, *_ = of_kinds
+        if mlp is None or whole is None:
             continue
-        of_kinds = [results[name]["rows"][kind] for kind in kinds]
         cells = []
-        for runs in of_kinds:
-            scores, digits = _scores(name, runs)
-            cells.append(f"{mean(scores):.{digits}f} ± {stdev(scores):.{digits}f}")
-        sizes = [mean(run["num_parameters"] for run in runs) for runs in of_kinds]
-        rows.append([f"{title}, {len(of_kinds[0])} seeds", f"{sizes[1]:,.0f}", *cells])
-    header = ["test score", "parameters", "tuned MLP", "unit graph", "four modules, cut"]
-    return table(header, rows)
+        for searches in of_kinds:
+            values = list(chain(*scores(name, searches or [])))
+            digits = _digits(name)
+            cells.append(
+                f"{mean(values):.{digits}f} ± {stdev(values):.{digits}f}" if values else ""
+            )
+        size = mean(run["num_parameters"] for run in chain(*whole))
+        rows.append([f"{title}, {sum(map(len, whole))} runs", f"{size:,.0f}", *cells])
+    header = ["test score", "parameters", "tuned MLP", "unit graph"]
+    header += ["four modules: learned", "read off a free training", "random"]
+    return table([*header, "MLP, twice the epochs"], rows)
 
 
 def _rows(
     title: str,
-    rows: dict[str, list[dict[str, Any]]],
+    rows: dict[str, Searches],
     meaning: dict[str, str],
     recipes: dict[str, str],
     baselines: dict[str, str],
@@ -243,26 +298,25 @@ def _rows(
     """Every row, with the differences to its baseline by seed."""
     lines = []
     for name in meaning:
-        runs, baseline = rows[name], baselines[name]
-        scores, digits = _scores(title, runs)
-        difference = ""
-        if name != baseline:
-            difference = _difference(title, runs, rows[baseline])
+        searches, baseline = rows[name], baselines[name]
+        runs = list(chain(*searches))
+        of_searches, digits = scores(title, searches), _digits(title)
+        values = list(chain(*of_searches))
         lines.append(
             [
                 meaning[name],
                 f"{mean(run['num_parameters'] for run in runs):,.0f}",
-                f"**{mean(scores):.{digits}f}** ± {stdev(scores):.{digits}f}",
-                f"± {half_interval(scores, _overlap(title)):.{digits}f}",
-                difference,
+                f"**{mean(values):.{digits}f}** ± {stdev(values):.{digits}f}",
+                f"± {half(title, of_searches):.{digits}f}",
+                _difference(title, searches, rows[baseline]) if name != baseline else "",
                 f"{mean(run['seconds'] for run in runs):,.1f}",
                 f"{mean(run['microseconds'] for run in runs):,.2f}",
                 recipes[name],
             ]
         )
-    score = "test R²" if _is_regression(title) else "test accuracy, %"
+    score = "test R²" if is_regression(title) else "test accuracy, %"
     header = [
-        f"{title}, {len(runs)} seeds",
+        f"{title}, {max(sum(map(len, rows[name])) for name in meaning)} runs",
         "parameters",
         f"{score}, mean ± std",
         "95 % interval",
@@ -288,46 +342,27 @@ TABLES: dict[str, Callable[[], str]] = {
     "toys": toys,
     "summary": summary,
     "tuning": tuning,
-    "wall_clock": wall_clock,
+    "searches": searches,
+    "times": times,
 }
 
 
-def _difference(name: str, runs: list[dict[str, Any]], baseline: list[dict[str, Any]]) -> str:
+def _difference(name: str, runs: Searches, baseline: Searches) -> str:
     """The mean of the differences, seed by seed, and half of its interval."""
-    scores, digits = _scores(name, runs)
-    of_baseline, _ = _scores(name, baseline)
-    differences = [a - b for a, b in zip(scores, of_baseline, strict=True)]
-    half = half_interval(differences, _overlap(name))
-    return f"{mean(differences):+.{digits}f} ± {half:.{digits}f}"
+    value, half = difference(name, runs, baseline)
+    digits = _digits(name)
+    return f"{value:+.{digits}f} ± {half:.{digits}f}"
 
 
-def _overlap(name: str) -> float:
-    return _OVERLAP if name in PROBLEMS and PROBLEMS[name].is_small else 0.0
+def _digits(name: str) -> int:
+    """Those after the point that are shown of scores."""
+    return 3 if is_regression(name) else 2
 
 
-def _is_regression(name: str) -> bool:
-    return name in PROBLEMS and PROBLEMS[name].is_regression
-
-
-def _scores(name: str, runs: list[dict[str, Any]]) -> tuple[list[float], int]:
-    """R², or accuracies in percent, and the digits after the point that are shown of them."""
-    if _is_regression(name):
-        return [run["score"] for run in runs], 3
-    return [100 * run["score"] for run in runs], 2
-
-
-def _recipe(problem: str, row: str, recipe: dict[str, Any]) -> str:
-    text = (
-        f"{recipe['activation']}, lr {recipe['learning_rate']:g}, decay"
-        f" {recipe['weight_decay']:g}, noise {recipe['noise']:g}"
-    )
-    if rows_of(PROBLEMS[problem])[row].kind in DEPTHS:
-        text += f", depth {recipe['depth']}"
-    if recipe.get("share"):
-        text += f", cut after {100 * recipe['share']:g}%"
-    return f"{text}, penalty {recipe['penalty']:g}" if recipe["penalty"] else text
-
-
-def _results() -> dict[str, Any]:
-    results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8"))
-    return results
+def _recipes_of(name: str) -> dict[str, str]:
+    """The recipes of all rows, each once."""
+    searches = results()[name]["searches"]
+    return {
+        row: "; ".join(dict.fromkeys(of["recipes"][row] for of in searches if row in of["recipes"]))
+        for row in searches[0]["recipes"]
+    }

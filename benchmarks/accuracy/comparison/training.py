@@ -12,10 +12,10 @@ from benchmarks.accuracy.comparison import networks
 from benchmarks.accuracy.comparison.inference import microseconds
 from benchmarks.accuracy.comparison.networks import Noise
 from benchmarks.accuracy.comparison.problem import Problem, on_model
-from benchmarks.accuracy.comparison.recipe import Recipe
-from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut
+from benchmarks.accuracy.comparison.recipe import DEPTHS, PENALTIES, Recipe
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
 from pyg_modules.datasets import Dataset
-from pyg_modules.experiment.baselines import num_parameters, random_balanced_labels
+from pyg_modules.experiment.baselines import num_parameters
 from pyg_modules.train import Schedule, fit, organise, seeded
 
 # The share of the epochs in which an autoencoder learns to reconstruct.
@@ -51,15 +51,18 @@ def train(problem: Problem, data: Dataset, row: Row, recipe: Recipe, seed: int) 
             _pretrain(run, network)
             run.fit(model, run.epochs(1 - _PRETRAINING))
         elif row.kind == "random":
-            labels = random_balanced_labels(network.graph, row.num_modules)
-            modular = cut(network, labels)
-            modular.reset_parameters()
-            model[-1] = modular
+            model[-1] = networks.cut_at_random(network, row.num_modules)
             run.fit(model, run.all_epochs)
+        elif row.kind == "post_hoc":
+            until = run.epochs(recipe.share)
+            run.fit(model, until)
+            model[-1] = networks.cut_post_hoc(network, row.num_modules, seed)
+            run.fit(model, run.all_epochs - until)
         elif row.num_modules:
             run.organise(model, row.num_modules)
-        elif recipe.penalty:
-            run.fit(model, run.all_epochs, schedule=_Penalty(row.kind, network, recipe.penalty))
+        elif row.kind in PENALTIES:
+            penalty = _Penalty(row.kind, network, PENALTIES[row.kind] * recipe.penalty)
+            run.fit(model, run.all_epochs, schedule=penalty)
         else:
             run.fit(model, run.all_epochs)
     seconds = time.process_time() - start
@@ -127,10 +130,11 @@ class _Run:
 def _network(problem: Problem, row: Row, recipe: Recipe) -> Any:
     size, num_inputs, num_outputs = problem.size, problem.num_inputs, problem.num_outputs
     num_hidden, activation = problem.num_hidden, recipe.activation
+    depth = DEPTHS[row.kind][recipe.depth] if row.kind in DEPTHS else 0
     if row.kind in ("mlp", "mlp_long", "autoencoder"):
-        return networks.layered(size, num_inputs, num_outputs, recipe.depth, activation)
+        return networks.layered(size, num_inputs, num_outputs, depth, activation)
     if row.kind == "dag":
-        return networks.dag(size, num_inputs, num_outputs, recipe.depth, activation)
+        return networks.dag(size, num_inputs, num_outputs, depth, activation)
     if row.kind.startswith("yoked"):
         return networks.yoked(num_inputs, num_hidden, num_outputs, activation)
     if row.is_wide:
@@ -138,7 +142,7 @@ def _network(problem: Problem, row: Row, recipe: Recipe) -> Any:
     graph = UnitGraph.complete(num_inputs, num_hidden, num_outputs)
     if row.kind == "equilibrium":
         return SynchronousGraph(graph, networks.EQUILIBRIUM, activation)
-    return SynchronousGraph(graph, Unrolled(recipe.depth), activation)
+    return SynchronousGraph(graph, Unrolled(depth), activation)
 
 
 def _pretrain(run: _Run, network: nn.Sequential) -> None:
