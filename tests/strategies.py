@@ -71,13 +71,22 @@ def layers_with_labels(draw, scope):
     labels = torch.randint(
         draw(st.integers(1, 3)), (graph.num_units,), generator=generator(draw(seeds))
     )
-    if scope == "hidden":
-        labels[: graph.hidden.start] = -1
-        labels[graph.hidden.stop :] = -1
+    partitioned = units_of(graph, scope)
+    labels[: partitioned.start] = -1
+    labels[partitioned.stop :] = -1
     found = labels[labels >= 0].unique()
     assume(torch.equal(found, torch.arange(len(found))))
     assume(stays_alive(layer, labels))
     return layer, labels
+
+
+def units_of(graph: UnitGraph, scope: str) -> range:
+    """The units that a scope partitions."""
+    return {
+        "hidden": graph.hidden,
+        "inputs": range(graph.hidden.stop),
+        "all": range(graph.num_units),
+    }[scope]
 
 
 def stays_alive(layer: SynchronousGraph, labels: Tensor) -> bool:
@@ -100,6 +109,12 @@ class KnowsItsTask:
 
     def influence(self):
         return None
+
+    def interaction(self):
+        return None
+
+    def separated(self, labels):  # noqa: ARG002
+        return 1.0
 
 
 def verdict_of(labels, uncut, probed, random, chance):

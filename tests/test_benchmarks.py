@@ -11,6 +11,9 @@ import torch
 from torch_geometric.data import Data
 
 from benchmarks.accuracy import citation, images, recipes, sparsity, topology
+from benchmarks.accuracy.additive import __main__ as additive
+from benchmarks.accuracy.additive.tasks import TASKS as ADDITIVE_TASKS
+from benchmarks.accuracy.additive.training import MODELS as ADDITIVE_MODELS
 from benchmarks.accuracy.comparison import __main__ as comparison
 from benchmarks.accuracy.comparison import claims, networks, recipe, search
 from benchmarks.accuracy.extrapolation import __main__ as extrapolation
@@ -116,6 +119,52 @@ def test_the_quick_benchmark_of_citations_measures_every_network(tmp_path, capsy
         assert [sizes[row] for row in list(citation.ROWS)[2:]] == [cut] * 4
     printed = capsys.readouterr().out
     assert all(f"| CiteSeer: {row} |" in printed for row in citation.ROWS)
+
+
+def test_the_benchmark_of_sums_measures_everything_with_as_many_parameters(tmp_path, capsys):
+    out = tmp_path / "additive.json"
+    only = ["retina, or, 64 samples", "teachers, 400 samples"]
+    additive.main(["--quick", "--steps", "20", "--only", *only, "--out", str(out)])
+    cells = json.loads(out.read_text())["cells"]
+    assert [(one["task"], one["model"]) for one in cells] == list(product(only, ADDITIVE_MODELS))
+    for task in only:
+        sizes = [one["runs"][0]["num_parameters"] for one in cells if one["task"] == task]
+        assert max(sizes) < 1.03 * min(sizes)
+    (true,) = (cell["runs"][0] for cell in cells[:5] if cell["model"] == "true")
+    assert true["ari"] == 1
+    printed = capsys.readouterr().out
+    assert all(f"| {name} |" in printed for name in only)
+
+
+@pytest.mark.parametrize("name", ["retina, and, 64 samples", "retina, or, 64 samples"])
+def test_an_object_is_seen_by_the_rule_and_by_no_side_alone(name):
+    task = ADDITIVE_TASKS[name](0)
+    x = torch.cat([task.train_x, task.test_x]) > 0
+    y = torch.cat([task.train_y, task.test_y]).flatten() > 0.5
+    objects = []
+    for pixels in x.tolist():
+        sides = ((pixels[:2], pixels[2:4]), (pixels[6:], pixels[4:6]))
+        objects.append(
+            [sum(outer + inner) >= 3 or (any(outer) and not any(inner)) for outer, inner in sides]
+        )
+    expected = [all(one) if "and" in name else any(one) for one in objects]
+    assert y.tolist() == expected
+    assert len({tuple(pixels) for pixels in x.tolist()}) == 256
+    for pixels in (x[:, :4], x[:, 4:]):
+        codes = (pixels.long() * torch.tensor([1, 2, 4, 8])).sum(dim=1)
+        rates = torch.stack([y[codes == code].float().mean() for code in range(16)])
+        assert float(torch.maximum(rates, 1 - rates).mean()) == 0.75
+
+
+def test_sums_have_terms_of_three_inputs_and_of_equal_variance():
+    for name in ("sines, 400 samples", "teachers, 400 samples"):
+        task = ADDITIVE_TASKS[name](3)
+        x = torch.cat([task.train_x, task.test_x])
+        assert task.owner.tolist() == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 3
+        assert float(torch.cat([task.train_y, task.test_y]).var()) == pytest.approx(1, abs=0.2)
+        assert float(x.std()) == pytest.approx(1, abs=0.02)
+        other = ADDITIVE_TASKS[name](4)
+        assert not torch.equal(other.train_y, task.train_y)
 
 
 def test_a_task_far_away_has_its_answer_there():
@@ -428,9 +477,11 @@ def test_sentences_are_held_against_other_results(tmp_path, monkeypatch, capsys)
         list(claims.claims("<!-- holds: free > mlp --> It is."))
 
 
-def test_an_interval_of_several_searches_is_that_of_their_means():
+def test_an_interval_of_several_searches_is_at_least_that_of_their_means():
     searches = [[1.0, 3.0], [2.0, 6.0], [3.0, 3.0]]
     assert half_interval_of_searches(searches) == half_interval([2.0, 4.0, 3.0])
+    alike = [[1.0, 5.0], [2.0, 4.0], [3.0, 3.1]]
+    assert half_interval_of_searches(alike) == half_interval([1.0, 5.0, 2.0, 4.0, 3.0, 3.1])
     assert half_interval_of_searches(searches[:1], 1.0) == half_interval([1.0, 3.0], 1.0)
 
 

@@ -375,7 +375,12 @@ MISTAKES = {
         "nan",
         "Give 0",
     ),
-    "another scope": (lambda: regularizer(scope="inputs"), "'hidden', 'all'", "'inputs'", "Choose"),
+    "another scope": (
+        lambda: regularizer(scope="out"),
+        "'hidden', 'inputs', 'all'",
+        "'out'",
+        "Choose",
+    ),
     "modules that are cut already": (
         lambda: PartitionRegularizer(whole_and_cut()[1], 2),
         "not cut yet",
@@ -416,7 +421,7 @@ MISTAKES = {
         lambda: partition_units(layer(), 4, scope="all"),
         "from 2 to 3",
         "4",
-        "scope='hidden'",
+        "scope='inputs'",
     ),
     "weights that are NaN": (
         lambda: partition_units(filled(float("nan")), 2),

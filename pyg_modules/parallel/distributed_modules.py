@@ -38,8 +38,8 @@ class DistributedModules(nn.Module):
             (default: all ranks)
         shard_inputs (bool, optional): Whether a rank gets only the inputs that its modules read,
             ``x[..., model.input_ids]``, which saves loading where inputs are partitioned too
-            (``scope="all"``). Its gradient is then that of the modules of the rank. (default:
-            ``False``)
+            (``scope="inputs"`` or ``"all"``). Its gradient is then that of the modules of the rank.
+            (default: ``False``)
 
     Shapes:
         - **input:** :math:`(*, I)`, the same on every rank; or :math:`(*, I_{\mathrm{rank}})`

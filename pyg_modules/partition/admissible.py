@@ -96,7 +96,7 @@ class _Moves:
             (numpy.ones(len(labels)), (everyone, labels)), shape=(len(labels), self._num_modules)
         )
         pull = (self._affinity @ members).toarray()
-        if self._units.scope == "all":
+        if self._units.owns_inputs:
             self._share_roles(labels, pull)
         reach = self._reach(labels)
         fits, dead = self._fits(labels, reach), self.may_live & ~self._alive(reach)
@@ -142,7 +142,7 @@ class _Moves:
                 f"{within} (got none for {num_dead_modules} of them; of the"
                 f" {len(self._members)} units that scope={scope!r} partitions, {num_dead} would"
                 f" take no part). Use fewer modules, a graph with more edges, a solver with more"
-                f" steps" + (", or scope='hidden'." if scope == "all" else ".")
+                f" steps" + (", or scope='hidden'." if self._units.owns_inputs else ".")
             )
 
     def _alive(self, reach: Reach) -> Bools:
@@ -157,10 +157,8 @@ class _Moves:
     def _fits(self, labels: Ints, reach: Reach) -> Bools:
         """Whether a unit would live in a module, with all others where they are, ``[n, K]``."""
         source, target = self._graph.edge_index.numpy()
-        shared_inputs, shared_outputs = (
-            ends if self._units.scope == "hidden" else range(0)
-            for ends in (self._graph.inputs, self._graph.outputs)
-        )
+        shared_inputs = range(0) if self._units.owns_inputs else self._graph.inputs
+        shared_outputs = range(0) if self._units.owns_outputs else self._graph.outputs
         from_inputs = self._nearest(labels, target, source, reach.from_inputs, shared_inputs)
         to_outputs = self._nearest(labels, source, target, reach.to_outputs, shared_outputs)
         from_inputs[self._role == _INPUT] = to_outputs[self._role == _OUTPUT] = 0
@@ -180,7 +178,7 @@ class _Moves:
         return nearest
 
     def _share_roles(self, labels: Ints, pull: Floats) -> None:
-        """Give every module an input, a hidden unit and an output, where there are enough."""
+        """Give every module units of every role that is partitioned, where there are enough."""
         everyone = numpy.arange(len(labels))
         for role in (_INPUT, _HIDDEN, _OUTPUT):
             for module in range(self._num_modules):

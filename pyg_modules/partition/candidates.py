@@ -35,8 +35,9 @@ def candidates(
         seed (int): Of the search.
         known (iterable of LongTensor, optional): Labels ``[N]`` that are among them, as they are
             and improved by moves. (default: none)
-        influence (Tensor, optional): How strongly outputs depend on inputs, ``[I, O]``, by which
-            one is found. (default: not known)
+        influence (Tensor, optional): How strongly outputs depend on inputs, ``[I, O]``, or inputs
+            interact, ``[I, I]``, by which one is found; see :func:`labels_by_influence`.
+            (default: not known)
         any_sizes (bool, optional): Whether one more may have modules as large as that takes.
             (default: ``False``)
     """

@@ -11,6 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array, diags_array
 from torch import Tensor
 
+from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.partition.admissible import admissible
 from pyg_modules.partition.rounding import placed
 from pyg_modules.partition.search.refine import refined_labels
@@ -56,7 +57,8 @@ def labels_by_influence(
         units (Units): What is partitioned.
         num_modules (int): Number of modules K.
         influence (Tensor, optional): How strongly outputs depend on inputs, :math:`a`, ``[I, O]``,
-            0 or more, if that is known.
+            0 or more, if that is known. Where modules share outputs and not inputs: how much
+            inputs interact, ``[I, I]``; those that do belong together.
         tolerance (float): By which share of its capacity a module may be smaller or larger.
         seed (int): Of everything random.
         any_sizes (bool, optional): Whether modules are as large as it takes: as many inputs and
@@ -68,17 +70,12 @@ def labels_by_influence(
         modules, one depends on nothing, or a module stays without a path from an input to an
         output.
     """
-    graph = units.layer.graph
-    if influence is None or graph.num_outputs < num_modules:
+    if influence is None:
         return None
-    dependence = influence.detach().cpu().double().numpy()
-    sums = dependence.sum(axis=0)
-    if not (numpy.isfinite(sums) & (sums > 0)).all():
+    find = _ends_that_interact if units.scope == "inputs" else _ends_that_depend
+    ends = find(units.layer.graph, influence.detach().cpu().double().numpy(), num_modules, seed)
+    if ends is None:
         return None
-    of_outputs = _groups_of_outputs(dependence / sums, num_modules, seed)
-    ends = numpy.full(graph.num_units, -1)
-    ends[graph.outputs.start :] = of_outputs
-    ends[: graph.num_inputs] = _groups_of_inputs(dependence, of_outputs, num_modules)
     members = units.members.cpu().numpy()
     order = numpy.arange(num_modules)
     if any_sizes:
@@ -110,7 +107,7 @@ def all_by_influence(
     any_sizes: bool,
 ) -> list[Tensor]:
     """What :func:`labels_by_influence` finds; with ``any_sizes``, of sizes of its own first."""
-    kinds = (True, False) if any_sizes and units.scope == "all" else (False,)
+    kinds = (True, False) if any_sizes and units.owns_inputs else (False,)
     found = [
         labels_by_influence(
             units, num_modules, influence, tolerance=tolerance, seed=seed, any_sizes=kind
@@ -120,19 +117,54 @@ def all_by_influence(
     return [labels for labels in found if labels is not None]
 
 
+def _ends_that_depend(
+    graph: UnitGraph, dependence: Floats, num_modules: int, seed: int
+) -> Ints | None:
+    """The group of every unit, ``[N]``, by what outputs depend on; −1 where it is not known."""
+    sums = dependence.sum(axis=0)
+    if graph.num_outputs < num_modules or not (numpy.isfinite(sums) & (sums > 0)).all():
+        return None
+    of_outputs = _groups_of_outputs(dependence / sums, num_modules, seed)
+    ends = numpy.full(graph.num_units, -1)
+    ends[graph.outputs.start :] = of_outputs
+    ends[: graph.num_inputs] = _groups_of_inputs(dependence, of_outputs, num_modules)
+    return ends
+
+
+def _ends_that_interact(
+    graph: UnitGraph, interaction: Floats, num_modules: int, seed: int
+) -> Ints | None:
+    """The same by which inputs act together; outputs are shared."""
+    sums = interaction.sum(axis=0)
+    if not numpy.isfinite(sums).all():
+        return None
+    act = sums > _NEGLIGIBLE * sums.mean()
+    if act.sum() < num_modules:
+        return None
+    ends = numpy.full(graph.num_units, -1)
+    together = csr_array(interaction[numpy.ix_(act, act)])
+    ends[: graph.num_inputs][act] = _groups(together, num_modules, seed)
+    return ends
+
+
 def _groups_of_outputs(dependence: Floats, num_modules: int, seed: int) -> Ints:
-    num_outputs = dependence.shape[1]
-    if num_outputs == num_modules:
+    if dependence.shape[1] == num_modules:
         return numpy.arange(num_modules)
     used = dependence.sum(axis=1)
     weighted = dependence[used > 0] / used[used > 0, None]
     together = csr_array(dependence[used > 0].T @ weighted)
+    return _groups((together + together.T) / 2, num_modules, seed)
+
+
+def _groups(together: csr_array[Any], num_modules: int, seed: int) -> Ints:
+    """Groups of any sizes with a small normalized cut."""
+    size = together.shape[0]
     bounds = SizeBounds(
         numpy.ones((1, num_modules), dtype=numpy.int64),
-        numpy.full((1, num_modules), num_outputs - num_modules + 1),
-        numpy.zeros(num_outputs, dtype=numpy.int64),
+        numpy.full((1, num_modules), size - num_modules + 1),
+        numpy.zeros(size, dtype=numpy.int64),
     )
-    return refined_labels((together + together.T) / 2, bounds, seed=seed)
+    return refined_labels(together, bounds, seed=seed)
 
 
 def _groups_of_inputs(dependence: Floats, of_outputs: Ints, num_modules: int) -> Ints:

@@ -31,6 +31,28 @@ class PartitionProbe(Protocol):
     def influence(self) -> Tensor | None:
         """How strongly the outputs of the layer depend on its inputs, ``[I, O]``, if known."""
 
+    def separated(self, labels: Tensor) -> float:
+        """The loss of the network as it is, if modules saw none of each other's inputs."""
+
+    def interaction(self) -> Tensor | None:
+        """How much the effect of an input depends on another, ``[I, I]``, if known."""
+
+
+def asked_by(scope: str) -> tuple[str, ...]:
+    """What a probe is asked for in a scope, beside losses of cut networks and chance."""
+    return ("interaction", "separated") if scope == "inputs" else ("influence",)
+
+
+def loss_in(units: Units, probe: PartitionProbe, labels: Tensor) -> float:
+    """What a probe says of modules.
+
+    Where they have inputs of their own and share outputs, as a sum, no weight of a network that was
+    trained as a whole is that of a module yet, and a short training says little of what they could
+    learn: the function of the network does.
+    """
+    probed = probe(labels)
+    return min(probed, probe.separated(labels)) if units.scope == "inputs" else probed
+
 
 def judge(
     units: Units,
@@ -72,9 +94,10 @@ def judge(
         labels=labels,
         uncut=uncut,
         cut=probe(labels, trained=False),
-        probed=probe(labels) if probed is None else probed,
+        probed=loss_in(units, probe, labels) if probed is None else probed,
         random=tuple(
-            probe(shuffled(labels, classes, seed + number)) for number in range(num_random)
+            loss_in(units, probe, shuffled(labels, classes, seed + number))
+            for number in range(num_random)
         ),
         chance=probe.chance(),
         normalized_cut=normalized_cut(graph.edge_index, units.layer.edge_weight(), labels),

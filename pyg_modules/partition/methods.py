@@ -58,8 +58,8 @@ def partition_units(
         layer (Partitionable): A layer, usually a trained one. It is left as it is.
         num_modules (int): Number of modules :math:`K`, from 2 to the number of partitioned units.
         method (str, optional): See above. (default: ``"refine"``)
-        scope (str, optional): ``"hidden"`` partitions the hidden units, ``"all"`` inputs and
-            outputs too. (default: ``"hidden"``)
+        scope (str, optional): ``"hidden"`` partitions the hidden units, ``"inputs"`` inputs too,
+            ``"all"`` inputs and outputs. (default: ``"hidden"``)
         affinity (str, optional): ``"abs"`` as above, or ``"square"`` with :math:`w^2` in the place
             of :math:`|w|`, which finds structure in weights with much noise. (default: ``"abs"``)
         capacities (sequence of int, optional): Number of units of every module; they add up to the

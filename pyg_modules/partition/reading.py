@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pyg_modules.partition.candidates import candidates
 from pyg_modules.partition.influence import all_by_influence
-from pyg_modules.partition.judge import PartitionProbe, judge, shuffled
+from pyg_modules.partition.judge import PartitionProbe, judge, loss_in, shuffled
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.units import Units
 from pyg_modules.partition.verdict import Verdict, share_lost
@@ -49,10 +49,10 @@ def read_modules(
         tolerance=tolerance,
         seed=seed,
         known=known,
-        influence=probe.influence(),
+        influence=_told(units, probe),
         any_sizes=any_sizes,
     )
-    losses = [probe(labels) for labels in found]
+    losses = [loss_in(units, probe, labels) for labels in found]
     best = min(range(len(found)), key=losses.__getitem__)
     return judge(
         units,
@@ -84,7 +84,7 @@ def choose_num_modules(
         tolerance (float): By which share of its capacity a module may be smaller or larger.
         seed (int): Of everything random.
     """
-    uncut, influence = probe(None), probe.influence()
+    uncut, influence = probe(None), _told(units, probe)
     lost: dict[int, float] = {}
     for num_modules in range(2 if present is None else present + 1, units.most_modules() + 1):
         try:
@@ -93,11 +93,11 @@ def choose_num_modules(
             if present is None and not lost:
                 raise
             break  # So many modules cannot all have a path from the inputs to the outputs.
-        at_random = probe(shuffled(labels, units.classes(num_modules), seed))
+        at_random = loss_in(units, probe, shuffled(labels, units.classes(num_modules), seed))
         others = all_by_influence(
             units, num_modules, influence, tolerance=tolerance, seed=seed, any_sizes=True
         )
-        loss = min([probe(labels), *map(probe, others)])
+        loss = min(loss_in(units, probe, each) for each in (labels, *others))
         lost[num_modules] = share_lost(loss, uncut, at_random)
     good = [num_modules for num_modules, share in lost.items() if share < GOOD]
     if good:
@@ -106,3 +106,11 @@ def choose_num_modules(
         return present
     least = max(0.0, min(lost.values()))
     return min(number for number, share in lost.items() if share <= _AS_LITTLE * least)
+
+
+def _told(units: Units, probe: PartitionProbe) -> Tensor | None:
+    """What a network does that says which of its inputs and outputs belong together.
+
+    ``[I, O]``; ``[I, I]`` where modules share outputs and not inputs.
+    """
+    return probe.interaction() if units.scope == "inputs" else probe.influence()

@@ -44,14 +44,16 @@ class PartitionRegularizer(nn.Module):
             together.
         num_modules (int or str): Number of modules :math:`K`, from 2 to the number of partitioned
             units; or ``"auto"``, which leaves it to a :class:`PartitionSchedule`: the largest
-            number up to 8 of which the modules are good. With scope ``"all"``, their sizes, too.
+            number up to 8 of which the modules are good. But for scope ``"hidden"``, their sizes,
+            too.
         ncut (float, optional): Coefficient of :func:`ncut_loss`. (default: 1.0)
         balance (float, optional): Coefficient of :func:`balance_loss`. (default: 3.0)
         cost_balance (float, optional): Coefficient of :func:`cost_balance_loss`. (default: 0.0)
         sharpness (float, optional): Coefficient of :func:`sharpness_loss`. (default: 0.0)
         **coefficients (float): The four above, and those of other losses in ``LOSSES``.
         scope (str, optional): ``"hidden"`` partitions the hidden units; every module sees all
-            inputs and adds to all outputs. ``"all"`` partitions inputs and outputs too.
+            inputs and adds to all outputs. ``"inputs"`` partitions inputs too: every module sees
+            its own, and adds to all outputs. ``"all"`` partitions inputs and outputs.
             (default: ``"hidden"``)
         affinity (str, optional): What a weight counts in the cut, ``"abs"``, its magnitude, or
             ``"square"``. (default: ``"abs"``)
@@ -333,7 +335,7 @@ class PartitionRegularizer(nn.Module):
 
     @property
     def scope(self) -> str:
-        """Which units are partitioned, ``"hidden"`` or ``"all"``."""
+        """Which units are partitioned, ``"hidden"``, ``"inputs"`` or ``"all"``."""
         return self.units.scope
 
     @property

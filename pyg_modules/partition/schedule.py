@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pyg_modules._checks import as_int, as_share, check_state
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.partition.judge import PartitionProbe
+from pyg_modules.partition.judge import PartitionProbe, asked_by
 from pyg_modules.partition.labels import check_labels
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.reading import GOOD, choose_num_modules, read_modules
@@ -150,11 +150,13 @@ class PartitionSchedule:
     @probe.setter
     def probe(self, probe: PartitionProbe | None) -> None:
         is_probe = callable(probe) and not isinstance(probe, type)
-        is_probe = is_probe and all(hasattr(probe, name) for name in ("chance", "influence"))
+        asked = ["chance", *asked_by(self.regularizer.units.scope)]
+        is_probe = is_probe and all(hasattr(probe, name) for name in asked)
         if probe is not None and not is_probe:
             raise TypeError(
-                f"Expected a probe that can be called with labels and has chance() and influence()"
-                f" (got {type(probe).__name__}). Use pyg_modules.train.Probe(model, data)."
+                f"Expected a probe that can be called with labels and has"
+                f" {'(), '.join(asked[:-1])}() and {asked[-1]}() (got {type(probe).__name__}). Use"
+                f" pyg_modules.train.Probe(model, data)."
             )
         layer, probed = self.regularizer.layer, getattr(probe, "layer", None)
         # The layer may be wrapped; and what is no Module may still look at the weights of one.

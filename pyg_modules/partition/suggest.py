@@ -71,8 +71,8 @@ def suggest_num_modules(
         max_modules (int, optional): Largest number of modules :math:`K_{\max}` to consider, from 2
             to the number of units that are not isolated less one. (default: 16, or that number
             where it is less)
-        scope (str, optional): ``"hidden"`` looks at the edges among hidden units, ``"all"`` at
-            all. (default: ``"hidden"``)
+        scope (str, optional): ``"hidden"`` looks at the edges among hidden units, ``"inputs"`` at
+            those among inputs and hidden units, ``"all"`` at all. (default: ``"hidden"``)
         affinity (str, optional): ``"abs"`` as above, or ``"square"`` with :math:`w^2` in the place
             of :math:`|w|`. (default: ``"abs"``)
 

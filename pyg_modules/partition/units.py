@@ -26,7 +26,7 @@ from pyg_modules.partition.labels import SHARED, read_labels
 from pyg_modules.partition.search.links import has_links
 from pyg_modules.partition.search.size_bounds import SizeBounds
 
-_SCOPES = ("hidden", "all")
+_SCOPES = ("hidden", "inputs", "all")
 _AFFINITIES = ("abs", "square")
 _MOST_MODULES = 8
 # Affinities between these have inverses, and sums that are finite.
@@ -106,8 +106,8 @@ class Units:
 
     Args:
         layer (Partitionable): Its weights are read when they are needed.
-        scope (str, optional): Which units are partitioned, the ``"hidden"`` ones or ``"all"``,
-            inputs and outputs too. (default: ``"hidden"``)
+        scope (str, optional): Which units are partitioned: the ``"hidden"`` ones, ``"inputs"``
+            too, or ``"all"``, outputs too. (default: ``"hidden"``)
         affinity (str, optional): ``"abs"`` as above, or ``"square"`` with :math:`w^2` in the place
             of :math:`|w|`. (default: ``"abs"``)
         capacities (sequence of int, optional): Number of units of every module; they add up to the
@@ -168,13 +168,31 @@ class Units:
 
     def _members_on(self, device: torch.device | str) -> Tensor:
         graph = self.layer.graph
-        members = torch.full((graph.num_units,), self.scope == "all", device=device)
-        members[graph.hidden.start : graph.hidden.stop] = True
+        members = torch.zeros(graph.num_units, dtype=torch.bool, device=device)
+        members[self._range.start : self._range.stop] = True
         return members
 
-    def __len__(self) -> int:
+    @property
+    def _range(self) -> range:
+        """Their numbers: inputs are the first units, and outputs the last."""
         graph = self.layer.graph
-        return graph.num_units if self.scope == "all" else graph.num_hidden
+        return range(
+            0 if self.owns_inputs else graph.hidden.start,
+            graph.num_units if self.owns_outputs else graph.hidden.stop,
+        )
+
+    @property
+    def owns_inputs(self) -> bool:
+        """Whether inputs are among them, so that every module has its own; else all share all."""
+        return self.scope != "hidden"
+
+    @property
+    def owns_outputs(self) -> bool:
+        """Whether outputs are among them."""
+        return self.scope == "all"
+
+    def __len__(self) -> int:
+        return len(self._range)
 
     @property
     def num_updates(self) -> int | None:
@@ -239,7 +257,7 @@ class Units:
     def check_linked(self) -> None:
         """Raise unless an edge joins two of the units."""
         if not bool((self.edges.source != self.edges.target).any()):
-            has_others = self.scope == "hidden" and self.layer.graph.num_edges
+            has_others = self.scope != "all" and self.layer.graph.num_edges
             raise ValueError(
                 f"Expected edges between the units that scope={self.scope!r} partitions (got none)."
                 + (' Use scope="all".' if has_others else " Give the graph some.")
@@ -267,25 +285,32 @@ class Units:
         """How many of them, and of each class, a module may have; see ``SizeBounds.of``."""
         num_modules = as_int("num_modules", num_modules, smallest=2)
         graph = self.layer.graph
-        num_ends = min(graph.num_inputs, graph.num_outputs)
-        if self.scope == "all" and 0 < num_ends < num_modules <= len(self):
-            possible = (
-                f"num_modules from 2 to {num_ends}" if num_ends > 1 else "2 inputs and outputs"
-            )
+        num_ends = self._num_ends()
+        if 0 < num_ends < num_modules <= len(self):
+            own, kinds = "an input", "inputs"
+            if self.owns_outputs:
+                own, kinds = "an input and an output", "inputs and outputs"
+            possible = f"num_modules from 2 to {num_ends}" if num_ends > 1 else f"2 {kinds}"
+            # Where one output is the reason, modules can still have inputs of their own.
+            other = "inputs" if num_modules <= graph.num_inputs and self.owns_outputs else "hidden"
             raise ValueError(
-                f"Expected {possible}: with scope='all', every module has an input and an output of"
-                f" its own (got {num_modules} modules, {graph.num_inputs} inputs and"
-                f" {graph.num_outputs} outputs). Use {'fewer modules, or ' if num_ends > 1 else ''}"
-                f"scope='hidden'."
+                f"Expected {possible}: with scope={self.scope!r}, every module has {own} of its own"
+                f" (got {num_modules} modules, {graph.num_inputs} inputs and {graph.num_outputs}"
+                f" outputs). Use {'fewer modules, or ' if num_ends > 1 else ''}scope={other!r}."
             )
         classes = self.classes(num_modules)
         return SizeBounds.of(len(self), num_modules, self.capacities, tolerance, classes)
 
     def most_modules(self) -> int:
         """The largest number of modules that are tried where nobody says how many."""
+        return min(_MOST_MODULES, len(self), self._num_ends() or len(self))
+
+    def _num_ends(self) -> int:
+        """How many modules can have an end of their own of each kind that is theirs, 0 if none."""
         graph = self.layer.graph
-        ends = graph.num_inputs, graph.num_outputs
-        return min(_MOST_MODULES, len(self), *(ends if self.scope == "all" and all(ends) else ()))
+        if not self.owns_inputs or not graph.num_inputs or not graph.num_outputs:
+            return 0
+        return min(graph.num_inputs, graph.num_outputs) if self.owns_outputs else graph.num_inputs
 
     def classes(self, smallest: int) -> NDArray[numpy.int64]:
         """Classes of them by their distance from the inputs, from 0 on, ``[n]``.

@@ -40,7 +40,9 @@ class Verdict:
         labels (LongTensor): The modules, ``[N]``, −1 for units that are not partitioned.
         uncut (float): The loss of the network as it is.
         cut (float): Its loss right after it is cut into these modules.
-        probed (float): The same when it was trained for a while since, if that is lower.
+        probed (float): The same when it was trained for a while since, if that is lower. Where
+            modules have inputs of their own and share the outputs: or that of the network as it
+            is, if modules saw none of each other's inputs, if that is lower.
         random (tuple of float): Likewise for modules of the same sizes, each drawn at random.
         chance (float): The loss of the best outputs that are the same for all samples.
         normalized_cut (float): Of these modules.

@@ -41,7 +41,7 @@ def dependence(layer: UnitLayer, calls: Iterable[tuple[Tensor, Any, Any]]) -> Te
             of_call, told = _slopes(layer, x, others, named)
             slopes.append(of_call)
             outputs.append(told)
-        samples.append(_spread_out(_by_unit(layer, x), most - seen))
+        samples.append(_spread_out(by_unit(layer, x), most - seen))
         if seen + samples[-1].size(1) >= most:
             break
     if not slopes:
@@ -66,9 +66,9 @@ def _slopes(layer: UnitLayer, x: Tensor, others: Any, named: Any) -> tuple[Tenso
     with torch.enable_grad():
         outputs = layer(x, *others, **named)
     precision = torch.promote_types(outputs.dtype, torch.float)
-    sums = _by_unit(layer, outputs).sum(dim=1)
-    slopes = [_by_unit(layer, slope).to(precision).sum(dim=1) for slope in magnitudes(sums, x)]
-    return torch.stack(slopes, dim=1), _by_unit(layer, outputs.detach()).to(precision)
+    sums = by_unit(layer, outputs).sum(dim=1)
+    slopes = [by_unit(layer, slope).to(precision).sum(dim=1) for slope in magnitudes(sums, x)]
+    return torch.stack(slopes, dim=1), by_unit(layer, outputs.detach()).to(precision)
 
 
 def _spread_out(columns: Tensor, number: int) -> Tensor:
@@ -80,7 +80,7 @@ def _spread_out(columns: Tensor, number: int) -> Tensor:
     return columns[:, chosen.to(columns.device)]
 
 
-def _by_unit(layer: UnitLayer, values: Tensor) -> Tensor:
+def by_unit(layer: UnitLayer, values: Tensor) -> Tensor:
     """A row per unit."""
     units = values.movedim(layer.unit_dim, 0)
     return units.reshape(len(units), -1)

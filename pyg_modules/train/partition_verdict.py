@@ -81,8 +81,11 @@ def partition_verdict(
             " Use more modules."
         )
     seed = as_int("seed", seed, smallest=0)
-    is_shared = bool((found[: inside.graph.num_inputs] < 0).any())
-    units = Units(inside, scope="hidden" if is_shared else "all")
+    inputs, outputs = inside.graph.inputs, inside.graph.outputs
+    scope = "hidden" if bool((found[: inputs.stop] < 0).any()) else "inputs"
+    if scope == "inputs" and not bool((found[outputs.start :] < 0).any()):
+        scope = "all"
+    units = Units(inside, scope=scope)
     units.check_whole()
     probe = Probe(
         layer,

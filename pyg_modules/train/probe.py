@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
-from math import ceil
+from math import ceil, inf
 from typing import Any, cast
 
 import torch
@@ -20,13 +20,17 @@ from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, Loss
 from pyg_modules.train.dependence import dependence
 from pyg_modules.train.evaluation import evaluate
+from pyg_modules.train.interaction import interaction
 from pyg_modules.train.optimization import Optimization
 from pyg_modules.train.seeding import seeded
+from pyg_modules.train.separation import Separation
 from pyg_modules.train.training_data import are_rows, batches_of, undisturbed
 
 # The steps of a probe are this share of those of the training, and so many at least.
 _SHARE = 0.01
 _LEAST = 5
+# As many batches say what modules could do that see none of each other's inputs.
+_BATCHES = 8
 
 
 class Probe:
@@ -153,6 +157,48 @@ class Probe:
             model = deepcopy(self._model).eval().requires_grad_(requires_grad=False)
             layer = layer_at(model, self._position)
             return dependence(layer, self._calls(model, layer))
+
+    def separated(self, labels: Tensor) -> float:
+        """The mean loss of the model as it is, if modules saw none of each other's inputs.
+
+        It is not trained, and no weight is cut: see :class:`Separation`. Hidden units do not count,
+        only which inputs and outputs belong to which module. Infinite where the layer is called
+        with single samples, of which there are no others to see, or not at all.
+
+        Args:
+            labels (LongTensor): Module of every unit, ``[N]``, as for :func:`cut`.
+        """
+        with self._apart():
+            model = deepcopy(self._model)
+            layer = layer_at(model, self._position)
+            of_all = read_labels(labels)[0].to(layer.device, torch.long)
+            separation = Separation(layer, of_all, self._seed)
+            with layer.register_forward_hook(separation, with_kwargs=True):
+                epoch = self._epoch(model)
+                batches = epoch.first(min(_BATCHES, len(epoch)))  # None of them twice.
+                loss = evaluate(model, batches, self._loss)["loss"]
+            return loss if separation.is_possible else inf
+
+    def interaction(self) -> Tensor | None:
+        r"""How much the effect of one input on the outputs depends on another, ``[I, I]``.
+
+        .. math::
+            q_{ij} = s_j \, \operatorname{mean} \left|
+                \frac{\partial r}{\partial x_j}(x_i \to x'_i) - \frac{\partial r}{\partial x_j}
+                \right|, \qquad q + q^\top
+
+        where :math:`x'_i` is the input of another sample, :math:`s_j` the standard deviation of an
+        input, and :math:`r` the sum of the outputs, each with a random sign and divided by its
+        standard deviation. It is 0 where the outputs are sums of functions of one input or the
+        other. As of :meth:`influence`, some samples are looked at, of nodes or positions each.
+
+        Returns:
+            Tensor, optional: ``None`` if the model computes without a call of its layer.
+        """
+        with self._apart():
+            model = deepcopy(self._model).eval().requires_grad_(requires_grad=False)
+            layer = layer_at(model, self._position)
+            return interaction(layer, self._calls(model, layer), self._seed)
 
     def _calls(self, model: nn.Module, layer: UnitLayer) -> Iterator[Any]:
         """What the layer is called with in an epoch: ``x``, what else, and what by name."""

@@ -10,7 +10,7 @@ from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut,
 from tests.strategies import layers_with_labels, normal
 
 
-@pytest.mark.parametrize("scope", ["hidden", "all"])
+@pytest.mark.parametrize("scope", ["hidden", "inputs", "all"])
 @given(st.data())
 def test_cut_removes_exactly_the_edges_between_modules(scope, data):
     layer, labels = data.draw(layers_with_labels(scope))
@@ -45,7 +45,7 @@ def test_cutting_is_setting_the_crossing_weights_to_zero(layer_and_labels):
     torch.testing.assert_close(modular(x), masked(x), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("scope", ["hidden", "all"])
+@pytest.mark.parametrize("scope", ["hidden", "inputs", "all"])
 @given(st.data())
 def test_the_parts_add_up_to_the_cut_layer(scope, data):
     modular = cut(*data.draw(layers_with_labels(scope)))

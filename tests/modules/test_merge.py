@@ -9,7 +9,7 @@ from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut,
 from tests.strategies import generator, layers_with_labels, normal
 
 
-@pytest.mark.parametrize("scope", ["hidden", "all"])
+@pytest.mark.parametrize("scope", ["hidden", "inputs", "all"])
 @given(st.data())
 def test_merging_is_the_inverse_of_splitting(scope, data):
     layer, labels = data.draw(layers_with_labels(scope))

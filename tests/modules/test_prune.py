@@ -50,7 +50,7 @@ def train(layer, optimizer, steps, after_step=lambda: None):
         after_step()
 
 
-@pytest.mark.parametrize("scope", ["hidden", "all"])
+@pytest.mark.parametrize("scope", ["hidden", "inputs", "all"])
 @given(st.data())
 def test_a_pruned_layer_computes_what_the_cut_one_does(scope, data):
     layer, labels = data.draw(layers_with_labels(scope))

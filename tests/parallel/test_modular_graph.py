@@ -44,7 +44,7 @@ def gradients(model, x):
 
 
 @pytest.mark.parametrize("execution", ["auto", "loop"])
-@pytest.mark.parametrize("scope", ["hidden", "all"])
+@pytest.mark.parametrize("scope", ["hidden", "inputs", "all"])
 @given(st.data())
 def test_it_computes_the_cut_layer(execution, scope, data):
     layer, labels = data.draw(layers_with_labels(scope))

@@ -92,7 +92,7 @@ def lives_at_random(layer, num_modules, scope):
     seed=seeds,
     num_modules=st.integers(2, 4),
     density=st.sampled_from([0.1, 0.2, 0.4]),
-    scope=st.sampled_from(["hidden", "all"]),
+    scope=st.sampled_from(["hidden", "inputs", "all"]),
     steps=st.integers(2, 8),
 )
 def test_sparse_graphs_get_modules_that_live_or_an_error(seed, num_modules, density, scope, steps):
@@ -129,7 +129,7 @@ def test_with_all_units_every_module_has_an_input_and_an_output():
 
 def test_more_modules_than_outputs_are_refused_with_all_units():
     layer = layer_of(UnitGraph.complete(4, 20, 2))
-    said = r"from 2 to 2: .*3 modules, 4 inputs and 2 outputs.* or scope='hidden'"
+    said = r"from 2 to 2: .*3 modules, 4 inputs and 2 outputs.* or scope='inputs'"
     with pytest.raises(ValueError, match=said):
         partition_units(layer, 3, scope="all")
     with pytest.raises(ValueError, match="from 2 to 2"):

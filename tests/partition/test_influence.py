@@ -120,6 +120,43 @@ def test_sizes_are_within_their_bounds_and_all_units_live(num_modules, num_ends,
     assert Liveliness.of(graph, labels, 3).num_dead == 0
 
 
+def interaction_of_tasks(across=0.3, seed=0):
+    """That within a task is 1, and that across so much at most."""
+    same = OF_INPUTS.unsqueeze(1) == OF_INPUTS
+    between = across * torch.rand(same.shape, generator=generator(seed))
+    return torch.where(same, 1.0, between + between.T).fill_diagonal_(0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_inputs_that_interact_are_in_one_module_and_outputs_are_shared(seed):
+    layer = layer_of(seed=seed)
+    labels = found(layer, interaction_of_tasks(seed=seed), scope="inputs")
+    assert agreement(labels[: len(OF_INPUTS)], OF_INPUTS)["ari"] == 1
+    assert set(labels[layer.graph.outputs.start :].tolist()) == {-1}
+    assert Liveliness.of(layer.graph, labels, 3).num_dead == 0
+    sizes = found(layer, interaction_of_tasks(), scope="inputs", sizes="any", tolerance=0.0)
+    assert (sizes[layer.graph.hidden.start : -len(OF_OUTPUTS)]).bincount().tolist() == [4, 4, 4]
+
+
+def test_an_input_that_acts_alone_goes_where_its_weights_lead():
+    layer, interaction = layer_of(), interaction_of_tasks(across=0.0)
+    interaction[3] = interaction[:, 3] = 0
+    source, target = layer.graph.edge_index
+    with torch.no_grad():  # The first hidden unit reads it, and an input of the second task.
+        layer.weight.fill_(1e-3)
+        layer.weight[((source == 3) | (source == 1)) & (target == 8)] = 1.0
+    labels = found(layer, interaction, scope="inputs")
+    assert labels[3] == labels[8] == labels[1]
+
+
+def test_nothing_is_found_where_too_few_inputs_interact():
+    layer, interaction = layer_of(), interaction_of_tasks()
+    interaction[2:] = interaction[:, 2:] = 0
+    assert found(layer, interaction, scope="inputs") is None
+    assert found(layer, torch.full((8, 8), torch.nan), scope="inputs") is None
+    assert found(layer, None, scope="inputs") is None
+
+
 def test_nothing_is_found_where_outputs_say_too_little():
     layer, influence = layer_of(), influence_of_tasks()
     assert found(layer, None) is None

@@ -54,7 +54,7 @@ def test_what_was_dead_before_is_no_fault_of_the_cut():
     assert cut(layer, torch.tensor([-1, 0, 1, -1])).graph.num_edges == 2
 
 
-@pytest.mark.parametrize("scope", ["hidden", "all"])
+@pytest.mark.parametrize("scope", ["hidden", "inputs", "all"])
 @given(data=st.data())
 def test_all_units_that_live_have_a_gradient(scope, data):
     """Of no unit that counts as dead do the outputs depend, on generic weights."""

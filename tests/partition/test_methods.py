@@ -254,7 +254,7 @@ def shared_unit():
         ({"capacities": [8, 8, 9]}, ValueError, r"add up to 24.*\(got 25"),
         ({"capacities": [12, 12]}, ValueError, r"one capacity per module, 3 \(got 2"),
         ({"method": "magic"}, ValueError, r"'refine', 'spectral', 'metis' \(got 'magic'\)"),
-        ({"scope": "inputs"}, ValueError, r"'hidden', 'all' \(got 'inputs'\)"),
+        ({"scope": "outputs"}, ValueError, r"'inputs', 'all' \(got 'outputs'\)"),
         ({"affinity": "cube"}, ValueError, r"'abs', 'square' \(got 'cube'\)"),
         ({"tolerance": -1}, ValueError, r"tolerance in \[0, 1\] \(got -1\)"),
         ({"seed": -1}, ValueError, r"seed >= 0 \(got -1\)"),

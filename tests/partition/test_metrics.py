@@ -16,7 +16,7 @@ from pyg_modules.partition import (
     normalized_cut,
     size_balance,
 )
-from tests.strategies import generator, seeds, stays_alive, unit_graphs
+from tests.strategies import generator, seeds, stays_alive, unit_graphs, units_of
 
 # Directed: 0 -> 1 with 2, 1 -> 0 with -4, 1 -> 2 with 1, self-loop at 2 with -3, 3 shared.
 EDGES = torch.tensor([[0, 1, 1, 2, 3, 0], [1, 0, 2, 2, 0, 3]])
@@ -186,11 +186,16 @@ def test_modules_without_edges_are_balanced():
     assert cost_balance(edges[:, :0], torch.tensor([0, 1])) == 1
 
 
-@given(unit_graphs(min_hidden=4), st.integers(1, 4), st.sampled_from(["hidden", "all"]), seeds)
+@given(
+    unit_graphs(min_hidden=4),
+    st.integers(1, 4),
+    st.sampled_from(["hidden", "inputs", "all"]),
+    seeds,
+)
 def test_costs_are_the_edges_of_the_cut_layer(graph, num_modules, scope, seed):
     labels = torch.randint(num_modules, (graph.num_units,), generator=generator(seed))
-    if scope == "hidden":
-        labels[[*graph.inputs, *graph.outputs]] = -1
+    others = set(range(graph.num_units)) - set(units_of(graph, scope))
+    labels[list(others)] = -1
     assume(labels[labels >= 0].unique().tolist() == list(range(num_modules)))
     source, target = graph.edge_index.tolist()
     # An output that receives nothing cannot be told from an input.

@@ -15,7 +15,7 @@ from pyg_modules.partition import (
     normalized_cut,
     sharpness_loss,
 )
-from tests.strategies import generator, layers
+from tests.strategies import generator, layers, units_of
 
 
 def complete_layer():
@@ -24,17 +24,17 @@ def complete_layer():
     return layer
 
 
-@given(layers(min_inputs=2, min_hidden=3, min_outputs=2), st.sampled_from(["hidden", "all"]))
+@given(
+    layers(min_inputs=2, min_hidden=3, min_outputs=2), st.sampled_from(["hidden", "inputs", "all"])
+)
 def test_losses_are_those_of_the_partitioned_subgraph(layer, scope):
     source, target = layer.graph.edge_index
-    ends = layer.graph.hidden if scope == "hidden" else range(layer.graph.num_units)
+    ends = units_of(layer.graph, scope)
     inside = (source >= ends.start) & (source < ends.stop) & (target < ends.stop)
     assume(bool((inside & (target >= ends.start) & (source != target)).any()))
     regularizer = PartitionRegularizer(layer, 2, ncut=0.5, balance=2.0, scope=scope)
     graph, members = layer.graph, regularizer.members
-    assert members.nonzero().view(-1).tolist() == list(
-        graph.hidden if scope == "hidden" else range(graph.num_units)
-    )
+    assert members.nonzero().view(-1).tolist() == list(ends)
     inside = members[graph.edge_index].all(dim=0)
     local = members.cumsum(0) - 1
     assignment = regularizer.assignment()
@@ -146,7 +146,7 @@ def test_copies_of_layer_and_regularizer_stay_together():
         ({"num_modules": 9}, ValueError, r"from 2 to 8, .*got 9"),
         ({"num_modules": 14, "scope": "all"}, ValueError, r"from 2 to 13, .*got 14"),
         ({"num_modules": 2.0}, TypeError, r"an int \(got float: 2.0\)"),
-        ({"scope": "inputs"}, ValueError, r"'hidden', 'all' \(got 'inputs'\)"),
+        ({"scope": "outputs"}, ValueError, r"'inputs', 'all' \(got 'outputs'\)"),
         ({"affinity": "cube"}, ValueError, r"'abs', 'square' \(got 'cube'\)"),
         ({"train": "units"}, ValueError, r"'both', 'assignment', 'weights' \(got 'units'\)"),
         ({"capacities": [4, 5]}, ValueError, r"add up to 8.*\(got 9: \[4, 5\]\)"),

@@ -586,7 +586,7 @@ def test_sizes_that_were_decided_stay_while_labels_are_within_the_tolerance():
     assert found == [(15, 5), (15, 5), (15, 5), (17, 3), None]
 
 
-@pytest.mark.parametrize("scope", ["hidden", "all"])
+@pytest.mark.parametrize("scope", ["hidden", "inputs", "all"])
 @pytest.mark.parametrize("num_modules", [0, 1, 9])
 def test_labels_of_too_few_or_too_many_modules_decide_nothing(num_modules, scope):
     regularizer = PartitionRegularizer(planted()[0], "auto", scope=scope)

@@ -118,7 +118,7 @@ def test_a_batch_of_assignments_has_a_loss_each():
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("scope", ["hidden", "all"])
+@pytest.mark.parametrize("scope", ["hidden", "inputs", "all"])
 def test_autocast_around_either_pass_changes_nothing(scope):
     layer = SynchronousGraph(UnitGraph.complete(3, 8, 2))
     layer.reset_parameters(generator(0))

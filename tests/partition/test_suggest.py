@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pyg_modules import SynchronousGraph, UnitGraph
 from pyg_modules.partition import ModuleSuggestion, suggest, suggest_num_modules
-from tests.strategies import generator, layers
+from tests.strategies import generator, layers, units_of
 
 
 def layer_with(graph, weight):
@@ -46,7 +46,7 @@ def reference_eigenvalues(layer, scope="hidden", affinity="abs"):
     graph = layer.graph
     matrix = numpy.zeros((graph.num_units, graph.num_units))
     matrix[tuple(graph.edge_index.numpy())] = layer.weight.detach().numpy()
-    units = graph.hidden if scope == "hidden" else range(graph.num_units)
+    units = units_of(graph, scope)
     matrix = abs(matrix)[numpy.ix_(units, units)] ** (1 if affinity == "abs" else 2)
     matrix = (matrix + matrix.T) / 2
     linked = (matrix - numpy.diag(matrix.diagonal()) > 0).any(axis=1)
@@ -86,7 +86,11 @@ def test_a_self_loop_adds_to_the_affinity_of_a_unit_with_itself():
     assert suggestion.eigenvalues == pytest.approx([0, 0.5, 1.5], abs=1e-12)
 
 
-@given(layers(min_hidden=3), st.sampled_from(["hidden", "all"]), st.sampled_from(["abs", "square"]))
+@given(
+    layers(min_hidden=3),
+    st.sampled_from(["hidden", "inputs", "all"]),
+    st.sampled_from(["abs", "square"]),
+)
 def test_eigenvalues_equal_a_dense_reference(layer, scope, affinity):
     expected = reference_eigenvalues(layer, scope, affinity)
     max_modules = len(expected) - 1
@@ -212,7 +216,7 @@ def test_the_evidence_is_shown_as_a_table():
         ({"max_modules": 1}, ValueError, r"max_modules >= 2 \(got 1\)"),
         ({"max_modules": 16}, ValueError, r"max_modules from 2 to 15,.*got 16.*max_modules=15"),
         ({"max_modules": 2.0}, TypeError, r"max_modules to be an int \(got float: 2.0\)"),
-        ({"scope": "inputs"}, ValueError, r"'hidden', 'all' \(got 'inputs'\)"),
+        ({"scope": "outputs"}, ValueError, r"'inputs', 'all' \(got 'outputs'\)"),
         ({"affinity": "cube"}, ValueError, r"'abs', 'square' \(got 'cube'\)"),
         ({"layer": torch.nn.Linear(2, 3)}, TypeError, r"SynchronousGraph \(got Linear\)"),
     ],

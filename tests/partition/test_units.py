@@ -20,7 +20,7 @@ from pyg_modules.partition import (
 )
 from pyg_modules.partition.units import EdgeList
 from tests.references import dense_ncut
-from tests.strategies import KnowsItsTask, generator, seeds, unit_graphs
+from tests.strategies import KnowsItsTask, generator, seeds, unit_graphs, units_of
 
 NUM_INPUTS, NUM_HIDDEN = 2, 12
 HIDDEN = slice(NUM_INPUTS, NUM_INPUTS + NUM_HIDDEN)
@@ -69,13 +69,13 @@ def dense_matrix(model, units, affinity):
 
 @given(
     unit_graphs(min_hidden=2),
-    st.sampled_from(["hidden", "all"]),
+    st.sampled_from(["hidden", "inputs", "all"]),
     st.sampled_from(["abs", "square"]),
 )
 def test_affinities_equal_a_dense_reference(graph, scope, affinity):
     model = Factors(graph)
     units = Units(model, scope=scope, affinity=affinity)
-    ids = graph.hidden if scope == "hidden" else range(graph.num_units)
+    ids = units_of(graph, scope)
     assert units.members.nonzero().flatten().tolist() == list(ids)
     assert len(units) == len(ids)
     expected = dense_matrix(model, ids, affinity)

@@ -22,7 +22,9 @@ from pyg_modules import (
 from pyg_modules.datasets import planted_problem
 from pyg_modules.modules import check_independence
 from pyg_modules.partition import agreement, cut_fraction, module_sizes, normalized_cut
+from pyg_modules.partition.liveliness import Liveliness
 from pyg_modules.train import Organised, accuracy, fit, organise, seeded
+from tests.strategies import generator
 
 SETTINGS = {"epochs": 8, "finetune_epochs": 3, "learning_rate": 0.02, "batch_size": 16}
 
@@ -417,3 +419,26 @@ def test_the_state_of_what_was_organised_makes_a_network_that_can_be_split(data)
     assert torch.equal(fresh.labels, organised.labels)
     x = data[1][0]
     assert torch.equal(ModularGraph(split(fresh))(x), ModularGraph(split(layer))(x))
+
+
+def test_terms_of_a_sum_are_found_and_learned_better_than_by_one_network():
+    """One output: only modules with inputs of their own can be told apart."""
+    x = torch.rand(1500, 6, generator=generator(1)) * 3.4 - 1.7
+    # Inputs in turn.
+    y = torch.stack([torch.sin(1.2 * x[:, term::2].sum(dim=1)) for term in (0, 1)]).sum(dim=0)
+    y = y.unsqueeze(1) + 0.3 * torch.randn(1500, 1, generator=generator(2))
+    layer = SynchronousGraph(UnitGraph.complete(6, 32, 1), Unrolled(3), generator=generator(3))
+    train, test = (x[:500], y[:500]), (x[500:], y[500:])
+    options = {"loss": F.mse_loss, "weight_decay": 0.3, "batch_size": 25, "seed": 0}
+    organised = organise(layer, train, 2, epochs=60, finetune_epochs=60, scope="inputs", **options)
+    assert agreement(organised.labels[:6], torch.arange(6) % 2)["ari"] == 1
+    assert organised.labels[-1] == -1
+    assert Liveliness.of(layer.graph, organised.labels, 3).num_dead == 0
+    fit(layer, train, epochs=60, **options)
+    errors = [F.mse_loss(one(test[0]), test[1]).item() for one in (organised.network, layer)]
+    assert errors[0] < errors[1]
+    # No module reads an input of another.
+    independence = check_independence(organised.network, x=x[:100])
+    assert (independence.paths, independence.max_cross_jacobian) == (0, 0)
+    whole = sum(part(x) for part in split(organised.network))
+    torch.testing.assert_close(whole, organised.network(x), rtol=0, atol=1e-5)

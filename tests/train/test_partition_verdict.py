@@ -52,6 +52,25 @@ def test_hidden_units_alone_may_be_the_ones_that_are_partitioned(learned):
     assert verdict_of(learned, labels).num_dead == 0
 
 
+def test_modules_of_inputs_and_hidden_units_are_judged_by_what_they_could_do(learned):
+    """The sum of both tasks is one output; no weight of a module of its own was trained yet."""
+    _, _, problem = learned
+    x, y = problem.train_x, problem.train_y.sum(dim=1, keepdim=True)
+    layer = SynchronousGraph(
+        UnitGraph.complete(problem.num_inputs, 16, 1), generator=torch.Generator().manual_seed(3)
+    )
+    fit(layer, (x, y), epochs=60, loss=problem.loss, weight_decay=0.3, learning_rate=1e-2, seed=3)
+    owners = problem.input_owner.clone()
+    owners[owners < 0] = torch.arange(int((owners < 0).sum())) % 2
+    labels = torch.cat([owners, torch.arange(16) % 2, torch.tensor([-1])])
+    right = partition_verdict(layer, labels, x, y, loss=problem.loss)
+    assert right.word == "good"
+    assert right.cut > 5 * right.probed
+    every_second = torch.cat([torch.arange(len(owners)) % 2, labels[len(owners) :]])
+    wrong = partition_verdict(layer, every_second, x, y, loss=problem.loss)
+    assert wrong.word == "poor"
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
