@@ -52,6 +52,7 @@ accuracy: $(VENV)/.test ## Measure every accuracy again, then write the tables
 	$(RUN) -m benchmarks.accuracy.partition.grid
 	$(RUN) -m benchmarks.accuracy.comparison
 	$(RUN) -m benchmarks.accuracy.comparison.frontier
+	$(RUN) -m benchmarks.accuracy.additive
 	$(RUN) -m benchmarks.accuracy.images --search
 	$(RUN) -m benchmarks.accuracy.images
 	$(RUN) -m benchmarks.accuracy.sparsity

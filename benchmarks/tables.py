@@ -149,6 +149,7 @@ _COMPARED = (
     "wine",
     "diabetes",
     "learned",
+    "searches",
     "cora",
     "motifs",
     "toys",

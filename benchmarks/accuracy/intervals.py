@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from math import sqrt
 from statistics import mean, stdev
 
@@ -23,11 +24,13 @@ def half_interval(values: Sequence[float], overlap: float = 0.0) -> float:
 def half_interval_of_searches(searches: Sequence[Sequence[float]], overlap: float = 0.0) -> float:
     """Half of the 95 % interval of the mean of all values, which are grouped by search.
 
-    Where there are several, it is that of their means: which recipe is found is chance, too.
+    Where there are several, it is at least that of their means: which recipe is found is chance,
+    too.
     """
-    if len(searches) > 1:
-        return half_interval([mean(values) for values in searches])
-    return half_interval(searches[0], overlap)
+    of_values = half_interval(list(chain(*searches)), overlap)
+    if len(searches) == 1:
+        return of_values
+    return max(of_values, half_interval([mean(values) for values in searches]))
 
 
 def mean_difference(values: Sequence[float], others: Sequence[float]) -> str:

@@ -20,7 +20,7 @@ from benchmarks.accuracy.comparison.results import (
     scores,
 )
 from benchmarks.accuracy.comparison.search import RESULTS as SEARCH
-from benchmarks.accuracy.comparison.search import SCORES, SEARCHED, VALIDATED
+from benchmarks.accuracy.comparison.search import SCORES, SEARCHED
 from benchmarks.markdown import table
 
 #: What the rows are, in their order.
@@ -140,32 +140,17 @@ def learned() -> str:
 
 
 def searches() -> str:
-    """What every search chose, and how that does on the test data."""
-    rows = []
-    found = json.loads(SEARCH.read_text(encoding="utf-8"))
-    for name, group in SEARCHED.items():
-        if len(found[group]) == 1:
-            continue
-        measured = rows_measured(name)
-        for kind in found[group][-1]:
-            row = VALIDATED.get(kind, kind)
-            if row not in measured:
-                continue
-            validated = [100 * of_search[kind]["validation_score"] for of_search in found[group]]
-            tested = [[100 * run["score"] for run in runs] for runs in measured[row]]
-            rows.append(
-                [
-                    f"{group}: {_KINDS[kind]}",
-                    *(
-                        f"{mean(scores):.2f} ({chosen:.2f})"
-                        for scores, chosen in zip(tested, validated, strict=True)
-                    ),
-                    f"{stdev(map(mean, tested)):.2f}",
-                    f"{mean(map(stdev, tested)):.2f}",
-                ]
-            )
-    columns = [f"search {number + 1}" for number in range(len(rows[0]) - 3)] if rows else []
-    header = ["test (validation), %", *columns, "spread of searches", "spread of seeds"]
+    """The mean test score of what every search chose, and how far searches and seeds differ."""
+    rows: list[list[str]] = []
+    for name in SEARCHED:
+        for row, of_searches in rows_measured(name).items():
+            if len(of_searches) > 1 and row in _OF_PROBLEMS:
+                tested, digits = scores(name, of_searches), _digits(name)
+                values = [*map(mean, tested), stdev(map(mean, tested)), mean(map(stdev, tested))]
+                cells = [f"{value:.{digits}f}" for value in values]
+                rows.append([f"{name}: {MEANING[row]}", *cells])
+    columns = [f"search {number + 1}" for number in range(len(rows[0]) - 3)]
+    header = ["mean test score", *columns, "spread of searches", "spread of seeds"]
     return table(header, rows)
 
 
@@ -274,7 +259,7 @@ def summary() -> str:
         if mlp is None or whole is None:
             continue
         cells = []
-        for searches in of_kinds:
+        for searches in [*of_kinds, *[None] * (len(_OF_PROBLEMS) - len(kinds))]:
             values = list(chain(*scores(name, searches or [])))
             digits = _digits(name)
             cells.append(
