@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy
 import torch
 from torch import Tensor
 
+from pyg_modules.partition.agreement import agreement
 from pyg_modules.partition.liveliness import Liveliness
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.metrics import normalized_cut
 from pyg_modules.partition.units import EdgeList, Units
 from pyg_modules.partition.verdict import Verdict
+
+# Few inputs have few partitions: of as many draws, one is another, with seeds as far apart.
+_DRAWS, _STRIDE = 10, 1000
 
 
 class PartitionProbe(Protocol):
@@ -31,8 +35,11 @@ class PartitionProbe(Protocol):
     def influence(self) -> Tensor | None:
         """How strongly the outputs of the layer depend on its inputs, ``[I, O]``, if known."""
 
-    def separated(self, labels: Tensor) -> float:
-        """The loss of the network as it is, if modules saw none of each other's inputs."""
+    def separated(self, labels: Tensor) -> float | None:
+        """The loss of the network as it is, if modules saw none of each other's inputs.
+
+        ``None`` where that means nothing.
+        """
 
     def interaction(self) -> Tensor | None:
         """How much the effect of an input depends on another, ``[I, I]``, if known."""
@@ -43,15 +50,35 @@ def asked_by(scope: str) -> tuple[str, ...]:
     return ("interaction", "separated") if scope == "inputs" else ("influence",)
 
 
-def loss_in(units: Units, probe: PartitionProbe, labels: Tensor) -> float:
+class Losses(NamedTuple):
+    """What a probe says of modules.
+
+    Attributes:
+        probed: The loss of the network cut into them, and trained for a while.
+        separated: That of the network as it is, if they saw none of each other's inputs; ``None``
+            where that is not asked, or means nothing.
+    """
+
+    probed: float
+    separated: float | None
+
+    @property
+    def worth(self) -> float:
+        """The lower one."""
+        return self.probed if self.separated is None else min(self.probed, self.separated)
+
+
+def losses_in(units: Units, probe: PartitionProbe, labels: Tensor) -> Losses:
     """What a probe says of modules.
 
     Where they have inputs of their own and share outputs, as a sum, no weight of a network that was
     trained as a whole is that of a module yet, and a short training says little of what they could
-    learn: the function of the network does.
+    learn: the function of the network does, if all of them live.
     """
-    probed = probe(labels)
-    return min(probed, probe.separated(labels)) if units.scope == "inputs" else probed
+    separated = None
+    if units.scope == "inputs" and not _num_dead(units, labels):
+        separated = probe.separated(labels)
+    return Losses(probe(labels), separated)
 
 
 def judge(
@@ -59,7 +86,7 @@ def judge(
     labels: Tensor,
     probe: PartitionProbe,
     *,
-    probed: float | None = None,
+    losses: Losses | None = None,
     tolerance: float = 0.1,
     num_random: int = 1,
     seed: int = 0,
@@ -70,7 +97,7 @@ def judge(
         units (Units): What is partitioned.
         labels (LongTensor): The modules, ``[N]``.
         probe (PartitionProbe): What measures losses.
-        probed (float, optional): What it says of these modules, if it was asked already.
+        losses (Losses, optional): What it says of these modules, if it was asked already.
         tolerance (float, optional): By which share of its capacity a module of the null model may
             be smaller or larger. (default: 0.1)
         num_random (int, optional): How many cuts at random. (default: 1)
@@ -85,25 +112,51 @@ def judge(
             f"Expected a finite loss of the uncut network (got {uncut}). Look for NaN or infinity"
             f" in the data; if there is none, the training diverged: lower the learning rate."
         )
-    graph, on_cpu = units.layer.graph, labels.detach().cpu().long()
-    num_modules = int(on_cpu.max()) + 1
-    classes = units.classes(num_modules)
+    graph, num_modules = units.layer.graph, int(labels.max()) + 1
+    found_losses = losses_in(units, probe, labels) if losses is None else losses
     null = _with_shuffled_weights(units, seed)
     found = find_labels(null, num_modules, tolerance=tolerance, seed=seed)
     return Verdict(
         labels=labels,
         uncut=uncut,
         cut=probe(labels, trained=False),
-        probed=loss_in(units, probe, labels) if probed is None else probed,
+        probed=found_losses.probed,
+        separated=found_losses.separated,
         random=tuple(
-            loss_in(units, probe, shuffled(labels, classes, seed + number))
+            losses_in(units, probe, at_random(units, labels, seed + number)).worth
             for number in range(num_random)
         ),
         chance=probe.chance(),
         normalized_cut=normalized_cut(graph.edge_index, units.layer.edge_weight(), labels),
         null_normalized_cut=normalized_cut(graph.edge_index, null.layer.edge_weight(), found),
-        num_dead=Liveliness.of(graph, on_cpu, units.num_updates).num_dead,
+        num_dead=_num_dead(units, labels),
     )
+
+
+def at_random(units: Units, labels: Tensor, seed: int) -> Tensor:
+    """Modules of the same sizes at random, in every class of units.
+
+    Where inputs are what modules differ by, they are mixed among themselves, and the modules of
+    inputs are others, if a few draws find some.
+    """
+    num_modules = int(labels.max()) + 1
+    classes = units.classes(num_modules)
+    if units.scope != "inputs":
+        return shuffled(labels, classes, seed)
+    num_inputs = units.layer.graph.num_inputs
+    is_hidden = numpy.arange(len(units)) >= num_inputs
+    own = labels[:num_inputs]
+    for draw in range(_DRAWS):
+        mixed = shuffled(labels, 2 * classes + is_hidden, seed + _STRIDE * draw)
+        if agreement(mixed[:num_inputs], own)["ari"] < 1:
+            break
+    return mixed
+
+
+def _num_dead(units: Units, labels: Tensor) -> int:
+    """Number of units that a cut puts to rest."""
+    graph = units.layer.graph
+    return Liveliness.of(graph, labels.detach().cpu().long(), units.num_updates).num_dead
 
 
 def shuffled(labels: Tensor, classes: numpy.ndarray, seed: int) -> Tensor:
@@ -117,7 +170,7 @@ def shuffled(labels: Tensor, classes: numpy.ndarray, seed: int) -> Tensor:
     generator = torch.Generator("cpu").manual_seed(seed)
     members = (labels >= 0).nonzero().flatten()
     mixed = labels.clone()
-    for kind in range(int(classes.max()) + 1):
+    for kind in numpy.unique(classes):
         own = members[torch.from_numpy(classes == kind).to(members.device)]
         order = torch.randperm(len(own), generator=generator, device="cpu").to(labels.device)
         mixed[own] = labels[own[order]]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pyg_modules.partition.candidates import candidates
 from pyg_modules.partition.influence import all_by_influence
-from pyg_modules.partition.judge import PartitionProbe, judge, loss_in, shuffled
+from pyg_modules.partition.judge import PartitionProbe, at_random, judge, losses_in
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.units import Units
 from pyg_modules.partition.verdict import Verdict, share_lost
@@ -52,13 +52,13 @@ def read_modules(
         influence=_told(units, probe),
         any_sizes=any_sizes,
     )
-    losses = [loss_in(units, probe, labels) for labels in found]
-    best = min(range(len(found)), key=losses.__getitem__)
+    losses = [losses_in(units, probe, labels) for labels in found]
+    best = min(range(len(found)), key=lambda number: losses[number].worth)
     return judge(
         units,
         found[best],
         probe,
-        probed=losses[best],
+        losses=losses[best],
         tolerance=tolerance,
         num_random=num_random,
         seed=seed,
@@ -93,12 +93,12 @@ def choose_num_modules(
             if present is None and not lost:
                 raise
             break  # So many modules cannot all have a path from the inputs to the outputs.
-        at_random = loss_in(units, probe, shuffled(labels, units.classes(num_modules), seed))
+        random = losses_in(units, probe, at_random(units, labels, seed)).worth
         others = all_by_influence(
             units, num_modules, influence, tolerance=tolerance, seed=seed, any_sizes=True
         )
-        loss = min(loss_in(units, probe, each) for each in (labels, *others))
-        lost[num_modules] = share_lost(loss, uncut, at_random)
+        loss = min(losses_in(units, probe, each).worth for each in (labels, *others))
+        lost[num_modules] = share_lost(loss, uncut, random)
     good = [num_modules for num_modules, share in lost.items() if share < GOOD]
     if good:
         return good[-1]

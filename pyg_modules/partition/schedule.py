@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pyg_modules._checks import as_int, as_share, check_state
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.partition.judge import PartitionProbe, asked_by
+from pyg_modules.partition.judge import PartitionProbe, asked_by, losses_in
 from pyg_modules.partition.labels import check_labels
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.reading import GOOD, choose_num_modules, read_modules
@@ -385,7 +385,8 @@ class PartitionSchedule:
         if int(labels.max()) + 1 != num_modules:
             return None
         uncut, cut = probe(None), probe(labels, trained=False)
-        now = replace(before, uncut=uncut, cut=cut, probed=probe(labels))
+        losses = losses_in(self.regularizer.units, probe, labels)
+        now = replace(before, uncut=uncut, cut=cut, **losses._asdict())
         return now if now.lost < GOOD else None
 
     def _repaired(self) -> Tensor:

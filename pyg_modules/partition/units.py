@@ -256,12 +256,20 @@ class Units:
 
     def check_linked(self) -> None:
         """Raise unless an edge joins two of the units."""
-        if not bool((self.edges.source != self.edges.target).any()):
-            has_others = self.scope != "all" and self.layer.graph.num_edges
+        if not self._has_links():
+            larger = (
+                scope
+                for scope in _SCOPES[_SCOPES.index(self.scope) + 1 :]
+                if Units(self.layer, scope=scope)._has_links()
+            )
+            remedy = next(map('Use scope="{}".'.format, larger), "Give the graph some.")
             raise ValueError(
                 f"Expected edges between the units that scope={self.scope!r} partitions (got none)."
-                + (' Use scope="all".' if has_others else " Give the graph some.")
+                f" {remedy}"
             )
+
+    def _has_links(self) -> bool:
+        return bool((self.edges.source != self.edges.target).any())
 
     def of_sizes(self, capacities: Sequence[int] | None) -> Units:
         """The same units in modules of these sizes; equal ones without."""
@@ -292,7 +300,8 @@ class Units:
                 own, kinds = "an input and an output", "inputs and outputs"
             possible = f"num_modules from 2 to {num_ends}" if num_ends > 1 else f"2 {kinds}"
             # Where one output is the reason, modules can still have inputs of their own.
-            other = "inputs" if num_modules <= graph.num_inputs and self.owns_outputs else "hidden"
+            fits = self.owns_outputs and graph.num_hidden and num_modules <= graph.num_inputs
+            other = "inputs" if fits else "hidden"
             raise ValueError(
                 f"Expected {possible}: with scope={self.scope!r}, every module has {own} of its own"
                 f" (got {num_modules} modules, {graph.num_inputs} inputs and {graph.num_outputs}"

@@ -23,6 +23,16 @@ _MEANINGS = {
     "unlearned": "Nothing can be said of the modules: the network has not learned all of its task",
 }
 
+# Said of what the network computes, where that tells more than weights that are not a module's yet.
+_OF_FUNCTIONS = {
+    "good": "The modules are good: what the network has learned is a sum of what they can say, each"
+    " by its own inputs, once they are trained on",
+    "fair": "The modules are fair: most of what the network has learned is a sum of what they can"
+    " say, each by its own inputs, once they are trained on",
+    "poor": "The modules are poor: what the network has learned is no sum of what they can say,"
+    " each by its own inputs",
+}
+
 
 def share_lost(cut: float, uncut: float, at_random: float) -> float:
     """The loss that a cut costs, as a share of what one at random costs."""
@@ -40,15 +50,17 @@ class Verdict:
         labels (LongTensor): The modules, ``[N]``, −1 for units that are not partitioned.
         uncut (float): The loss of the network as it is.
         cut (float): Its loss right after it is cut into these modules.
-        probed (float): The same when it was trained for a while since, if that is lower. Where
-            modules have inputs of their own and share the outputs: or that of the network as it
-            is, if modules saw none of each other's inputs, if that is lower.
+        probed (float): The same when it was trained for a while since, if that is lower.
         random (tuple of float): Likewise for modules of the same sizes, each drawn at random.
         chance (float): The loss of the best outputs that are the same for all samples.
         normalized_cut (float): Of these modules.
         null_normalized_cut (float): Of modules found in the same way where the weights that enter
             a unit have changed places.
         num_dead (int): Number of units that the cut puts to rest.
+        separated (float, optional): Where modules have inputs of their own and share the outputs:
+            the loss of the network as it is, not cut and not trained, if they saw none of each
+            other's inputs. It counts where it is lower than ``probed``, of random modules, too.
+            (default: ``None``, if that is not so, or a module has no inputs that say anything)
     """
 
     labels: Tensor
@@ -60,6 +72,7 @@ class Verdict:
     normalized_cut: float
     null_normalized_cut: float
     num_dead: int
+    separated: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "random", tuple(self.random))  # A list, where it was loaded.
@@ -67,7 +80,11 @@ class Verdict:
     @property
     def lost(self) -> float:
         """The loss that the cut costs, as a share of what a cut at random costs; 0 is best."""
-        return share_lost(self.probed, self.uncut, mean(self.random))
+        return share_lost(self._worth, self.uncut, mean(self.random))
+
+    @property
+    def _worth(self) -> float:
+        return self.probed if self.separated is None else min(self.probed, self.separated)
 
     @property
     def unlearned(self) -> float:
@@ -90,13 +107,18 @@ class Verdict:
 
     def __str__(self) -> str:
         spread = f" +- {stdev(self.random):.2g}" if len(self.random) > 1 else ""
+        is_function = self._worth < self.probed
+        meaning = (_OF_FUNCTIONS if is_function else _MEANINGS).get(self.word, _MEANINGS[self.word])
+        separated = ""
+        if self.separated is not None:
+            separated = f" {self.separated:.4g} if modules saw none of each other's inputs,"
         dead = f" {self.num_dead} units take no part once it is cut." if self.num_dead else ""
         return (
-            f"{_MEANINGS[self.word]} (loss {self.uncut:.4g} uncut, {self.cut:.4g} cut,"
-            f" {self.probed:.4g} cut and trained for a while, {mean(self.random):.4g}{spread} if"
-            f" cut at random, {self.chance:.4g} by chance; normalized cut"
-            f" {self.normalized_cut:.2g}, {self.null_normalized_cut:.2g} among shuffled"
-            f" weights).{dead}"
+            f"{meaning} (loss {self.uncut:.4g} uncut, {self.cut:.4g} cut,"
+            f" {self.probed:.4g} cut and trained for a while,{separated}"
+            f" {mean(self.random):.4g}{spread} if cut at random, {self.chance:.4g} by chance;"
+            f" normalized cut {self.normalized_cut:.2g}, {self.null_normalized_cut:.2g} among"
+            f" shuffled weights).{dead}"
         )
 
     def figures(self) -> dict[str, Any]:

@@ -11,8 +11,11 @@ from torch import Tensor
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.train.dependence import by_unit
 
-# About as many samples say which inputs act together; fewer of many inputs: each takes a pass.
+# About as many samples say which inputs act together, and as many inputs are replaced at most;
+# fewer where a call has more rows.
 _SAMPLES, _PASSES = 256, 1024
+# Of as many weighted sums of outputs.
+_SUMS = 4
 
 
 def interaction(
@@ -42,10 +45,11 @@ def interaction(
     )
     scale = torch.where(of_outputs > 0, 1 / of_outputs, 0.0)
     found = columns.new_zeros((num_inputs, num_inputs), dtype=single)
-    order = torch.randperm(num_inputs, generator=generator, device="cpu")[:_PASSES].tolist()
+    passes = max(1, _SAMPLES * _PASSES // max(_SAMPLES, columns.size(1)))
+    order = torch.randperm(num_inputs, generator=generator, device="cpu")[:passes].tolist()
     for x, others, named in kept:
-        signs = torch.randint(2, scale.shape, generator=generator, device="cpu").to(scale) * 2 - 1
-        before = _slope(layer, x, others, named, signs * scale)
+        weights = _sums(len(scale), generator).to(scale) * scale
+        before = _slopes(layer, x, others, named, weights)
         for unit in order:
             replaced = x.clone()
             values = replaced.select(layer.unit_dim, unit)
@@ -53,8 +57,8 @@ def interaction(
                 columns.size(1), (values.numel(),), generator=generator, device="cpu"
             )
             values.copy_(columns[unit, chosen.to(columns.device)].view_as(values))
-            after = _slope(layer, replaced, others, named, signs * scale)
-            found[unit] += (after - before).to(single).abs().sum(dim=1)
+            after = _slopes(layer, replaced, others, named, weights)
+            found[unit] += (after - before).to(single).abs().sum(dim=(0, 2))
     found *= of_inputs
     found.fill_diagonal_(0)
     return found + found.T
@@ -63,20 +67,34 @@ def interaction(
 def _first(
     layer: UnitLayer, calls: Iterable[tuple[Tensor, Any, Any]]
 ) -> list[tuple[Tensor, Any, Any]]:
+    """The first calls with about as many samples; fewer rows where these are all there is."""
     kept: list[tuple[Tensor, Any, Any]] = []
     num_samples = 0
-    for call in calls:
-        kept.append(call)
-        num_samples += by_unit(layer, call[0]).size(1)
+    for x, others, named in calls:
+        rows = x[: _SAMPLES - num_samples] if not others and not named and x.dim() == 2 else x
+        kept.append((rows, others, named))
+        num_samples += by_unit(layer, rows).size(1)
         if num_samples >= _SAMPLES or (len(kept) + 1) * layer.graph.num_inputs > _PASSES:
             break
     return kept
 
 
-def _slope(layer: UnitLayer, x: Tensor, others: Any, named: Any, weights: Tensor) -> Tensor:
-    """The derivatives of a weighted sum of outputs, ``[I, B]``."""
+def _sums(num_outputs: int, generator: torch.Generator) -> Tensor:
+    """Weights of outputs, ``[S, O]``: each alone, or several with random signs.
+
+    One sum alone may be of what the outputs have in common, which a cross-entropy never trains.
+    """
+    if num_outputs <= _SUMS:
+        return torch.eye(num_outputs, device="cpu")
+    shape = _SUMS, num_outputs
+    return torch.randint(2, shape, generator=generator, device="cpu").float() * 2 - 1
+
+
+def _slopes(layer: UnitLayer, x: Tensor, others: Any, named: Any, weights: Tensor) -> Tensor:
+    """The derivatives of weighted sums of outputs, ``[S, I, B]``."""
     x = x.clone().requires_grad_()
     with torch.enable_grad():
         outputs = by_unit(layer, layer(x, *others, **named))
-        (slope,) = torch.autograd.grad((weights.to(outputs) @ outputs).sum(), x)
-    return by_unit(layer, slope)
+        sums = weights.to(outputs) @ outputs.sum(dim=1)
+        slopes = [torch.autograd.grad(one, x, retain_graph=True)[0] for one in sums]
+    return torch.stack([by_unit(layer, slope) for slope in slopes])

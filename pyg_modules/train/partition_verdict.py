@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -60,8 +61,8 @@ def partition_verdict(
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If ``labels`` have the wrong length, one module only, a gap, or leave a hidden
-            unit shared; if the layer is cut already; if ``x`` or ``y`` do not fit; or if a model
-            has no layer in it or several.
+            unit, or some inputs or outputs, shared; if the layer is cut already; if ``x`` or ``y``
+            do not fit; or if a model has no layer in it or several.
 
     Example:
         >>> import torch
@@ -86,6 +87,14 @@ def partition_verdict(
     if scope == "inputs" and not bool((found[outputs.start :] < 0).any()):
         scope = "all"
     units = Units(inside, scope=scope)
+    owned = (found >= 0).to(units.members.device)
+    if not torch.equal(owned, units.members):
+        raise ValueError(
+            f"Expected labels that share all outputs, all outputs and all inputs, or nothing (got"
+            f" {int((found[: inputs.stop] < 0).sum())} shared of {len(inputs)} inputs,"
+            f" {int((found[outputs.start :] < 0).sum())} of {len(outputs)} outputs). Give others"
+            f" a module, or share them, too."
+        )
     units.check_whole()
     probe = Probe(
         layer,

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
-from math import ceil, inf
+from math import ceil
 from typing import Any, cast
 
 import torch
@@ -29,8 +29,9 @@ from pyg_modules.train.training_data import are_rows, batches_of, undisturbed
 # The steps of a probe are this share of those of the training, and so many at least.
 _SHARE = 0.01
 _LEAST = 5
-# As many batches say what modules could do that see none of each other's inputs.
-_BATCHES = 8
+# As many batches say what modules could do that see none of each other's inputs, and as many rows
+# are what they see instead.
+_BATCHES, _ROWS = 8, 4096
 
 
 class Probe:
@@ -158,26 +159,35 @@ class Probe:
             layer = layer_at(model, self._position)
             return dependence(layer, self._calls(model, layer))
 
-    def separated(self, labels: Tensor) -> float:
+    def separated(self, labels: Tensor) -> float | None:
         """The mean loss of the model as it is, if modules saw none of each other's inputs.
 
         It is not trained, and no weight is cut: see :class:`Separation`. Hidden units do not count,
-        only which inputs and outputs belong to which module. Infinite where the layer is called
-        with single samples, of which there are no others to see, or not at all.
+        only which inputs and outputs belong to which module.
 
         Args:
             labels (LongTensor): Module of every unit, ``[N]``, as for :func:`cut`.
+
+        Returns:
+            float, optional: ``None`` if that means nothing: where the inputs of a module say
+            nothing, so that they are in no one's way; or the layer is not called, or with one
+            sample in all.
         """
         with self._apart():
-            model = deepcopy(self._model)
+            model = deepcopy(self._model).eval()
             layer = layer_at(model, self._position)
+            inputs: list[Tensor] = []
+            for x, _, _ in self._calls(model, layer):
+                inputs.append(x)
+                if sum(map(len, inputs)) >= _ROWS:
+                    break
             of_all = read_labels(labels)[0].to(layer.device, torch.long)
-            separation = Separation(layer, of_all, self._seed)
+            separation = Separation(layer, of_all, inputs, self._seed)
+            as_it_is = self._measured(model, _BATCHES)
             with layer.register_forward_hook(separation, with_kwargs=True):
-                epoch = self._epoch(model)
-                batches = epoch.first(min(_BATCHES, len(epoch)))  # None of them twice.
-                loss = evaluate(model, batches, self._loss)["loss"]
-            return loss if separation.is_possible else inf
+                loss = self._measured(model, _BATCHES)
+            # Of all samples of a probe, as its other losses are.
+            return self._measured(model) + loss - as_it_is if separation.is_meaningful else None
 
     def interaction(self) -> Tensor | None:
         r"""How much the effect of one input on the outputs depends on another, ``[I, I]``.
@@ -188,9 +198,10 @@ class Probe:
                 \right|, \qquad q + q^\top
 
         where :math:`x'_i` is the input of another sample, :math:`s_j` the standard deviation of an
-        input, and :math:`r` the sum of the outputs, each with a random sign and divided by its
-        standard deviation. It is 0 where the outputs are sums of functions of one input or the
-        other. As of :meth:`influence`, some samples are looked at, of nodes or positions each.
+        input, and :math:`r` an output, divided by its standard deviation; all of them count, or of
+        many four sums with random signs. It is 0 where the outputs are sums of functions of one
+        input or the other. As of :meth:`influence`, some samples are looked at, of nodes or
+        positions each.
 
         Returns:
             Tensor, optional: ``None`` if the model computes without a call of its layer.
@@ -255,9 +266,12 @@ class Probe:
             optimizer.step(closure)  # type: ignore[no-untyped-call]
             return float(closure().detach())
 
-    def _measured(self, model: nn.Module) -> float:
-        """The mean loss over the samples of a probe, from the first on."""
-        return evaluate(model, self._batches(model), self._loss)["loss"]
+    def _measured(self, model: nn.Module, most: int | None = None) -> float:
+        """The mean loss over the samples of a probe, or those of so many batches."""
+        batches = self._batches(model)
+        if most is not None:
+            batches = batches.first(min(most, len(batches)))
+        return evaluate(model, batches, self._loss)["loss"]
 
     def _train(self, model: nn.Module) -> None:
         model.train()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -8,7 +9,11 @@ from torch import Tensor, nn
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.labels import SHARED
 
-_DRAWS = 16
+_DRAWS = 8
+# As many rows of inputs, from all over, are drawn from.
+_ROWS = 1024
+# A module with less than this share of what all modules say, of every output, says nothing.
+_IDLE = 0.005
 
 
 class Separation:
@@ -26,23 +31,41 @@ class Separation:
     Args:
         layer (UnitLayer): The layer, in evaluation mode.
         labels (LongTensor): Module of every unit, ``[N]``, −1 for those that all modules share.
-        seed (int): Of the other samples.
+        inputs (iterable of Tensor): What the layer is called with, for other samples.
+        seed (int): Of the choice among these.
     """
 
-    def __init__(self, layer: UnitLayer, labels: Tensor, seed: int) -> None:
+    def __init__(
+        self, layer: UnitLayer, labels: Tensor, inputs: Iterable[Tensor], seed: int
+    ) -> None:
         graph = layer.graph
         self._axis = layer.unit_dim
         self._num_modules = int(labels.max()) + 1
         self._of_inputs = labels[: graph.num_inputs]
         self._of_outputs = labels[graph.outputs.start :]
+        self._pools: dict[torch.Size, Tensor] = {}
+        for x in map(self._rows, inputs):
+            pool = self._pools.get(x.shape[1:])
+            self._pools[x.shape[1:]] = x if pool is None else torch.cat([pool, x])
+        for shape, pool in self._pools.items():
+            self._pools[shape] = pool[:: -(-len(pool) // _ROWS)]
         self._generator = torch.Generator("cpu").manual_seed(seed)
-        self._is_inside = False
-        self._was_possible: list[bool] = []
+        self._is_inside, self._was_possible = False, False
+        # Sums over all calls of what modules say, their squares, and numbers, by module and output.
+        self._sums = torch.zeros(3, self._num_modules, graph.num_outputs, dtype=torch.double)
 
     @property
-    def is_possible(self) -> bool:
-        """Whether the layer was called, and there were other samples to see in every call."""
-        return bool(self._was_possible) and all(self._was_possible)
+    def is_meaningful(self) -> bool:
+        """Whether there were other samples to see, and every module says something."""
+        if not self._was_possible:
+            return False
+        total, squares, number = self._sums
+        variance = squares / number - (total / number).square()
+        of_all = variance.sum(dim=0)
+        share = torch.where(of_all > 0, variance / of_all, 0.0)
+        # Who has outputs of its own says them, whatever it says.
+        owns = (torch.arange(self._num_modules).unsqueeze(1) == self._of_outputs.cpu()).any(dim=1)
+        return bool(((share > _IDLE).any(dim=1) | owns).all())
 
     @torch.no_grad()
     def __call__(
@@ -51,37 +74,52 @@ class Separation:
         """The outputs of the separated modules in the place of the outputs."""
         if self._is_inside:
             return None
-        self._is_inside = True
+        x = args[0] if args else named["x"]
+        pool = self._pools.get(self._rows(x).shape[1:])
+        if pool is None or len(pool) < 2:
+            return None
+        self._is_inside = self._was_possible = True
         try:
             others = {name: value for name, value in named.items() if name != "x"}
-            x = args[0] if args else named["x"]
-            # Rows are samples, or nodes; the first dimension may be that of the units.
-            self._was_possible.append(x.dim() + self._axis > 0 and len(x) > 1)
-            if not self._was_possible[-1]:
-                return None
-            total = torch.zeros((), device=x.device, dtype=x.dtype)
-            for _draw in range(_DRAWS):
-                total = total + self._drawn(layer, x, args[1:], others)
-            return total / _DRAWS
+            return self._separated(layer, x, pool, args[1:], others)
         finally:
             self._is_inside = False
 
-    def _drawn(self, layer: nn.Module, x: Tensor, args: tuple[Any, ...], named: Any) -> Tensor:
-        shift = int(torch.randint(1, len(x), (), generator=self._generator, device="cpu"))
-        other = x.roll(shift, 0)
-
-        def outputs_of(module: int) -> Tensor:
-            own = (self._of_inputs == SHARED) | (self._of_inputs == module)
-            seen = torch.where(self._along(own, x), x, other)
-            outputs: Tensor = layer(seen, *args, **named)
-            return outputs
-
-        without = outputs_of(SHARED)
-        found = without
-        for module in range(self._num_modules):
+    def _separated(
+        self, layer: nn.Module, x: Tensor, pool: Tensor, args: tuple[Any, ...], named: Any
+    ) -> Tensor:
+        # Without any module, and what each of them adds.
+        found: list[Tensor] = []
+        for _ in range(_DRAWS):
+            chosen = torch.randint(
+                len(pool), (len(self._rows(x)),), generator=self._generator, device="cpu"
+            )
+            other = pool[chosen.to(pool.device)].view_as(x)
+            drawn = []
+            for module in (SHARED, *range(self._num_modules)):
+                own = (self._of_inputs == SHARED) | (self._of_inputs == module)
+                seen = torch.where(self._along(own, x), x, other)
+                drawn.append(layer(seen, *args, **named))
+            drawn[1:] = [outputs - drawn[0] for outputs in drawn[1:]]
+            found = [a + b for a, b in zip(found, drawn, strict=True)] if found else drawn
+        outputs, *effects = (one / _DRAWS for one in found)
+        for module, effect in enumerate(effects):
+            self._count(module, effect)
             adds = (self._of_outputs == SHARED) | (self._of_outputs == module)
-            found = found + self._along(adds, without) * (outputs_of(module) - without)
-        return found
+            outputs = outputs + self._along(adds, outputs) * effect
+        return outputs
+
+    def _count(self, module: int, effect: Tensor) -> None:
+        columns = effect.movedim(self._axis, 0)
+        columns = columns.reshape(len(columns), -1).double().cpu()
+        number = torch.full((len(columns),), float(columns.size(1)), dtype=torch.double)
+        self._sums[:, module] += torch.stack(
+            [columns.sum(dim=1), columns.square().sum(dim=1), number]
+        )
+
+    def _rows(self, x: Tensor) -> Tensor:
+        """Samples, or nodes, along the first dimension, which may be that of the units."""
+        return x.unsqueeze(0) if x.dim() + self._axis == 0 else x
 
     def _along(self, values: Tensor, of: Tensor) -> Tensor:
         """Values of units, to be broadcast to ``of``."""

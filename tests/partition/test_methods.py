@@ -283,7 +283,7 @@ def test_bad_arguments_are_refused(arguments, error, message):
 
 def test_weights_without_structure_to_read_are_refused():
     layer = SynchronousGraph(UnitGraph.layered([3, 8, 2]))
-    with pytest.raises(ValueError, match=r'scope=\'hidden\' partitions \(got none\). Use scope="a'):
+    with pytest.raises(ValueError, match=r'scope=\'hidden\' partitions \(got none\). Use scope="i'):
         partition_units(layer, 2)
     layer, _ = planted_layer()
     with torch.no_grad():

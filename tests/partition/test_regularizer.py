@@ -338,7 +338,7 @@ def test_a_layer_that_is_cut_already_is_refused():
 
 def test_a_layer_without_edges_between_its_hidden_units_is_refused():
     layer = SynchronousGraph(UnitGraph.layered([3, 8, 2]))
-    with pytest.raises(ValueError, match=r"partitions \(got none\). Use scope=\"all"):
+    with pytest.raises(ValueError, match=r"partitions \(got none\). Use scope=\"inputs"):
         PartitionRegularizer(layer, 2)
     PartitionRegularizer(layer, 2, scope="all")
 

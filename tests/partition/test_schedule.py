@@ -57,8 +57,7 @@ def _marks_what_is_random(monkeypatch):
         labels.is_random = True
         return labels
 
-    for name in ("judge", "reading"):
-        monkeypatch.setattr(f"pyg_modules.partition.{name}.shuffled", marked)
+    monkeypatch.setattr("pyg_modules.partition.judge.shuffled", marked)
 
 
 class Losses:

@@ -65,10 +65,16 @@ def test_modules_of_inputs_and_hidden_units_are_judged_by_what_they_could_do(lea
     labels = torch.cat([owners, torch.arange(16) % 2, torch.tensor([-1])])
     right = partition_verdict(layer, labels, x, y, loss=problem.loss)
     assert right.word == "good"
-    assert right.cut > 5 * right.probed
+    assert right.separated < 0.1 * right.probed
+    assert "is a sum of what they can say" in str(right)
+    assert f"{right.separated:.4g} if modules saw none of each other's inputs" in str(right)
     every_second = torch.cat([torch.arange(len(owners)) % 2, labels[len(owners) :]])
     wrong = partition_verdict(layer, every_second, x, y, loss=problem.loss)
     assert wrong.word == "poor"
+    assert "the network loses much" in str(wrong)
+    # All that says anything in one module: the other one is no term of a sum.
+    alone = torch.cat([(problem.input_owner < 0).long(), labels[len(owners) :]])
+    assert partition_verdict(layer, alone, x, y, loss=problem.loss).separated is None
 
 
 @pytest.mark.parametrize(
@@ -76,6 +82,11 @@ def test_modules_of_inputs_and_hidden_units_are_judged_by_what_they_could_do(lea
     [
         (lambda labels, x, y: (labels[:-1], x, y), ValueError, r"one per unit"),
         (lambda labels, x, y: (labels * 0, x, y), ValueError, "at least two modules"),
+        (
+            lambda labels, x, y: (labels.index_fill(0, torch.tensor([1]), -1), x, y),
+            ValueError,
+            "got 1 shared of 12 inputs, 0 of 2 outputs",
+        ),
         (lambda labels, x, y: (labels.float(), x, y), TypeError, "LongTensor"),
         (lambda labels, x, y: (labels, x[:, :-1], y), ValueError, "Expected"),
         (lambda labels, x, y: (labels, x, y[:-1]), ValueError, "Expected"),

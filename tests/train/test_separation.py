@@ -1,11 +1,11 @@
-from math import inf
-
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from pyg_modules import SynchronousConv2d, SynchronousGraph, UnitGraph, Unrolled, cut
+from pyg_modules.partition.judge import at_random, losses_in
+from pyg_modules.partition.units import Units
 from pyg_modules.train import Probe
 from tests.strategies import generator
 
@@ -99,13 +99,76 @@ class OneByOne(nn.Module):
         return torch.stack([self.layer(row).view(-1) for row in rows])
 
 
-def test_without_others_to_see_nothing_is_said():
+@pytest.mark.parametrize("keeps_rows", [True, False])
+def test_others_are_those_of_all_calls(keeps_rows):
     (x, y), labels = data(), labels_of([-1, -1])
-    for keeps_rows in (True, False):
-        assert probe_of(OneByOne(whole(), keeps_rows), x, y).separated(labels) == inf
-    assert probe_of(whole(), x[:1], y[:1]).separated(labels) == inf
+    layer = cut(whole(), labels)
+    layer.labels = None
+    for model in (OneByOne(layer, keeps_rows), layer):
+        # The last batch is a single sample.
+        probe = probe_of(model, x, y, batch_size=13)
+        assert probe.separated(labels) == pytest.approx(probe(None), rel=1e-12)
+    other = labels.clone()
+    other[[0, 1]] = labels[[1, 0]]
+    losses = [
+        probe_of(model, x, y).separated(other) - probe_of(model, x, y)(None)
+        for model in (OneByOne(layer, keeps_rows), layer)
+    ]
+    assert losses[0] != 0
+    assert losses[0] == pytest.approx(losses[1], abs=5e-3)
+
+
+@pytest.mark.parametrize("options", [{"batch_size": 4}, {"batch_size": 4, "steps": 30}])
+def test_it_is_a_loss_of_the_samples_of_a_probe(options):
+    (x, y), labels = data(), labels_of([-1, -1])
+    layer = cut(whole(), labels)
+    layer.labels = None
+    probe = probe_of(layer, x, y, **options)
+    assert probe.separated(labels) == pytest.approx(probe(None), rel=1e-12)
+
+
+def test_with_a_module_that_says_nothing_it_means_nothing():
+    (x, y), labels = data(), labels_of([-1, -1])
+    layer = whole()
+    with torch.no_grad():
+        layer.weight[layer.graph.edge_index[0] == 4] = 0  # The one input of module 2.
+    assert probe_of(layer, x, y).separated(labels) is None
+    # A module with an output of its own says it all the same.
+    assert probe_of(layer, x, y).separated(labels_of([-1, 2])) is not None
+
+
+def test_without_others_to_see_it_means_nothing():
+    (x, y), labels = data(), labels_of([-1, -1])
+    assert probe_of(whole(), x[:1], y[:1]).separated(labels) is None
 
     def forward(model, batch):
         return model.states(batch[0])[:, -2:], batch[1]
 
-    assert probe_of(whole(), x, y, forward=forward).separated(labels) == inf
+    assert probe_of(whole(), x, y, forward=forward).separated(labels) is None
+
+
+def test_it_is_not_asked_where_modules_are_dead():
+    (x, y), labels = data(), labels_of([-1, -1])
+    layer = whole()
+    units, probe = Units(layer, scope="inputs"), probe_of(layer, x, y)
+    assert losses_in(units, probe, labels).separated == probe.separated(labels)
+    source, target = layer.graph.edge_index
+    # Unit 6 is the first of module 0, and reads inputs of others alone.
+    graph = layer.graph.with_edges(layer.graph.edge_index[:, (target != 6) | (source == 1)])
+    fewer = SynchronousGraph(graph, layer.solver).double()
+    others = labels.clone()
+    others[[9, 12]] = 1
+    found = losses_in(Units(fewer, scope="inputs"), probe_of(fewer, x, y), others)
+    assert found.separated is None
+    assert found.worth == found.probed
+
+
+def test_inputs_at_random_are_others_and_as_many_in_every_module():
+    labels = torch.tensor([0, 0, 1, 1, *[0, 1] * 6, -1])
+    layer = SynchronousGraph(UnitGraph.complete(4, 12, 1), Unrolled(3))
+    for seed in range(20):
+        mixed = at_random(Units(layer, scope="inputs"), labels, seed)
+        assert mixed[:4].bincount().tolist() == [2, 2]
+        assert mixed[4:16].bincount().tolist() == [6, 6]
+        assert mixed[0] != mixed[1]
+        assert mixed[-1] == -1
