@@ -9,6 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.accuracy import citation, digits, exactness, images, mnist1d, sparsity
+from benchmarks.accuracy.additive import __main__ as additive
 from benchmarks.accuracy.comparison import tables as comparison
 from benchmarks.accuracy.extrapolation import __main__ as extrapolation
 from benchmarks.accuracy.partition import tables as partition
@@ -159,10 +160,12 @@ _COMPARED = (
 PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "README.md": {
         "summary": comparison.TABLES["summary"],
+        "few_samples": additive.summary,
         "speed": speed.summary,
     },
     ROOT / "docs" / "evidence" / "accuracy.md": {
         "accuracies": accuracies,
+        "additive": additive.additive,
         **{name: comparison.TABLES[name] for name in _COMPARED},
     },
     ROOT / "docs" / "evidence" / "exactness.md": {"figures": figures},

@@ -24,6 +24,8 @@ class ModularClassifier(ClassifierMixin, ModularEstimator):
         num_hidden (int, optional): Number of hidden units. (default: 128)
         steps (int, optional): Synchronous updates. (default: 6)
         activation (str, optional): See :class:`SynchronousGraph`. (default: ``"relu"``)
+        scope (str, optional): Which units are partitioned, ``"hidden"``, ``"inputs"`` or
+            ``"all"``; see :class:`PartitionRegularizer`. (default: ``"hidden"``)
         epochs (int, optional): Passes over the data until the cut. (default: 40)
         finetune_epochs (int, optional): Passes after the cut; ``None`` does not cut, so that
             :meth:`cut` can be called later. (default: 40)
@@ -41,8 +43,8 @@ class ModularClassifier(ClassifierMixin, ModularEstimator):
 
     Attributes:
         network_: The trained :class:`SynchronousGraph`, from features to logits.
-        labels_: Module of every unit of ``network_.graph``, ``[N]``, −1 for inputs and outputs,
-            which all modules share.
+        labels_: Module of every unit of ``network_.graph``, ``[N]``, −1 for inputs and outputs
+            that all modules share.
         verdict_: What the modules are worth, a :class:`pyg_modules.partition.Verdict`.
         modules_: The K modules of the cut network, whose logits add up to its logits; there is no
             such attribute as long as the network is not cut.

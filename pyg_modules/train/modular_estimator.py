@@ -44,6 +44,7 @@ class ModularEstimator(BaseEstimator):
         num_hidden: int = 128,
         steps: int = 6,
         activation: str = "relu",
+        scope: str = "hidden",
         epochs: int = 40,
         finetune_epochs: int | None = 40,
         ncut: float = 1.0,
@@ -59,6 +60,7 @@ class ModularEstimator(BaseEstimator):
         self.num_hidden = num_hidden
         self.steps = steps
         self.activation = activation
+        self.scope = scope
         self.epochs = epochs
         self.finetune_epochs = finetune_epochs
         self.ncut = ncut
@@ -133,6 +135,7 @@ class ModularEstimator(BaseEstimator):
             epochs=self.epochs,
             finetune_epochs=self.finetune_epochs,
             seed=seed,
+            scope=self.scope,
             tolerance=self.tolerance,
             ncut=self.ncut,
             balance=self.balance,

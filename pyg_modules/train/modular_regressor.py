@@ -26,8 +26,8 @@ class ModularRegressor(RegressorMixin, ModularEstimator):
 
     Attributes:
         network_: The trained :class:`SynchronousGraph`, from features to predictions.
-        labels_: Module of every unit of ``network_.graph``, ``[N]``, −1 for inputs and outputs,
-            which all modules share.
+        labels_: Module of every unit of ``network_.graph``, ``[N]``, −1 for inputs and outputs
+            that all modules share.
         verdict_: What the modules are worth, a :class:`pyg_modules.partition.Verdict`.
         modules_: The K modules of the cut network, whose outputs add up to its outputs; there is no
             such attribute as long as the network is not cut.

@@ -54,6 +54,7 @@ def test_scikit_learn_accepts_it(estimator, check):
 def test_the_defaults_are_those_of_the_experiment(estimator_class):
     parameters, config = estimator_class().get_params(), ExperimentConfig()
     assert parameters.pop("random_state") is None
+    assert parameters.pop("scope") == "hidden"
     assert parameters == {name: getattr(config, name) for name in parameters}
 
 

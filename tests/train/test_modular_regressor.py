@@ -6,6 +6,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from pyg_modules.partition import agreement
 from pyg_modules.train import ModularRegressor
 
 SMALL = {
@@ -80,3 +81,27 @@ def test_it_is_searched_over_inside_a_pipeline():
     assert len(search.best_estimator_[-1].modules_) == best
     again = cross_val_score(model.set_params(**search.best_params_), x, y, cv=2)
     assert again.mean() == search.best_score_
+
+
+def test_each_term_of_a_sum_gets_a_module_with_its_features():
+    random = numpy.random.RandomState(0)
+    x = random.uniform(-1.7, 1.7, (600, 6)).astype("float32")
+    y = 5 * sum(numpy.sin(1.2 * x[:, term::2].sum(axis=1)) for term in (0, 1)) + 3
+    regressor = ModularRegressor(
+        2,
+        num_hidden=32,
+        steps=3,
+        scope="inputs",
+        epochs=60,
+        finetune_epochs=60,
+        weight_decay=0.3,
+        batch_size=25,
+        tolerance=0.1,
+        random_state=0,
+    ).fit(x, y)
+    assert agreement(torch.from_numpy(regressor.labels_[:6]), torch.arange(6) % 2)["ari"] == 1
+    assert regressor.labels_[-1] == -1
+    assert regressor.verdict_.separated is not None
+    assert regressor.score(x, y) > 0.99
+    parts = [part(torch.from_numpy(x)).detach() for part in regressor.modules_]
+    numpy.testing.assert_allclose(sum(parts).flatten(), regressor.predict(x), rtol=0, atol=1e-4)

@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks.accuracy.additive.tasks import TASKS
+from benchmarks.accuracy.additive.tasks import FEWEST, TASKS
 from benchmarks.accuracy.additive.training import DECAYS, MODELS, run
 from benchmarks.accuracy.recipes import mean_and_spread, measure
 from benchmarks.markdown import table
@@ -39,6 +39,21 @@ def additive(path: Path = RESULTS) -> str:
             )
     header = [*MODELS.values(), "ARI of inputs, learned", "read off"]
     return table(["test accuracy, %, or 100 R²", *header], rows)
+
+
+def summary(path: Path = RESULTS) -> str:
+    """The tasks with the fewest samples."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    of = {(cell["task"], cell["model"]): cell["runs"] for cell in cells}
+    columns = ("whole", "learned", "random", "true")
+    rows = [
+        [
+            task,
+            *(mean_and_spread([100 * one["test"] for one in of[task, name]]) for name in columns),
+        ]
+        for task in FEWEST
+    ]
+    return table(["test accuracy, %, or 100 R²", *(MODELS[name] for name in columns)], rows)
 
 
 def _ari(runs: list[dict[str, Any]]) -> str:
