@@ -183,8 +183,11 @@ def _load_run(folder: Path, metrics: dict[str, Any]) -> ExperimentResult:
 
 
 def _verdict(labels: torch.Tensor, figures: dict[str, Any]) -> Verdict:
-    names = {field.name for field in fields(Verdict)} - {"labels", "random"}
-    numbers = _numbers({name: figures[name] for name in figures if name != "random"}, names)
+    others = {"random", "separated"}
+    names = {field.name for field in fields(Verdict)} - {"labels", *others}
+    numbers = _numbers({name: figures[name] for name in figures if name not in others}, names)
+    if figures.get("separated") is not None:
+        numbers["separated"] = _number(figures["separated"])
     random = tuple(_number(loss) for loss in figures["random"])
     if not random:
         raise ValueError("a verdict without a cut at random")

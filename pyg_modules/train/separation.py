@@ -52,7 +52,8 @@ class Separation:
         self._generator = torch.Generator("cpu").manual_seed(seed)
         self._is_inside, self._was_possible = False, False
         # Sums over all calls of what modules say, their squares, and numbers, by module and output.
-        self._sums = torch.zeros(3, self._num_modules, graph.num_outputs, dtype=torch.double)
+        size = 3, self._num_modules, graph.num_outputs
+        self._sums = torch.zeros(size, dtype=torch.double, device="cpu")
 
     @property
     def is_meaningful(self) -> bool:
@@ -64,7 +65,8 @@ class Separation:
         of_all = variance.sum(dim=0)
         share = torch.where(of_all > 0, variance / of_all, 0.0)
         # Who has outputs of its own says them, whatever it says.
-        owns = (torch.arange(self._num_modules).unsqueeze(1) == self._of_outputs.cpu()).any(dim=1)
+        modules = torch.arange(self._num_modules, device="cpu").unsqueeze(1)
+        owns = (modules == self._of_outputs.cpu()).any(dim=1)
         return bool(((share > _IDLE).any(dim=1) | owns).all())
 
     @torch.no_grad()
@@ -112,7 +114,7 @@ class Separation:
     def _count(self, module: int, effect: Tensor) -> None:
         columns = effect.movedim(self._axis, 0)
         columns = columns.reshape(len(columns), -1).double().cpu()
-        number = torch.full((len(columns),), float(columns.size(1)), dtype=torch.double)
+        number = torch.full_like(columns[:, 0], columns.size(1))
         self._sums[:, module] += torch.stack(
             [columns.sum(dim=1), columns.square().sum(dim=1), number]
         )
