@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,20 @@ def write_tensors(
         raise OSError(errno.EIO, str(error), str(path)) from error
 
 
+@contextmanager
+def staying(path: Path) -> Iterator[None]:
+    """Raise a ``FileNotFoundError`` if a writer moves the file to its place in the meantime.
+
+    It is opened twice, and torch has another error for a file that is gone.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if path.exists():
+            raise
+        raise FileNotFoundError(str(path)) from error
+
+
 def read_tensors(path: Path) -> dict[str, Tensor]:
     """The tensors in the file ``path``, the latest of its folder, on the CPU.
 
@@ -57,7 +72,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     def read(path: Path) -> dict[str, Tensor]:
         check_file(path)
-        tensors: dict[str, Tensor] = safetensors.load_file(path)
+        with staying(path):
+            tensors: dict[str, Tensor] = safetensors.load_file(path)
         return tensors
 
     try:

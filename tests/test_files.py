@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import safetensors.torch as safetensors
+import torch
 
-from pyg_modules import _files
+from pyg_modules import _files, _safetensors
 from pyg_modules._files import read_latest, staged_folder
 from tests.writers import (
     REFUSED,
@@ -345,3 +347,22 @@ def exit_of_a_process():
     child = in_child(lambda: None)
     exit_of(child)
     return child
+
+
+def test_a_file_that_a_writer_moves_while_it_is_opened_is_read_at_its_place(tmp_path, monkeypatch):
+    committed = tmp_path / ".committed"
+    committed.mkdir()
+    expected = {"a": torch.arange(3)}
+    safetensors.save_file(expected, committed / "model.safetensors")
+
+    def load_file(path):
+        """As it is where the file is gone when torch opens it, too."""
+        if path.parent == committed:
+            os.rename(path, tmp_path / path.name)
+            raise RuntimeError(f"unable to open file <{path}> in read-only mode")
+        return load(path)
+
+    load = safetensors.load_file
+    monkeypatch.setattr(safetensors, "load_file", load_file)
+    found = _safetensors.read_tensors(tmp_path / "model.safetensors")
+    assert torch.equal(found["a"], expected["a"])

@@ -8,7 +8,7 @@ from typing import Any
 from lightning.fabric.plugins import CheckpointIO
 
 from pyg_modules._files import read_latest, staged_folder
-from pyg_modules._safetensors import import_safetensors, write_tensors
+from pyg_modules._safetensors import import_safetensors, staying, write_tensors
 from pyg_modules.train.lightning.tree import from_tree, to_tree
 
 FORMAT_VERSION = 1
@@ -85,7 +85,7 @@ class SafetensorsIO(CheckpointIO):
                 raise FileNotFoundError(
                     f"Expected a checkpoint (got {path}, where no file is). Correct the path."
                 )
-            with safetensors.safe_open(found, framework="pt") as file:
+            with staying(found), safetensors.safe_open(found, framework="pt") as file:
                 header = file.metadata() or {}
                 if header.get(_VERSION) != str(FORMAT_VERSION):
                     raise _OtherVersionError(
