@@ -9,6 +9,7 @@ from functools import partial
 from itertools import chain
 from statistics import mean, stdev
 
+from benchmarks.accuracy import digits
 from benchmarks.accuracy.comparison.problems import OPTDIGITS_UNITS, PROBLEMS
 from benchmarks.accuracy.comparison.results import (
     Searches,
@@ -267,9 +268,21 @@ def summary() -> str:
             )
         size = mean(run["num_parameters"] for run in chain(*whole))
         rows.append([f"{title}, {sum(map(len, whole))} runs", f"{size:,.0f}", *cells])
+    rows.append(_digits_with_the_defaults())
     header = ["test score", "parameters", "tuned MLP", "unit graph"]
     header += ["four modules: learned", "read off a free training", "random"]
     return table([*header, "MLP, twice the epochs"], rows)
+
+
+def _digits_with_the_defaults() -> list[str]:
+    """Their row of the summary: nothing is tuned, and the modules are half as large."""
+    runs = json.loads(digits.RESULTS.read_text(encoding="utf-8"))["runs"]
+    cells = []
+    for model in ("mlp", "free", "finetuned", None, "random_modules", None):
+        values = [100 * run["test_score"][model] for run in runs] if model else []
+        cells.append(f"{mean(values):.2f} ± {stdev(values):.2f}" if values else "")
+    size = runs[0]["num_parameters"]["free"]
+    return [f"digits, all by default, {len(runs)} runs", f"{size:,}", *cells]
 
 
 def _rows(
