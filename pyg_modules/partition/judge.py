@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy
 import torch
@@ -14,7 +14,7 @@ from pyg_modules.partition.liveliness import Liveliness
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.metrics import normalized_cut
 from pyg_modules.partition.units import EdgeList, Units
-from pyg_modules.partition.verdict import Verdict
+from pyg_modules.partition.verdict import Losses, Verdict
 
 # Few inputs have few partitions: of as many draws, one is another, with seeds as far apart.
 _DRAWS, _STRIDE = 10, 1000
@@ -48,24 +48,6 @@ class PartitionProbe(Protocol):
 def asked_by(scope: str) -> tuple[str, ...]:
     """What a probe is asked for in a scope, beside losses of cut networks and chance."""
     return ("interaction", "separated") if scope == "inputs" else ("influence",)
-
-
-class Losses(NamedTuple):
-    """What a probe says of modules.
-
-    Attributes:
-        probed: The loss of the network cut into them, and trained for a while.
-        separated: That of the network as it is, if they saw none of each other's inputs; ``None``
-            where that is not asked, or means nothing.
-    """
-
-    probed: float
-    separated: float | None
-
-    @property
-    def worth(self) -> float:
-        """The lower one."""
-        return self.probed if self.separated is None else min(self.probed, self.separated)
 
 
 def losses_in(units: Units, probe: PartitionProbe, labels: Tensor) -> Losses:
@@ -113,15 +95,16 @@ def judge(
             f" in the data; if there is none, the training diverged: lower the learning rate."
         )
     graph, num_modules = units.layer.graph, int(labels.max()) + 1
-    found_losses = losses_in(units, probe, labels) if losses is None else losses
+    if losses is None:
+        losses = losses_in(units, probe, labels)
     null = _with_shuffled_weights(units, seed)
     found = find_labels(null, num_modules, tolerance=tolerance, seed=seed)
     return Verdict(
         labels=labels,
         uncut=uncut,
         cut=probe(labels, trained=False),
-        probed=found_losses.probed,
-        separated=found_losses.separated,
+        probed=losses.probed,
+        separated=losses.separated,
         random=tuple(
             losses_in(units, probe, at_random(units, labels, seed + number)).worth
             for number in range(num_random)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from statistics import mean, stdev
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -37,6 +37,24 @@ _OF_FUNCTIONS = {
 def share_lost(cut: float, uncut: float, at_random: float) -> float:
     """The loss that a cut costs, as a share of what one at random costs."""
     return (cut - uncut) / max(at_random - uncut, _NO_LOSS)
+
+
+class Losses(NamedTuple):
+    """What a probe says of modules.
+
+    Attributes:
+        probed: The loss of the network cut into them, and trained for a while.
+        separated: That of the network as it is, if they saw none of each other's inputs; ``None``
+            where that is not asked, or means nothing.
+    """
+
+    probed: float
+    separated: float | None
+
+    @property
+    def worth(self) -> float:
+        """The lower one."""
+        return self.probed if self.separated is None else min(self.probed, self.separated)
 
 
 @dataclass(frozen=True)
@@ -84,7 +102,7 @@ class Verdict:
 
     @property
     def _worth(self) -> float:
-        return self.probed if self.separated is None else min(self.probed, self.separated)
+        return Losses(self.probed, self.separated).worth
 
     @property
     def unlearned(self) -> float:

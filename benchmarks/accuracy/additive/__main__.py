@@ -21,39 +21,42 @@ from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("additive.json")
 STEPS = 3000
+_SCORE = "test accuracy, %, or 100 R²"
+#: By task and kind of network.
+Runs = dict[tuple[str, str], list[dict[str, Any]]]
 RECIPES = list(product(range(len(DECAYS)), (3e-3, 1e-2)))
 
 
 def additive(path: Path = RESULTS) -> str:
     """A row per task, a column per kind of network, and whose inputs learned modules have."""
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    of = {(cell["task"], cell["model"]): cell["runs"] for cell in cells}
-    rows = []
-    for task in TASKS:
-        if (task, "whole") in of:
-            scores = [
-                mean_and_spread([100 * one["test"] for one in of[task, name]]) for name in MODELS
-            ]
-            rows.append(
-                [task, *scores, *(_ari(of[task, name]) for name in ("learned", "post_hoc"))]
-            )
-    header = [*MODELS.values(), "ARI of inputs, learned", "read off"]
-    return table(["test accuracy, %, or 100 R²", *header], rows)
+    runs = _runs(path)
+    rows = [
+        [
+            *_scores(runs, task, list(MODELS)),
+            *(_ari(runs[task, name]) for name in ("learned", "post_hoc")),
+        ]
+        for task in TASKS
+        if (task, "whole") in runs
+    ]
+    return table([_SCORE, *MODELS.values(), "ARI of inputs, learned", "read off"], rows)
 
 
 def summary(path: Path = RESULTS) -> str:
     """The tasks with the fewest samples."""
+    runs, names = _runs(path), ["whole", "learned", "random", "true"]
+    rows = [_scores(runs, task, names) for task in FEWEST]
+    return table([_SCORE, *(MODELS[name] for name in names)], rows)
+
+
+def _runs(path: Path) -> Runs:
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    of = {(cell["task"], cell["model"]): cell["runs"] for cell in cells}
-    columns = ("whole", "learned", "random", "true")
-    rows = [
-        [
-            task,
-            *(mean_and_spread([100 * one["test"] for one in of[task, name]]) for name in columns),
-        ]
-        for task in FEWEST
-    ]
-    return table(["test accuracy, %, or 100 R²", *(MODELS[name] for name in columns)], rows)
+    return {(cell["task"], cell["model"]): cell["runs"] for cell in cells}
+
+
+def _scores(runs: Runs, task: str, names: list[str]) -> list[str]:
+    """The first cells of a row."""
+    of_all = ([100 * one["test"] for one in runs[task, name]] for name in names)
+    return [task, *map(mean_and_spread, of_all)]
 
 
 def _ari(runs: list[dict[str, Any]]) -> str:

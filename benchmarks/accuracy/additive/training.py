@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.accuracy.additive.tasks import TASKS, Task
-from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut, partition_units
+from benchmarks.accuracy.comparison.networks import cut_post_hoc
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut
 from pyg_modules.experiment.baselines import num_parameters
 from pyg_modules.partition import agreement
 from pyg_modules.train import fit, organise, seeded
@@ -22,7 +23,7 @@ MODELS = {
     "post_hoc": "modules read off a free training",
     "random": "random modules, from the beginning",
 }
-NUM_HIDDEN, UPDATES, BATCH_SIZE, TOLERANCE = 32, 3, 32, 0.1
+NUM_HIDDEN, UPDATES, BATCH_SIZE = 32, 3, 32
 #: Weight decays, by the way of a recipe.
 DECAYS = (0.03, 0.3)
 
@@ -58,8 +59,7 @@ def run(task_name: str, name: str, way: int, rate: float, seed: int, steps: int)
         layer, found["word"] = organised.layer, organised.verdict.word
     elif name == "post_hoc":
         fit(layer, data, epochs=until, **options)
-        labels = partition_units(layer, num_modules, scope="inputs", tolerance=TOLERANCE, seed=seed)
-        layer = cut(layer, labels)
+        layer = cut_post_hoc(layer, num_modules, seed, "inputs")
     if name != "learned":
         fit(layer, data, epochs=epochs - until if name == "post_hoc" else epochs, **options)
     if layer.labels is not None:

@@ -123,9 +123,11 @@ def cut_at_random(layer: SynchronousGraph, num_modules: int) -> SynchronousGraph
     return modular
 
 
-def cut_post_hoc(layer: SynchronousGraph, num_modules: int, seed: int) -> SynchronousGraph:
+def cut_post_hoc(
+    layer: SynchronousGraph, num_modules: int, seed: int, scope: str = "hidden"
+) -> SynchronousGraph:
     """Modules read off a layer that was trained without a regularizer; sizes as in `organise`."""
-    return cut(layer, partition_units(layer, num_modules, tolerance=0.1, seed=seed))
+    return cut(layer, partition_units(layer, num_modules, scope=scope, tolerance=0.1, seed=seed))
 
 
 def within_level(layer: SynchronousGraph) -> Tensor:
