@@ -1,4 +1,4 @@
-"""Networks that take as many updates as they are told to, and a GRU, which does not need to be."""
+"""Networks that take as many updates as they are told to, and a GRU and a stack that need not be."""
 
 from __future__ import annotations
 
@@ -118,10 +118,40 @@ class Recurrent(nn.Module):
         return outputs.transpose(1, 2)
 
 
-def _convolution(task: Task, num_inputs: int, num_outputs: int) -> nn.Module:
+class FeedForward(nn.Module):
+    """A residual stack of convolutions, each with weights of its own.
+
+    They are dilated by 1, 2, 4 and so on, until an answer sees all of the largest case; or there
+    are fewer and wider ones, without, which see less.
+    """
+
+    def __init__(self, task: Task, num_hidden: int, *, is_dilated: bool) -> None:
+        super().__init__()
+        largest = max(task.larger)
+        num_levels = (largest - 1).bit_length() if is_dilated else 3
+        self.enter = _convolution(task, task.num_inputs, num_hidden)
+        self.levels = nn.ModuleList(
+            _convolution(task, num_hidden, num_hidden, 2**level if is_dilated else 1)
+            for level in range(num_levels)
+        )
+        self.read = _convolution(task, num_hidden, 1)
+
+    def forward(self, x: Tensor, steps: int, without: int = 0) -> Tensor:  # noqa: ARG002
+        """The logits of all places."""
+        state = self.enter(x).relu()
+        for level in self.levels:
+            state = state + level(state).relu()
+        outputs: Tensor = self.read(state)
+        return outputs
+
+
+def _convolution(task: Task, num_inputs: int, num_outputs: int, dilation: int = 1) -> nn.Module:
     if task.num_places == 1:
-        return nn.Sequential(nn.ConstantPad1d((1, 0), 0.0), nn.Conv1d(num_inputs, num_outputs, 2))
-    return nn.Conv2d(num_inputs, num_outputs, 3, padding=1)
+        return nn.Sequential(
+            nn.ConstantPad1d((dilation, 0), 0.0),
+            nn.Conv1d(num_inputs, num_outputs, 2, dilation=dilation),
+        )
+    return nn.Conv2d(num_inputs, num_outputs, 3, padding=dilation, dilation=dilation)
 
 
 def _widest(make: Callable[[Task, int], nn.Module], task: Task) -> nn.Module:
@@ -141,7 +171,13 @@ MODELS: dict[str, list[Build]] = {
     "synchronous": _ways(Synchronous, {}, {"update_rate": 0.5}),
     "residual, tied": _ways(ResidualTied, {"recall": True}, {"recall": False}),
     "GRU": _ways(Recurrent, {"num_levels": 1}, {"num_levels": 2}),
+    "feed-forward": _ways(FeedForward, {"is_dilated": True}, {"is_dilated": False}),
 }
+#: Those that take as many updates as they are told to.
+REPEATING = ("synchronous", "residual, tied")
+#: What has solved small cases goes on with larger ones. A stack of levels, each of which sees
+#: farther than the one before, has nothing to go on with, and is worse if it begins with small ones.
+GROWING = (*REPEATING, "GRU")
 
 
 def kinds(task: Task) -> list[str]:

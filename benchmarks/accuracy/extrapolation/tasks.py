@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
+from torch.nn import functional as F
 
 #: The channels of a maze.
 OPEN, START, END = range(3)
@@ -25,6 +26,9 @@ class Task:
         num_inputs (int): Number of channels I.
         num_places (int): Number of dimensions of the places.
         max_parameters (int): How many a network may have.
+        grows (bool): Whether networks that solve small cases go on with larger ones, or learn all
+            sizes from the beginning.
+        batches (int): How many are learned from.
     """
 
     make: Callable[[int, int, Generator], tuple[Tensor, Tensor]]
@@ -34,6 +38,8 @@ class Task:
     num_inputs: int
     num_places: int
     max_parameters: int
+    grows: bool = True
+    batches: int = 2000
 
 
 def prefix_sums(number: int, size: int, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -43,6 +49,58 @@ def prefix_sums(number: int, size: int, generator: Generator) -> tuple[Tensor, T
     """
     bits = torch.randint(2, (number, 1, size), generator=generator)
     return bits.float(), (bits.cumsum(dim=2) % 2).float()
+
+
+def latest_bits(number: int, size: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """What is written, zeros and ones, ``[B, 2, L]``, and the bit that was written last, or 0.
+
+    Two are written on average, however long the chain, so that a bit is kept for long: the flip-flop
+    of `Exposing Attention Glitches <https://arxiv.org/abs/2306.00946>`_.
+    """
+    is_written = torch.rand(number, size, generator=generator) < 2 / size
+    bits = torch.randint(2, (number, size), generator=generator)
+    x = torch.stack([is_written & (bits == 0), is_written & (bits == 1)], dim=1)
+    return x.float(), _latest(is_written, bits).unsqueeze(1).float()
+
+
+def additions(number: int, size: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Two binary numbers, the least digit first, ``[B, 2, L]``, and the digits of their sum.
+
+    They differ in nearly all digits, so that a carry goes far: what it is was decided at the latest
+    place where they are equal, two on average.
+    """
+    first = torch.randint(2, (number, size), generator=generator)
+    is_equal = torch.rand(number, size, generator=generator) < 2 / max(size, 6)
+    second = torch.where(is_equal, first, 1 - first)
+    carry = _latest(is_equal, first).roll(1, dims=1)
+    carry[:, 0] = 0
+    digits = (first + second + carry) % 2
+    return torch.stack([first, second], dim=1).float(), digits.unsqueeze(1).float()
+
+
+def _latest(is_written: Tensor, bits: Tensor) -> Tensor:
+    """At each place the bit of the last place up to there that is written; 0 before the first."""
+    place = torch.arange(bits.size(1)).where(is_written, -1).cummax(dim=1).values
+    return bits.gather(1, place.clamp(min=0)).where(place >= 0, 0)
+
+
+def regions(number: int, size: int, generator: Generator) -> tuple[Tensor, Tensor]:
+    """Fields with walls, ``[B, 2, size, size]``, and which cells can be reached from the start.
+
+    Three of five cells are open, about as many as it takes for ways across to be there and long.
+    """
+    is_open = torch.rand(number, size, size, generator=generator) < 0.6
+    start = torch.randint(size * size, (number,), generator=generator)
+    is_start = F.one_hot(start, size * size).bool().view_as(is_open)
+    is_open |= is_start
+    reached, before = is_start, torch.zeros_like(is_start)
+    while not reached.equal(before):
+        before = reached
+        padded = F.pad(before, (1, 1, 1, 1))
+        beside = padded[:, 2:, 1:-1] | padded[:, :-2, 1:-1]
+        beside |= padded[:, 1:-1, 2:] | padded[:, 1:-1, :-2]
+        reached = before | (beside & is_open)
+    return torch.stack([is_open, is_start], dim=1).float(), reached.unsqueeze(1).float()
 
 
 def mazes(number: int, size: int, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -68,6 +126,10 @@ def mazes(number: int, size: int, generator: Generator) -> tuple[Tensor, Tensor]
             for cell in way[: way.index(meeting) + 1]:
                 y[case, 0][cell] = 1
     return x, y
+
+
+def _twice(size: int) -> int:
+    return 2 * size
 
 
 Cell = tuple[int, int]
@@ -106,9 +168,23 @@ def _way_up(cell: Cell, came_from: dict[Cell, Cell | None]) -> list[Cell]:
     return way
 
 
-#: The tasks by name. Twice as many updates as bits lie between the first and the last; and filling
-#: the dead ends of a maze from behind, a cell at a time, takes about half as many as it has cells.
+#: The tasks by name. Twice as many updates as bits lie between the first and the last; few of the
+#: shortest ways within a region are longer than four times its side; and filling the dead ends of a
+#: maze from behind, a cell at a time, takes about half as many as it has cells.
 TASKS: dict[str, Task] = {
-    "prefix sums": Task(prefix_sums, range(1, 33), (64, 128), lambda size: 2 * size, 1, 1, 600),
+    "prefix sums": Task(prefix_sums, range(1, 33), (64, 128), _twice, 1, 1, 600),
+    "latest bits": Task(latest_bits, range(1, 33), (64, 128), _twice, 2, 1, 600),
+    "binary addition": Task(additions, range(1, 33), (64, 128), _twice, 2, 1, 600),
+    "regions": Task(
+        regions,
+        range(3, 10),
+        (18, 36),
+        lambda size: 4 * size,
+        2,
+        2,
+        2000,
+        grows=False,
+        batches=3000,
+    ),
     "mazes": Task(mazes, range(3, 10, 2), (17,), lambda size: size * size // 2 + 4, 3, 2, 6500),
 }

@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.accuracy.extrapolation.models import MODELS
+from benchmarks.accuracy.extrapolation.models import GROWING, MODELS
 from benchmarks.accuracy.extrapolation.tasks import TASKS, Task
 from pyg_modules.experiment.baselines import num_parameters
 from pyg_modules.train import seeded
@@ -32,7 +32,8 @@ def run(
 ) -> dict[str, Any]:
     """Which part of the cases is solved after one training, and what that took."""
     task, begin = TASKS[task_name], process_time()
-    model, found = _train(partial(MODELS[name][way], task), task, rate, seed, batches)
+    make, grows = partial(MODELS[name][way], task), task.grows and name in GROWING
+    model, found = _train(make, task, rate, seed, batches, grows=grows)
     found["test"] = {
         str(size): _share_right(model, task, *task.make(TESTED, size, _generator(seed, 2)))
         for size in (task.sizes[-1], *task.larger)
@@ -43,7 +44,7 @@ def run(
 
 
 def _train(
-    make: Callable[[], nn.Module], task: Task, rate: float, seed: int, batches: int
+    make: Callable[[], nn.Module], task: Task, rate: float, seed: int, batches: int, *, grows: bool
 ) -> tuple[nn.Module, dict[str, Any]]:
     """On cases that grow as they are solved; it ends with the parameters that validate best.
 
@@ -51,12 +52,13 @@ def _train(
     batch have no gradient: what is learned is to go on from wherever one is, and to stay with the
     answer. Numbers have noise, so that what is a little off has to come back. Whoever does not
     come to larger cases for long starts again with other parameters, and with what is left of the
-    batches.
+    batches. Without ``grows`` all sizes are there from the beginning.
     """
     model, optimizer = _start(make, rate, seed)
     generator = _generator(seed, 0)
     validation = [_noisy(task, VALIDATED, size, _generator(seed, 1)) for size in task.sizes]
-    num_sizes, since, starts, found, parameters = 2, 0, 1, {"agreement": -1.0}, {}
+    smallest = 2 if grows else len(task.sizes)
+    num_sizes, since, starts, found, parameters = smallest, 0, 1, {"agreement": -1.0}, {}
     for batch in range(1, batches + 1):
         has_all = num_sizes == len(task.sizes)
         if has_all:  # Rates that learn fast do not settle; so they end at 0.
@@ -82,7 +84,7 @@ def _train(
             num_sizes, since = min(len(task.sizes), 2 * num_sizes), batch
         elif batch - since >= PATIENCE:
             model, optimizer = _start(make, rate, seed + 1_000 * starts)
-            num_sizes, since, starts = 2, batch, starts + 1
+            num_sizes, since, starts = smallest, batch, starts + 1
     model.load_state_dict(parameters)
     return model, {**found, "learned": task.sizes[num_sizes - 1], "starts": starts}
 
