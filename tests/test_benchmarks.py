@@ -6,8 +6,10 @@ from operator import xor
 from statistics import mean
 from subprocess import CalledProcessError
 
+import numpy
 import pytest
 import torch
+from scipy import ndimage
 from torch_geometric.data import Data
 
 from benchmarks.accuracy import citation, images, recipes, sparsity, topology
@@ -191,18 +193,23 @@ def test_the_benchmark_of_larger_cases_measures_everything_and_goes_on(
     extrapolation.main(["--quick", "--batches", "2", "--out", str(out)])
     cells = json.loads(out.read_text())["cells"]
     both = "synchronous", "residual, tied"
-    kinds = {"prefix sums": [*both, "GRU"], "mazes": both}
+    chains, images = [*both, "GRU", "feed-forward"], [*both, "feed-forward"]
+    kinds = {
+        name: chains if task.num_places == 1 else images for name, task in EXTRAPOLATED.items()
+    }
     expected = [(task, model) for task, models in kinds.items() for model in models]
     assert [(one["task"], one["model"]) for one in cells] == expected
-    sizes = {"prefix sums": ["32", "64", "128"], "mazes": ["9", "17"]}
+    sizes = {name: ["32", "64", "128"] for name in kinds}
+    sizes |= {"regions": ["9", "18", "36"], "mazes": ["9", "17"]}
     for cell in cells:
         (one,) = cell["runs"]
         assert list(one["test"]) == sizes[cell["task"]]
         assert all(0 <= part <= 1 for parts in one["test"].values() for part in parts)
         most = EXTRAPOLATED[cell["task"]].max_parameters
-        assert 0.85 * most < one["num_parameters"] <= most
+        assert 0.75 * most < one["num_parameters"] <= most
     printed = capsys.readouterr().out
-    assert all(f"| {name} |" in printed for name in ("GRU", "synchronous, 2 times the updates"))
+    assert all(f"| {name}, {size} |" in printed for name in kinds for size in sizes[name])
+    assert "| synchronous | 2 times the updates | residual, tied | 2 times the updates |" in printed
     # What is there is not measured again.
     monkeypatch.setattr(recipes, "run_all", None)
     extrapolation.main(["--out", str(out)])
@@ -224,10 +231,13 @@ def test_who_learns_nothing_starts_again_with_other_parameters_until_batches_end
         return starts[-1]
 
     # With a rate of 0: after 2, 4 and 6 batches, and not after the last one.
-    model, found = training._train(make, task, 0.0, 3, 8)
+    model, found = training._train(make, task, 0.0, 3, 8, grows=True)
     assert (found["starts"], found["batch"], found["learned"]) == (4, 8, 2)
     assert model is starts[-1]
     assert len({one.read.bias.item() for one in starts}) == len(starts) == 4
+    # Who has all sizes from the beginning goes on.
+    _, found = training._train(make, task, 0.0, 3, 8, grows=False)
+    assert (found["starts"], found["batch"], found["learned"]) == (1, 8, 32)
 
 
 def test_cases_are_a_little_off_in_training_and_their_answers_are_not():
@@ -257,6 +267,47 @@ def test_prefix_sums_are_those_of_a_loop():
     for bits, parities in zip(x[:, 0].int().tolist(), y[:, 0].int().tolist(), strict=True):
         assert parities == list(accumulate(bits, xor))
     assert 0 < float(x.mean()) < 1
+
+
+def test_latest_bits_are_those_of_a_loop():
+    x, y = EXTRAPOLATED["latest bits"].make(200, 12, generator(1))
+    assert x.shape == (200, 2, 12)
+    assert y.shape == (200, 1, 12)
+    for case in range(200):
+        last = 0.0
+        for zero, one, answer in zip(*x[case].tolist(), y[case, 0].tolist(), strict=True):
+            assert not (zero and one)
+            last = 0.0 if zero else 1.0 if one else last
+            assert answer == last
+    assert float(x.sum(dim=(1, 2)).mean()) == pytest.approx(2, abs=0.3)
+
+
+@pytest.mark.parametrize("size", [1, 5, 40])
+def test_binary_addition_is_that_of_integers(size):
+    x, y = EXTRAPOLATED["binary addition"].make(100, size, generator(size))
+    power = 2 ** torch.arange(size)
+    first, second = (x.long() * power).sum(dim=2).T
+    assert torch.equal((first + second) % 2**size, (y[:, 0].long() * power).sum(dim=1))
+
+
+@pytest.mark.parametrize("size", [3, 18])
+def test_regions_are_the_components_of_the_start(size):
+    x, y = EXTRAPOLATED["regions"].make(100, size, generator(size))
+    for (is_open, is_start), answer in zip(x.numpy(), y[:, 0].numpy(), strict=True):
+        labels, _ = ndimage.label(is_open)
+        assert is_start.sum() == 1
+        assert numpy.array_equal(labels == labels[is_start == 1], answer == 1)
+    assert float(x[:, 0].mean()) == pytest.approx(0.6, abs=0.1)
+
+
+def test_a_dilated_stack_sees_all_of_the_largest_case_and_a_plain_one_does_not():
+    for name in ("prefix sums", "regions"):
+        task = EXTRAPOLATED[name]
+        for way, sees_all in ((0, True), (1, False)):
+            model = EXTRAPOLATING["feed-forward"][way](task)
+            x = task.make(1, max(task.larger), generator(0))[0].requires_grad_()
+            model(x, 1).select(-1, -1).sum().backward()
+            assert bool(x.grad.select(-1, 0).abs().sum() > 0) == sees_all
 
 
 @pytest.mark.parametrize("size", [3, 9, 17])

@@ -1,4 +1,4 @@
-"""Networks that take as many updates as they are told to, and a GRU and a stack that need not be."""
+"""Networks that take as many updates as they are told to, and two that need not be told."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ MODELS: dict[str, list[Build]] = {
 #: Those that take as many updates as they are told to.
 REPEATING = ("synchronous", "residual, tied")
 #: What has solved small cases goes on with larger ones. A stack of levels, each of which sees
-#: farther than the one before, has nothing to go on with, and is worse if it begins with small ones.
+#: farther than the one before, has nothing to go on with; it is worse if it begins with small ones.
 GROWING = (*REPEATING, "GRU")
 
 

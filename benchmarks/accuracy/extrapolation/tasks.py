@@ -54,8 +54,8 @@ def prefix_sums(number: int, size: int, generator: Generator) -> tuple[Tensor, T
 def latest_bits(number: int, size: int, generator: Generator) -> tuple[Tensor, Tensor]:
     """What is written, zeros and ones, ``[B, 2, L]``, and the bit that was written last, or 0.
 
-    Two are written on average, however long the chain, so that a bit is kept for long: the flip-flop
-    of `Exposing Attention Glitches <https://arxiv.org/abs/2306.00946>`_.
+    Two are written on average, however long the chain, so that a bit is kept for long: the
+    flip-flop of `Exposing Attention Glitches <https://arxiv.org/abs/2306.00946>`_.
     """
     is_written = torch.rand(number, size, generator=generator) < 2 / size
     bits = torch.randint(2, (number, size), generator=generator)
