@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import isqrt
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -62,12 +63,14 @@ def check_edge_index(edge_index: Tensor, num_units: int, num_inputs: int) -> Non
             f" {_first_edge(edge_index, entering)}). Inputs are clamped to the data; drop such"
             f" edges or make the unit hidden."
         )
-    keys = (edge_index[0].long() * num_units + edge_index[1].long()).sort()
-    repeated = keys.values[1:] == keys.values[:-1]
-    if bool(repeated.any()):
+    # Edges are often in ascending runs of targets, which a stable sort merges.
+    keys = np.sort((edge_index[1].long() * num_units + edge_index[0].long()).cpu(), kind="stable")
+    repeated = keys[1:][keys[1:] == keys[:-1]]
+    if repeated.size:
+        target, source = divmod(int(repeated[0]), num_units)
         raise ValueError(
-            f"Expected every edge once (got {_first_edge(edge_index, keys.indices[1:][repeated])}"
-            f" more than once). Use torch_geometric.utils.coalesce(edge_index)."
+            f"Expected every edge once (got {source} -> {target} more than once)."
+            f" Use torch_geometric.utils.coalesce(edge_index)."
         )
 
 

@@ -150,16 +150,17 @@ class UnitDynamics(nn.Module):
             several (sequence of UnitDynamics): With the same :meth:`shared_settings`.
             units (LongTensor): Numbers among all units, ``[n]``.
         """
-        names = [name for one in several for name in one.names()]
-        first, order = several[0], units.tolist()
+        first = several[0]
         any_parameter = next((value for one in several for value in one.parameters()), None)
-        settings: dict[str, Any] = first.config() | {
-            "activation": [names[unit] for unit in order] if order else first.activation
-        }
+        settings = first.config()
+        is_one = isinstance(first.activation, str) and len({one.activation for one in several}) == 1
+        if units.numel() and not is_one:
+            names = [name for one in several for name in one.names()]
+            settings["activation"] = [names[unit] for unit in units.tolist()]
         place: dict[str, Any] = {}
         if any_parameter is not None:
             place = {"device": any_parameter.device, "dtype": any_parameter.dtype}
-        joined = cls(len(order), **settings, **place)
+        joined = cls(units.numel(), **settings, **place)
         with torch.no_grad():
             for name, parameter in joined.named_parameters():
                 values = torch.cat([one.values(name, parameter) for one in several])

@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.sparse import coo_array
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
@@ -81,9 +81,11 @@ class EdgeSet:
 
         Only where sources and targets are the same units.
         """
-        edges = self.source.numpy(), self.target.numpy()
-        adjacency = coo_array(
-            (np.ones(self.num_edges, dtype=bool), edges), shape=(self.num_sources, self.num_targets)
+        offsets = np.searchsorted(self.target.numpy(), np.arange(self.num_targets + 1))
+        # With the type that is made of any other.
+        present = np.ones(self.num_edges, dtype=np.float64)
+        adjacency = csr_array(
+            (present, self.source.numpy(), offsets), shape=(self.num_targets, self.num_sources)
         )
         labels: npt.NDArray[np.int64] = connected_components(adjacency, directed=False)[1]
         return labels
