@@ -675,7 +675,7 @@ MISTAKES = {
     "the state of a schedule of other modules": (
         lambda: sparse().load_state_dict(PartitionSchedule(regularizer(), 1).state_dict()),
         "the state of a SparseSchedule",
-        "without 'num_first', 'edge_index'",
+        "without 'first', 'edge_index'",
         "state_dict() of a SparseSchedule",
     ),
     "the state of a file": (
@@ -913,7 +913,7 @@ MISTAKES = {
         "Use what fit returned",
     ),
     "a figure of other records": (
-        lambda: plot_history([EdgeRecord(0, 3, 3, 0)]),
+        lambda: plot_history([EdgeRecord(0, 3, 3, 0, 0, 0)]),
         "a sequence of EpochRecord",
         "EdgeRecord",
         "Use what fit returned",
@@ -925,7 +925,7 @@ MISTAKES = {
         "schedule.history",
     ),
     "a figure for axes": (
-        lambda: plot_edge_history([EdgeRecord(0, 3, 3, 0)], ax=Figure()),
+        lambda: plot_edge_history([EdgeRecord(0, 3, 3, 0, 0, 0)], ax=Figure()),
         "axes of matplotlib",
         "Figure",
         "pyplot.subplots()",

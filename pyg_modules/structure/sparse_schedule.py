@@ -82,6 +82,8 @@ class SparseSchedule:
     Attributes:
         history: What became of the edges in every epoch, a list of :class:`EdgeRecord`, for
             :func:`~pyg_modules.report.plot_edge_history`.
+        first_graph: The graph of the layer as the training began, a ``UnitGraph``, for
+            :func:`~pyg_modules.report.plot_rewiring` and :func:`~pyg_modules.report.plot_degrees`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -109,13 +111,13 @@ class SparseSchedule:
     """
 
     history: list[EdgeRecord]
+    first_graph: UnitGraph
     _epoch: int
-    # The edges that have been there all along.
-    _stayed: UnitGraph
-    # Number of edges at first; the edges of which something is known, and their first weights.
-    _num_first: int
+    # The edges of which something is known: their first weights, and in which record of the history
+    # they came, −1 for those of the first graph.
     _known: UnitGraph
     _first_weight: Tensor
+    _since: Tensor
 
     def __init__(
         self,
@@ -203,15 +205,12 @@ class SparseSchedule:
         self._check_has_gradient()
         if epoch < self._epoch:
             self._begin()  # Another training begins.
-        graph = self.layer.graph
-        # The layer may have been moved in the meantime.
-        first_weight = self._first_weight.to(self.layer.device)
-        self._first_weight = EdgeMap.between(self._known, graph).carry(first_weight)
-        self._known, self._epoch = graph, epoch
+        self._epoch = epoch
+        self._follow()
         number, exchanged = self._plan(epoch)
-        if number != graph.num_edges or exchanged:
+        if number != self._known.num_edges or exchanged:
             self._rewire(self._next_graph(number, exchanged))
-        self._record(graph)
+        self._record()
 
     def penalties(self) -> dict[str, tuple[float, Tensor]]:
         """What is added to the loss: nothing."""
@@ -223,13 +222,13 @@ class SparseSchedule:
 
     def state_dict(self) -> dict[str, Any]:
         """What has to be kept, beside the ``state_dict`` of the layer, to go on in an epoch."""
+        self._follow()
         return {
             "epoch": self._epoch,
-            "num_first": self._num_first,
-            "edge_index": self.layer.graph.edge_index,
-            "known": self._known.edge_index,
+            "first": self.first_graph.edge_index,
+            "edge_index": self._known.edge_index,
             "first_weight": self._first_weight,
-            "stayed": self._stayed.edge_index,
+            "since": self._since,
             "history": [list(record) for record in self.history],
         }
 
@@ -245,44 +244,58 @@ class SparseSchedule:
         """
         check_state(type(self).__name__, state, self.state_dict())
         self._rewire(self.layer.graph.with_edges(state["edge_index"]))
-        self._epoch, self._num_first = state["epoch"], state["num_first"]
-        self._known = self.layer.graph.with_edges(state["known"])
-        self._first_weight = state["first_weight"]
-        self._stayed = self.layer.graph.with_edges(state["stayed"])
+        self._epoch, self._known = state["epoch"], self.layer.graph
+        self.first_graph = self._known.with_edges(state["first"])
+        self._first_weight, self._since = state["first_weight"], state["since"]
         self.history = [EdgeRecord(*record) for record in state["history"]]
 
     def __str__(self) -> str:
         """Where the training is: the epoch, and the numbers of edges."""
         return (
             f"epoch {self._epoch + 1} of {self.epochs}: {self.layer.graph.num_edges} edges, from"
-            f" {self._num_first} to {self.num_edges}"
+            f" {self.first_graph.num_edges} to {self.num_edges}"
         )
 
     def _begin(self) -> None:
         self._epoch, self.history = 0, []
-        self._known = self._stayed = self.layer.graph
-        self._num_first = self._known.num_edges
+        self._known = self.first_graph = self.layer.graph
         self._first_weight = self.layer.edge_weight().detach().clone()
+        self._since = torch.full((self._known.num_edges,), -1, device="cpu")
 
     def _rewire(self, graph: UnitGraph) -> None:
         """Give the layer the edges of ``graph``, unless it has them."""
         if graph != self.layer.graph:
             rewire(self.layer, graph, optimizer=self.optimizer)
 
-    def _record(self, before: UnitGraph) -> None:
-        """Note what became of the edges, which were those of ``before`` until now."""
-        graph, stayed = self.layer.graph, self._stayed
-        positions = EdgeMap.between(stayed, graph).old
-        if positions.numel() < stayed.num_edges:
-            self._stayed = self.layer.graph.with_edges(stayed.edge_index[:, positions])
-        num_grown = EdgeMap.between(before, graph).num_added
-        numbers = graph.num_edges, self._stayed.num_edges, num_grown
-        self.history.append(EdgeRecord(self._epoch, *numbers))
+    def _follow(self) -> None:
+        """Know the edges that the layer has now; those that are new came with weight 0."""
+        graph = self.layer.graph
+        # The layer may have been moved in the meantime.
+        self._first_weight = self._first_weight.to(self.layer.device)
+        if graph is not self._known:
+            edges = EdgeMap.between(self._known, graph)
+            self._first_weight = edges.carry(self._first_weight)
+            self._since = edges.carry(self._since, len(self.history))
+            self._known = graph
+
+    def _record(self) -> None:
+        """Note what became of the edges since the last record."""
+        self._follow()
+        before = self.history[-1].num_edges if self.history else self.first_graph.num_edges
+        number = self._known.num_edges
+        came = torch.bincount(self._since + 1, minlength=len(self.history) + 2)
+        num_stayed, *left = came.tolist()
+        grown = left[-1]
+        pruned = before + grown - number
+        self.history.append(EdgeRecord(self._epoch, number, num_stayed, grown, pruned, grown))
+        records = zip(self.history, left, strict=True)
+        self.history[:] = [record._replace(num_left=num) for record, num in records]
 
     def _plan(self, epoch: int) -> tuple[int, int]:
         """Number of edges in an epoch, and how many are exchanged at its beginning."""
         done = min(epoch / int(_LAST * self.epochs), 1.0)
-        number = self.num_edges + round((self._num_first - self.num_edges) * (1 - done) ** 3)
+        more = self.first_graph.num_edges - self.num_edges
+        number = self.num_edges + round(more * (1 - done) ** 3)
         if epoch == 0 or self.grow is None:
             return number, 0
         share = self.exchange / 2 * (1 + cos(pi * done))

@@ -266,8 +266,8 @@ def test_movement_is_told_from_when_an_edge_came():
     graphs = train(layer, optimizer, schedule, range(5))
     stayed = set(place(graphs[0])).intersection(*map(place, graphs[1:]))
     known = dict(zip(place(schedule._known), schedule._first_weight.tolist(), strict=True))
-    assert place(schedule._known) == place(graphs[3])
-    came = set(place(graphs[3])) - set(place(graphs[2]))
+    assert place(schedule._known) == place(graphs[4])
+    came = set(place(graphs[4])) - set(place(graphs[3]))
     assert came
     assert all(known[key] == initial[key] for key in stayed)
     assert all(known[key] == 0 for key in came & set(known) if known[key] != initial.get(key))
@@ -293,26 +293,49 @@ def test_a_training_goes_on_from_its_state():
 
 def test_the_history_says_what_became_of_the_edges():
     layer, resumed = new_layer(), new_layer()
-    first = set(place(layer.graph))
+    first_graph = layer.graph
+    first = set(place(first_graph))
     optimizer, schedule = with_optimizer(layer, num_edges=60, exchange=0.9)
     graphs = [set(place(graph)) for graph in train(layer, optimizer, schedule)]
+    assert schedule.first_graph is first_graph
     stayed = first
-    for record, before, graph in zip(schedule.history, [first, *graphs], graphs, strict=False):
+    for number, (record, before, graph) in enumerate(
+        zip(schedule.history, [first, *graphs], graphs, strict=False)
+    ):
         stayed = stayed & graph
-        assert record[1:] == (len(graph), len(stayed), len(graph - before))
-    assert [record.epoch for record in schedule.history] == list(range(EPOCHS))
-    # Some came back, and have not been there all along.
+        left = (graph - before).intersection(*graphs[number:])
+        expected = [graph, stayed, graph - before, before - graph, left]
+        assert record == (number, *map(len, expected))
+    # Some came back, and have not been there all along; some came, and went.
     assert len(stayed) < len(graphs[-1] & first)
+    assert any(record.num_left < record.num_grown for record in schedule.history)
+    last = schedule.history[-1]
+    assert last.num_edges == last.num_stayed + sum(one.num_left for one in schedule.history)
     other = with_optimizer(resumed, num_edges=60, exchange=0.9)[1]
     other.load_state_dict(copy.deepcopy(schedule.state_dict()))
     assert other.history == schedule.history
-    # Edges that went by other hands have not stayed.
-    rewire(layer, UnitGraph(layer.graph.edge_index[:, 1:], 17, 3, 2), optimizer=optimizer)
+    assert other.first_graph == first_graph
+    # Edges that went and came by other hands have not stayed.
+    missing = min(first - graphs[-1])
+    came = torch.tensor([[missing // 17], [missing % 17]])
+    edges = torch.cat([layer.graph.edge_index[:, 1:], came], dim=1)
+    rewire(layer, UnitGraph(edges, 17, 3, 2), optimizer=optimizer)
+    number = len(stayed & set(place(layer.graph)))
     schedule.grow = None
-    schedule.num_edges = 59
     schedule.step(EPOCHS)
-    assert schedule.history[-1].num_edges == 59
-    assert schedule.history[-1].num_stayed == len(stayed & set(place(layer.graph)))
+    assert schedule.history[-1] == (EPOCHS, 60, number, 1, 1, 1)
+
+
+def test_what_it_knows_when_it_is_kept_is_of_the_edges_that_the_layer_has():
+    layer = new_layer()
+    optimizer, schedule = with_optimizer(layer, num_edges=60, grow=None)
+    train(layer, optimizer, schedule, range(3))
+    rewire(layer, layer.graph.with_edges(layer.graph.edge_index.flip(1)), optimizer=optimizer)
+    state = schedule.state_dict()
+    assert torch.equal(state["edge_index"], layer.graph.edge_index)
+    first = dict(zip(place(schedule.first_graph), new_layer().weight.tolist(), strict=True))
+    assert state["first_weight"].tolist() == [first[key] for key in place(layer.graph)]
+    assert state["since"].tolist() == [-1] * layer.graph.num_edges
 
 
 def test_another_training_begins_with_the_edges_that_are_there():
@@ -321,7 +344,7 @@ def test_another_training_begins_with_the_edges_that_are_there():
     train(layer, optimizer, schedule)
     assert str(schedule) == "epoch 8 of 8: 60 edges, from 204 to 60"
     graphs = train(layer, optimizer, schedule)
-    assert schedule.history == [(epoch, 60, 60, 0) for epoch in range(EPOCHS)]
+    assert schedule.history == [(epoch, 60, 60, 0, 0, 0) for epoch in range(EPOCHS)]
     assert all(graph is graphs[0] for graph in graphs)
     assert str(schedule) == "epoch 8 of 8: 60 edges, from 60 to 60"
 

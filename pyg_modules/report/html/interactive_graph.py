@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.unit_layer import UnitLayer
+from pyg_modules.report.html.chart import paper
 from pyg_modules.report.html.partners import describe_partners, strongest_partners
 from pyg_modules.report.palette import NEGATIVE, POSITIVE
 from pyg_modules.report.unit_groups import UnitGroup, group_of_unit, unit_groups
@@ -73,27 +74,19 @@ def interactive_graph(layer: UnitLayer, labels: Tensor) -> InteractiveGraph:
         ValueError: If ``labels`` is not one module, or −1, per unit.
     """
     from bokeh.models import DataRange1d, HoverTool
-    from bokeh.plotting import figure
 
     graph = layer.graph
     groups = unit_groups(graph, labels)
     weight = layer.edge_weight().detach().cpu().float()
     position, radius = place_units(groups)
-    plot = figure(
+    plot = paper(
         name=_NAME,
-        sizing_mode="stretch_both",
         match_aspect=True,
         # Room for names above the uppermost units.
         x_range=DataRange1d(range_padding=_PADDING_X),
         y_range=DataRange1d(range_padding=_PADDING_Y),
         tools="pan,wheel_zoom,reset",
-        # A finger or a wheel moves the page until a tool is chosen.
-        active_drag=None,
-        active_scroll=None,
-        toolbar_location="above",
-        outline_line_color=None,
     )
-    plot.toolbar.logo = None
     plot.axis.visible = False
     plot.grid.visible = False
     num_shown = _draw_edges(plot, graph, weight, groups, position, radius)

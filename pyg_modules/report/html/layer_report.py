@@ -1,19 +1,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from pyg_modules._brief import brief
 from pyg_modules._files import as_path, staged_folder
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.nn.unit_layer import check_layer
 from pyg_modules.report.html.layer_study import study_layer
 from pyg_modules.report.html.libraries import check_report_libraries
 from pyg_modules.report.html.page import render_layer_page
-from pyg_modules.structure.edge_record import EdgeRecord
+from pyg_modules.structure.sparse_schedule import SparseSchedule
 
 
 def report(
@@ -22,7 +22,7 @@ def report(
     y: Any,
     *,
     labels: Tensor | None = None,
-    edge_history: Sequence[EdgeRecord] | None = None,
+    schedule: SparseSchedule | None = None,
     out: str | os.PathLike[str] = "report.html",
 ) -> Path:
     """Write a page that shows a layer of your own: its units, its modules and what they are worth.
@@ -36,8 +36,8 @@ def report(
         y (Tensor or array): Their classes, integers ``[B]``, or targets, floats ``[B, O]``.
         labels (LongTensor or list, optional): Modules of a layer that is not cut, ``[N]``, as of
             :func:`~pyg_modules.partition_units`. (default: those of a cut layer)
-        edge_history (sequence of EdgeRecord, optional): What became of its edges in training, the
-            ``history`` of a :class:`~pyg_modules.structure.SparseSchedule`. (default: not shown)
+        schedule (SparseSchedule, optional): What its edges were pruned and grown by in training, of
+            this layer or of that which it was cut from. (default: not shown)
         out (path, optional): The page, which opens anywhere, offline. (default: ``report.html``)
 
     Returns:
@@ -46,8 +46,8 @@ def report(
     Raises:
         ImportError: If a library that a report is made with is not installed.
         TypeError: If an argument has the wrong type.
-        ValueError: If ``x``, ``y`` or ``labels`` do not fit the layer, ``edge_history`` is empty,
-            or ``out`` cannot be written to.
+        ValueError: If ``x``, ``y``, ``labels`` or ``schedule`` do not fit the layer, ``schedule``
+            has begun no epoch, or ``out`` cannot be written to.
 
     Example:
         >>> import torch
@@ -66,7 +66,29 @@ def report(
             " browser prints it as a PDF."
         )
     check_layer(layer)
-    page = render_layer_page(study_layer(layer, x, y, labels), out.stem, edge_history)
+    if schedule is not None:
+        _check_schedule(schedule, layer)
+    page = render_layer_page(study_layer(layer, x, y, labels), out.stem, schedule)
     with staged_folder(out.absolute().parent) as stage:
         (stage / out.name).write_text(page, encoding="utf-8")
     return out
+
+
+def _check_schedule(schedule: SparseSchedule, layer: SynchronousGraph) -> None:
+    """Raise unless a schedule has a history of the edges of such a layer."""
+    if not isinstance(schedule, SparseSchedule):
+        raise TypeError(
+            f"Expected schedule to be a SparseSchedule (got {brief(schedule)}). Give the one that"
+            f" fit was given, or leave it out."
+        )
+    first, graph = schedule.first_graph, layer.graph
+    if (first.num_units, first.hidden) != (graph.num_units, graph.hidden):
+        raise ValueError(
+            f"Expected the schedule of this layer, or of that which it was cut from (got one of"
+            f" {first}, and a layer of {graph}). Give the one that it was trained with."
+        )
+    if not schedule.history:
+        raise ValueError(
+            "Expected a schedule that has begun an epoch (got one without history). Train with it,"
+            " fit(layer, ..., schedule=schedule), or leave it out."
+        )

@@ -10,6 +10,7 @@ from torch import Tensor
 from pyg_modules.experiment.experiment import MODELS, ExperimentResult
 from pyg_modules.experiment.table import score_of_seeds
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.report.html.chart import Chart
 from pyg_modules.report.html.command import train_command
 from pyg_modules.report.html.costs import cost, part_costs
 from pyg_modules.report.html.edge_section import edge_section
@@ -17,6 +18,7 @@ from pyg_modules.report.html.interactive_graph import interactive_graph
 from pyg_modules.report.html.layer_study import LayerStudy, no_modules
 from pyg_modules.report.html.numbers import NARROW_SPACE, count
 from pyg_modules.report.html.sections import (
+    Section,
     adjacency,
     attribution,
     dynamics,
@@ -33,9 +35,9 @@ from pyg_modules.report.html.words import (
 )
 from pyg_modules.report.palette import NEGATIVE, POSITIVE
 from pyg_modules.solve.unrolled import Unrolled
-from pyg_modules.structure.edge_record import EdgeRecord
+from pyg_modules.structure.sparse_schedule import SparseSchedule
 
-_TEMPLATE = "page.html"
+_TEMPLATE, _GRAPH = "page.html", "graph"
 
 
 def render_page(run: ExperimentResult, folder: str | os.PathLike[str]) -> str:
@@ -56,6 +58,7 @@ def render_page(run: ExperimentResult, folder: str | os.PathLike[str]) -> str:
     return _filled(
         run.finetuned,
         run.labels,
+        sections(run),
         title=f"{run.dataset}: {run.num_modules} neural modules",
         run=run,
         models=MODELS,
@@ -63,7 +66,6 @@ def render_page(run: ExperimentResult, folder: str | os.PathLike[str]) -> str:
         precision=precision(run),
         independence=independence(run),
         shown=f"The network after the cut{trained_on}.",
-        sections=sections(run),
         costs=part_costs(run.finetuned, steps),
         whole_cost=cost(run.regularized, steps),
         whole="before the cut",
@@ -72,16 +74,13 @@ def render_page(run: ExperimentResult, folder: str | os.PathLike[str]) -> str:
     )
 
 
-def render_layer_page(
-    study: LayerStudy, title: str, edge_history: Sequence[EdgeRecord] | None = None
-) -> str:
+def render_layer_page(study: LayerStudy, title: str, schedule: SparseSchedule | None = None) -> str:
     """The report of a layer of one's own, likewise.
 
     Args:
         study (LayerStudy): The layer, and what was measured.
         title (str): What stands above it.
-        edge_history (sequence of EdgeRecord, optional): What became of its edges. (default: not
-            shown)
+        schedule (SparseSchedule, optional): What became of its edges. (default: not shown)
 
     Returns:
         str: The page.
@@ -91,7 +90,7 @@ def render_layer_page(
     """
     layer, labels, modular = study.layer, study.labels, study.modular
     parts = [adjacency(layer, labels)]
-    parts += [] if edge_history is None else [edge_section(layer.graph, edge_history)]
+    parts += [] if schedule is None else [edge_section(layer.graph, schedule, labels)]
     is_unrolled = isinstance(layer.solver, Unrolled)
     costs: dict[str, Any] = {"costs": [], "whole_cost": None, "independence": []}
     if modular is not None and labels is not None and study.independence is not None:
@@ -109,24 +108,32 @@ def render_layer_page(
     return _filled(
         layer,
         no_modules(layer.graph) if labels is None else labels,
+        parts,
         title=title,
         run=None,
         summary=study_in_words(study),
         shown="The layer as it was given.",
-        sections=parts,
         whole="the whole layer",
         **costs,
     )
 
 
-def _filled(layer: SynchronousGraph, labels: Tensor, **content: Any) -> str:
+def _filled(
+    layer: SynchronousGraph, labels: Tensor, parts: Sequence[Section], **content: Any
+) -> str:
     """The page with a drawing of a layer, and everything else that the template names."""
     from bokeh.embed import components
     from bokeh.resources import Resources
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     graph = interactive_graph(layer, labels)
-    script, div = components(graph.figure)
+    charts = {
+        one.key: one.figure
+        for section in parts
+        for one in section.figures
+        if isinstance(one, Chart)
+    }
+    script, divs = components({_GRAPH: graph.figure, **charts})
     environment = Environment(
         loader=PackageLoader("pyg_modules.report.html", "."),
         autoescape=True,
@@ -139,8 +146,10 @@ def _filled(layer: SynchronousGraph, labels: Tensor, **content: Any) -> str:
         graph=graph,
         positive=POSITIVE,
         negative=NEGATIVE,
-        graph_script=script,
-        graph_div=div,
+        sections=parts,
+        script=script,
+        graph_div=divs[_GRAPH],
+        divs=divs,
         # Its widgets, tables and mathematics are not used: only the core is inlined.
         bokeh=Resources(mode="inline", components=["bokeh"]).js_raw[0],
         **content,

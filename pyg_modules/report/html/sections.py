@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from pyg_modules.experiment.experiment import ExperimentResult
 from pyg_modules.modules.lesion import LesionStudy
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.metrics import module_sizes
+from pyg_modules.report.html.chart import Chart
 from pyg_modules.report.html.image import Image, image
 from pyg_modules.report.html.numbers import percent, small
 from pyg_modules.report.plots.plot_adjacency import plot_adjacency
@@ -37,13 +39,13 @@ class Section(NamedTuple):
         key (str): Short and unique.
         title (str): Its heading.
         text (str): What to look at.
-        images (list of Image): The figures.
+        figures (sequence of Image or Chart): What is drawn.
     """
 
     key: str
     title: str
     text: str
-    images: list[Image]
+    figures: Sequence[Image | Chart]
 
 
 def sections(run: ExperimentResult) -> list[Section]:

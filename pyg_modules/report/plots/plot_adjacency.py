@@ -87,15 +87,25 @@ def name_units(ax: Axes) -> None:
 
 def name_modules(ax: Axes, of_hidden: Tensor) -> None:
     """Lines between modules, and the number of each in the middle of its units."""
+    borders, centres, names = module_ticks(of_hidden)
+    for border in borders:
+        ax.axhline(border, color=CATEGORIES[0], linewidth=0.6)
+        ax.axvline(border, color=CATEGORIES[0], linewidth=0.6)
+    for axis, name in ((ax.xaxis, "module of source unit"), (ax.yaxis, "module of target unit")):
+        axis.set_ticks(centres, names)
+        axis.set_label_text(name)
+
+
+def module_ticks(of_hidden: Tensor) -> tuple[list[float], list[float], list[str]]:
+    """Where modules are among units that are ordered by them: borders, and centres with names.
+
+    Args:
+        of_hidden (LongTensor): Module of every hidden unit, in any order, −1 for shared ones.
+    """
     # Units that all modules share, −1, come first.
     modules, sizes = torch.unique(of_hidden + 1, return_counts=True)
     ends = sizes.cumsum(0)
-    for end in ends[:-1].tolist():
-        ax.axhline(end - 0.5, color=CATEGORIES[0], linewidth=0.6)
-        ax.axvline(end - 0.5, color=CATEGORIES[0], linewidth=0.6)
     names = ["shared" if module == 0 else str(module - 1) for module in modules.tolist()]
     centres = (ends - sizes / 2 - 0.5).tolist()
     step = -(-len(names) // _MOST_NAMED)
-    for axis, name in ((ax.xaxis, "module of source unit"), (ax.yaxis, "module of target unit")):
-        axis.set_ticks(centres[::step], names[::step])
-        axis.set_label_text(name)
+    return (ends[:-1] - 0.5).tolist(), centres[::step], names[::step]

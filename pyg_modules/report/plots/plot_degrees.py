@@ -2,10 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy
-import torch
-
 from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.report.degree_bars import degree_bars
 from pyg_modules.report.palette import CATEGORIES
 from pyg_modules.report.plots.axes import axes_or_current, count_along, legend_above
 
@@ -13,15 +11,16 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
-# More bars than these would be thinner than a line.
-_MOST_BARS = 60
 
-
-def plot_degrees(graph: UnitGraph, *, ax: Axes | None = None) -> Axes:
+def plot_degrees(
+    graph: UnitGraph, *, before: UnitGraph | None = None, ax: Axes | None = None
+) -> Axes:
     """Draw how many hidden units receive from, and send to, how many others.
 
     Args:
         graph (UnitGraph): The units and their edges, e.g. ``layer.graph``.
+        before (UnitGraph, optional): The graph of the same units as it was, e.g.
+            ``schedule.first_graph``, for dashed lines. (default: not drawn)
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
 
     Returns:
@@ -30,28 +29,28 @@ def plot_degrees(graph: UnitGraph, *, ax: Axes | None = None) -> Axes:
         several to a bar.
 
     Raises:
-        TypeError: If ``graph`` is no ``UnitGraph``.
-        ValueError: If there is no hidden unit.
+        TypeError: If a graph is no ``UnitGraph``.
+        ValueError: If there is no hidden unit, or the graphs have other units.
     """
     check_graph("graph", graph)
+    if before is not None:
+        check_same_units(before, graph)
     ax = axes_or_current(ax)
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    hidden = graph.hidden
-    degrees = {}
-    for name, ends in (("in-degree", graph.edge_index[1]), ("out-degree", graph.edge_index[0])):
-        counts = torch.bincount(ends.cpu(), minlength=graph.num_units)
-        degrees[name] = counts[hidden.start : hidden.stop].numpy()
-    smallest = min(int(values.min()) for values in degrees.values())
-    largest = max(int(values.max()) for values in degrees.values())
-    width = -(-(largest - smallest + 1) // _MOST_BARS)
-    edges = numpy.arange(smallest, largest + width + 1, width) - 0.5
+    starts, (now, *was) = degree_bars(*([graph] if before is None else [graph, before]))
+    borders = starts - 0.5
     handles: list[Artist] = []
-    for (name, values), color in zip(degrees.items(), CATEGORIES, strict=False):
-        count, _ = numpy.histogram(values, edges)
-        ax.stairs(count, edges, color=color, fill=True, alpha=0.35)
-        ax.stairs(count, edges, color=color, linewidth=1.5, label=name)
-        handles.append(Patch(facecolor=color, label=f"{name}, mean {values.mean():.1f}"))
+    for (name, bars), color in zip(now.items(), CATEGORIES, strict=False):
+        ax.stairs(bars.counts, borders, color=color, fill=True, alpha=0.35)
+        ax.stairs(bars.counts, borders, color=color, linewidth=1.5, label=name)
+        handles.append(Patch(facecolor=color, label=f"{name}, mean {bars.mean:.1f}"))
+        for of_before in was:
+            counts, mean = of_before[name]
+            label = f"{name} before, mean {mean:.1f}"
+            ax.stairs(counts, borders, color=color, linestyle="--", label=label)
+            handles.append(Line2D([], [], color=color, linestyle="--", label=label))
     count_along(ax.xaxis)
     count_along(ax.yaxis)
     ax.set_ylim(bottom=0)
@@ -75,4 +74,20 @@ def check_graph(name: str, graph: UnitGraph) -> None:
     if graph.num_hidden == 0:
         raise ValueError(
             f"Expected {name} to have a hidden unit (got none). Use a graph with some."
+        )
+
+
+def check_same_units(before: UnitGraph, after: UnitGraph) -> None:
+    """Raise unless both are graphs of the same units, some of them hidden.
+
+    Raises:
+        TypeError: If one is no ``UnitGraph``.
+        ValueError: If one has no hidden unit, or other units than the other.
+    """
+    check_graph("before", before)
+    check_graph("after", after)
+    if (before.num_units, before.hidden) != (after.num_units, after.hidden):
+        raise ValueError(
+            f"Expected two graphs of the same units (got {before} and {after})."
+            " Compare a graph with what rewire made of it."
         )

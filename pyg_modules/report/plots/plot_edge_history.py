@@ -3,8 +3,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pyg_modules.report.palette import CATEGORIES
-from pyg_modules.report.plots.axes import axes_or_current, check_history, count_along, legend_above
+from pyg_modules.report.edge_bands import edge_bands
+from pyg_modules.report.plots.axes import (
+    axes_or_current,
+    check_history,
+    count_along,
+    ink,
+    legend_above,
+)
 from pyg_modules.structure.edge_record import EdgeRecord
 
 if TYPE_CHECKING:
@@ -19,8 +25,10 @@ def plot_edge_history(history: Sequence[EdgeRecord], *, ax: Axes | None = None) 
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
 
     Returns:
-        matplotlib.axes.Axes: The axes, with the number of edges in every epoch, how many of them
-        have been there from the first epoch on, and how many came at its beginning.
+        matplotlib.axes.Axes: The axes, with the edges of every epoch above each other: those that
+        have been there from the first epoch on, those that came before this epoch, and those that
+        came at its beginning, which are there still in the last one or have gone since. Below 0
+        are those that went at its beginning.
 
     Raises:
         TypeError: If it has other records.
@@ -28,20 +36,13 @@ def plot_edge_history(history: Sequence[EdgeRecord], *, ax: Axes | None = None) 
     """
     check_history(history, EdgeRecord, "schedule.history of a SparseSchedule")
     ax = axes_or_current(ax)
-    epochs = [record.epoch + 1 for record in history]
-    curves = {
-        "all edges": [record.num_edges for record in history],
-        "stayed from the first": [record.num_stayed for record in history],
-        "grown in the epoch": [record.num_grown for record in history],
-    }
-    # A line of one point would not be seen.
-    marker = "o" if len(history) == 1 else ""
-    for (name, values), color in zip(curves.items(), CATEGORIES, strict=False):
-        ax.plot(epochs, values, color=color, marker=marker, label=name)
-    ax.fill_between(
-        epochs, curves["stayed from the first"], color=CATEGORIES[1], alpha=0.2, linewidth=0
-    )
-    ax.set_ylim(bottom=0)
+    borders, bands = edge_bands(history)
+    for name, color, low, high in bands:
+        ax.stairs(high, borders, baseline=low, color=color, fill=True, label=name)
+    ax.axhline(0, color=ink(), linewidth=0.8)
+    # Else those that went would reach to the border.
+    ax.use_sticky_edges = False
+    ax.autoscale_view()
     count_along(ax.xaxis)
     count_along(ax.yaxis)
     ax.set_xlabel("epoch")

@@ -1,5 +1,6 @@
 """The page in a browser without a network."""
 
+from contextlib import contextmanager
 from io import BytesIO
 from itertools import combinations
 
@@ -44,20 +45,26 @@ BOXES = """() => Array.from(
 @pytest.fixture(params=[1280, 400])
 def opened(request, browser, report):
     """The page, at a width; a message in the console, an error or a request fails the test."""
+    with opened_page(browser, report, request.param) as page:
+        yield page
+
+
+@contextmanager
+def opened_page(browser, path, width):
     context = browser.new_context(
-        offline=True, viewport={"width": request.param, "height": 900}, device_scale_factor=1
+        offline=True, viewport={"width": width, "height": 900}, device_scale_factor=1
     )
     page = context.new_page()
     troubles, requests = [], []
     page.on("console", lambda message: troubles.append(message.text))
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on("request", lambda sent: requests.append(sent.url))
-    page.goto(report.as_uri())
+    page.goto(path.as_uri())
     page.wait_for_function(IS_READY)
     yield page
     context.close()
     assert troubles == []
-    assert [url for url in requests if not url.startswith("data:")] == [report.as_uri()]
+    assert [url for url in requests if not url.startswith("data:")] == [path.as_uri()]
 
 
 def num_pixels(page, color):
@@ -148,10 +155,14 @@ def test_a_click_selects_the_whole_command(opened):
 
 
 def test_nothing_overlaps_and_the_page_does_not_scroll_sideways(opened):
+    assert num_apart(opened) > 40
+
+
+def num_apart(opened):
+    """How many boxes the page has, none of which overlaps another or is cut off."""
     width = opened.evaluate("() => innerWidth")
     assert opened.evaluate("() => document.documentElement.scrollWidth") <= width
     boxes = opened.evaluate(BOXES)
-    assert len(boxes) > 40
     for box in boxes:
         left, top, right, bottom = box["box"]
         assert right > left, box
@@ -163,6 +174,7 @@ def test_nothing_overlaps_and_the_page_does_not_scroll_sideways(opened):
         (a, b, c, d), (e, f, g, h) = one["box"], other["box"]
         apart = c <= e + 0.5 or g <= a + 0.5 or d <= f + 0.5 or h <= b + 0.5
         assert apart or (one["scrolls"] and other["scrolls"]), (one, other)
+    return len(boxes)
 
 
 def test_both_colour_schemes_are_legible(browser, report):

@@ -105,20 +105,38 @@ def test_edges_that_came_and_went_are_shown(tmp_path):
     layer = layer_with(2)
     schedule = SparseSchedule(layer, epochs=4, num_edges=40, grow="random")
     fit(layer, (X, CLASSES), epochs=4, seed=0, schedule=schedule)
-    path = report(layer, X, CLASSES, edge_history=schedule.history, out=tmp_path / "mine.html")
-    found, _ = sections_of(path)
+    path = report(layer, X, CLASSES, schedule=schedule, out=tmp_path / "mine.html")
+    found, text = sections_of(path)
     assert found == ["summary", "graph", "adjacency", "edges", "dynamics"]
     stayed = schedule.history[-1].num_stayed
-    pictures = [
-        attributes.get("alt", "")
-        for attributes in Page(path.read_text(encoding="utf-8")).all("img")
-    ]
-    assert any(
-        f"112 edges in the first epoch, 40 in the last one, {stayed} of" in one for one in pictures
-    )
-    with pytest.raises(ValueError, match=r"a record at least in edge_history \(got none"):
-        report(layer, X, CLASSES, edge_history=[], out=tmp_path / "none.html")
-    assert not (tmp_path / "none.html").exists()
+    assert f"began with 112 edges. Its last epoch has 40: {stayed} were there all along" in text
+    page = Page(path.read_text(encoding="utf-8"))
+    named = [div.get("aria-label", "") for div in page.all("div")]
+    assert any(f"112 edges in the first epoch, 40 in the last one, {stayed} of" in n for n in named)
+    assert len([div for div in page.all("div") if div.get("class") == "paper chart"]) == 5
+
+
+def test_a_cut_layer_has_the_history_of_that_which_it_was_cut_from(tmp_path):
+    layer = layer_with(2)
+    schedule = SparseSchedule(layer, epochs=4, num_edges=80, grow="random")
+    fit(layer, (X, CLASSES), epochs=4, seed=0, schedule=schedule)
+    modular = cut(layer, partition_units(layer, 2))
+    _, text = sections_of(report(modular, X, CLASSES, schedule=schedule, out=tmp_path / "r.html"))
+    assert f"The layer that is shown has {modular.graph.num_edges}, after what was done" in text
+
+
+@pytest.mark.parametrize(
+    ("schedule", "error", "message"),
+    [
+        (SparseSchedule(layer_with(2), 2, num_edges=40).history, TypeError, r"SparseSch.*got \[\]"),
+        (SparseSchedule(layer_with(2), 2, num_edges=40), ValueError, r"begun an epoch.*Train with"),
+        (SparseSchedule(layer_with(1), 2, num_edges=40), ValueError, r"schedule of this layer, or"),
+    ],
+)
+def test_a_schedule_that_has_nothing_to_show_is_refused(schedule, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        report(layer_with(2), X, CLASSES, schedule=schedule, out=tmp_path / "none.html")
+    assert not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("solver", [Unrolled(3), Equilibrium(contraction=0.9)], ids=str)

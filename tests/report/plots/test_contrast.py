@@ -74,7 +74,7 @@ STUDY = LesionStudy(
     only=torch.tensor([[0.5, 1.0], [0.0, 0.25]]),
     num_samples=torch.tensor([30, 10]),
 )
-EDGE_HISTORY = [EdgeRecord(0, 40, 40, 0), EdgeRecord(1, 30, 25, 5)]
+EDGE_HISTORY = [EdgeRecord(0, 40, 40, 0, 0, 0), EdgeRecord(1, 30, 25, 5, 15, 5)]
 SPACE = TopologySpace(num_inputs=2, num_outputs=1, max_parameters=60)
 SEARCH = search_topology(lambda _, trial: trial.user_attrs["seed"] / 4, SPACE, num_trials=4, seed=0)
 PLOTS = {
@@ -83,7 +83,7 @@ PLOTS = {
     "plot_agreement": lambda ax: report.plot_agreement([LABELS, LABELS.flip(0), LABELS], ax=ax),
     "plot_attribution": lambda ax: report.plot_attribution(torch.rand(2, 4), ax=ax),
     "plot_convergence": lambda ax: report.plot_convergence(layer(), torch.rand(5, 2), ax=ax),
-    "plot_degrees": lambda ax: report.plot_degrees(layer().graph, ax=ax),
+    "plot_degrees": lambda ax: report.plot_degrees(layer().graph, before=layer().graph, ax=ax),
     "plot_edge_history": lambda ax: report.plot_edge_history(EDGE_HISTORY, ax=ax),
     "plot_history": lambda ax: report.plot_history(HISTORY, ax=ax),
     "plot_lesions": lambda ax: report.plot_lesions(STUDY, ax=ax),

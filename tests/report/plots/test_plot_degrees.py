@@ -33,6 +33,27 @@ def test_hidden_units_are_counted_by_their_degrees(ax):
     assert names == ["in-degree, mean 1.7", "out-degree, mean 1.0"]
 
 
+def test_degrees_before_are_dashed_in_the_same_bars(ax):
+    before = UnitGraph(EDGES, 6, 2, 1)
+    # Without the cycle of hidden units; unit 4 is on its own.
+    plot_degrees(before.with_edges(EDGES[:, [0, 1, 2, 5]]), before=before, ax=ax)
+    assert counts(ax) == [
+        {2: 1, 1: 1, 0: 1},
+        {2: 2, 1: 1},
+        {1: 1, 0: 2},
+        {2: 1, 1: 1, 0: 1},
+    ]
+    handles = ax.get_legend().legend_handles
+    assert [handle.get_label() for handle in handles] == [
+        "in-degree, mean 1.0",
+        "in-degree before, mean 1.7",
+        "out-degree, mean 0.3",
+        "out-degree before, mean 1.0",
+    ]
+    styles = [patch.get_linestyle() for patch in ax.patches if patch.get_label().endswith("7")]
+    assert styles == ["--"]
+
+
 def test_degrees_in_a_wide_range_share_bars(ax):
     # Unit 1 receives from all.
     source = torch.arange(1, 201)
@@ -59,3 +80,7 @@ def test_what_is_no_graph_of_hidden_units_is_refused(ax):
         plot_degrees(layer, ax=ax)
     with pytest.raises(ValueError, match=r"graph to have a hidden unit \(got none"):
         plot_degrees(UnitGraph.complete(2, 0, 1), ax=ax)
+    with pytest.raises(ValueError, match=r"two graphs of the same units"):
+        plot_degrees(layer.graph, before=UnitGraph.complete(2, 2, 1), ax=ax)
+    with pytest.raises(TypeError, match=r"before to be a UnitGraph"):
+        plot_degrees(layer.graph, before=layer, ax=ax)

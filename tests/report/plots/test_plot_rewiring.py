@@ -1,14 +1,15 @@
-import numpy
 import pytest
 import torch
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
 from pyg_modules import UnitGraph
 from pyg_modules.report import plot_rewiring
+from pyg_modules.report.edge_bins import KINDS
 
 BEFORE = UnitGraph(torch.tensor([[0, 1, 2, 3, 3], [1, 2, 1, 3, 4]]), 5, 1, 1)
 AFTER = UnitGraph(torch.tensor([[0, 1, 1, 3, 2], [1, 2, 3, 3, 4]]), 5, 1, 1)
-NONE, KEPT, REMOVED, ADDED = range(4)
+WHITE, GREY, RED, BLUE = [255] * 3, *([*bytes.fromhex(color[1:])] for color in KINDS.values())
 
 
 @pytest.fixture
@@ -19,19 +20,19 @@ def ax():
 def test_edges_between_hidden_units_are_kept_removed_or_added(ax):
     assert plot_rewiring(BEFORE, AFTER, ax=ax) is ax
     (image,) = ax.images
-    expected = [[NONE, REMOVED, NONE], [KEPT, NONE, NONE], [ADDED, NONE, KEPT]]
-    numpy.testing.assert_array_equal(image.get_array(), expected)
+    expected = [[WHITE, RED, WHITE], [GREY, WHITE, WHITE], [BLUE, WHITE, GREY]]
+    assert image.get_array().tolist() == expected
     assert image.get_extent() == [0.5, 3.5, 3.5, 0.5]
     names = [text.get_text() for text in ax.get_legend().get_texts()]
     assert names == ["kept (2)", "removed (1)", "added (1)"]
     colors = [patch.get_facecolor() for patch in ax.get_legend().get_patches()]
-    numpy.testing.assert_allclose(image.cmap(image.norm([KEPT, REMOVED, ADDED])), colors)
+    assert colors == [to_rgba(color) for color in KINDS.values()]
 
 
 def test_with_labels_units_are_in_the_order_of_their_modules(ax):
     plot_rewiring(BEFORE, AFTER, torch.tensor([-1, 1, 0, 0, -1]), ax=ax)
-    expected = [[NONE, NONE, KEPT], [NONE, KEPT, ADDED], [REMOVED, NONE, NONE]]
-    numpy.testing.assert_array_equal(ax.images[0].get_array(), expected)
+    expected = [[WHITE, WHITE, GREY], [WHITE, GREY, BLUE], [RED, WHITE, WHITE]]
+    assert ax.images[0].get_array().tolist() == expected
     assert ax.get_xlabel() == "module of source unit"
     assert [text.get_text() for text in ax.get_yticklabels()] == ["0", "1"]
 
@@ -39,7 +40,16 @@ def test_with_labels_units_are_in_the_order_of_their_modules(ax):
 def test_a_graph_that_stays_has_kept_edges_alone(ax):
     graph = UnitGraph.complete(2, 3, 1)
     plot_rewiring(graph, graph, ax=ax)
-    assert (ax.images[0].get_array() == KEPT).all()
+    assert ax.images[0].get_array().tolist() == [[GREY] * 3] * 3
+
+
+def test_squares_of_many_units_end_beyond_the_last_one(ax):
+    edges = torch.tensor([[1, 257], [257, 1]])
+    graph = UnitGraph(edges, 259, 1, 1)
+    plot_rewiring(graph, graph, ax=ax)
+    assert ax.images[0].get_array().shape == (129, 129, 3)
+    assert ax.images[0].get_extent() == [0.5, 258.5, 258.5, 0.5]
+    assert (ax.get_xlim(), ax.get_ylim()) == ((0.5, 257.5), (257.5, 0.5))
 
 
 @pytest.mark.parametrize(
