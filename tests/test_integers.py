@@ -214,7 +214,6 @@ CALLS = {
         "seed": lambda n: partition_units(layer(), 2, seed=n),
     },
     "Units": {"capacities": lambda n: Units(layer(), capacities=[2, n]).bounds(2)},
-    "Units.of_sizes": {"capacities": lambda n: Units(layer()).of_sizes([2, n]).bounds(2)},
     "Units.bounds": {"num_modules": lambda n: Units(layer()).bounds(n)},
     "balance_loss": {
         "capacities": lambda n: balance_loss(torch.full((4, 2), 0.5), capacities=[2, n])

@@ -48,10 +48,11 @@ def encode_file(folder: Path, file: Path) -> EncodedFile:
             f" {layer.graph.num_outputs}). Copy the folder again."
         )
     table = read_table(file)
-    x = torch.from_numpy(encoding.encode(table, of_file))
-    y = None
+    inputs = encoding.encode(table, of_file)
+    notes, y = encoding.unknown(table), None
     # A column that is there to be filled in says as little as none.
     if target.name in table.columns and table[target.name].notna().any():
         values = read_target_like(table[target.name], of_file, target.classes)
         y = as_targets(values, target)
-    return EncodedFile(layer, encoding, x, y, encoding.unknown(table))
+        notes += encoding.seen(inputs, y.numpy(), of_file)
+    return EncodedFile(layer, encoding, torch.from_numpy(inputs), y, notes)

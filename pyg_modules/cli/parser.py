@@ -18,10 +18,10 @@ modules, and cut the modules apart.
 """
 
 _TRAIN_DESCRIPTION = """\
-Train a unit graph on a data set or on a file of your own, organise its hidden
-units into balanced modules, cut the modules apart, prove that they are
-independent, and compare the result with an MLP of the same size, with the graph
-left free and with random modules, all on the same budget.
+Train a unit graph on a data set or on a file of your own, organise its units
+into balanced modules, cut the modules apart, prove that they are independent,
+and compare the result with an MLP of the same size, with the graph left free
+and with random modules, all on the same budget.
 
 A file has a row per sample and names of columns in its first line: numbers,
 booleans or texts, with empty cells where something is missing. Numbers are
@@ -61,6 +61,11 @@ _EXPORT_DESCRIPTION = """\
 Write every module of a cut network into a file of its own, for programs that
 know nothing of this package; manifest.json says how their outputs add up.
 """
+
+_SCOPE = (
+    "units that modules have of their own: hidden; inputs, which adds the inputs; or all, which"
+    " adds the outputs, too"
+)
 
 _EXAMPLES = """\
 examples:
@@ -114,6 +119,12 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         default=ExperimentConfig.num_modules,
         help=f"number of modules (default: {ExperimentConfig.num_modules})",
+    )
+    partition.add_argument(
+        "--scope",
+        metavar="NAME",
+        default=ExperimentConfig.scope,
+        help=f"{_SCOPE} (default: {ExperimentConfig.scope})",
     )
     _add_out(partition)
     export = add("export", "write modules for others", _EXPORT_DESCRIPTION, "saved.export")
@@ -191,6 +202,7 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
         "number of modules, or auto: as many as good",
         "--modules",
     )
+    add("--scope", str, "NAME", _SCOPE)
     add("--num-hidden", int, "N", "number of hidden units", "--hidden")
     add("--steps", int, "T", "synchronous updates per input")
     add("--epochs", int, "N", "passes over the data until the cut")

@@ -11,6 +11,7 @@ from pyg_modules._files import read_json, staged_folder, write_json
 from pyg_modules.cli.encoded_file import encode_file
 from pyg_modules.cli.endings import refusals, uninterrupted
 from pyg_modules.cli.places import check_free
+from pyg_modules.cli.sizes_in_words import sizes_in_words
 from pyg_modules.datasets.encoding import ENCODING_FILE, load_encoding
 from pyg_modules.datasets.named import DATASETS
 from pyg_modules.experiment.run_folder import LABELS_FILE, METRICS_FILE
@@ -19,7 +20,7 @@ from pyg_modules.modules.split import split
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.parallel.export import export_parts
 from pyg_modules.partition.methods import partition_units
-from pyg_modules.partition.metrics import cut_fraction, module_sizes, normalized_cut
+from pyg_modules.partition.metrics import cut_fraction, normalized_cut
 
 
 def report(options: Namespace) -> None:
@@ -46,11 +47,13 @@ def _report_of_network(folder: Path, file: Path) -> Path:
             f"Expected the folder of a network that is no run (got {folder}, with a run in it)."
             f" Leave --data out, or name {folder / 'free'} or {folder / 'regularized'}."
         )
-    layer, encoding, x, y, _ = encode_file(folder, file)
+    layer, encoding, x, y, notes = encode_file(folder, file)
     if y is None:
         raise ValueError(
             f"Expected the target {encoding.target.name!r} in {file} (got no such column). Add it."
         )
+    for note in notes:
+        print(f"data: {note}")
     labels = None
     if layer.labels is None and (folder / LABELS_FILE).exists():
         labels = torch.tensor(read_json(folder / LABELS_FILE), device="cpu")
@@ -72,13 +75,13 @@ def partition(options: Namespace) -> None:
                 f" take the network before the cut: {options.folder / 'regularized'} or"
                 f" {options.folder / 'free'}."
             )
-        labels = partition_units(layer, options.num_modules)
+        labels = partition_units(layer, options.num_modules, scope=options.scope)
         with uninterrupted(), staged_folder(options.out) as stage:
             cut(layer, labels).save(stage)
             write_json(stage / LABELS_FILE, labels.tolist())
             _save_encoding_of(options.folder, stage)
     edges = layer.graph.edge_index, layer.edge_weight().detach(), labels
-    print(f"modules of {', '.join(map(str, module_sizes(labels)))} hidden units;", end=" ")
+    print(f"modules of {sizes_in_words(layer.graph, labels)};", end=" ")
     print(f"normalized cut {normalized_cut(*edges):.2g},", end=" ")
     print(f"{cut_fraction(*edges):.0%} of the weight was between modules")
     print(f"wrote {options.out}")

@@ -14,10 +14,11 @@ from pyg_modules._files import make_folder
 from pyg_modules._safetensors import import_safetensors
 from pyg_modules.cli.endings import Refused, refusals, uninterrupted
 from pyg_modules.cli.places import check_free
+from pyg_modules.cli.sizes_in_words import sizes_in_words
 from pyg_modules.datasets.dataset import Dataset
 from pyg_modules.datasets.file_data import load_file
 from pyg_modules.datasets.named import load_dataset
-from pyg_modules.experiment.experiment import ExperimentResult, run_experiment
+from pyg_modules.experiment.experiment import ExperimentResult, check_units, run_experiment
 from pyg_modules.experiment.experiment_config import ExperimentConfig
 from pyg_modules.experiment.progress import BarProgress, LineProgress, NoProgress, Progress
 from pyg_modules.experiment.run_folder import write_run
@@ -43,6 +44,7 @@ def train(options: Namespace) -> None:
         check_device(config.device)
         check_free(options.out, overwrite=options.overwrite)
         data = _data(options)
+        check_units(data, config)
         # What is missing must be found out now, not when the training is over.
         import_safetensors()
         from pyg_modules.report.html.libraries import check_report_libraries
@@ -154,8 +156,8 @@ def _summarise(result: ExperimentResult, report: Path, num_test: int) -> None:
             f"one seed, and one of {num_test:,} test samples is {100 / num_test:.2g} points of"
             f" {score_name(is_regression=False)}; --seeds N shows mean and spread;"
         )
-    sizes = ", ".join(map(str, result.module_sizes))
-    print(f"{result.num_modules} modules of {sizes} hidden units;", end=" ")
+    sizes = sizes_in_words(result.finetuned.graph, result.labels)
+    print(f"{result.num_modules} modules of {sizes};", end=" ")
     print(f"normalized cut {ncut['free']:.2g} free, {ncut['regularized']:.2g} regularized")
     print(result.verdict)
     print(f"independent: {independence.paths} paths between modules,", end=" ")

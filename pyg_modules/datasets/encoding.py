@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +77,8 @@ class Encoding:
         target (Target): What is predicted.
         options (dict): What the command line was told of the data, by the name of the option.
         notes (list of str): What was found out, left out and filled in, a sentence each.
+        trained_on (list of str, optional): What tells each sample of the training part from others,
+            a digest of its inputs and target. (default: none, as of earlier versions)
     """
 
     numbers: list[NumberColumn]
@@ -82,6 +86,7 @@ class Encoding:
     target: Target
     options: dict[str, str]
     notes: list[str]
+    trained_on: list[str] = field(default_factory=list)
 
     @property
     def num_features(self) -> int:
@@ -130,9 +135,39 @@ class Encoding:
                 )
         return sentences
 
+    def seen(self, x: NDArray[Any], y: NDArray[Any], of_file: str) -> list[str]:
+        """A sentence if samples of a file are those of the training part.
+
+        Args:
+            x (ndarray): Their inputs, as of :meth:`encode`.
+            y (ndarray): Their targets, as the network is trained on.
+            of_file (str): The name of the file.
+        """
+        known = set(self.trained_on)
+        number = sum(digest in known for digest in digests_of(x, y))
+        if not number:
+            return []
+        return [
+            f"{number:,} of the {len(x):,} rows of {of_file} were trained on: their score says"
+            f" little of new rows"
+        ]
+
     def save(self, folder: Path) -> None:
         """Write all numbers and names into ``folder``, as JSON."""
         write_json(folder / ENCODING_FILE, {"format_version": _FORMAT_VERSION, **asdict(self)})
+
+
+def digests_of(x: NDArray[Any], y: NDArray[Any]) -> list[str]:
+    """What tells each sample from others, of its inputs and its target alone.
+
+    Args:
+        x (ndarray): The inputs, ``[num_rows, num_features]``.
+        y (ndarray): The targets, ``[num_rows]`` classes or ``[num_rows, 1]`` numbers.
+    """
+    return [
+        blake2b(inputs.tobytes() + target.tobytes(), digest_size=8).hexdigest()
+        for inputs, target in zip(x, y, strict=True)
+    ]
 
 
 def load_encoding(folder: str | os.PathLike[str]) -> Encoding:
@@ -180,8 +215,11 @@ def _target(fields: dict[str, Any]) -> Target:
     return Target(str(fields["name"]), names, float(fields["mean"]), float(fields["scale"]))
 
 
-def _texts(*, options: dict[str, str], notes: list[str]) -> dict[str, Any]:
+def _texts(
+    *, options: dict[str, str], notes: list[str], trained_on: Iterable[str] = ()
+) -> dict[str, Any]:
     return {
         "options": {str(name): str(value) for name, value in options.items()},
         "notes": [str(note) for note in notes],
+        "trained_on": [str(digest) for digest in trained_on],
     }

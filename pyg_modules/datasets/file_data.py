@@ -16,7 +16,7 @@ from pyg_modules._checks import check_choice
 from pyg_modules._files import as_path
 from pyg_modules.datasets.columns import MISSING, is_of_numbers, numbers_in, shown, texts_in
 from pyg_modules.datasets.dataset import Dataset
-from pyg_modules.datasets.encoding import CategoryColumn, Encoding, NumberColumn, Target
+from pyg_modules.datasets.encoding import CategoryColumn, Encoding, NumberColumn, Target, digests_of
 from pyg_modules.datasets.table_file import ARRAY_TARGET, import_pandas, read_table
 from pyg_modules.datasets.target_column import TASKS, TargetColumn, read_target, read_target_like
 
@@ -103,29 +103,22 @@ def load_file(
     encoding.notes.extend(encoding.unknown(test_x))
     if test is not None and (more := sorted(set(test_x.columns) - set(features.columns))):
         encoding.notes.append(f"{test} has more columns, which are not used: {shown(more)}")
-    if test is not None and (seen := _num_seen(test_table, table)):
-        notes = encoding.notes
-        notes.append(f"{seen:,} of the {len(test_y):,} rows of {test} are in {path} too")
+    train_inputs = encoding.encode(features.iloc[train], of_file)
+    train_targets = as_targets(targets.values[train], encoding.target)
+    test_targets = as_targets(test_y, encoding.target)
+    encoding.trained_on.extend(digests_of(train_inputs, train_targets.numpy()))
+    if test is not None:
+        encoding.notes.extend(encoding.seen(inputs, test_targets.numpy(), test_file))
     parts = f"{len(train):,} rows to train on, {len(test_y):,} to test on"
     encoding.notes.append(f"{parts}, {encoding.num_features:,} inputs")
     return Dataset(
         Path(path).name,
-        torch.from_numpy(encoding.encode(features.iloc[train], of_file)),
-        as_targets(targets.values[train], encoding.target),
+        torch.from_numpy(train_inputs),
+        train_targets,
         torch.from_numpy(inputs),
-        as_targets(test_y, encoding.target),
+        test_targets,
         encoding=encoding,
     )
-
-
-def _num_seen(test_table: DataFrame, table: DataFrame) -> int:
-    """How many rows to test on are among those to train on."""
-    columns = list(table.columns)
-    if not set(columns) <= set(test_table.columns):
-        return 0
-    known = set(table.astype(str).itertuples(index=False, name=None))
-    rows = test_table[columns].astype(str).itertuples(index=False, name=None)
-    return sum(row in known for row in rows)
 
 
 def as_targets(values: NDArray[Any], target: Target) -> torch.Tensor:

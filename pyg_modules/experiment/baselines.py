@@ -28,16 +28,22 @@ def num_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def random_balanced_labels(graph: UnitGraph, num_modules: int) -> Tensor:
-    """Hidden units dealt to modules at random, ``[N]``, −1 for inputs and outputs.
+def random_balanced_labels(graph: UnitGraph, num_modules: int, scope: str = "hidden") -> Tensor:
+    """Units dealt to modules at random, ``[N]``, −1 for those that are not partitioned.
 
     Args:
         graph (UnitGraph): The units.
-        num_modules (int): Number of modules; their sizes differ by one unit at most.
+        num_modules (int): Number of modules; their numbers of hidden units differ by one at most,
+            and so do those of inputs and of outputs.
+        scope (str, optional): Which units are partitioned, see :class:`PartitionRegularizer`.
+            (default: ``"hidden"``)
     """
     labels = torch.full((graph.num_units,), SHARED, device="cpu")
-    hidden = graph.hidden
-    labels[hidden.start : hidden.stop] = balanced_labels(
-        torch.rand(graph.num_hidden, num_modules, device="cpu")
-    )
+    kinds = [graph.hidden]
+    kinds += [] if scope == "hidden" else [graph.inputs]
+    kinds += [graph.outputs] if scope == "all" else []
+    for kind in kinds:
+        labels[kind.start : kind.stop] = balanced_labels(
+            torch.rand(len(kind), num_modules, device="cpu")
+        )
     return labels

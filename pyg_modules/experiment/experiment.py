@@ -27,6 +27,7 @@ from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.partition.methods import partition_units
 from pyg_modules.partition.metrics import normalized_cut
 from pyg_modules.partition.schedule import PartitionSchedule
+from pyg_modules.partition.units import Units
 from pyg_modules.partition.verdict import Verdict
 from pyg_modules.solve.unrolled import Unrolled
 from pyg_modules.train.epoch_record import EpochRecord
@@ -153,11 +154,12 @@ def run_experiment(
         ExperimentResult: The networks, the modules and the figures.
 
     Raises:
-        ValueError: If the device is not available.
+        ValueError: If the device is not available, or the data has too few inputs or outputs.
         DivergedError: If a loss is NaN or infinite.
         RuntimeError: If the modules turn out not to be independent.
     """
     check_device(config.device)
+    check_units(data, config)
     started = time.perf_counter()
     data = data.to(config.device)
     bench = _Bench(data, config, progress or NoProgress())
@@ -177,7 +179,7 @@ def run_experiment(
     num_modules = len(organised.module_sizes)
 
     with seeded(config.seed, config.device):
-        random_labels = random_balanced_labels(free.graph, num_modules)
+        random_labels = random_balanced_labels(free.graph, num_modules, config.scope)
         random_modules = cut(_new_layer(data, config), random_labels)
         random_modules.reset_parameters()
     bench.train("random_modules", random_modules, all_epochs, phase="cut")
@@ -186,7 +188,7 @@ def run_experiment(
         bench.train("random_cut", random_cut, config.finetune_epochs, phase="cut")
 
     free_labels = partition_units(
-        free, num_modules, tolerance=config.tolerance, seed=config.seed
+        free, num_modules, scope=config.scope, tolerance=config.tolerance, seed=config.seed
     ).cpu()
     parts = split(finetuned)
     return ExperimentResult(
@@ -223,6 +225,12 @@ def run_experiment(
     )
 
 
+def check_units(data: Dataset, config: ExperimentConfig) -> None:
+    """Raise a ``ValueError`` if there are too few inputs or outputs for modules of that scope."""
+    num_modules = 2 if config.num_modules == "auto" else config.num_modules
+    Units(_new_layer(data, config), scope=config.scope).bounds(num_modules)
+
+
 def organise_as(
     config: ExperimentConfig,
     data: Dataset,
@@ -237,6 +245,7 @@ def organise_as(
         epochs=config.epochs,
         finetune_epochs=config.finetune_epochs,
         seed=config.seed,
+        scope=config.scope,
         tolerance=config.tolerance,
         ncut=config.ncut,
         balance=config.balance,

@@ -11,6 +11,8 @@ class ExperimentConfig:
     Args:
         num_modules (int or str, optional): Number of modules K, from 2 to ``num_hidden``; or
             ``"auto"``, which is found in the training, see :class:`PartitionSchedule`. (default: 4)
+        scope (str, optional): Which units are partitioned, ``"hidden"``, ``"inputs"`` or
+            ``"all"``, see :class:`PartitionRegularizer`. (default: ``"hidden"``)
         num_hidden (int, optional): Number of hidden units. (default: 128)
         steps (int, optional): Synchronous updates. (default: 6)
         epochs (int, optional): Passes over the data until the cut. (default: 40)
@@ -37,6 +39,7 @@ class ExperimentConfig:
     """
 
     num_modules: int | Literal["auto"] = 4
+    scope: str = "hidden"
     num_hidden: int = 128
     steps: int = 6
     epochs: int = 40
@@ -64,6 +67,7 @@ class ExperimentConfig:
             chosen_device,
         )
         from pyg_modules.ops.activation import check_activation
+        from pyg_modules.partition.units import check_scope
 
         smallest = {
             "num_hidden": 2,
@@ -82,5 +86,6 @@ class ExperimentConfig:
         check_bool("random_cut", self.random_cut)
         num_modules = as_num_modules(self.num_modules, self.num_hidden)
         object.__setattr__(self, "num_modules", num_modules)
+        check_scope(self.scope)
         check_activation(self.activation)
         object.__setattr__(self, "device", chosen_device(self.device))

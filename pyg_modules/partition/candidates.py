@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from torch import Tensor
 
 from pyg_modules.partition.agreement import agreement
-from pyg_modules.partition.influence import all_by_influence
+from pyg_modules.partition.influence import labels_by_influence
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.units import Units
 
@@ -36,7 +36,7 @@ def candidates(
         known (iterable of LongTensor, optional): Labels ``[N]`` that are among them, as they are
             and improved by moves. (default: none)
         influence (Tensor, optional): How strongly outputs depend on inputs, ``[I, O]``, or inputs
-            interact, ``[I, I]``, by which one is found; see :func:`labels_by_influence`.
+            interact, ``[I, I]``, by which some are found; see :func:`labels_by_influence`.
             (default: not known)
         any_sizes (bool, optional): Whether one more may have modules as large as that takes.
             (default: ``False``)
@@ -62,12 +62,10 @@ def _proposed(
     for labels in known:
         yield labels
         yield find_labels(units, num_modules, tolerance=tolerance, initial=labels, seed=seed)
-    yield from all_by_influence(
+    yield from labels_by_influence(
         units, num_modules, influence, tolerance=tolerance, seed=seed, any_sizes=any_sizes
     )
     for affinity in _AFFINITIES:
-        counted = Units(
-            units.layer, scope=units.scope, affinity=affinity, capacities=units.capacities
-        )
+        counted = units.replaced(affinity=affinity)
         for method in _METHODS:
             yield find_labels(counted, num_modules, method=method, tolerance=tolerance, seed=seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy
@@ -37,7 +38,7 @@ def labels_by_influence(
     tolerance: float,
     seed: int,
     any_sizes: bool = False,
-) -> Tensor | None:
+) -> list[Tensor]:
     r"""Labels ``[N]`` by which outputs depend on which inputs, −1 for units that are not members.
 
     .. math::
@@ -61,60 +62,38 @@ def labels_by_influence(
             inputs interact, ``[I, I]``; those that do belong together.
         tolerance (float): By which share of its capacity a module may be smaller or larger.
         seed (int): Of everything random.
-        any_sizes (bool, optional): Whether modules are as large as it takes: as many inputs and
-            outputs as belong there, and an equal number of the others. (default: ``False``, as the
-            units have it)
+        any_sizes (bool, optional): Whether modules that have inputs may be as large as it takes,
+            too: as many inputs and outputs as belong there, and an equal number of the others.
+            These come first. (default: ``False``, as the units have it alone)
 
     Returns:
-        LongTensor, optional: ``None`` where that is not known, there are fewer outputs than
-        modules, one depends on nothing, or a module stays without a path from an input to an
-        output.
+        list of LongTensor: None where that is not known, there are fewer outputs than modules, or
+        one depends on nothing; and none of such sizes where a module stays without a path from an
+        input to an output.
     """
     if influence is None:
-        return None
+        return []
     find = _ends_that_interact if units.scope == "inputs" else _ends_that_depend
     ends = find(units.layer.graph, influence.detach().cpu().double().numpy(), num_modules, seed)
     if ends is None:
-        return None
+        return []
     members = units.members.cpu().numpy()
-    order = numpy.arange(num_modules)
-    if any_sizes:
-        bounds = _own_bounds(ends[members], units.classes(num_modules), num_modules, tolerance)
-    else:
-        bounds = units.bounds(num_modules, tolerance)
-        order = _order(bounds, ends, num_modules)
     affinity = units.affinity_matrix()
-    whole = affinity
-    if units.scope != "all":
-        whole = Units(units.layer, scope="all", affinity=units.affinity).affinity_matrix()
-    share = _spread(whole, ends, num_modules)[:, order]
+    whole = affinity if units.scope == "all" else units.replaced(scope="all").affinity_matrix()
+    share = _spread(whole, ends, num_modules)
     gain = numpy.where((ends >= 0)[:, None], _KNOWN * share, share)[members]
-    labels = placed(gain, bounds)
-    try:
-        living = admissible(units, affinity, labels, bounds, seed=seed)
-    except ValueError:
-        return None
-    return units.labels_of_all(torch.from_numpy(living))
-
-
-def all_by_influence(
-    units: Units,
-    num_modules: int,
-    influence: Tensor | None,
-    *,
-    tolerance: float,
-    seed: int,
-    any_sizes: bool,
-) -> list[Tensor]:
-    """What :func:`labels_by_influence` finds; with ``any_sizes``, of sizes of its own first."""
-    kinds = (True, False) if any_sizes and units.owns_inputs else (False,)
-    found = [
-        labels_by_influence(
-            units, num_modules, influence, tolerance=tolerance, seed=seed, any_sizes=kind
-        )
-        for kind in kinds
-    ]
-    return [labels for labels in found if labels is not None]
+    equal = units.bounds(num_modules, tolerance)
+    ways = [(equal, gain[:, _order(equal, ends, num_modules)])]
+    if any_sizes and units.owns_inputs:
+        own = _own_bounds(ends[members], units.classes(num_modules), num_modules, tolerance)
+        ways.insert(0, (own, gain))
+    found = []
+    for bounds, gains in ways:
+        labels = placed(gains, bounds)
+        with suppress(ValueError):  # A module would stay without a path.
+            living = admissible(units, affinity, labels, bounds, seed=seed)
+            found.append(units.labels_of_all(torch.from_numpy(living)))
+    return found
 
 
 def _ends_that_depend(

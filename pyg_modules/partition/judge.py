@@ -168,9 +168,4 @@ def _with_shuffled_weights(units: Units, seed: int) -> Units:
     tie = numpy.random.default_rng(seed).random(len(target))
     place, origin = numpy.argsort(target, kind="stable"), numpy.lexsort((tie, target))
     weight[ids[torch.from_numpy(place)]] = weight[ids[torch.from_numpy(origin)]]
-    return Units(
-        EdgeList(layer.graph, weight),
-        scope=units.scope,
-        affinity=units.affinity,
-        capacities=units.capacities,
-    )
+    return units.replaced(layer=EdgeList(layer.graph, weight))

@@ -55,7 +55,8 @@ def partition_units(
       <https://doi.org/10.1137/S1064827595287997>`_, by pymetis, the extra ``metis``.
 
     Args:
-        layer (Partitionable): A layer, usually a trained one. It is left as it is.
+        layer (Partitionable): A layer, usually a trained one. It is left as it is. It may be cut
+            already: as many modules are those of the cut then, others are made of what it left.
         num_modules (int): Number of modules :math:`K`, from 2 to the number of partitioned units.
         method (str, optional): See above. (default: ``"refine"``)
         scope (str, optional): ``"hidden"`` partitions the hidden units, ``"inputs"`` inputs too,

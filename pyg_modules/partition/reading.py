@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from pyg_modules.partition.candidates import candidates
-from pyg_modules.partition.influence import all_by_influence
+from pyg_modules.partition.influence import labels_by_influence
 from pyg_modules.partition.judge import PartitionProbe, at_random, judge, losses_in
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.units import Units
@@ -94,7 +94,7 @@ def choose_num_modules(
                 raise
             break  # So many modules cannot all have a path from the inputs to the outputs.
         random = losses_in(units, probe, at_random(units, labels, seed)).worth
-        others = all_by_influence(
+        others = labels_by_influence(
             units, num_modules, influence, tolerance=tolerance, seed=seed, any_sizes=True
         )
         loss = min(losses_in(units, probe, each).worth for each in (labels, *others))

@@ -372,7 +372,7 @@ class PartitionRegularizer(nn.Module):
         """Have as many modules, of these sizes; of the present or equal ones, if they are alike."""
         present = self.units.capacities if self._num_modules == len(sizes) else None
         for capacities in (present, None):
-            bounds = self.units.of_sizes(capacities).bounds(len(sizes), tolerance)
+            bounds = self.units.replaced(capacities=capacities).bounds(len(sizes), tolerance)
             if bounds.allow(sizes):
                 break
         else:

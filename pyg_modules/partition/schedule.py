@@ -336,7 +336,7 @@ class PartitionSchedule:
         if not regularizer.is_auto:
             return regularizer.num_modules
         return choose_num_modules(
-            regularizer.units.of_sizes(None),
+            regularizer.units.replaced(capacities=None),
             probe,
             present=regularizer.num_modules if self._has_good_modules() else None,
             tolerance=self.tolerance,
@@ -361,7 +361,7 @@ class PartitionSchedule:
         regularizer = self.regularizer
         is_auto = regularizer.is_auto
         return read_modules(
-            regularizer.units.of_sizes(None) if is_auto else regularizer.units,
+            regularizer.units.replaced(capacities=None) if is_auto else regularizer.units,
             num_modules,
             probe,
             any_sizes=is_auto,

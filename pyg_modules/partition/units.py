@@ -143,7 +143,7 @@ class Units:
                 f"Expected a device that is a torch.device (got {brief(layer.device)}). Use"
                 f" torch.device({brief(layer.device)}), or that of a weight."
             )
-        check_choice("scope", scope, _SCOPES)
+        check_scope(scope)
         check_affinity(affinity)
         self._layer = Reference(layer)
         self.scope = scope
@@ -260,7 +260,7 @@ class Units:
             larger = (
                 scope
                 for scope in _SCOPES[_SCOPES.index(self.scope) + 1 :]
-                if Units(self.layer, scope=scope)._has_links()
+                if self.replaced(scope=scope)._has_links()
             )
             remedy = next(map('Use scope="{}".'.format, larger), "Give the graph some.")
             raise ValueError(
@@ -271,15 +271,10 @@ class Units:
     def _has_links(self) -> bool:
         return bool((self.edges.source != self.edges.target).any())
 
-    def of_sizes(self, capacities: Sequence[int] | None) -> Units:
-        """The same units in modules of these sizes; equal ones without."""
-        return Units(
-            self.layer,
-            scope=self.scope,
-            affinity=self.affinity,
-            capacities=capacities,
-            train_weights=self.train_weights,
-        )
+    def replaced(self, **changes: Any) -> Units:
+        """The same units but for these arguments, such as ``affinity="square"``."""
+        names = "layer", "scope", "affinity", "capacities", "train_weights"
+        return Units(**{name: getattr(self, name) for name in names} | changes)
 
     def check_whole(self) -> None:
         """Raise a ``ValueError`` if the modules are cut apart already."""
@@ -395,6 +390,11 @@ class Units:
         operator = (DenseOperator if is_dense else SparseOperator).build(edges)
         parts = edges.edge_ids, edges.source, edges.target, operator
         return PartitionedEdges._make(part.to(self.layer.device) for part in parts)
+
+
+def check_scope(scope: str) -> None:
+    """Raise a ``ValueError`` unless ``scope`` is known."""
+    check_choice("scope", scope, _SCOPES)
 
 
 def check_affinity(affinity: str) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 
@@ -200,6 +201,78 @@ def test_the_number_of_modules_is_found_and_all_that_follows_knows_it(wine, tmp_
     assert len(list((tmp_path / "parts").glob("*.pt2"))) == found
 
 
+@pytest.mark.parametrize("scope", ["inputs", "all"])
+def test_modules_have_inputs_of_their_own_and_all_that_follows_knows_it(
+    scope, wine, tmp_path, capsys
+):
+    path, folder = str(wine[0]), str(tmp_path / "run")
+    command = ["train", "--data", path, "--target", "grade", *SMALL, "--scope", scope]
+    assert main([*command, "--random-cut", "--out", folder]) == 0
+    run = load_run(folder)
+    assert run.config.scope == scope
+    kinds = dict(
+        zip(("inputs", "hidden units", "outputs"), run.labels.split([17, 8, 3]), strict=True)
+    )
+    owned = list(kinds)[: 3 if scope == "all" else 2]
+    words = [f"{', '.join(map(str, kinds[name].bincount().tolist()))} {name}" for name in owned]
+    assert f"2 modules of {' and '.join(words)};" in capsys.readouterr().out
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert f"--scope {scope}" in page
+    assert main(["report", folder]) == 0
+    assert main(["predict", folder, path]) == 0
+    assert main(["export", folder, "--format", "pt2", "--out", str(tmp_path / "parts")]) == 0
+    cut = tmp_path / "cut"
+    options = ["--num-modules", "2", "--scope", scope, "--out", str(cut)]
+    capsys.readouterr()
+    assert main(["partition", f"{folder}/free", *options]) == 0
+    assert f" {owned[-1]}; normalized cut" in capsys.readouterr().out
+    labels = SynchronousGraph.load(cut).labels
+    assert [kind.min() >= 0 for kind in labels.split([17, 8, 3])] == [True, True, scope == "all"]
+    assert main(["report", str(cut), "--data", path]) == 0
+
+
+def test_of_rows_that_were_trained_on_it_is_said(wine, diabetes, tmp_path, capsys):
+    for (path, folder, *_), number in ((wine, "142 of the 178"), (diabetes, "353 of the 442")):
+        said = f"data: {number} rows of {path} were trained on: their score says little of new rows"
+        out = str(tmp_path / "out.csv")
+        assert main(["predict", str(folder), str(path), "--out", out]) == 0
+        printed = capsys.readouterr().out.splitlines()
+        assert printed[0] == said
+        assert len(printed) == 3
+        assert main(["report", str(folder / "free"), "--data", str(path)]) == 0
+        assert capsys.readouterr().out.splitlines()[0] == said
+    # The rows are known in any file, with other columns and in another order; others are not.
+    data = load_file(wine[0], target="grade")
+    table = own_table("wine")
+    inputs = data.encoding.encode(table, "wine.csv")
+    held_out = (inputs[:, None] == data.test_x.numpy()).all(axis=2).any(axis=1)
+    assert held_out.sum() == 36
+    new = tmp_path / "new.csv"
+    for rows, said in (
+        (table[held_out], ""),
+        (table[held_out | (numpy.arange(178) < 10)].iloc[::-1], r"\d of the \d+ rows"),
+        (table[~held_out].assign(grade=lambda rows: (rows["grade"] + 1) % 3), ""),
+        (table.drop(columns="grade"), ""),
+    ):
+        rows.drop(columns=["unit", "sample"]).to_csv(new, index=False)
+        assert main(["predict", str(wine[1]), str(new), "--out", str(tmp_path / "out.csv")]) == 0
+        printed = capsys.readouterr().out
+        assert ("were trained on" in printed) == bool(said)
+        assert re.search(said, printed)
+
+
+def test_of_a_network_of_an_earlier_version_nothing_is_said_of_rows(wine, tmp_path, capsys):
+    shutil.copytree(wine[1], tmp_path / "run")
+    path = tmp_path / "run" / "data.json"
+    fields = json.loads(path.read_text())
+    del fields["trained_on"]
+    path.write_text(json.dumps(fields))
+    assert main(["predict", str(tmp_path / "run"), str(wine[0])]) == 0
+    accuracy, wrote = capsys.readouterr().out.splitlines()
+    assert accuracy.startswith("accuracy ")
+    assert wrote.startswith("wrote ")
+
+
 def test_mistakes_with_folders_are_named_with_the_remedy(wine, tmp_path, capsys):
     path, folder, _ = wine
     names = {"run": folder, "file": path, "free": folder / "free", "out": tmp_path / "out"}
@@ -211,6 +284,12 @@ def test_mistakes_with_folders_are_named_with_the_remedy(wine, tmp_path, capsys)
         ("train --data {file} --out {out}", r"--target, the column to predict"),
         ("train --data {file} --target grade --modules 200 --out {out}", r"<= num_hidden"),
         ("train --num-modules 1 --out {out}", r"num_modules >= 2 \(got 1\)"),
+        ("train --scope outputs --out {out}", r"'hidden', 'inputs', 'all' \(got 'outputs'\)"),
+        (
+            "train --data {file} --target grade --scope all --out {out}",
+            r"num_modules from 2 to 3: .*got 4 modules, 17 inputs and 3 outputs\)\. Use fewer",
+        ),
+        ("partition {free} --num-modules 4 --scope all --out {out}", r"num_modules from 2 to 3: "),
         ("train --seeds 0 --out {out}", r"seeds >= 1 \(got 0\)"),
         ("predict {out} {file}", r"network that was trained on a file .*without data\.json"),
         ("predict {run} {out}", r"file \.csv, \.parquet, \.npz"),

@@ -25,3 +25,13 @@ def test_random_labels_are_balanced_over_the_hidden_units_and_random():
         assert (drawn[13:] == -1).all()
         assert sorted(drawn[3:13].bincount().tolist()) == [2, 2, 3, 3]
     assert any(not torch.equal(labels[0], other) for other in labels[1:])
+
+
+@pytest.mark.parametrize(("scope", "owned"), [("inputs", [3, 10]), ("all", [3, 10, 4])])
+def test_random_labels_of_a_scope_give_every_module_its_share_of_each_kind(scope, owned):
+    labels = random_balanced_labels(UnitGraph.complete(3, 10, 4), 3, scope)
+    kinds = labels.split([3, 10, 4])
+    shares = {3: [1, 1, 1], 10: [3, 3, 4], 4: [1, 1, 2]}
+    for kind in kinds[: len(owned)]:
+        assert sorted(kind.bincount().tolist()) == shares[len(kind)]
+    assert all((kind == -1).all() for kind in kinds[len(owned) :])

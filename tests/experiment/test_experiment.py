@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from pyg_modules import cut, split
 from pyg_modules.datasets import Dataset, load_dataset
 from pyg_modules.experiment import MODELS, ExperimentConfig, run_experiment, score_table
+from pyg_modules.experiment.experiment import check_units
 from pyg_modules.modules import check_independence, input_attribution
 from pyg_modules.partition import normalized_cut
 from pyg_modules.train import accuracy
@@ -123,6 +124,30 @@ def test_lesions_and_attribution_are_those_of_the_finetuned_layer(result, data):
     assert lesions.num_samples.sum() == 100
     torch.testing.assert_close(result.attribution, input_attribution(parts, data.test_x))
     assert torch.equal(result.samples, data.test_x[:64])
+
+
+@pytest.mark.parametrize("scope", ["inputs", "all"])
+def test_the_scope_says_what_modules_own_in_all_networks_of_a_run(scope, data):
+    config = replace(CONFIG, scope=scope, epochs=2, finetune_epochs=1)
+    result = run_experiment(data, config)
+    graph = result.finetuned.graph
+    for labels in (result.labels, result.free_labels, result.finetuned.labels):
+        assert (labels[: graph.hidden.stop] >= 0).all()
+        assert (labels[graph.hidden.stop :] >= 0).all() == (scope == "all")
+    assert sum(result.module_sizes) == 64 + 12 + (10 if scope == "all" else 0)
+    # Of its own inputs alone.
+    owner = result.labels[:64]
+    assert (result.attribution[0][owner == 1] == 0).all()
+    assert (result.attribution[1][owner == 0] == 0).all()
+    assert (result.verdict.separated is not None) == (scope == "inputs")
+
+
+def test_data_with_too_few_outputs_for_a_scope_is_refused_before_the_training(data):
+    config = replace(CONFIG, scope="all", num_modules=11)
+    with pytest.raises(ValueError, match=r"num_modules from 2 to 10: .*Use fewer modules, or"):
+        run_experiment(data, config, progress=object())  # Which could show no training.
+    with pytest.raises(ValueError, match=r"got 11 modules, 64 inputs and 10 outputs"):
+        check_units(data, config)
 
 
 @pytest.mark.parametrize("device", ["quantum", "meta"])

@@ -13,6 +13,7 @@ from pyg_modules.experiment import ExperimentConfig
             r"num_modules <= num_hidden.*got 9 > 8.*raise num_hidden",
         ),
         ({"num_modules": "many"}, ValueError, r"an int or 'auto' \(got 'many'\)"),
+        ({"scope": "outputs"}, ValueError, r"'hidden', 'inputs', 'all' \(got 'outputs'\)"),
         ({"steps": 0}, ValueError, r"steps >= 1 \(got 0\)"),
         ({"epochs": 0}, ValueError, r"epochs >= 1"),
         ({"finetune_epochs": -1}, ValueError, r"finetune_epochs >= 0"),

@@ -65,6 +65,14 @@ def test_a_run_of_a_device_that_is_not_here_is_loaded_onto_the_cpu(folder):
     assert loaded.finetuned.weight.device.type == "cpu"
 
 
+def test_a_run_of_a_version_without_scopes_is_one_of_hidden_units(result, folder):
+    path = folder / "metrics.json"
+    metrics = json.loads(path.read_text())
+    del metrics["config"]["scope"]
+    path.write_text(json.dumps(metrics))
+    assert load_run(folder).config == result.config
+
+
 def test_another_folder_is_refused(tmp_path):
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(ValueError, match=r"folder of a run .* without metrics.json.*make one"):

@@ -27,10 +27,12 @@ def influence_of_tasks(across=0.4, seed=0):
 
 
 def found(layer, influence, num_modules=3, scope="all", tolerance=0.5, sizes="equal", **kwargs):
+    """The first labels that are found, if any are."""
     units = Units(layer, scope=scope, **kwargs)
-    return labels_by_influence(
+    labels = labels_by_influence(
         units, num_modules, influence, tolerance=tolerance, seed=0, any_sizes=sizes == "any"
     )
+    return next(iter(labels), None)
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -78,6 +80,18 @@ def test_modules_of_any_sizes_have_what_belongs_to_them_and_equal_shares_of_the_
     assert hidden.max() - hidden.min() <= 1
 
 
+@pytest.mark.parametrize("scope", ["hidden", "inputs", "all"])
+def test_modules_of_any_sizes_come_before_those_of_equal_sizes_where_they_have_inputs(scope):
+    of_tasks = interaction_of_tasks() if scope == "inputs" else influence_of_tasks()
+    units = Units(layer_of(), scope=scope)
+    options = {"tolerance": 0.0, "seed": 0}
+    (equal,) = labels_by_influence(units, 3, of_tasks, **options)
+    *own, last = labels_by_influence(units, 3, of_tasks, any_sizes=True, **options)
+    assert torch.equal(last, equal)
+    sizes = {"hidden": [], "inputs": [[6, 6, 8]], "all": [[7, 8, 10]]}[scope]
+    assert [sorted(labels[labels >= 0].bincount().tolist()) for labels in own] == sizes
+
+
 @pytest.mark.parametrize("levels", [(12,), (9, 12), (9, 9, 9)])
 def test_in_every_level_modules_of_any_sizes_have_what_belongs_to_them(levels):
     """The task of most inputs has the fewest outputs."""
@@ -113,7 +127,7 @@ def test_sizes_are_within_their_bounds_and_all_units_live(num_modules, num_ends,
     layer = SynchronousGraph(graph, Unrolled(3), generator=generator(seed))
     influence = torch.rand(num_ends, num_ends, generator=generator(seed))
     units = Units(layer, scope="all")
-    labels = labels_by_influence(units, num_modules, influence, tolerance=0.1, seed=0)
+    (labels,) = labels_by_influence(units, num_modules, influence, tolerance=0.1, seed=0)
     bounds, sizes = units.bounds(num_modules, 0.1), labels.bincount().numpy()
     assert (bounds.smallest[0] <= sizes).all()
     assert (sizes <= bounds.largest[0]).all()

@@ -11,7 +11,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pyg_modules import SynchronousGraph, UnitGraph, partition_units
+from pyg_modules import SynchronousGraph, UnitGraph, cut, partition_units
 from pyg_modules.partition import METHODS, agreement, module_sizes, normalized_cut
 from pyg_modules.partition.search.size_bounds import SizeBounds
 from pyg_modules.partition.units import EdgeList
@@ -55,6 +55,18 @@ def test_every_method_finds_planted_modules(method, seed):
     assert agreement(labels, expected)["ari"] == 1.0
     assert torch.equal(labels == -1, expected == -1)
     assert module_sizes(labels) == [8, 8, 8]
+
+
+def test_of_a_layer_that_is_cut_its_own_modules_are_found_and_whole_ones_put_together():
+    layer = SynchronousGraph(UnitGraph.complete(NUM_INPUTS, NUM_HIDDEN, NUM_OUTPUTS))
+    labels = torch.full((layer.graph.num_units,), -1)
+    labels[HIDDEN] = torch.arange(NUM_HIDDEN) % 4
+    modular = cut(layer, labels)
+    assert agreement(partition_units(modular, 4), labels)["ari"] == 1.0
+    halves = partition_units(modular, 2)
+    pairs = torch.stack([labels[HIDDEN], halves[HIDDEN]], dim=1).unique(dim=0)
+    assert pairs[:, 0].tolist() == [0, 1, 2, 3]
+    assert pairs[:, 1].bincount().tolist() == [2, 2]
 
 
 @pytest.mark.parametrize("capacities", [[4, 8, 12], [12, 8, 4], [3, 6, 15]])

@@ -184,6 +184,16 @@ def test_labels_go_to_all_units_and_back():
     assert torch.equal(everyone.labels_of_all(torch.arange(15)), torch.arange(15))
 
 
+def test_replaced_units_are_the_same_but_for_what_is_named():
+    model, _ = planted()
+    settings = {"scope": "all", "affinity": "square", "capacities": [3, 12], "train_weights": False}
+    units = Units(model, **settings)
+    for name, value in (("scope", "inputs"), ("affinity", "abs"), ("capacities", None)):
+        other = units.replaced(**{name: value})
+        assert other.layer is model
+        assert {name: getattr(other, name) for name in settings} == {**settings, name: value}
+
+
 def test_bounds_follow_the_capacities():
     model, _ = planted()
     assert Units(model).bounds(5).smallest.tolist() == [[2] * 5]
