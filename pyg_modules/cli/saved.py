@@ -11,7 +11,6 @@ from pyg_modules._files import read_json, staged_folder, write_json
 from pyg_modules.cli.encoded_file import encode_file
 from pyg_modules.cli.endings import refusals, uninterrupted
 from pyg_modules.cli.places import check_free
-from pyg_modules.cli.sizes_in_words import sizes_in_words
 from pyg_modules.datasets.encoding import ENCODING_FILE, load_encoding
 from pyg_modules.datasets.named import DATASETS
 from pyg_modules.experiment.run_folder import LABELS_FILE, METRICS_FILE
@@ -21,6 +20,7 @@ from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.parallel.export import export_parts
 from pyg_modules.partition.methods import partition_units
 from pyg_modules.partition.metrics import cut_fraction, normalized_cut
+from pyg_modules.report.owned_units import sizes_in_words
 
 
 def report(options: Namespace) -> None:

@@ -14,7 +14,6 @@ from pyg_modules._files import make_folder
 from pyg_modules._safetensors import import_safetensors
 from pyg_modules.cli.endings import Refused, refusals, uninterrupted
 from pyg_modules.cli.places import check_free
-from pyg_modules.cli.sizes_in_words import sizes_in_words
 from pyg_modules.datasets.dataset import Dataset
 from pyg_modules.datasets.file_data import load_file
 from pyg_modules.datasets.named import load_dataset
@@ -24,6 +23,7 @@ from pyg_modules.experiment.progress import BarProgress, LineProgress, NoProgres
 from pyg_modules.experiment.run_folder import write_run
 from pyg_modules.experiment.score import score_name
 from pyg_modules.experiment.table import score_table
+from pyg_modules.report.owned_units import sizes_in_words
 from pyg_modules.train.fit import DivergedError
 
 _OF_FILES = ("test", "target", "task", "categories")

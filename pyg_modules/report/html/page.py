@@ -96,7 +96,7 @@ def render_layer_page(study: LayerStudy, title: str, schedule: SparseSchedule | 
     if modular is not None and labels is not None and study.independence is not None:
         assert study.attribution is not None
         parts.append(sizes(modular, labels))
-        parts += [] if study.lesions is None else [lesions(study.lesions)]
+        parts += [] if study.lesions is None else [lesions(study.lesions, modular, labels)]
         parts.append(attribution(study.attribution, None))
         costs = {
             # The number of updates of an equilibrium depends on the data.

@@ -11,10 +11,10 @@ from torch import Tensor
 from pyg_modules.experiment.experiment import ExperimentResult
 from pyg_modules.modules.lesion import LesionStudy
 from pyg_modules.nn.unit_layer import UnitLayer
-from pyg_modules.partition.metrics import module_sizes
 from pyg_modules.report.html.chart import Chart
 from pyg_modules.report.html.image import Image, image
 from pyg_modules.report.html.numbers import percent, small
+from pyg_modules.report.owned_units import owned_units, sizes_in_words
 from pyg_modules.report.plots.plot_adjacency import plot_adjacency
 from pyg_modules.report.plots.plot_attribution import plot_attribution
 from pyg_modules.report.plots.plot_convergence import plot_convergence
@@ -54,7 +54,7 @@ def sections(run: ExperimentResult) -> list[Section]:
         _adjacency_of_run(run),
         _training(run),
         sizes(run.finetuned, run.labels),
-        lesions(run.lesions),
+        lesions(run.lesions, run.finetuned, run.labels),
         attribution(run.attribution, run.image_shape),
         dynamics(run.finetuned, run.samples),
     ]
@@ -154,23 +154,25 @@ def adjacency(layer: UnitLayer, labels: Tensor | None) -> Section:
 
 def sizes(layer: UnitLayer, labels: Tensor) -> Section:
     """How large the modules of a layer are."""
+    text = "What each module takes as a network by itself."
+    if _share_outputs(layer, labels):
+        text += " Each has biases for the outputs, which are 0 in all but the first."
     return Section(
         "sizes",
         "Modules: sizes and costs",
-        "What each module takes as a network by itself. Each has biases for the outputs, which are"
-        " 0 in all but the first.",
+        text,
         [
             image(
                 lambda ax: plot_module_sizes(layer, labels, ax=ax),
                 "Units and edges of the modules",
-                f"Hidden units by module: {', '.join(map(str, module_sizes(labels)))}.",
+                f"By module: {sizes_in_words(layer.graph, labels)}.",
                 size=_WIDE,
             )
         ],
     )
 
 
-def lesions(study: LesionStudy) -> Section:
+def lesions(study: LesionStudy, layer: UnitLayer, labels: Tensor) -> Section:
     """What a network loses without each of its modules."""
     if study.is_regression:
         name, one = "R² by output", "An output whose R² falls without a module needs it"
@@ -181,11 +183,12 @@ def lesions(study: LesionStudy) -> Section:
     else:
         name, one = "Accuracy by class", "A class whose accuracy falls without a module needs it"
         numbers = "Numbers are rounded to whole percent."
+    if _share_outputs(layer, labels):
+        one += ". The biases of the outputs go and stay with module 0"
     return Section(
         "lesions",
         "What is lost without a module",
-        f"Each module is left out in turn, then works alone. {one}. The biases of the outputs go"
-        f" and stay with module 0. {numbers}",
+        f"Each module is left out in turn, then works alone. {one}. {numbers}",
         [
             image(
                 lambda ax: plot_lesions(study, ax=ax),
@@ -196,6 +199,10 @@ def lesions(study: LesionStudy) -> Section:
             )
         ],
     )
+
+
+def _share_outputs(layer: UnitLayer, labels: Tensor) -> bool:
+    return "outputs" not in owned_units(layer.graph, labels)
 
 
 def attribution(magnitudes: Tensor, image_shape: tuple[int, int] | None) -> Section:

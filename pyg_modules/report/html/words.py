@@ -5,9 +5,9 @@ from __future__ import annotations
 from pyg_modules.experiment.baselines import num_parameters
 from pyg_modules.experiment.experiment import ExperimentResult
 from pyg_modules.modules.independence import Independence
-from pyg_modules.partition.metrics import module_sizes
 from pyg_modules.report.html.layer_study import LayerStudy
 from pyg_modules.report.html.numbers import count, duration, percent, points, score, small
+from pyg_modules.report.owned_units import owned_units
 
 
 def summary(run: ExperimentResult) -> list[str]:
@@ -23,16 +23,17 @@ def summary(run: ExperimentResult) -> list[str]:
     trained_on = f", and {scores['finetuned']} after training on"
     left = run.num_parameters["finetuned"]
     all_parameters = run.num_parameters["regularized"]
+    owned = owned_units(run.finetuned.graph, run.labels)
     return [
         f"{_units(config.num_hidden)}, each connected to each, were trained on the data set"
         f" {run.dataset} with a regularizer that organises them, and divided into"
-        f" {run.num_modules} modules{found} of {_sizes(run.module_sizes)}.",
+        f" {run.num_modules} modules{found} of {_sizes(owned)}.",
         f"Test {name} was {scores['regularized']} before the cut, {scores['cut']} right after every"
         f" edge between modules was removed ({_change(change, is_regression=run.is_regression)})"
         f"{trained_on if config.finetune_epochs else ''}.",
         f"The cut left {count(left)} of {count(all_parameters)} parameters"
-        f" ({percent(left / all_parameters, 0)}), in {run.num_modules} networks that share"
-        f" nothing but their inputs and can run in parallel; their outputs add up.",
+        f" ({percent(left / all_parameters, 0)}), in {run.num_modules} networks that can run in"
+        f" parallel: they {_shared(owned)}.",
         f"For comparison, on the same budget: {scores['mlp']} by an MLP with as many"
         f" parameters as before the cut, {scores['free']} by the same unit graph without"
         f" a regularizer, {scores['random_modules']} by modules drawn at random.",
@@ -103,13 +104,13 @@ def study_in_words(study: LayerStudy) -> list[str]:
             "It is not cut, and no modules were given: labels=partition_units(layer, num_modules)"
             " finds some.",
         ]
-    sizes = module_sizes(labels)
-    modules = f"{len(sizes)} modules of {_sizes(sizes)}"
+    owned = owned_units(graph, labels)
+    modules = f"{int(labels.max()) + 1} modules of {_sizes(owned)}"
     if modular is layer:
         return [
             *sentences,
-            f"It is cut into {modules}, which share nothing but their inputs; their outputs add up."
-            f" What they are worth, only the network before the cut can tell.",
+            f"It is cut into {modules}, which {_shared(owned)}. What they are worth, only the"
+            f" network before the cut can tell.",
         ]
     left, all_parameters = num_parameters(modular), num_parameters(layer)
     return [
@@ -129,10 +130,21 @@ def _units(number: int) -> str:
     return f"{count(number)} hidden unit{'s' if number != 1 else ''}"
 
 
-def _sizes(sizes: list[int]) -> str:
-    if min(sizes) == max(sizes):
-        return _units(sizes[0])
-    return f"{count(min(sizes))} to {_units(max(sizes))}"
+def _sizes(owned: dict[str, list[int]]) -> str:
+    """The smallest and the largest number of each kind."""
+    found = []
+    for name, sizes in owned.items():
+        least, most = min(sizes), max(sizes)
+        number = count(most) if least == most else f"{count(least)} to {count(most)}"
+        found.append(f"{number} {name if most != 1 else name.removesuffix('s')}")
+    return " and ".join(found)
+
+
+def _shared(owned: dict[str, list[int]]) -> str:
+    """What modules have in common that have these units of their own, after "they"."""
+    inputs = "nothing" if "inputs" in owned else "nothing but their inputs"
+    outputs = "each has outputs of its own" if "outputs" in owned else "their outputs add up"
+    return f"share {inputs}, and {outputs}"
 
 
 def _change(difference: float, *, is_regression: bool) -> str:

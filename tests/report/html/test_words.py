@@ -1,9 +1,20 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from pyg_modules.modules import Independence
 from pyg_modules.report.html import words
+
+
+def labels_of(run, hidden, inputs=(), outputs=()):
+    """Labels of the units of a run, in modules of so many; other inputs and outputs are shared."""
+    graph = run.finetuned.graph
+    labels = torch.full((graph.num_units,), -1)
+    for ids, sizes in ((graph.inputs, inputs), (graph.hidden, hidden), (graph.outputs, outputs)):
+        own = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes).long())
+        labels[ids.start : ids.start + len(own)] = own
+    return labels
 
 
 @pytest.fixture
@@ -22,7 +33,7 @@ def known(run):
         run,
         test_score=accuracy,
         num_parameters=parameters,
-        module_sizes=[4, 4, 5],
+        labels=labels_of(run, [4, 4, 5]),
         independence=Independence(0, 0.0, 2.3e-7),
         seconds=102.0,
     )
@@ -48,7 +59,10 @@ def test_an_accuracy_that_stays_is_said_to_stay(known):
 
 
 def test_modules_of_one_size_are_given_that_size(known):
-    assert "modules of 4 hidden units" in words.summary(replace(known, module_sizes=[4, 4, 4]))[0]
+    assert (
+        "modules of 4 hidden units"
+        in words.summary(replace(known, labels=labels_of(known, [4, 4, 4])))[0]
+    )
 
 
 def test_the_scores_of_one_seed_and_of_several_are_told_apart(known):
@@ -76,4 +90,25 @@ def test_what_did_not_happen_is_not_said(known):
 
 
 def test_one_unit_is_not_called_units(known):
-    assert words.summary(replace(known, module_sizes=[1, 1, 1]))[0].endswith("of 1 hidden unit.")
+    assert words.summary(replace(known, labels=labels_of(known, [1, 1, 1])))[0].endswith(
+        "of 1 hidden unit."
+    )
+
+
+def test_what_modules_own_and_what_they_share_is_said(known):
+    def said(*sizes):
+        text = words.summary(replace(known, labels=labels_of(known, *sizes)))
+        return text[0].partition("modules of ")[2], text[2].partition("parallel: ")[2]
+
+    assert said([4, 4, 5]) == (
+        "4 to 5 hidden units.",
+        "they share nothing but their inputs, and their outputs add up.",
+    )
+    assert said([4, 4, 5], [20, 20, 24]) == (
+        "20 to 24 inputs and 4 to 5 hidden units.",
+        "they share nothing, and their outputs add up.",
+    )
+    assert said([4, 4, 5], [20, 20, 24], [3, 3, 4]) == (
+        "20 to 24 inputs and 4 to 5 hidden units and 3 to 4 outputs.",
+        "they share nothing, and each has outputs of its own.",
+    )
