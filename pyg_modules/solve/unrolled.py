@@ -143,10 +143,11 @@ class _Updates(Differentiable):
         operator = self.operator
         transposed = operator.prepare_transposed(weight)
         gradient = operator.new_gradient(weight)
-        values, injected = transposed, state
+        total = operator.enter(grad).clone()
+        # What no update is computed again from is not read.
+        values, injected = transposed, total
         if self._stride > 1:
             values, injected = operator.prepare(weight), operator.enter(state)
-        total = operator.enter(grad).clone()
         for piece in self._pieces:
             kept, cells = piece.rows(saved[0], dim=1), piece.cells(transposed)
             sums = piece.cells(gradient), piece.rows(total)

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled
+from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut
 from pyg_modules.ops import ACTIVATIONS, BACKENDS, EdgeSet, Update
 from pyg_modules.solve import Recurrence, Solution, Solver, solver_from_config, solver_to_config
 from tests.strategies import backends
@@ -79,3 +79,29 @@ def test_solvers_of_ones_own_compute_but_have_no_config():
         solver_to_config(Mine())
     with pytest.raises(ValueError, match=r"'equilibrium', 'unrolled' \(got 'magic'\)"):
         solver_from_config({"name": "magic"})
+
+
+@pytest.mark.parametrize(
+    "solver", [Unrolled(3), Unrolled(5, checkpoint=True), Equilibrium(tol=1e-9)]
+)
+@pytest.mark.parametrize("sizes", [[90, 80, 41, 40], [137, 130, 127, 118], [100, 60, 59, 3, 2]])
+def test_padded_blocks_in_several_batches_have_the_gradients_of_a_dense_matrix(sizes, solver):
+    graph = UnitGraph.complete(3, sum(sizes), 2)
+    labels = torch.full((graph.num_units,), -1)
+    owners = torch.repeat_interleave(torch.arange(len(sizes)), torch.tensor(sizes))
+    order = torch.randperm(len(owners), generator=torch.Generator().manual_seed(0))
+    labels[graph.hidden.start : graph.hidden.stop] = owners[order]
+    layer = cut(SynchronousGraph(graph, solver, "tanh", dtype=torch.float64), labels)
+    layer.reset_parameters(torch.Generator().manual_seed(1))
+    x = torch.rand(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    found = {}
+    for backend in ("dense", "block"):
+        layer.backend = backend
+        outputs = layer(x)
+        gradients = torch.autograd.grad(outputs.square().sum(), list(layer.parameters()))
+        found[backend] = outputs, *gradients
+    packing = EdgeSet.between(layer.graph.edge_index, graph.hidden, graph.hidden).packing
+    assert len(packing.batches) > 1
+    assert packing.num_rows > sum(sizes)
+    for one, other in zip(found["dense"], found["block"], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-9)
