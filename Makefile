@@ -52,6 +52,8 @@ accuracy: $(VENV)/.test ## Measure every accuracy again, then write the tables
 	$(RUN) -m benchmarks.accuracy.partition.grid
 	$(RUN) -m benchmarks.accuracy.comparison
 	$(RUN) -m benchmarks.accuracy.comparison.frontier
+	$(RUN) -m benchmarks.accuracy.comparison.classical
+	$(RUN) -m benchmarks.accuracy.cut_costs
 	$(RUN) -m benchmarks.accuracy.additive
 	$(RUN) -m benchmarks.accuracy.images --search
 	$(RUN) -m benchmarks.accuracy.images

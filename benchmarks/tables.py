@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.accuracy import citation, digits, exactness, images, mnist1d, sparsity
 from benchmarks.accuracy.additive import __main__ as additive
+from benchmarks.accuracy.comparison import classical
 from benchmarks.accuracy.comparison import tables as comparison
 from benchmarks.accuracy.extrapolation import __main__ as extrapolation
 from benchmarks.accuracy.partition import tables as partition
@@ -166,6 +167,8 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "docs" / "evidence" / "accuracy.md": {
         "accuracies": accuracies,
         "additive": additive.additive,
+        "extrapolation": extrapolation.extrapolation,
+        "classical": classical.classical,
         **{name: comparison.TABLES[name] for name in _COMPARED},
     },
     ROOT / "docs" / "evidence" / "exactness.md": {"figures": figures},
@@ -184,7 +187,6 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "docs" / "guides" / "units_on_graphs.md": {
         "propagation": propagation.propagation,
         "citation": citation.citation,
-        "extrapolation": extrapolation.extrapolation,
     },
     ROOT / "docs" / "guides" / "images.md": {"images": images.images},
     ROOT / "docs" / "guides" / "sparse.md": {"sparsity": sparsity.sparsity},

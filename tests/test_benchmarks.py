@@ -12,12 +12,13 @@ import torch
 from scipy import ndimage
 from torch_geometric.data import Data
 
-from benchmarks.accuracy import citation, images, recipes, sparsity, topology
+from benchmarks.accuracy import citation, cut_costs, images, recipes, sparsity, topology
 from benchmarks.accuracy.additive import __main__ as additive
 from benchmarks.accuracy.additive.tasks import TASKS as ADDITIVE_TASKS
 from benchmarks.accuracy.additive.training import MODELS as ADDITIVE_MODELS
 from benchmarks.accuracy.comparison import __main__ as comparison
-from benchmarks.accuracy.comparison import claims, networks, recipe, search
+from benchmarks.accuracy.comparison import claims, classical, networks, recipe, search
+from benchmarks.accuracy.comparison.results import rows_measured
 from benchmarks.accuracy.extrapolation import __main__ as extrapolation
 from benchmarks.accuracy.extrapolation import training
 from benchmarks.accuracy.extrapolation.models import MODELS as EXTRAPOLATING
@@ -33,7 +34,7 @@ from benchmarks.speed import first_use, generators, neighbours, plan, ranks
 from benchmarks.speed.peers import PEERS
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph
 from pyg_modules._files import write_json
-from pyg_modules.datasets import Dataset
+from pyg_modules.datasets import Dataset, load_dataset
 from pyg_modules.experiment.baselines import num_parameters
 from tests.strategies import generator
 from tests.writers import exit_of, in_child, kill
@@ -214,6 +215,43 @@ def test_the_benchmark_of_larger_cases_measures_everything_and_goes_on(
     monkeypatch.setattr(recipes, "run_all", None)
     extrapolation.main(["--out", str(out)])
     assert json.loads(out.read_text())["cells"] == cells
+
+
+def test_what_a_cut_buys_is_measured_and_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cut_costs, "load_dataset", lambda *_: load_dataset("digits"))
+    for name, value in (("MODULES", (1, 2)), ("WIDTHS", (16, 32)), ("NUM_HIDDEN", 16)):
+        monkeypatch.setattr(cut_costs, name, value)
+    out = tmp_path / "cut_costs.json"
+    cut_costs.main(["--quick", "--epochs", "2", "--out", str(out)])
+    cells = json.loads(out.read_text())["cells"]
+    assert [cell["model"] for cell in cells] == ["uncut", "cut 2", "MLP 16", "MLP 32"]
+    (uncut,), (halves,), (mlp,), _ = (cell["runs"] for cell in cells)
+    # The second of two updates reads the edges among 16 hidden units.
+    assert uncut["operations"] == 16 * (64 + 10) + 16**2
+    assert uncut["num_parameters"] == 16 * (64 + 10) + 16**2 + 16 + 10
+    assert halves["operations"] == uncut["operations"] - 2 * 8**2
+    assert mlp["operations"] == 16 * (64 + 10)
+    assert mlp["num_parameters"] == 16 * (64 + 10) + 16 + 10
+    assert cut_costs._microjoules(1000, 100, 10) == pytest.approx(1e-6 * (4600 + 6400))
+    printed = capsys.readouterr().out
+    assert all(f"| {cell['model']} |" in printed for cell in cells)
+    monkeypatch.setattr(recipes, "run_all", None)
+    cut_costs.main(["--out", str(out)])
+    assert json.loads(out.read_text())["cells"] == cells
+
+
+def test_models_without_a_network_are_fitted_and_stand_beside_networks(tmp_path, capsys):
+    out = tmp_path / "classical.json"
+    classical.main(["--quick", "--out", str(out)])
+    runs = json.loads(out.read_text())["runs"]
+    assert [(run["problem"], run["model"], run["seed"]) for run in runs] == [
+        ("wine", "linear", 10),
+        ("wine", "boosting", 10),
+    ]
+    assert all(run["score"] > 0.9 for run in runs)
+    mlp = 100 * mean(run["score"] for run in rows_measured("wine")["mlp"][0])
+    assert f"| wine | {100 * runs[0]['score']:.2f} |" in capsys.readouterr().out
+    assert f"| {mlp:.2f} ±" in classical.classical(out)
 
 
 def test_work_that_other_processes_do_not_import_is_refused_by_a_quick_run_too():

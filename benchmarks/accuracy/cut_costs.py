@@ -123,7 +123,8 @@ def _operations(network: nn.Module) -> int:
     source, target = graph.edge_index
     is_hidden = (source >= graph.num_inputs) & (target < graph.outputs.start)
     among = int(is_hidden.sum())
-    return graph.num_edges - among + solver.steps * among
+    # States begin at 0, so that the first update reads none.
+    return graph.num_edges - among + (solver.steps - 1) * among
 
 
 def _microjoules(operations: int, size: int, batch: int) -> float:
