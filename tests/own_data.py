@@ -3,6 +3,12 @@
 import numpy
 from sklearn.datasets import load_diabetes, load_wine
 
+#: The end of what is said of rows that are scored.
+EQUAL = (
+    "equal rows that were trained on, in all that is used of them: their score may say little of"
+    " new ones"
+)
+
 
 def own_table(name):
     """A data frame with the target ``grade``; 178 rows of ``"wine"``, 442 of ``"diabetes"``."""

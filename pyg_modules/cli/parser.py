@@ -209,7 +209,12 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
     add("--finetune-epochs", int, "N", "passes over the data after the cut")
     add("--ncut", float, "X", "coefficient of the normalized cut in the loss")
     add("--balance", float, "X", "coefficient of the balance of the modules in the loss")
-    add("--tolerance", float, "X", "by which share the sizes of modules may differ")
+    add(
+        "--tolerance",
+        float,
+        "X",
+        "by which share the sizes of modules may differ, of all units that they have",
+    )
     add("--activation", str, "NAME", "activation of the unit graphs")
     add("--learning-rate", float, "X", "largest learning rate")
     add("--weight-decay", float, "X", "decoupled weight decay")

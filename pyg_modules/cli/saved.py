@@ -50,7 +50,8 @@ def _report_of_network(folder: Path, file: Path) -> Path:
     layer, encoding, x, y, notes = encode_file(folder, file)
     if y is None:
         raise ValueError(
-            f"Expected the target {encoding.target.name!r} in {file} (got no such column). Add it."
+            f"Expected the target {encoding.target.name!r} in {file} (got no such column, or an"
+            f" empty one). Add it."
         )
     for note in notes:
         print(f"data: {note}")

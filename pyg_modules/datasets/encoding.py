@@ -135,21 +135,21 @@ class Encoding:
                 )
         return sentences
 
-    def seen(self, x: NDArray[Any], y: NDArray[Any], of_file: str) -> list[str]:
-        """A sentence if samples of a file are those of the training part.
+    def seen(self, x: NDArray[Any], y: NDArray[Any], rows: str) -> list[str]:
+        """A sentence if samples are like some of the training part.
 
         Args:
             x (ndarray): Their inputs, as of :meth:`encode`.
             y (ndarray): Their targets, as the network is trained on.
-            of_file (str): The name of the file.
+            rows (str): What they are called, such as ``"rows of new.csv"``.
         """
         known = set(self.trained_on)
         number = sum(digest in known for digest in digests_of(x, y))
         if not number:
             return []
         return [
-            f"{number:,} of the {len(x):,} rows of {of_file} were trained on: their score says"
-            f" little of new rows"
+            f"{number:,} of the {len(x):,} {rows} equal rows that were trained on, in all that is"
+            f" used of them: their score may say little of new ones"
         ]
 
     def save(self, folder: Path) -> None:
@@ -158,12 +158,14 @@ class Encoding:
 
 
 def digests_of(x: NDArray[Any], y: NDArray[Any]) -> list[str]:
-    """What tells each sample from others, of its inputs and its target alone.
+    """What tells each sample from others, of its inputs and its target alone, to four decimals.
 
     Args:
         x (ndarray): The inputs, ``[num_rows, num_features]``.
         y (ndarray): The targets, ``[num_rows]`` classes or ``[num_rows, 1]`` numbers.
     """
+    # A file that is written again may have fewer digits; and there is no -0.
+    x, y = x.round(4) + 0, y.round(4) + 0
     return [
         blake2b(inputs.tobytes() + target.tobytes(), digest_size=8).hexdigest()
         for inputs, target in zip(x, y, strict=True)

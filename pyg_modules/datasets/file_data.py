@@ -107,8 +107,8 @@ def load_file(
     train_targets = as_targets(targets.values[train], encoding.target)
     test_targets = as_targets(test_y, encoding.target)
     encoding.trained_on.extend(digests_of(train_inputs, train_targets.numpy()))
-    if test is not None:
-        encoding.notes.extend(encoding.seen(inputs, test_targets.numpy(), test_file))
+    tested = "rows to test on" if test is None else f"rows of {test_file}"
+    encoding.notes.extend(encoding.seen(inputs, test_targets.numpy(), tested))
     parts = f"{len(train):,} rows to train on, {len(test_y):,} to test on"
     encoding.notes.append(f"{parts}, {encoding.num_features:,} inputs")
     return Dataset(

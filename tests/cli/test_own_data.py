@@ -16,7 +16,7 @@ from pyg_modules.cli import main
 from pyg_modules.datasets import load_encoding, load_file
 from pyg_modules.experiment import load_run
 from pyg_modules.experiment.score import score
-from tests.own_data import own_table
+from tests.own_data import EQUAL, own_table
 
 SMALL = [
     "--num-hidden",
@@ -233,7 +233,7 @@ def test_modules_have_inputs_of_their_own_and_all_that_follows_knows_it(
 
 def test_of_rows_that_were_trained_on_it_is_said(wine, diabetes, tmp_path, capsys):
     for (path, folder, *_), number in ((wine, "142 of the 178"), (diabetes, "353 of the 442")):
-        said = f"data: {number} rows of {path} were trained on: their score says little of new rows"
+        said = f"data: {number} rows of {path} {EQUAL}"
         out = str(tmp_path / "out.csv")
         assert main(["predict", str(folder), str(path), "--out", out]) == 0
         printed = capsys.readouterr().out.splitlines()

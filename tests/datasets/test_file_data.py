@@ -13,8 +13,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from pyg_modules.datasets import load_encoding, load_file
+from pyg_modules.datasets.encoding import digests_of
 from pyg_modules.datasets.table_file import read_table
-from tests.own_data import own_table
+from tests.own_data import EQUAL, own_table
 
 HEAD = "a,b,kind,y\n"
 ROWS = [f"{i},{i * i % 7},{'uv'[i % 2]},{['no', 'yes'][i % 3 == 0]}\n" for i in range(12)]
@@ -167,9 +168,19 @@ def test_rows_to_test_on_that_are_trained_on_are_said(tmp_path):
     path = written(tmp_path, GOOD)
     test = written(tmp_path, HEAD + ROWS[3] + ROWS[5] + "99,1,u,no\n", "test.csv")
     notes = load_file(path, test, target="y").encoding.notes
-    assert (
-        f"2 of the 3 rows of {test} were trained on: their score says little of new rows" in notes
+    assert f"2 of the 3 rows of {test} {EQUAL}" in notes
+    # Of one file, too; and what is written with fewer digits is the same.
+    twice = written(
+        tmp_path, HEAD + "".join(row for row in ROWS[:8] for _ in range(6)), "twice.csv"
     )
+    encoding = load_file(twice, target="y").encoding
+    assert f"10 of the 10 rows to test on {EQUAL}" in encoding.notes
+    x = numpy.random.default_rng(0).normal(size=(50, 3)).astype("float32")
+    again = numpy.array([float(f"{number:.7g}") for number in x.ravel()], dtype="float32")
+    y = numpy.zeros(50, dtype=int)
+    assert digests_of(x, y) == digests_of(again.reshape(50, 3), y)
+    assert len(set(digests_of(x, y))) == 50
+    assert digests_of(-0.0 * x, y) == digests_of(0 * x, y)
 
 
 def test_rows_to_test_on_are_others_than_those_to_train_on(tmp_path):

@@ -13,6 +13,7 @@ from pyg_modules.nn.unit_layer import check_layer
 from pyg_modules.report.html.layer_study import study_layer
 from pyg_modules.report.html.libraries import check_report_libraries
 from pyg_modules.report.html.page import render_layer_page
+from pyg_modules.structure.edge_map import EdgeMap
 from pyg_modules.structure.sparse_schedule import SparseSchedule
 
 
@@ -78,14 +79,20 @@ def _check_schedule(schedule: SparseSchedule, layer: SynchronousGraph) -> None:
     """Raise unless a schedule has a history of the edges of such a layer."""
     if not isinstance(schedule, SparseSchedule):
         raise TypeError(
-            f"Expected schedule to be a SparseSchedule (got {brief(schedule)}). Give the one that"
-            f" fit was given, or leave it out."
+            f"Expected schedule to be a SparseSchedule (got {brief(schedule)}). Give that one"
+            f" alone with which it was trained, or leave it out."
         )
     first, graph = schedule.first_graph, layer.graph
     if (first.num_units, first.hidden) != (graph.num_units, graph.hidden):
         raise ValueError(
             f"Expected the schedule of this layer, or of that which it was cut from (got one of"
             f" {first}, and a layer of {graph}). Give the one that it was trained with."
+        )
+    if layer is not schedule.layer and EdgeMap.between(schedule.layer.graph, graph).num_added:
+        raise ValueError(
+            f"Expected the schedule of this layer, or of that which it was cut from (got one of"
+            f" {schedule.layer.graph}, which has not all edges of the layer, {graph}). Give the one"
+            f" that it was trained with."
         )
     if not schedule.history:
         raise ValueError(

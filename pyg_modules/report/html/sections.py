@@ -14,7 +14,7 @@ from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.report.html.chart import Chart
 from pyg_modules.report.html.image import Image, image
 from pyg_modules.report.html.numbers import percent, small
-from pyg_modules.report.owned_units import owned_units, sizes_in_words
+from pyg_modules.report.owned_units import sizes_in_words
 from pyg_modules.report.plots.plot_adjacency import plot_adjacency
 from pyg_modules.report.plots.plot_attribution import plot_attribution
 from pyg_modules.report.plots.plot_convergence import plot_convergence
@@ -154,9 +154,9 @@ def adjacency(layer: UnitLayer, labels: Tensor | None) -> Section:
 
 def sizes(layer: UnitLayer, labels: Tensor) -> Section:
     """How large the modules of a layer are."""
-    text = "What each module takes as a network by itself."
-    if _share_outputs(layer, labels):
-        text += " Each has biases for the outputs, which are 0 in all but the first."
+    where = "in all but the first" if _share_outputs(layer, labels) else "for those of others"
+    text = "What each module takes as a network by itself. Each has biases for all outputs,"
+    text += f" which are 0 {where}."
     return Section(
         "sizes",
         "Modules: sizes and costs",
@@ -185,6 +185,8 @@ def lesions(study: LesionStudy, layer: UnitLayer, labels: Tensor) -> Section:
         numbers = "Numbers are rounded to whole percent."
     if _share_outputs(layer, labels):
         one += ". The biases of the outputs go and stay with module 0"
+    else:
+        one += "; of outputs that belong to a module, the others are 0 when it is alone"
     return Section(
         "lesions",
         "What is lost without a module",
@@ -202,7 +204,8 @@ def lesions(study: LesionStudy, layer: UnitLayer, labels: Tensor) -> Section:
 
 
 def _share_outputs(layer: UnitLayer, labels: Tensor) -> bool:
-    return "outputs" not in owned_units(layer.graph, labels)
+    ids = layer.graph.outputs
+    return bool((labels[ids.start : ids.stop] < 0).any())
 
 
 def attribution(magnitudes: Tensor, image_shape: tuple[int, int] | None) -> Section:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from pyg_modules.experiment.baselines import num_parameters
 from pyg_modules.experiment.experiment import ExperimentResult
+from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.modules.independence import Independence
 from pyg_modules.report.html.layer_study import LayerStudy
 from pyg_modules.report.html.numbers import count, duration, percent, points, score, small
@@ -33,7 +36,7 @@ def summary(run: ExperimentResult) -> list[str]:
         f"{trained_on if config.finetune_epochs else ''}.",
         f"The cut left {count(left)} of {count(all_parameters)} parameters"
         f" ({percent(left / all_parameters, 0)}), in {run.num_modules} networks that can run in"
-        f" parallel: they {_shared(owned)}.",
+        f" parallel: they {_shared(run.finetuned.graph, run.labels)}.",
         f"For comparison, on the same budget: {scores['mlp']} by an MLP with as many"
         f" parameters as before the cut, {scores['free']} by the same unit graph without"
         f" a regularizer, {scores['random_modules']} by modules drawn at random.",
@@ -109,8 +112,8 @@ def study_in_words(study: LayerStudy) -> list[str]:
     if modular is layer:
         return [
             *sentences,
-            f"It is cut into {modules}, which {_shared(owned)}. What they are worth, only the"
-            f" network before the cut can tell.",
+            f"It is cut into {modules}, which {_shared(graph, labels)}. What they are worth,"
+            f" only the network before the cut can tell.",
         ]
     left, all_parameters = num_parameters(modular), num_parameters(layer)
     return [
@@ -140,11 +143,14 @@ def _sizes(owned: dict[str, list[int]]) -> str:
     return " and ".join(found)
 
 
-def _shared(owned: dict[str, list[int]]) -> str:
-    """What modules have in common that have these units of their own, after "they"."""
-    inputs = "nothing" if "inputs" in owned else "nothing but their inputs"
-    outputs = "each has outputs of its own" if "outputs" in owned else "their outputs add up"
-    return f"share {inputs}, and {outputs}"
+def _shared(graph: UnitGraph, labels: Tensor) -> str:
+    """What modules with these labels have in common, after "they"."""
+    inputs, outputs = (labels[ids.start : ids.stop] < 0 for ids in (graph.inputs, graph.outputs))
+    some = f"{count(int(inputs.sum()))} input{'s' if inputs.sum() != 1 else ''}"
+    common = "nothing but their inputs" if inputs.all() else some if inputs.any() else "no inputs"
+    if not outputs.any():
+        return f"share {common}, and no outputs"
+    return f"share {common}, and {'their' if outputs.all() else 'shared'} outputs add up"
 
 
 def _change(difference: float, *, is_regression: bool) -> str:

@@ -139,6 +139,15 @@ def test_a_schedule_that_has_nothing_to_show_is_refused(schedule, error, message
     assert not any(tmp_path.iterdir())
 
 
+def test_the_schedule_of_a_layer_that_never_had_its_edges_is_refused(tmp_path):
+    layer = layer_with(2)
+    schedule = SparseSchedule(layer, epochs=2, num_edges=40, grow="random")
+    fit(layer, (X, CLASSES), epochs=2, seed=0, schedule=schedule)
+    with pytest.raises(ValueError, match="which has not all edges of the layer"):
+        report(layer_with(2), X, CLASSES, schedule=schedule, out=tmp_path / "none.html")
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("solver", [Unrolled(3), Equilibrium(contraction=0.9)], ids=str)
 def test_a_regression_of_arrays_is_shown_by_r2(solver, tmp_path):
     layer = layer_with(1, solver)

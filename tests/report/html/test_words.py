@@ -106,9 +106,13 @@ def test_what_modules_own_and_what_they_share_is_said(known):
     )
     assert said([4, 4, 5], [20, 20, 24]) == (
         "20 to 24 inputs and 4 to 5 hidden units.",
-        "they share nothing, and their outputs add up.",
+        "they share no inputs, and their outputs add up.",
     )
     assert said([4, 4, 5], [20, 20, 24], [3, 3, 4]) == (
         "20 to 24 inputs and 4 to 5 hidden units and 3 to 4 outputs.",
-        "they share nothing, and each has outputs of its own.",
+        "they share no inputs, and no outputs.",
+    )
+    assert said([4, 4, 5], [20, 20, 23], [3, 3, 3]) == (
+        "20 to 23 inputs and 4 to 5 hidden units and 3 outputs.",
+        "they share 1 input, and shared outputs add up.",
     )
