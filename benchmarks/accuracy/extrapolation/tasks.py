@@ -174,7 +174,9 @@ def _way_up(cell: Cell, came_from: dict[Cell, Cell | None]) -> list[Cell]:
 TASKS: dict[str, Task] = {
     "prefix sums": Task(prefix_sums, range(1, 33), (64, 128), _twice, 1, 1, 600),
     "latest bits": Task(latest_bits, range(1, 33), (64, 128), _twice, 2, 1, 600),
-    "binary addition": Task(additions, range(1, 33), (64, 128), _twice, 2, 1, 600, grows=False),
+    "binary addition": Task(
+        additions, range(1, 33), (64, 128), _twice, 2, 1, 600, grows=False, batches=4000
+    ),
     "regions": Task(
         regions,
         range(3, 10),
