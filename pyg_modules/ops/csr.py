@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from scipy.sparse import csr_array
 from torch import Tensor
 
 from pyg_modules.ops.edge_set import EdgeSet
@@ -25,21 +24,16 @@ def csr_index(edges: EdgeSet) -> tuple[Tensor, ...]:
         ``order [e]``, ``inverse [e]``: from the order of the set to that of the transpose, and
         back.
     """
+    order = torch.argsort(edges.source * edges.num_targets + edges.target)
+    inverse = torch.empty_like(order)
+    inverse[order] = torch.arange(len(order), device=order.device)
     # 32-bit indices halve the traffic of the kernels, which convert 64-bit ones at every call.
     dtype = torch.int32 if edges.num_edges < 2**31 else torch.int64
-    offsets = compress(edges.target, edges.num_targets).to(dtype)
-    column, place = edges.source.to(dtype), torch.arange(edges.num_edges)
-    shape = edges.num_targets, edges.num_sources
-    # It is transposed by counting, which takes a fraction of a sort.
-    transposed = csr_array((place.numpy(), column.numpy(), offsets.numpy()), shape=shape).tocsc()
-    order = torch.from_numpy(transposed.data)
-    inverse = torch.empty_like(order)
-    inverse[order] = place
     return (
-        offsets,
-        column,
-        torch.from_numpy(transposed.indptr).to(dtype),
-        torch.from_numpy(transposed.indices).to(dtype),
+        compress(edges.target, edges.num_targets).to(dtype),
+        edges.source.to(dtype),
+        compress(edges.source[order], edges.num_sources).to(dtype),
+        edges.target[order].to(dtype),
         order,
         inverse,
     )
