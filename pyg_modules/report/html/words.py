@@ -26,17 +26,17 @@ def summary(run: ExperimentResult) -> list[str]:
     trained_on = f", and {scores['finetuned']} after training on"
     left = run.num_parameters["finetuned"]
     all_parameters = run.num_parameters["regularized"]
-    owned = owned_units(run.finetuned.graph, run.labels)
+    modules = run.finetuned.graph, run.labels
     return [
         f"{_units(config.num_hidden)}, each connected to each, were trained on the data set"
         f" {run.dataset} with a regularizer that organises them, and divided into"
-        f" {run.num_modules} modules{found} of {_sizes(owned)}.",
+        f" {run.num_modules} modules{found} of {_sizes(*modules)}.",
         f"Test {name} was {scores['regularized']} before the cut, {scores['cut']} right after every"
         f" edge between modules was removed ({_change(change, is_regression=run.is_regression)})"
         f"{trained_on if config.finetune_epochs else ''}.",
         f"The cut left {count(left)} of {count(all_parameters)} parameters"
         f" ({percent(left / all_parameters, 0)}), in {run.num_modules} networks that can run in"
-        f" parallel: they {_shared(run.finetuned.graph, run.labels)}.",
+        f" parallel: they {_shared(*modules)}.",
         f"For comparison, on the same budget: {scores['mlp']} by an MLP with as many"
         f" parameters as before the cut, {scores['free']} by the same unit graph without"
         f" a regularizer, {scores['random_modules']} by modules drawn at random.",
@@ -107,8 +107,7 @@ def study_in_words(study: LayerStudy) -> list[str]:
             "It is not cut, and no modules were given: labels=partition_units(layer, num_modules)"
             " finds some.",
         ]
-    owned = owned_units(graph, labels)
-    modules = f"{int(labels.max()) + 1} modules of {_sizes(owned)}"
+    modules = f"{int(labels.max()) + 1} modules of {_sizes(graph, labels)}"
     if modular is layer:
         return [
             *sentences,
@@ -133,10 +132,10 @@ def _units(number: int) -> str:
     return f"{count(number)} hidden unit{'s' if number != 1 else ''}"
 
 
-def _sizes(owned: dict[str, list[int]]) -> str:
-    """The smallest and the largest number of each kind."""
+def _sizes(graph: UnitGraph, labels: Tensor) -> str:
+    """The smallest and the largest number of each kind of units that modules own."""
     found = []
-    for name, sizes in owned.items():
+    for name, sizes in owned_units(graph, labels).items():
         least, most = min(sizes), max(sizes)
         number = count(most) if least == most else f"{count(least)} to {count(most)}"
         found.append(f"{number} {name if most != 1 else name.removesuffix('s')}")
