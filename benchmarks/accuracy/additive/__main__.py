@@ -15,7 +15,8 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.accuracy.additive.tasks import FEWEST, TASKS
-from benchmarks.accuracy.additive.training import DECAYS, MODELS, run
+from benchmarks.accuracy.additive.training import DECAYS, run
+from benchmarks.accuracy.kinds import KINDS
 from benchmarks.accuracy.recipes import mean_and_spread, measure
 from benchmarks.markdown import table
 
@@ -32,20 +33,20 @@ def additive(path: Path = RESULTS) -> str:
     runs = _runs(path)
     rows = [
         [
-            *_scores(runs, task, list(MODELS)),
+            *_scores(runs, task, list(KINDS)),
             *(_ari(runs[task, name]) for name in ("learned", "post_hoc")),
         ]
         for task in TASKS
         if (task, "whole") in runs
     ]
-    return table([_SCORE, *MODELS.values(), "ARI of inputs, learned", "read off"], rows)
+    return table([_SCORE, *KINDS.values(), "ARI of inputs, learned", "read off"], rows)
 
 
 def summary(path: Path = RESULTS) -> str:
     """The tasks with the fewest samples."""
     runs, names = _runs(path), ["whole", "learned", "random", "true"]
     rows = [_scores(runs, task, names) for task in FEWEST]
-    return table([_SCORE, *(MODELS[name] for name in names)], rows)
+    return table([_SCORE, *(KINDS[name] for name in names)], rows)
 
 
 def _runs(path: Path) -> Runs:
@@ -73,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     measure(
         run,
-        {(task, name): RECIPES for task in options.only for name in MODELS},
+        {(task, name): RECIPES for task in options.only for name in KINDS},
         dict.fromkeys(options.only, options.steps),
         options.out,
         quick=options.quick,

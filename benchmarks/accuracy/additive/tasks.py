@@ -12,6 +12,8 @@ from sklearn.metrics import r2_score
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.accuracy.kinds import Owners
+
 _NUM_TEST = 1000
 _NUM_TERMS, _NUM_INPUTS = 4, 3
 
@@ -37,9 +39,9 @@ class Task:
     is_regression: bool
 
     @property
-    def num_modules(self) -> int:
-        """Number of terms."""
-        return int(self.owner.max()) + 1
+    def owners(self) -> Owners:
+        """Terms have inputs of their own, and share the output."""
+        return Owners(self.owner, torch.tensor([-1]))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """What is trained on."""
@@ -96,10 +98,10 @@ def _sine(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.sin(2 * x @ direction / direction.norm())
 
 
-def _teacher(x: Tensor, generator: torch.Generator) -> Tensor:
+def teacher(x: Tensor, generator: torch.Generator) -> Tensor:
     """A random network of eight hidden units."""
     weight, bias, last = (
-        torch.randn(*shape, generator=generator) for shape in ((_NUM_INPUTS, 8), (8,), (8,))
+        torch.randn(*shape, generator=generator) for shape in ((x.size(1), 8), (8,), (8,))
     )
     return torch.tanh(1.5 * x @ weight + bias) @ last
 
@@ -108,7 +110,7 @@ _KINDS: dict[str, tuple[Callable[[int, int], Task], tuple[int, ...]]] = {
     "retina, and": (partial(_retina, True), (64, 128, 192)),
     "retina, or": (partial(_retina, False), (64, 128, 192)),
     "sines": (partial(_sum, _sine), (400, 1600, 6400)),
-    "teachers": (partial(_sum, _teacher), (400, 1600, 6400)),
+    "teachers": (partial(_sum, teacher), (400, 1600, 6400)),
 }
 #: By name: makes one of a seed.
 TASKS: dict[str, Callable[[int], Task]] = {

@@ -1,0 +1,1 @@
+"""Several tasks of one network, which change one after the other: what is learned and forgotten."""

@@ -1,0 +1,101 @@
+"""Tasks that change one after the other: ``python -m benchmarks.accuracy.changing``.
+
+All are learned together; then the first changes and is trained on alone, then the next. How much of
+the others is forgotten, by one network and by modules? Every kind may try the same recipes, on
+problems of their own; the best is then trained on others. It goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from itertools import product
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from benchmarks.accuracy.changing.tasks import PROBLEMS
+from benchmarks.accuracy.changing.training import DECAYS, MODELS, run
+from benchmarks.accuracy.kinds import KINDS
+from benchmarks.accuracy.recipes import mean_and_spread, measure
+from benchmarks.markdown import table
+
+RESULTS = Path(__file__).with_name("changing.json")
+STEPS = 2000
+RECIPES = list(product(range(len(DECAYS)), (3e-3, 1e-2)))
+_SCORE = "test accuracy, %, or 100 R²"
+#: By problem and kind of network.
+Runs = dict[tuple[str, str], list[dict[str, Any]]]
+
+
+def first(path: Path = RESULTS) -> str:
+    """What is known of all tasks at first: a row per problem, a column per kind of network."""
+    runs = _runs(path)
+    rows = [
+        [
+            problem,
+            *(_mean(runs[problem, kind], "first") for kind in KINDS),
+            *(
+                f"{mean(one['ari'] for one in runs[problem, kind]):.2f}"
+                for kind in ("learned", "post_hoc")
+            ),
+        ]
+        for problem in _measured(runs)
+    ]
+    return table([_SCORE, *KINDS.values(), "ARI of inputs, learned", "read off"], rows)
+
+
+def changing(path: Path = RESULTS) -> str:
+    """What is forgotten by a change, and known in the end."""
+    runs = _runs(path)
+    rows = [
+        [problem, meaning, *(_mean(runs[problem, name], key) for key in _MEASURES)]
+        for problem in _measured(runs)
+        for name, meaning in MODELS.items()
+    ]
+    return table([_SCORE, "", *_MEASURES.values()], rows)
+
+
+_MEASURES = {
+    "first": "at first",
+    "learned": "the changed task",
+    "forgotten": "forgotten of each other",
+    "last": "all, in the end",
+}
+
+
+def _runs(path: Path) -> Runs:
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return {(cell["task"], cell["model"]): cell["runs"] for cell in cells}
+
+
+def _measured(runs: Runs) -> list[str]:
+    return [problem for problem in PROBLEMS if (problem, "random") in runs]
+
+
+def _mean(runs: list[dict[str, Any]], key: str) -> str:
+    return mean_and_spread([100 * one[key] for one in runs])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.changing")
+    parser.add_argument(
+        "--only", nargs="*", default=list(PROBLEMS), choices=PROBLEMS, help="the problems"
+    )
+    parser.add_argument("--steps", type=int, default=STEPS, help="in which all tasks are learned")
+    parser.add_argument("--quick", action="store_true", help="one recipe, one seed")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file")
+    options = parser.parse_args(arguments)
+    measure(
+        run,
+        {(problem, name): RECIPES for problem in options.only for name in MODELS},
+        dict.fromkeys(options.only, options.steps),
+        options.out,
+        quick=options.quick,
+    )
+    print(changing(options.out))
+
+
+if __name__ == "__main__":
+    main()

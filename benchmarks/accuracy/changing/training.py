@@ -1,0 +1,103 @@
+"""One network, trained on all tasks and then on each that changes."""
+
+from __future__ import annotations
+
+from statistics import mean
+from time import process_time
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.accuracy.changing.tasks import PROBLEMS, Problem
+from benchmarks.accuracy.kinds import KINDS, new_layer, train
+from pyg_modules import SynchronousGraph, merge, split
+from pyg_modules.experiment.baselines import num_parameters
+from pyg_modules.train import fit
+
+#: Trained on all tasks after every change.
+REPLAY = "replay"
+#: The rows: all with as many parameters, and as many steps.
+MODELS = {"whole": KINDS["whole"], REPLAY: "one network, all tasks again", **KINDS}
+NUM_HIDDEN, UPDATES, BATCH_SIZE = 48, 3, 32
+#: Weight decays, by the way of a recipe.
+DECAYS = (0.03, 0.3)
+#: Steps after a change, of those in which all tasks were learned at first.
+SHARE_OF_CHANGE = 1 / 3
+
+
+def run(
+    problem_name: str, name: str, way: int, rate: float, seed: int, steps: int
+) -> dict[str, Any]:
+    """What is known at first, learned and forgotten by the changes, and known in the end."""
+    problem, begin = PROBLEMS[problem_name](seed), process_time()
+    options: Any = {
+        "seed": seed,
+        "learning_rate": rate,
+        "weight_decay": DECAYS[way],
+        "batch_size": BATCH_SIZE,
+    }
+    kind = "whole" if name == REPLAY else name
+    layer = new_layer(problem.owners, NUM_HIDDEN, UPDATES, seed, is_whole=kind == "whole")
+    layer, found = train(
+        kind,
+        layer,
+        problem.stages[0][:2],
+        problem.owners,
+        _epochs(problem, steps),
+        {**options, "loss": problem.loss(problem.tasks)},
+    )
+    size, scores = num_parameters(layer), [_scores(problem, layer, 0)]
+    for task in problem.tasks:
+        tasks = list(problem.tasks) if name == REPLAY else [task]
+        epochs = _epochs(problem, steps * SHARE_OF_CHANGE)
+        layer = _adapted(layer, problem, task, epochs, {**options, "loss": problem.loss(tasks)})
+        scores.append(_scores(problem, layer, task + 1))
+    return {
+        "val": mean(scores[-1]),
+        "first": mean(scores[0]),
+        "learned": mean(scores[task + 1][task] for task in problem.tasks),
+        "forgotten": mean(
+            scores[task][other] - scores[task + 1][other]
+            for task in problem.tasks
+            for other in problem.tasks
+            if other != task
+        ),
+        "last": mean(scores[-1]),
+        **found,
+        "num_parameters": size,
+        "seconds": process_time() - begin,
+    }
+
+
+def _adapted(
+    layer: SynchronousGraph, problem: Problem, changed: int, epochs: int, options: Any
+) -> SynchronousGraph:
+    """Trained on after a change; of a cut layer, only the modules that answer what changed."""
+    data = problem.stages[changed + 1][:2]
+    if layer.labels is None:
+        fit(layer, data, epochs=epochs, **options)
+        return layer
+    parts = split(layer)
+    own: Any = layer.labels[layer.graph.outputs.start :][problem.owners.outputs == changed]
+    fit(_Sum(parts[module] for module in own.unique().tolist()), data, epochs=epochs, **options)
+    merged = merge(parts)
+    assert isinstance(merged, SynchronousGraph)
+    return merged
+
+
+class _Sum(nn.ModuleList):
+    """The sum of what its parts answer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From ``[B, I]`` to ``[B, O]``."""
+        return torch.stack([part(x) for part in self]).sum(dim=0)
+
+
+def _scores(problem: Problem, layer: SynchronousGraph, stage: int) -> list[float]:
+    with torch.no_grad():
+        return problem.scores(layer(problem.stages[stage].test_x), stage)
+
+
+def _epochs(problem: Problem, steps: float) -> int:
+    return max(2, round(steps * BATCH_SIZE / len(problem.stages[0].train_x)))

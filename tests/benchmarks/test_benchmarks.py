@@ -1,0 +1,67 @@
+import json
+
+import pytest
+
+from benchmarks.accuracy import cut_costs, images, recipes, sparsity
+from benchmarks.accuracy.extrapolation import __main__ as extrapolation
+from benchmarks.accuracy.parallel import run_all
+from pyg_modules.datasets import load_dataset
+
+
+def test_what_a_cut_buys_is_measured_and_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(cut_costs, "load_dataset", lambda *_: load_dataset("digits"))
+    for name, value in (("MODULES", (1, 2)), ("WIDTHS", (16, 32)), ("NUM_HIDDEN", 16)):
+        monkeypatch.setattr(cut_costs, name, value)
+    out = tmp_path / "cut_costs.json"
+    cut_costs.main(["--quick", "--epochs", "2", "--out", str(out)])
+    cells = json.loads(out.read_text())["cells"]
+    assert [cell["model"] for cell in cells] == ["uncut", "cut 2", "MLP 16", "MLP 32"]
+    (uncut,), (halves,), (mlp,), _ = (cell["runs"] for cell in cells)
+    # The second of two updates reads the edges among 16 hidden units.
+    assert uncut["operations"] == 16 * (64 + 10) + 16**2
+    assert uncut["num_parameters"] == 16 * (64 + 10) + 16**2 + 16 + 10
+    assert halves["operations"] == uncut["operations"] - 2 * 8**2
+    assert mlp["operations"] == 16 * (64 + 10)
+    assert mlp["num_parameters"] == 16 * (64 + 10) + 16 + 10
+    assert cut_costs._microjoules(1000, 100, 10) == pytest.approx(1e-6 * (4600 + 6400))
+    printed = capsys.readouterr().out
+    assert all(f"| {cell['model']} |" in printed for cell in cells)
+    monkeypatch.setattr(recipes, "run_all", None)
+    cut_costs.main(["--out", str(out)])
+    assert json.loads(out.read_text())["cells"] == cells
+
+
+def test_work_that_other_processes_do_not_import_is_refused_by_a_quick_run_too():
+    with pytest.raises(ValueError, match="Move it to a file beside"):
+        run_all(extrapolation.main, [()], quick=True)
+
+
+def test_the_sparsity_benchmark_measures_everything(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sparsity, "NUM_HIDDEN", 16)
+    monkeypatch.setattr(sparsity, "DENSITY", 0.2)
+    out = str(tmp_path / "sparsity.json")
+    sparsity.main(["--seeds", "1", "--epochs", "2", "--out", out])
+    runs = json.loads((tmp_path / "sparsity.json").read_text())["runs"]
+    assert [one["way"] for one in runs] == list(sparsity.WAYS)
+    assert [one["num_edges"] for one in runs[:6]] == [1440] + [288] * 5
+    printed = capsys.readouterr().out
+    assert all(f"| {way} |" in printed for way in sparsity.WAYS)
+
+
+def test_the_quick_benchmark_of_images_measures_every_network(tmp_path, capsys):
+    out = tmp_path / "images.json"
+    with pytest.raises(SystemExit, match="Use --search first"):
+        images.main(["--quick", "--out", str(out)])
+    images.main(["--quick", "--search", "--out", str(out)])
+    assert [trial["row"] for trial in json.loads(out.read_text())["trials"]] == list(images.KINDS)
+    images.main(["--quick", "--out", str(out)])
+    runs = {one["row"]: one for one in json.loads(out.read_text())["runs"]}
+    assert list(runs) == list(images.ROWS)
+    for row in ("SynchronousConv2d", "CNN"):
+        assert 5800 <= runs[row]["num_parameters"] <= 6500
+    # 4 inputs, 20 hidden units, 8 outputs, 9 numbers and 16 pixels each, two updates; the head.
+    kernels = 4 * 20 + 20 * 20 + 8 * 20
+    assert runs["SynchronousConv2d"]["products"] == 9 * 16 * kernels + 32 * 10
+    assert runs["cut at random"]["products"] == runs["cut into 4 modules"]["products"] < 60_000
+    printed = capsys.readouterr().out
+    assert all(f"| {row} |" in printed for row in images.ROWS)
