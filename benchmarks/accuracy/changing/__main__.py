@@ -61,6 +61,7 @@ _MEASURES = {
     "learned": "the changed task",
     "forgotten": "forgotten of each other",
     "last": "all, in the end",
+    "circuit": "hidden units per task, %",
 }
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.accuracy.changing.tasks import PROBLEMS, Problem
+from benchmarks.accuracy.circuits import circuit_shares
 from benchmarks.accuracy.kinds import KINDS, new_layer, train
 from pyg_modules import SynchronousGraph, merge, split
 from pyg_modules.experiment.baselines import num_parameters
@@ -48,6 +49,7 @@ def run(
         {**options, "loss": problem.loss(problem.tasks)},
     )
     size, scores = num_parameters(layer), [_scores(problem, layer, 0)]
+    found["circuit"] = _circuit(problem, layer)
     for task in problem.tasks:
         tasks = list(problem.tasks) if name == REPLAY else [task]
         epochs = _epochs(problem, steps * SHARE_OF_CHANGE)
@@ -97,6 +99,16 @@ class _Sum(nn.ModuleList):
 def _scores(problem: Problem, layer: SynchronousGraph, stage: int) -> list[float]:
     with torch.no_grad():
         return problem.scores(layer(problem.stages[stage].test_x), stage)
+
+
+def _circuit(problem: Problem, layer: SynchronousGraph) -> float:
+    """The share of hidden units that a task is solved by, the mean of all tasks."""
+    x, y = problem.stages[0][2:]
+    losses = [problem.loss([task]) for task in problem.tasks]
+    shares = circuit_shares(
+        layer, x, lambda outputs: torch.stack([loss(outputs, y) for loss in losses])
+    )
+    return float(shares.mean())
 
 
 def _epochs(problem: Problem, steps: float) -> int:
