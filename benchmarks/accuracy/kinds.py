@@ -30,15 +30,12 @@ class Owners:
     Args:
         inputs (LongTensor): The module of every input, −1 where all share it.
         outputs (LongTensor): The same of outputs.
+        num_modules (int): How many they are.
     """
 
     inputs: Tensor
     outputs: Tensor
-
-    @property
-    def num_modules(self) -> int:
-        """As many as own something."""
-        return 1 + max(int(self.inputs.max()), int(self.outputs.max()))
+    num_modules: int
 
     @property
     def scope(self) -> str:
@@ -83,7 +80,7 @@ def train(
     epochs: int,
     options: Any,
 ) -> tuple[SynchronousGraph, dict[str, Any]]:
-    """The trained network, and which modules were found: their word, and whose inputs they have.
+    """The trained network, and of its modules the word, and whether their inputs are right.
 
     Args:
         kind (str): One of :data:`KINDS`.
@@ -117,7 +114,7 @@ def train(
         fit(layer, data, epochs=epochs - until, **options)
     else:
         fit(layer, data, epochs=epochs, **options)
-    if layer.labels is not None:
+    if layer.labels is not None and owners.scope != "hidden":
         of_inputs = layer.labels[: len(owners.inputs)]
         found["ari"] = agreement(of_inputs, owners.inputs)["ari"]
     return layer, found

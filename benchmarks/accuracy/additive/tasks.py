@@ -41,7 +41,7 @@ class Task:
     @property
     def owners(self) -> Owners:
         """Terms have inputs of their own, and share the output."""
-        return Owners(self.owner, torch.tensor([-1]))
+        return Owners(self.owner, torch.tensor([-1]), int(self.owner.max()) + 1)
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """What is trained on."""

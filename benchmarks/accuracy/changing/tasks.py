@@ -52,9 +52,8 @@ class Problem:
     @property
     def owners(self) -> Owners:
         """Tasks have inputs and outputs of their own."""
-        return Owners(
-            self.input_owner, torch.tensor(self.tasks).repeat_interleave(self.num_outputs)
-        )
+        outputs = torch.tensor(self.tasks).repeat_interleave(self.num_outputs)
+        return Owners(self.input_owner, outputs, len(self.tasks))
 
     def loss(self, tasks: Iterable[int]) -> Callable[[Tensor, Tensor], Tensor]:
         """What is trained on for some of the tasks: the mean of theirs."""

@@ -1,0 +1,1 @@
+"""One answer by several rules, of which an input says which: do modules take to rules?"""

@@ -1,0 +1,65 @@
+"""A mixture of rules, by the number of samples: ``python -m benchmarks.accuracy.rules``.
+
+Every kind may try the same recipes, on problems of their own; the best is then trained on others.
+It goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from itertools import product
+from pathlib import Path
+from statistics import mean
+
+from benchmarks.accuracy.recipes import mean_and_spread, measure
+from benchmarks.accuracy.rules.tasks import TASKS
+from benchmarks.accuracy.rules.training import DECAYS, MODELS, run
+from benchmarks.markdown import table
+
+RESULTS = Path(__file__).with_name("rules.json")
+STEPS = 3000
+RECIPES = list(product(range(len(DECAYS)), (3e-3, 1e-2)))
+_MEASURES = ("collapse", "misalignment", "inverse information")
+
+
+def rules(path: Path = RESULTS) -> str:
+    """A row per number of samples and kind of network."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    rows = []
+    for cell in cells:
+        runs = cell["runs"]
+        rows.append(
+            [
+                cell["task"],
+                MODELS[cell["model"]],
+                mean_and_spread([100 * one["test"] for one in runs]),
+                *(
+                    f"{mean(one[key] for one in runs):.2f}" if key in runs[0] else ""
+                    for key in _MEASURES
+                ),
+            ]
+        )
+    return table(["four rules", "", "100 R²", *_MEASURES], rows)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Train, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.rules")
+    parser.add_argument("--only", nargs="*", default=list(TASKS), choices=TASKS, help="the tasks")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of every training")
+    parser.add_argument("--quick", action="store_true", help="one recipe, one seed")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file")
+    options = parser.parse_args(arguments)
+    measure(
+        run,
+        {(task, name): RECIPES for task in options.only for name in MODELS},
+        dict.fromkeys(options.only, options.steps),
+        options.out,
+        quick=options.quick,
+    )
+    print(rules(options.out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""One training of one network on a mixture of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import process_time
+from typing import Any
+
+import torch
+from sklearn.metrics import r2_score
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.accuracy.kinds import KINDS, Owners, new_layer, train
+from benchmarks.accuracy.rules.specialization import (
+    activity,
+    collapse,
+    inverse_information,
+    misalignment,
+)
+from benchmarks.accuracy.rules.tasks import NUM_FEATURES, NUM_RULES, TASKS, mixture
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, split
+from pyg_modules.experiment.baselines import num_parameters
+from pyg_modules.train import fit, seeded
+
+#: The rows: all with as many parameters, and as many steps. Hidden units have no true modules.
+MODELS = {
+    "whole": KINDS["whole"],
+    "routed": "a network per rule, told which",
+    **{name: KINDS[name] for name in ("learned", "post_hoc", "random")},
+}
+OWNERS = Owners(torch.full((NUM_FEATURES + NUM_RULES,), -1), torch.tensor([-1]), NUM_RULES)
+NUM_HIDDEN, UPDATES, BATCH_SIZE = 48, 3, 32
+#: Weight decays, by the way of a recipe.
+DECAYS = (0.03, 0.3)
+
+
+class Routed(nn.Module):
+    """A network for every rule, all of equal size.
+
+    Args:
+        size (int): Parameters at most.
+        seed (int): Of their weights.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        super().__init__()
+        width = 1
+        while NUM_RULES * _size(width + 1) <= size:
+            width += 1
+        graph = UnitGraph.complete(NUM_FEATURES, width, 1)
+        with seeded(seed):
+            self.parts = nn.ModuleList(
+                SynchronousGraph(graph, Unrolled(UPDATES)) for _ in range(NUM_RULES)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From features and rules, ``[B, I]``, to the answer of the rule, ``[B, 1]``."""
+        features, rules = x.tensor_split([NUM_FEATURES], dim=1)
+        return (rules * _answers(self.parts, features)).sum(dim=1, keepdim=True)
+
+
+def run(task_name: str, name: str, way: int, rate: float, seed: int, steps: int) -> dict[str, Any]:
+    """The score of one training, and how modules share the rules."""
+    task, begin = mixture(TASKS[task_name], seed), process_time()
+    epochs = max(2, round(steps * BATCH_SIZE / len(task.train_x)))
+    options: Any = {
+        "seed": seed,
+        "loss": F.mse_loss,
+        "learning_rate": rate,
+        "weight_decay": DECAYS[way],
+        "batch_size": BATCH_SIZE,
+    }
+    is_whole = name in ("whole", "routed")
+    network: Any = new_layer(OWNERS, NUM_HIDDEN, UPDATES, seed, is_whole=is_whole)
+    found: dict[str, Any] = {}
+    if name == "routed":
+        network = Routed(num_parameters(network), seed)
+        fit(network, (task.train_x, task.train_y), epochs=epochs, **options)
+    else:
+        data = task.train_x, task.train_y
+        network, found = train(name, network, data, OWNERS, epochs, options)
+    with torch.no_grad():
+        score = float(r2_score(task.test_y.numpy(), network(task.test_x).numpy()))
+        if not is_whole:
+            shares = activity(_answers(split(network), task.test_x), task.rule)
+            found["collapse"] = collapse(shares)
+            found["misalignment"] = misalignment(shares)
+            found["inverse information"] = inverse_information(shares)
+    return {
+        "val": score,
+        "test": score,
+        **found,
+        "num_parameters": num_parameters(network),
+        "seconds": process_time() - begin,
+    }
+
+
+def _answers(parts: Sequence[nn.Module] | nn.ModuleList, x: Tensor) -> Tensor:
+    """Of every part, ``[B, K]``."""
+    return torch.cat([part(x) for part in parts], dim=1)
+
+
+def _size(width: int) -> int:
+    """Parameters of a complete graph with one output."""
+    return width * (NUM_FEATURES + width + 2) + 1
