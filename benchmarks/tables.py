@@ -8,13 +8,15 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.accuracy import citation, digits, exactness, images, mnist1d, sparsity
+from benchmarks.accuracy import citation, cut_costs, digits, exactness, images, mnist1d, sparsity
 from benchmarks.accuracy.additive import __main__ as additive
+from benchmarks.accuracy.changing import __main__ as changing
 from benchmarks.accuracy.comparison import classical
 from benchmarks.accuracy.comparison import tables as comparison
 from benchmarks.accuracy.extrapolation import __main__ as extrapolation
 from benchmarks.accuracy.partition import tables as partition
 from benchmarks.accuracy.propagation import __main__ as propagation
+from benchmarks.accuracy.rules import __main__ as rules
 from benchmarks.markdown import filled, table
 from benchmarks.report import __main__ as report
 from benchmarks.speed import first_use, generators, neighbours
@@ -162,11 +164,16 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "README.md": {
         "summary": comparison.TABLES["summary"],
         "few_samples": additive.summary,
+        "changes": changing.summary,
         "speed": speed.summary,
     },
     ROOT / "docs" / "evidence" / "accuracy.md": {
         "accuracies": accuracies,
         "additive": additive.additive,
+        "side_by_side": changing.first,
+        "changing": changing.changing,
+        "rules": rules.rules,
+        "cut_costs": cut_costs.cut_costs,
         "extrapolation": extrapolation.extrapolation,
         "classical": classical.classical,
         **{name: comparison.TABLES[name] for name in _COMPARED},

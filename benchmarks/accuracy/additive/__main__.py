@@ -7,17 +7,17 @@ on others. It goes on where it was stopped.
 
 from __future__ import annotations
 
-import argparse
 import json
 from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from benchmarks.accuracy import recipes
 from benchmarks.accuracy.additive.tasks import FEWEST, TASKS
 from benchmarks.accuracy.additive.training import DECAYS, run
 from benchmarks.accuracy.kinds import KINDS
-from benchmarks.accuracy.recipes import mean_and_spread, measure
+from benchmarks.accuracy.recipes import mean_and_spread
 from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("additive.json")
@@ -66,20 +66,17 @@ def _ari(runs: list[dict[str, Any]]) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, print and write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.additive")
-    parser.add_argument("--only", nargs="*", default=list(TASKS), choices=TASKS, help="the tasks")
-    parser.add_argument("--steps", type=int, default=STEPS, help="of every training")
-    parser.add_argument("--quick", action="store_true", help="one recipe, one seed")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file")
-    options = parser.parse_args(arguments)
-    measure(
+    recipes.main(
+        "benchmarks.accuracy.additive",
         run,
-        {(task, name): RECIPES for task in options.only for name in KINDS},
-        dict.fromkeys(options.only, options.steps),
-        options.out,
-        quick=options.quick,
+        TASKS,
+        KINDS,
+        RECIPES,
+        STEPS,
+        RESULTS,
+        additive,
+        arguments,
     )
-    print(additive(options.out))
 
 
 if __name__ == "__main__":

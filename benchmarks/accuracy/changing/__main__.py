@@ -7,17 +7,17 @@ problems of their own; the best is then trained on others. It goes on where it w
 
 from __future__ import annotations
 
-import argparse
 import json
 from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks.accuracy.changing.tasks import PROBLEMS
+from benchmarks.accuracy import recipes
+from benchmarks.accuracy.changing.tasks import FEWEST, PROBLEMS
 from benchmarks.accuracy.changing.training import DECAYS, MODELS, run
 from benchmarks.accuracy.kinds import KINDS
-from benchmarks.accuracy.recipes import mean_and_spread, measure
+from benchmarks.accuracy.recipes import mean_and_spread
 from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("changing.json")
@@ -56,6 +56,18 @@ def changing(path: Path = RESULTS) -> str:
     return table([_SCORE, "", *_MEASURES.values()], rows)
 
 
+def summary(path: Path = RESULTS) -> str:
+    """One network and learned modules, of the problems with the fewest samples."""
+    runs, names = _runs(path), ("whole", "learned")
+    keys = ("first", "last", "forgotten")
+    rows = [
+        [problem, *(_mean(runs[problem, name], key) for name in names for key in keys)]
+        for problem in FEWEST
+    ]
+    header = [f"{MODELS[name]}: {_MEASURES[key]}" for name in names for key in keys]
+    return table([_SCORE, *header], rows)
+
+
 _MEASURES = {
     "first": "at first",
     "learned": "the changed task",
@@ -80,22 +92,17 @@ def _mean(runs: list[dict[str, Any]], key: str) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, print and write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.changing")
-    parser.add_argument(
-        "--only", nargs="*", default=list(PROBLEMS), choices=PROBLEMS, help="the problems"
-    )
-    parser.add_argument("--steps", type=int, default=STEPS, help="in which all tasks are learned")
-    parser.add_argument("--quick", action="store_true", help="one recipe, one seed")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file")
-    options = parser.parse_args(arguments)
-    measure(
+    recipes.main(
+        "benchmarks.accuracy.changing",
         run,
-        {(problem, name): RECIPES for problem in options.only for name in MODELS},
-        dict.fromkeys(options.only, options.steps),
-        options.out,
-        quick=options.quick,
+        PROBLEMS,
+        MODELS,
+        RECIPES,
+        STEPS,
+        RESULTS,
+        changing,
+        arguments,
     )
-    print(changing(options.out))
 
 
 if __name__ == "__main__":

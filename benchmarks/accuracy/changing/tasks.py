@@ -167,3 +167,5 @@ PROBLEMS: dict[str, Callable[[int], Problem]] = {
     for name, (make, numbers) in _KINDS.items()
     for number in numbers
 }
+#: Of every kind the one with the fewest samples.
+FEWEST = [f"{name}, {numbers[0]:,} samples" for name, (_, numbers) in _KINDS.items()]

@@ -6,13 +6,13 @@ It goes on where it was stopped.
 
 from __future__ import annotations
 
-import argparse
 import json
 from itertools import product
 from pathlib import Path
 from statistics import mean
 
-from benchmarks.accuracy.recipes import mean_and_spread, measure
+from benchmarks.accuracy import recipes
+from benchmarks.accuracy.recipes import mean_and_spread
 from benchmarks.accuracy.rules.tasks import TASKS
 from benchmarks.accuracy.rules.training import DECAYS, MODELS, run
 from benchmarks.markdown import table
@@ -45,20 +45,17 @@ def rules(path: Path = RESULTS) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, print and write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.rules")
-    parser.add_argument("--only", nargs="*", default=list(TASKS), choices=TASKS, help="the tasks")
-    parser.add_argument("--steps", type=int, default=STEPS, help="of every training")
-    parser.add_argument("--quick", action="store_true", help="one recipe, one seed")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file")
-    options = parser.parse_args(arguments)
-    measure(
+    recipes.main(
+        "benchmarks.accuracy.rules",
         run,
-        {(task, name): RECIPES for task in options.only for name in MODELS},
-        dict.fromkeys(options.only, options.steps),
-        options.out,
-        quick=options.quick,
+        TASKS,
+        MODELS,
+        RECIPES,
+        STEPS,
+        RESULTS,
+        rules,
+        arguments,
     )
-    print(rules(options.out))
 
 
 if __name__ == "__main__":
