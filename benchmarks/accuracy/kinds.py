@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -21,6 +22,26 @@ KINDS = {
     "post_hoc": "modules read off a free training",
     "random": "random modules, from the beginning",
 }
+
+UPDATES = 3
+_BATCH_SIZE, _DECAYS = 32, (0.03, 0.3)
+#: Of every kind: which weight decay, and the learning rate.
+RECIPES = list(product(range(len(_DECAYS)), (3e-3, 1e-2)))
+
+
+def options_of(way: int, rate: float, seed: int) -> dict[str, Any]:
+    """What :func:`~pyg_modules.train.fit` is told by one of :data:`RECIPES`."""
+    return {
+        "seed": seed,
+        "learning_rate": rate,
+        "weight_decay": _DECAYS[way],
+        "batch_size": _BATCH_SIZE,
+    }
+
+
+def epochs_of(steps: float, num_samples: int) -> int:
+    """As many epochs as come closest to so many steps, two at least."""
+    return max(2, round(steps * _BATCH_SIZE / num_samples))
 
 
 @dataclass(frozen=True)
@@ -53,9 +74,7 @@ class Owners:
         return torch.cat([inputs, torch.arange(num_hidden) % self.num_modules, self.outputs])
 
 
-def new_layer(
-    owners: Owners, num_hidden: int, updates: int, seed: int, *, is_whole: bool
-) -> SynchronousGraph:
+def new_layer(owners: Owners, num_hidden: int, seed: int, *, is_whole: bool) -> SynchronousGraph:
     """Complete, of so many hidden units if it is not cut; else of more, and as many parameters."""
     shares = [1 / owners.num_modules if bool((own >= 0).all()) else 1.0 for own in _ends(owners)]
 
@@ -69,7 +88,7 @@ def new_layer(
             width += 1
     graph = UnitGraph.complete(len(owners.inputs), width, len(owners.outputs))
     with seeded(seed):
-        return SynchronousGraph(graph, Unrolled(updates))
+        return SynchronousGraph(graph, Unrolled(UPDATES))
 
 
 def train(

@@ -8,15 +8,14 @@ on others. It goes on where it was stopped.
 from __future__ import annotations
 
 import json
-from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from benchmarks.accuracy import recipes
 from benchmarks.accuracy.additive.tasks import FEWEST, TASKS
-from benchmarks.accuracy.additive.training import DECAYS, run
-from benchmarks.accuracy.kinds import KINDS
+from benchmarks.accuracy.additive.training import run
+from benchmarks.accuracy.kinds import KINDS, RECIPES
 from benchmarks.accuracy.recipes import mean_and_spread
 from benchmarks.markdown import table
 
@@ -25,7 +24,6 @@ STEPS = 3000
 _SCORE = "test accuracy, %, or 100 R²"
 #: By task and kind of network.
 Runs = dict[tuple[str, str], list[dict[str, Any]]]
-RECIPES = list(product(range(len(DECAYS)), (3e-3, 1e-2)))
 
 
 def additive(path: Path = RESULTS) -> str:

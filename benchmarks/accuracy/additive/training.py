@@ -8,26 +8,18 @@ from typing import Any
 import torch
 
 from benchmarks.accuracy.additive.tasks import TASKS
-from benchmarks.accuracy.kinds import new_layer, train
+from benchmarks.accuracy.kinds import epochs_of, new_layer, options_of, train
 from pyg_modules.experiment.baselines import num_parameters
 
-NUM_HIDDEN, UPDATES, BATCH_SIZE = 32, 3, 32
-#: Weight decays, by the way of a recipe.
-DECAYS = (0.03, 0.3)
+NUM_HIDDEN = 32
 
 
 def run(task_name: str, kind: str, way: int, rate: float, seed: int, steps: int) -> dict[str, Any]:
     """The score of one training, what modules it found, and what it took."""
     task, begin = TASKS[task_name](seed), process_time()
-    epochs = max(2, round(steps * BATCH_SIZE / len(task.train_x)))
-    options: Any = {
-        "seed": seed,
-        "loss": task.loss,
-        "learning_rate": rate,
-        "weight_decay": DECAYS[way],
-        "batch_size": BATCH_SIZE,
-    }
-    layer = new_layer(task.owners, NUM_HIDDEN, UPDATES, seed, is_whole=kind == "whole")
+    epochs = epochs_of(steps, len(task.train_x))
+    options = {**options_of(way, rate, seed), "loss": task.loss}
+    layer = new_layer(task.owners, NUM_HIDDEN, seed, is_whole=kind == "whole")
     data = task.train_x, task.train_y
     layer, found = train(kind, layer, data, task.owners, epochs, options)
     with torch.no_grad():

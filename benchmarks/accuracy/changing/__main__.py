@@ -8,21 +8,19 @@ problems of their own; the best is then trained on others. It goes on where it w
 from __future__ import annotations
 
 import json
-from itertools import product
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from benchmarks.accuracy import recipes
 from benchmarks.accuracy.changing.tasks import FEWEST, PROBLEMS
-from benchmarks.accuracy.changing.training import DECAYS, MODELS, run
-from benchmarks.accuracy.kinds import KINDS
+from benchmarks.accuracy.changing.training import MODELS, run
+from benchmarks.accuracy.kinds import KINDS, RECIPES
 from benchmarks.accuracy.recipes import mean_and_spread
 from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("changing.json")
 STEPS = 2000
-RECIPES = list(product(range(len(DECAYS)), (3e-3, 1e-2)))
 _SCORE = "test accuracy, %, or 100 R²"
 #: By problem and kind of network.
 Runs = dict[tuple[str, str], list[dict[str, Any]]]

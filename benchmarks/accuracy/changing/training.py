@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from benchmarks.accuracy.changing.tasks import PROBLEMS, Problem
 from benchmarks.accuracy.circuits import circuit_shares
-from benchmarks.accuracy.kinds import KINDS, new_layer, train
+from benchmarks.accuracy.kinds import KINDS, epochs_of, new_layer, options_of, train
 from pyg_modules import SynchronousGraph, merge, split
 from pyg_modules.experiment.baselines import num_parameters
 from pyg_modules.train import fit
@@ -20,9 +20,7 @@ from pyg_modules.train import fit
 REPLAY = "replay"
 #: The rows: all with as many parameters, and as many steps.
 MODELS = {"whole": KINDS["whole"], REPLAY: "one network, all tasks again", **KINDS}
-NUM_HIDDEN, UPDATES, BATCH_SIZE = 48, 3, 32
-#: Weight decays, by the way of a recipe.
-DECAYS = (0.03, 0.3)
+NUM_HIDDEN = 48
 #: Steps after a change, of those in which all tasks were learned at first.
 SHARE_OF_CHANGE = 1 / 3
 
@@ -32,14 +30,9 @@ def run(
 ) -> dict[str, Any]:
     """What is known at first, learned and forgotten by the changes, and known in the end."""
     problem, begin = PROBLEMS[problem_name](seed), process_time()
-    options: Any = {
-        "seed": seed,
-        "learning_rate": rate,
-        "weight_decay": DECAYS[way],
-        "batch_size": BATCH_SIZE,
-    }
+    options = options_of(way, rate, seed)
     kind = "whole" if name == REPLAY else name
-    layer = new_layer(problem.owners, NUM_HIDDEN, UPDATES, seed, is_whole=kind == "whole")
+    layer = new_layer(problem.owners, NUM_HIDDEN, seed, is_whole=kind == "whole")
     layer, found = train(
         kind,
         layer,
@@ -112,4 +105,4 @@ def _circuit(problem: Problem, layer: SynchronousGraph) -> float:
 
 
 def _epochs(problem: Problem, steps: float) -> int:
-    return max(2, round(steps * BATCH_SIZE / len(problem.stages[0].train_x)))
+    return epochs_of(steps, len(problem.stages[0].train_x))

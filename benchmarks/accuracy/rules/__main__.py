@@ -7,19 +7,18 @@ It goes on where it was stopped.
 from __future__ import annotations
 
 import json
-from itertools import product
 from pathlib import Path
 from statistics import mean
 
 from benchmarks.accuracy import recipes
+from benchmarks.accuracy.kinds import RECIPES
 from benchmarks.accuracy.recipes import mean_and_spread
 from benchmarks.accuracy.rules.tasks import TASKS
-from benchmarks.accuracy.rules.training import DECAYS, MODELS, run
+from benchmarks.accuracy.rules.training import MODELS, run
 from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("rules.json")
 STEPS = 3000
-RECIPES = list(product(range(len(DECAYS)), (3e-3, 1e-2)))
 _MEASURES = ("collapse", "misalignment", "inverse information")
 
 

@@ -11,7 +11,15 @@ from sklearn.metrics import r2_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.accuracy.kinds import KINDS, Owners, new_layer, train
+from benchmarks.accuracy.kinds import (
+    KINDS,
+    UPDATES,
+    Owners,
+    epochs_of,
+    new_layer,
+    options_of,
+    train,
+)
 from benchmarks.accuracy.rules.specialization import (
     activity,
     collapse,
@@ -30,9 +38,7 @@ MODELS = {
     **{name: KINDS[name] for name in ("learned", "post_hoc", "random")},
 }
 OWNERS = Owners(torch.full((NUM_FEATURES + NUM_RULES,), -1), torch.tensor([-1]), NUM_RULES)
-NUM_HIDDEN, UPDATES, BATCH_SIZE = 48, 3, 32
-#: Weight decays, by the way of a recipe.
-DECAYS = (0.03, 0.3)
+NUM_HIDDEN = 48
 
 
 class Routed(nn.Module):
@@ -63,16 +69,10 @@ class Routed(nn.Module):
 def run(task_name: str, name: str, way: int, rate: float, seed: int, steps: int) -> dict[str, Any]:
     """The score of one training, and how modules share the rules."""
     task, begin = mixture(TASKS[task_name], seed), process_time()
-    epochs = max(2, round(steps * BATCH_SIZE / len(task.train_x)))
-    options: Any = {
-        "seed": seed,
-        "loss": F.mse_loss,
-        "learning_rate": rate,
-        "weight_decay": DECAYS[way],
-        "batch_size": BATCH_SIZE,
-    }
+    epochs = epochs_of(steps, len(task.train_x))
+    options = {**options_of(way, rate, seed), "loss": F.mse_loss}
     is_whole = name in ("whole", "routed")
-    network: Any = new_layer(OWNERS, NUM_HIDDEN, UPDATES, seed, is_whole=is_whole)
+    network: Any = new_layer(OWNERS, NUM_HIDDEN, seed, is_whole=is_whole)
     found: dict[str, Any] = {}
     if name == "routed":
         network = Routed(num_parameters(network), seed)
