@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
 from typing import ClassVar
 
 import torch
@@ -78,7 +77,7 @@ class BlockOperator(EdgeOperator):
         """See :meth:`EdgeOperator.enter`."""
         if self._is_ordered:
             return state.contiguous()
-        return state.new_zeros(self.num_rows, state.size(1)).index_copy(0, self.index[0], state)
+        return state.new_zeros(self.num_rows, state.size(1)).index_copy_(0, self.index[0], state)
 
     def leave(self, state: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.leave`."""
@@ -119,7 +118,7 @@ class BlockOperator(EdgeOperator):
         """See :meth:`EdgeOperator.prepare`."""
         if self._is_full:
             return weight
-        return weight.new_zeros(sum(self._num_cells)).index_copy(0, self.index[1], weight)
+        return weight.new_zeros(sum(self._num_cells)).scatter_(0, self.index[1], weight)
 
     def prepare_transposed(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.prepare_transposed`."""
@@ -177,18 +176,12 @@ class BlockOperator(EdgeOperator):
 
         A product of two matrices runs on all threads, a batch of one on a single thread.
         """
-        starts = accumulate(self._num_cells, initial=0)
-        for (count, width), start, length in zip(
-            self._batches, starts, self._num_cells, strict=False
-        ):
-            shape = (count, width, width) if count > 1 else (width, width)
-            yield values.narrow(0, start, length).view(shape)
+        cells = values.split_with_sizes(self._num_cells)
+        for (count, width), matrices in zip(self._batches, cells, strict=True):
+            yield matrices.view((count, width, width) if count > 1 else (width, width))
 
     def _states(self, state: Tensor) -> Iterator[Tensor]:
         """Views [count, width, B] of ``state`` [num_rows, B], by batch; of one [width, B]."""
-        starts = accumulate(self._num_rows, initial=0)
-        for (count, width), start, length in zip(
-            self._batches, starts, self._num_rows, strict=False
-        ):
-            rows = state.narrow(0, start, length)
+        parts = state.split_with_sizes(self._num_rows)
+        for (count, width), rows in zip(self._batches, parts, strict=True):
             yield rows.view(count, width, state.size(1)) if count > 1 else rows
