@@ -77,7 +77,7 @@ class BlockOperator(EdgeOperator):
         """See :meth:`EdgeOperator.enter`."""
         if self._is_ordered:
             return state.contiguous()
-        return state.new_zeros(self.num_rows, state.size(1)).index_copy_(0, self.index[0], state)
+        return state.new_zeros(self.num_rows, state.size(1)).index_copy(0, self.index[0], state)
 
     def leave(self, state: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.leave`."""
