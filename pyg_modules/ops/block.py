@@ -118,7 +118,7 @@ class BlockOperator(EdgeOperator):
         """See :meth:`EdgeOperator.prepare`."""
         if self._is_full:
             return weight
-        return weight.new_zeros(sum(self._num_cells)).scatter_(0, self.index[1], weight)
+        return weight.new_zeros(sum(self._num_cells)).scatter(0, self.index[1], weight)
 
     def prepare_transposed(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.prepare_transposed`."""

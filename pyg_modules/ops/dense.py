@@ -39,7 +39,7 @@ class DenseOperator(EdgeOperator):
         num_cells = self.num_targets * self.num_sources
         if weight.numel() != num_cells:
             # Edges are sorted by target and source: all of them are the matrix.
-            weight = weight.new_zeros(num_cells).scatter_(0, self.index[0], weight)
+            weight = weight.new_zeros(num_cells).scatter(0, self.index[0], weight)
         return weight.view(self.num_targets, self.num_sources)
 
     def prepare_transposed(self, weight: Tensor) -> Tensor:
