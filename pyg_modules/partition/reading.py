@@ -104,7 +104,7 @@ def choose_num_modules(
         return good[-1]
     if present is not None:
         return present
-    least = max(0.0, min(lost.values()))
+    least = min(lost.values())
     return min(number for number, share in lost.items() if share <= _AS_LITTLE * least)
 
 

@@ -35,8 +35,9 @@ _OF_FUNCTIONS = {
 
 
 def share_lost(cut: float, uncut: float, at_random: float) -> float:
-    """The loss that a cut costs, as a share of what one at random costs."""
-    return (cut - uncut) / max(at_random - uncut, _NO_LOSS)
+    """The loss that a cut costs, as a share of what one at random costs; 1 where it costs more."""
+    costs = max(cut - uncut, 0.0)
+    return costs / max(at_random - uncut, costs, _NO_LOSS)
 
 
 class Losses(NamedTuple):
@@ -97,7 +98,10 @@ class Verdict:
 
     @property
     def lost(self) -> float:
-        """The loss that the cut costs, as a share of what a cut at random costs; 0 is best."""
+        """The loss that the cut costs, as a share of what a cut at random costs.
+
+        From 0, if it costs nothing, to 1, if it costs as much as one at random, or more.
+        """
         return share_lost(self._worth, self.uncut, mean(self.random))
 
     @property

@@ -1,6 +1,8 @@
 import numpy
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pyg_modules.partition import Verdict, module_sizes
 from pyg_modules.partition.judge import shuffled
@@ -36,6 +38,18 @@ def test_what_is_lost_and_unlearned_are_shares():
     verdict = verdict_of(LABELS, uncut=0.2, probed=0.4, random=1.0, chance=1.6)
     assert verdict.lost == pytest.approx(0.25)
     assert verdict.unlearned == pytest.approx(0.125)
+
+
+@given(*[st.floats(0, 1e3)] * 3)
+def test_no_more_is_lost_than_at_random(uncut, probed, random):
+    lost = verdict_of(LABELS, uncut, probed, random, chance=1e3).lost
+    assert 0 <= lost <= 1
+    if probed <= uncut:
+        assert lost == 0
+    elif random <= probed:
+        assert lost == 1 or probed - uncut < 1e-9
+    elif random - uncut > 1e-9:
+        assert lost == pytest.approx((probed - uncut) / (random - uncut))
 
 
 @pytest.mark.parametrize("losses", [(0.0, 0.0, 0.0, 0.0), (1e-30, 0.0, 0.0, 0.0)])
