@@ -36,6 +36,8 @@ def _text(graph: UnitGraph, schedule: SparseSchedule) -> str:
             f" has {count(last.num_edges)}: {count(last.num_stayed)} were there all along, and"
             f" {count(last.num_edges - last.num_stayed)} are left of {count(came)} that came."
         )
+        if came:
+            told += " In the squares, an edge that went and came back is one that was kept."
     else:
         told = f"No edge has come or gone yet: all {count(last.num_edges)} are those of the start."
     if graph != schedule.layer.graph:
