@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -77,40 +77,38 @@ def measure(
         write_json(out, {"cells": cells, "versions": versions()})
 
 
-def main(
+def command(
     package: str,
     run: Callable[..., dict[str, Any]],
-    tasks: Iterable[str],
-    names: Iterable[str],
-    recipes: list[Recipe],
-    steps: int,
+    recipes: dict[tuple[str, str], list[Recipe]],
+    budgets: dict[str, int],
+    unit: str,
     results: Path,
     show: Callable[[Path], str],
     arguments: list[str] | None,
 ) -> None:
-    """The command of a benchmark all of whose networks have the same recipes: measure and print.
+    """Of a benchmark, from the command line: measure and print.
 
     Args:
         package (str): Its name.
         run (Callable): See :func:`measure`.
-        tasks (iterable of str): Names of the tasks.
-        names (iterable of str): Of the kinds of networks.
-        recipes (list): Of every kind.
-        steps (int): Of every training.
+        recipes (dict): See :func:`measure`.
+        budgets (dict): See :func:`measure`.
+        unit (str): What budgets count.
         results (Path): The JSON file.
         show (Callable): The table of such a file.
         arguments (list of str, optional): Of the command line.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {package}")
-    parser.add_argument("--only", nargs="*", default=list(tasks), choices=tasks, help="the tasks")
-    parser.add_argument("--steps", type=int, default=steps, help="of every training")
+    parser.add_argument("--only", nargs="*", default=list(budgets), choices=budgets, help="tasks")
+    parser.add_argument(f"--{unit}", dest="budget", type=int, help=f"default: {budgets}")
     parser.add_argument("--quick", action="store_true", help="one recipe, one seed")
     parser.add_argument("--out", type=Path, default=results, help="the JSON file")
     options = parser.parse_args(arguments)
     measure(
         run,
-        {(task, name): recipes for task in options.only for name in names},
-        dict.fromkeys(options.only, options.steps),
+        {key: tried for key, tried in recipes.items() if key[0] in options.only},
+        {task: options.budget or budgets[task] for task in options.only},
         options.out,
         quick=options.quick,
     )

@@ -25,7 +25,7 @@ def test_a_task_far_away_has_its_answer_there():
         shown = task.x[root + size - num_leaves : root + size]
         leaf = shown[:, :num_leaves].argmax(dim=1).tolist().index(asked)
         assert int(shown[leaf, num_leaves:].argmax()) == int(task.y[root])
-    ring = TASKS["rings, 6 apart"](0)
+    ring = TASKS["rings at distance 6"](0)
     assert bool((ring.x[ring.test + 6].argmax(dim=1) == ring.y[ring.test]).all())
     chain = TASKS["chains of 10"](0)
     assert int((chain.x.sum(dim=1) > 0).sum()) == 40

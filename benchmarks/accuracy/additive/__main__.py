@@ -12,11 +12,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks.accuracy import recipes
 from benchmarks.accuracy.additive.tasks import FEWEST, TASKS
 from benchmarks.accuracy.additive.training import run
 from benchmarks.accuracy.kinds import KINDS, RECIPES
-from benchmarks.accuracy.recipes import mean_and_spread
+from benchmarks.accuracy.recipes import command, mean_and_spread
 from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("additive.json")
@@ -64,13 +63,12 @@ def _ari(runs: list[dict[str, Any]]) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, print and write."""
-    recipes.main(
+    command(
         "benchmarks.accuracy.additive",
         run,
-        TASKS,
-        KINDS,
-        RECIPES,
-        STEPS,
+        {(task, name): RECIPES for task in TASKS for name in KINDS},
+        dict.fromkeys(TASKS, STEPS),
+        "steps",
         RESULTS,
         additive,
         arguments,

@@ -12,7 +12,6 @@ import json
 from pathlib import Path
 from statistics import mean
 
-from benchmarks.accuracy import recipes
 from benchmarks.accuracy.alternating.training import (
     MODELS,
     PROBLEMS,
@@ -21,7 +20,7 @@ from benchmarks.accuracy.alternating.training import (
     run,
 )
 from benchmarks.accuracy.kinds import RECIPES
-from benchmarks.accuracy.recipes import mean_and_spread
+from benchmarks.accuracy.recipes import command, mean_and_spread
 from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("alternating.json")
@@ -51,13 +50,12 @@ def alternating(path: Path = RESULTS) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, print and write."""
-    recipes.main(
+    command(
         "benchmarks.accuracy.alternating",
         run,
-        PROBLEMS,
-        MODELS,
-        RECIPES,
-        STEPS,
+        {(problem, name): RECIPES for problem in PROBLEMS for name in MODELS},
+        dict.fromkeys(PROBLEMS, STEPS),
+        "steps",
         RESULTS,
         alternating,
         arguments,

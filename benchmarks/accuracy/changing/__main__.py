@@ -12,11 +12,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from benchmarks.accuracy import recipes
 from benchmarks.accuracy.changing.tasks import FEWEST, PROBLEMS
 from benchmarks.accuracy.changing.training import MODELS, run
 from benchmarks.accuracy.kinds import KINDS, RECIPES
-from benchmarks.accuracy.recipes import mean_and_spread
+from benchmarks.accuracy.recipes import command, mean_and_spread
 from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("changing.json")
@@ -90,13 +89,12 @@ def _mean(runs: list[dict[str, Any]], key: str) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, print and write."""
-    recipes.main(
+    command(
         "benchmarks.accuracy.changing",
         run,
-        PROBLEMS,
-        MODELS,
-        RECIPES,
-        STEPS,
+        {(problem, name): RECIPES for problem in PROBLEMS for name in MODELS},
+        dict.fromkeys(PROBLEMS, STEPS),
+        "steps",
         RESULTS,
         changing,
         arguments,

@@ -7,14 +7,13 @@ was stopped.
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 from benchmarks.accuracy.extrapolation.models import MODELS, REPEATING, kinds, recipes
 from benchmarks.accuracy.extrapolation.tasks import TASKS
 from benchmarks.accuracy.extrapolation.training import TIMES, run
-from benchmarks.accuracy.recipes import mean_and_spread, measure
+from benchmarks.accuracy.recipes import command, mean_and_spread
 from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("extrapolation.json")
@@ -49,20 +48,16 @@ def extrapolation(path: Path = RESULTS) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, print and write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.extrapolation")
-    parser.add_argument("--only", nargs="*", default=list(TASKS), choices=TASKS, help="the tasks")
-    parser.add_argument("--batches", type=int, help="for all tasks; default: those of each")
-    parser.add_argument("--quick", action="store_true", help="one recipe, one seed")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file")
-    options = parser.parse_args(arguments)
-    measure(
+    command(
+        "benchmarks.accuracy.extrapolation",
         run,
-        {(task, name): recipes(name) for task in options.only for name in kinds(TASKS[task])},
-        {task: options.batches or TASKS[task].batches for task in options.only},
-        options.out,
-        quick=options.quick,
+        {(name, kind): recipes(kind) for name, task in TASKS.items() for kind in kinds(task)},
+        {name: task.batches for name, task in TASKS.items()},
+        "batches",
+        RESULTS,
+        extrapolation,
+        arguments,
     )
-    print(extrapolation(options.out))
 
 
 if __name__ == "__main__":

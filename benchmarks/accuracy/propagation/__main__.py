@@ -8,14 +8,13 @@ it was stopped.
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
 from benchmarks.accuracy.propagation.models import MODELS, recipes
 from benchmarks.accuracy.propagation.tasks import TASKS
 from benchmarks.accuracy.propagation.training import run
-from benchmarks.accuracy.recipes import mean_and_spread, measure
+from benchmarks.accuracy.recipes import command, mean_and_spread
 from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("propagation.json")
@@ -44,20 +43,16 @@ def propagation(path: Path = RESULTS) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, print and write."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.propagation")
-    parser.add_argument("--only", nargs="*", default=list(TASKS), choices=TASKS, help="the tasks")
-    parser.add_argument("--epochs", type=int, help=f"at most; default: {EPOCHS}")
-    parser.add_argument("--quick", action="store_true", help="one recipe, one seed")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file")
-    options = parser.parse_args(arguments)
-    measure(
+    command(
+        "benchmarks.accuracy.propagation",
         run,
-        {(task, name): recipes(task, name) for task in options.only for name in MODELS},
-        {task: options.epochs or EPOCHS[task.split()[0]] for task in options.only},
-        options.out,
-        quick=options.quick,
+        {(task, name): recipes(task, name) for task in TASKS for name in MODELS},
+        {task: EPOCHS[task.split()[0]] for task in TASKS},
+        "epochs",
+        RESULTS,
+        propagation,
+        arguments,
     )
-    print(propagation(options.out))
 
 
 if __name__ == "__main__":

@@ -119,5 +119,5 @@ def rings(distance: int, seed: int) -> Task:
 TASKS: dict[str, Callable[[int], Task]] = {
     **{f"chains of {length}": partial(chains, length) for length in (10, 20, 50, 100)},
     **{f"trees of radius {radius}": partial(trees, radius) for radius in (2, 3)},
-    **{f"rings, {distance} apart": partial(rings, distance) for distance in (6, 15)},
+    **{f"rings at distance {distance}": partial(rings, distance) for distance in (6, 15)},
 }

@@ -10,9 +10,8 @@ import json
 from pathlib import Path
 from statistics import mean
 
-from benchmarks.accuracy import recipes
 from benchmarks.accuracy.kinds import RECIPES
-from benchmarks.accuracy.recipes import mean_and_spread
+from benchmarks.accuracy.recipes import command, mean_and_spread
 from benchmarks.accuracy.rules.tasks import TASKS
 from benchmarks.accuracy.rules.training import MODELS, run
 from benchmarks.markdown import table
@@ -44,13 +43,12 @@ def rules(path: Path = RESULTS) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Train, print and write."""
-    recipes.main(
+    command(
         "benchmarks.accuracy.rules",
         run,
-        TASKS,
-        MODELS,
-        RECIPES,
-        STEPS,
+        {(task, name): RECIPES for task in TASKS for name in MODELS},
+        dict.fromkeys(TASKS, STEPS),
+        "steps",
         RESULTS,
         rules,
         arguments,
