@@ -147,7 +147,8 @@ class Wiring:
                 demand.dtype,
                 can_permute=is_recurrence and not self.has_feedback,
                 composed=demand.composed,
-                sums_alone=demand.sums_alone,
+                # Only states that are iterated have an activation.
+                sums_alone=demand.sums_alone or not is_recurrence,
                 beside=None if beside is None else companion_of(beside),
             )
         check_available(backend, self._device, demand.dtype)

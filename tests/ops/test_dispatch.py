@@ -61,6 +61,19 @@ def test_auto_batches_the_modules_of_a_cut_layer():
     assert modular.backend_report(128).choices["recurrence"].backend == "block"
 
 
+def test_only_iterated_units_count_as_activated():
+    layer = SynchronousGraph(UnitGraph.complete(64, 512, 10))
+    choices = layer.backend_report(256).choices
+    for name, cells, units in (
+        ("injection", 64 * 512, 0),
+        ("recurrence", 512**2, 512),
+        ("readout", 512 * 10, 0),
+        ("direct", 64 * 10, 0),
+    ):
+        of_all = predict("cpu", torch.float32, "dense", Work(cells, units, 256))
+        assert choices[name].seconds["dense"] == of_all
+
+
 def test_on_an_unmeasured_device_the_backends_are_timed_once_and_it_is_said(monkeypatch, caplog):
     monkeypatch.setattr(cost_model, "_model", dict)
     layer = SynchronousGraph(UnitGraph.erdos_renyi(3, 50, 2, 0.2, generator=generator(0)))
