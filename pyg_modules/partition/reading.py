@@ -11,10 +11,8 @@ from pyg_modules.partition.influence import labels_by_influence
 from pyg_modules.partition.judge import PartitionProbe, at_random, judge, losses_in
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.units import Units
-from pyg_modules.partition.verdict import Verdict, share_lost
+from pyg_modules.partition.verdict import GOOD, Verdict, share_lost
 
-# Modules that cost less than this share of what a cut at random costs.
-GOOD = 0.1
 # What is lost is no less if it is not less by a tenth.
 _AS_LITTLE = 1.1
 

@@ -12,11 +12,11 @@ from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.partition.judge import PartitionProbe, asked_by, losses_in
 from pyg_modules.partition.labels import check_labels
 from pyg_modules.partition.methods import find_labels
-from pyg_modules.partition.reading import GOOD, choose_num_modules, read_modules
+from pyg_modules.partition.reading import choose_num_modules, read_modules
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.partition.reminders import Reminders
 from pyg_modules.partition.suggest import suggest_num_modules
-from pyg_modules.partition.verdict import Verdict
+from pyg_modules.partition.verdict import GOOD, Verdict
 
 # At which shares of the epochs the modules are read off the weights, if the network has learned
 # enough: well for the early ones. And at the end.

@@ -11,7 +11,9 @@ from pyg_modules._checks import check_state
 # Chosen on planted problems, where the right modules are known.
 _MAX_UNLEARNED = 0.15
 _INDIFFERENT = 0.2
-_GOOD, _FAIR = 0.1, 0.2
+_FAIR = 0.2
+#: Modules are good that cost less than this share of what a cut at random costs.
+GOOD = 0.1
 # Losses as small are 0: of a network that has learned everything, whatever it is cut into.
 _NO_LOSS = 1e-12
 _MEANINGS = {
@@ -125,7 +127,7 @@ class Verdict:
             return "unlearned"
         if mean(self.random) - self.uncut < _INDIFFERENT * (self.chance - self.uncut):
             return "indifferent"
-        return "good" if self.lost < _GOOD else "fair" if self.lost < _FAIR else "poor"
+        return "good" if self.lost < GOOD else "fair" if self.lost < _FAIR else "poor"
 
     def __str__(self) -> str:
         spread = f" +- {stdev(self.random):.2g}" if len(self.random) > 1 else ""
