@@ -160,7 +160,7 @@ class PartitionCallback(L.Callback):
         if isfinite(num_batches):
             steps = steps_of_probe(self.schedule.epochs * int(num_batches))
         # The same samples in a training that is resumed.
-        data = new_loader(loader, epoch=0)
+        data = new_loader(trainer, loader, epoch=0)
         return pl_module.new_probe(layer, data, steps=steps, seed=self.schedule.seed)
 
     def _follow_the_first(self, trainer: L.Trainer) -> None:

@@ -149,7 +149,7 @@ class SparseCallback(L.Callback):
         own = schedule.gradient
         schedule.optimizer = optimizer_of(trainer, schedule.layer.weight)
         if own is None and isinstance(pl_module, LitModular) and isinstance(loader, DataLoader):
-            data = new_loader(loader, trainer.current_epoch)
+            data = new_loader(trainer, loader, trainer.current_epoch)
             schedule.gradient = pl_module.new_gradient(schedule.layer, data)
         try:
             yield

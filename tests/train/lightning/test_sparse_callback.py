@@ -370,13 +370,16 @@ def test_a_loader_of_its_own_is_told_the_epoch_and_tells_nobody():
         sampler.set_epoch(epoch)
         order[epoch] = list(sampler)
     assert order[0] != order[3]
+    trainer = new_trainer()
+    trainer.strategy.connect(LitModular(new_layer()))
     for batching in (
         {"batch_size": 5, "sampler": sampler},
         {"batch_size": None, "sampler": sampler},
     ):
         loader = DataLoader(data, **batching)
         for epoch in (0, 3):
-            found = [int(one) for batch in new_loader(loader, epoch) for one in batch.reshape(-1)]
+            batches = new_loader(trainer, loader, epoch)
+            found = [int(one) for batch in batches for one in batch.reshape(-1)]
             assert found == order[epoch]
         assert sampler.epoch == 3
 
