@@ -71,7 +71,8 @@ def fit(
       which is iterated as it is. Without a length, or as an ``IterableDataset``, it must come
       to an end, and is iterated once before the training, to count;
     * a :class:`~torch_geometric.data.Data` with ``train_mask``, as one batch: the outputs
-      ``model(data.x, data.edge_index)`` and ``data.y`` at the mask. As ``validation_data``, its
+      ``model(data.x, data.edge_index)`` and ``data.y`` at the mask. A model whose ``forward`` names
+      ``edge_weight`` or ``edge_attr`` gets that of the data, too. As ``validation_data``, its
       ``val_mask`` counts;
     * with ``forward``: a list or a data set of graphs, or any loader of PyG.
 

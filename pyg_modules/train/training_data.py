@@ -29,6 +29,8 @@ from pyg_modules.train.batches import (
 )
 
 _BATCH_SIZE = 64
+# What a model of graphs gets by name, if it takes it and the graph has it.
+_OF_EDGES = ("edge_weight", "edge_attr")
 _LOADERS = (DataLoader, CachedLoader, PrefetchLoader)
 
 
@@ -222,7 +224,23 @@ def _forward_graph(model: nn.Module, data: Data) -> tuple[Tensor, Tensor]:
             f"Expected a graph with x, edge_index and y (got {data}). Say by forward=... how it"
             f" becomes outputs and targets."
         )
-    return model(data.x, data.edge_index), data.y
+    # That of a compiled model says nothing.
+    called = signature(getattr(model, "_orig_mod", model).forward)
+    of_edges = {
+        name: data[name]
+        for name in _OF_EDGES
+        if name in called.parameters and data.get(name) is not None
+    }
+    try:
+        called.bind(data.x, data.edge_index, **of_edges)
+    except TypeError as error:
+        raise TypeError(
+            f"Expected a model of x, edge_index and, by name, what the graph has of"
+            f" {' and '.join(_OF_EDGES)} (got a {type(model).__name__} of {called}: {error}). Say"
+            f" by forward=... what it is called with, e.g. lambda model, data: (model(data),"
+            f" data.y)."
+        ) from error
+    return model(data.x, data.edge_index, **of_edges), data.y
 
 
 def _forward_pair(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:

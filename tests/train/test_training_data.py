@@ -218,18 +218,43 @@ def test_a_graph_is_one_batch_of_the_nodes_of_its_mask():
     assert right[~data.train_mask].float().mean() > 0.9
 
 
-def test_edge_weights_of_a_graph_come_through_forward():
+def test_edge_weights_of_a_graph_come_by_name_or_through_forward():
     data = communities()
     data.edge_weight = torch.zeros(data.num_edges)
 
     def forward(model, data):
         return model(data.x, data.edge_index, data.edge_weight), data.y
 
-    weighted, alone = Convolution(), Convolution()
+    weighted, named, alone = Convolution(), Convolution(), Convolution()
     fit(weighted, data, epochs=2, seed=0, forward=forward)
+    fit(named, data, epochs=2, seed=0)
+    assert torch.equal(weighted.conv.lin.weight, named.conv.lin.weight)
+    del data.edge_weight
     data.edge_index = torch.empty(2, 0, dtype=torch.long)
     fit(alone, data, epochs=2, seed=0)
     torch.testing.assert_close(weighted.conv.lin.weight, alone.conv.lin.weight)
+
+
+def test_a_model_gets_what_it_names_of_the_edges():
+    data, given = communities(), []
+    data.edge_weight, data.edge_attr = torch.rand(data.num_edges), torch.rand(data.num_edges, 3)
+
+    class Named(Convolution):
+        def forward(self, x, edge_index, edge_attr):
+            given.append(edge_attr)
+            return super().forward(x, edge_index)
+
+    class OfData(Convolution):
+        def forward(self, data):
+            return super().forward(data.x, data.edge_index)
+
+    fit(Named(), data, epochs=1, seed=0)
+    assert torch.equal(given[0], data.edge_attr)
+    del data.edge_attr
+    for model in (Named(), OfData()):
+        with pytest.raises(TypeError, match=rf"got a {type(model).__name__} of .*Say by forward="):
+            fit(model, data, epochs=1, seed=0)
+    fit(OfData(), data, epochs=1, seed=0, forward=lambda model, data: (model(data), data.y))
 
 
 def graphs():
