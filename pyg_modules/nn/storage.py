@@ -51,7 +51,7 @@ class StoredLayer(Protocol):
     origin: Origin | None
     dynamics: UnitDynamics
 
-    def config(self) -> dict[str, Any]:
+    def checked_config(self) -> dict[str, Any]:
         """The settings it is made with, beside graph and solver."""
 
 
@@ -70,7 +70,7 @@ def save_layer(layer: StoredLayer, folder: str | os.PathLike[str]) -> None:
         "num_edges": graph.num_edges,
         "layer": layer.kind,
         "solver": solver_to_config(layer.solver),
-        **layer.config(),
+        **layer.checked_config(),
     }
     tensors = {"edge_index": graph.edge_index, "weight": whole(layer.weight).detach()}
     if layer.bias is not None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from inspect import signature
 from itertools import chain
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Layer = TypeVar("Layer", bound="UnitLayer")
+
+# What every layer is made with beside its settings.
+_PLACED = ("graph", "solver", "device", "dtype", "generator")
 
 
 class Prepared(NamedTuple):
@@ -155,8 +159,42 @@ class UnitLayer(nn.Module):
             UnitLayer.kinds[cls.kind] = cls
 
     def config(self) -> dict[str, Any]:
-        """The settings it is made with, beside graph, solver and place, in terms of JSON."""
+        """The settings it is made with, beside graph, solver and place, in terms of JSON.
+
+        A subclass with arguments of its own adds them: layers like this one, as :func:`cut` and
+        :meth:`load` make them, are made with these settings.
+        """
         return self.dynamics.config()
+
+    def checked_config(self) -> dict[str, Any]:
+        """:meth:`config`, if a layer like this one can be made with it.
+
+        Raises:
+            TypeError: If the class takes other arguments.
+        """
+        config, kind = self.config(), type(self).__name__
+        takes = signature(type(self))
+        missing = [
+            name
+            for name, one in takes.parameters.items()
+            if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+            and name not in {*_PLACED, *self.edge_masks, *config}
+        ]
+        if missing:
+            raise TypeError(
+                f"Expected all that a {kind} is made with in its config() (got none of"
+                f" {', '.join(map(repr, missing))}), so that a layer like it can be made. Define"
+                f" config in {kind}: return {{**super().config(), {missing[0]!r}: ...}}."
+            )
+        try:
+            takes.bind(self.graph, **dict.fromkeys(_PLACED[1:]), **config)
+        except TypeError as error:
+            raise TypeError(
+                f"Expected a {kind} that is made as {kind}(graph, solver=..., ...), so that a layer"
+                f" like it can be made (got {kind}{takes}: {error}). Take **kwargs, and hand them"
+                f" to super().__init__(graph, **kwargs)."
+            ) from error
+        return config
 
     def on_graph(
         self, graph: UnitGraph, solver: Solver, dynamics: UnitDynamics | None = None
@@ -176,7 +214,7 @@ class UnitLayer(nn.Module):
         layer = type(self)(
             graph,
             solver=solver,
-            **{**self.config(), **dynamics.config()},
+            **{**self.checked_config(), **dynamics.config()},
             device=self.device,
             dtype=self.dtype,
             generator=spare_generator(self.device),
