@@ -13,6 +13,8 @@ from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.units import Units
 from pyg_modules.partition.verdict import GOOD, Verdict, share_lost
 
+# A network that is no better than this share of chance has learned next to nothing.
+_NOTHING = 0.9
 # What is lost is no less if it is not less by a tenth.
 _AS_LITTLE = 1.1
 
@@ -73,6 +75,8 @@ def choose_num_modules(
 ) -> int:
     """The largest number of modules of which the modules of the weights as they are are good.
 
+    Of a network that has learned next to nothing, where all cost as little, it is 2.
+
     Args:
         units (Units): The units that are partitioned.
         probe (PartitionProbe): What says the worth of modules.
@@ -83,6 +87,8 @@ def choose_num_modules(
         seed (int): Of everything random.
     """
     uncut, influence = probe(None), _told(units, probe)
+    if present is None and uncut > _NOTHING * probe.chance():
+        return 2
     lost: dict[int, float] = {}
     for num_modules in range(2 if present is None else present + 1, units.most_modules() + 1):
         try:

@@ -641,6 +641,19 @@ def test_without_good_modules_the_number_is_that_which_loses_least():
     assert len(module_sizes(schedule.labels())) == 5
 
 
+@pytest.mark.parametrize(("loss", "expected"), [(0.95, 2), (0.85, 8)])
+def test_a_network_that_has_learned_next_to_nothing_has_two_modules(loss, expected):
+    class Knows(KnowsItsTask):
+        """Little; a cut costs nothing, unless it is one at random."""
+
+        def __call__(self, labels, *, trained=True):  # noqa: ARG002
+            return 1.0 if hasattr(labels, "is_random") else loss
+
+    regularizer = PartitionRegularizer(planted()[0], "auto", generator=generator(1))
+    schedule = PartitionSchedule(regularizer, 20, probe=Knows())
+    assert len(module_sizes(schedule.labels())) == expected
+
+
 def test_the_number_of_modules_grows_when_more_are_good_and_the_terms_rise_again():
     class UpTo(KnowsItsTask):
         most = 2
