@@ -192,10 +192,11 @@ def _split(
         if number.min() < 2:
             lonely = int(number.argmin())
             row = int((targets.values == lonely).argmax()) + 1
+            counts = all(name.lstrip("-").isdecimal() for name in classes)
             raise ValueError(
                 f"Expected two rows at least of every class in column {column.name!r} of {of_file},"
                 f" one to test on (got one of {classes[lonely]!r}, row {row}). Add rows, or leave"
-                f" it out."
+                f" it out{'; or predict it as a number: --task regression' if counts else ''}."
             )
         smallest = max(smallest, len(classes))
     train, test = train_test_split(

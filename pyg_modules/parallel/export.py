@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import copy
 import importlib.util
+import json
 import logging
 import os
+import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -44,8 +46,8 @@ def export_parts(
     Args:
         parts (iterable of SynchronousGraph): The modules, e.g. from :func:`split`, on the CPU. They
             are left as they are.
-        folder (path): Made if it does not exist. Files of the same names are replaced, when all
-            have been written.
+        folder (path): Made if it does not exist. The files of an earlier export are replaced, when
+            all have been written.
         file_format (str, optional): ``"onnx"``, or ``"pt2"`` for :func:`torch.export.load`.
             (default: ``"onnx"``)
 
@@ -75,6 +77,7 @@ def export_parts(
             _check_kernels(part)
         _need_onnx()
     files = [f"part_{number}.{file_format}" for number in range(len(listed))]
+    earlier = _earlier_files(folder)
     with staged_folder(folder) as stage:
         for part, name in zip(listed, files, strict=True):
             _write(part, stage / name, file_format)
@@ -91,7 +94,18 @@ def export_parts(
                 " network, [B, num_outputs], are the sum of theirs.",
             },
         )
+    for name in earlier - set(files):
+        (folder / name).unlink(missing_ok=True)
     return folder / _MANIFEST
+
+
+def _earlier_files(folder: Path) -> set[str]:
+    """The parts of the manifest that is there, if one is."""
+    try:
+        parts = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))["parts"]
+        return {name for name in parts if re.fullmatch(r"part_\d+\.(onnx|pt2)", name)}
+    except (OSError, ValueError, KeyError, TypeError):  # It is another file of this name.
+        return set()
 
 
 def _write(part: SynchronousGraph, path: Path, file_format: str) -> None:

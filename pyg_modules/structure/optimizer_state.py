@@ -83,7 +83,8 @@ def remembered(optimizer: Optimizer, parameter: nn.Parameter) -> dict[str, Tenso
             raise ValueError(
                 f"Expected an optimizer that remembers something per weight (got"
                 f" {type(optimizer).__name__}, whose {name!r} is of {what}, for"
-                f" {parameter.numel()} weights). {_REMEDY}"
+                f" {parameter.numel()} weights). Load its state after that of the layer or of the"
+                f" schedule, which know the edges, if it is from a checkpoint. {_REMEDY}"
             )
     return per_entry
 

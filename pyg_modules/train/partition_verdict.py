@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from pyg_modules._checks import as_int
 from pyg_modules.modules.cut import check_modules
 from pyg_modules.partition.judge import judge
+from pyg_modules.partition.labels import stays_independent
 from pyg_modules.partition.units import Units
 from pyg_modules.partition.verdict import Verdict
 from pyg_modules.train.batches import Forward
@@ -60,9 +61,9 @@ def partition_verdict(
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If ``labels`` have the wrong length, one module only, a gap, or leave a hidden
-            unit, or some inputs or outputs, shared; if the layer is cut already; if ``x`` or ``y``
-            do not fit; or if a model has no layer in it or several.
+        ValueError: If ``labels`` have the wrong length, one module only, a gap, no edges between
+            modules, or leave a hidden unit, or some inputs or outputs, shared; if the layer is cut
+            already; if ``x`` or ``y`` do not fit; or if a model has no layer in it or several.
 
     Example:
         >>> import torch
@@ -80,6 +81,11 @@ def partition_verdict(
         raise ValueError(
             "Expected labels of at least two modules (got one). One module is not cut at all."
             " Use more modules."
+        )
+    if bool(stays_independent(inside.graph, found).all()):
+        raise ValueError(
+            "Expected edges between the modules (got none: a cut into them takes nothing away, and"
+            " costs nothing). Cut it, or give inputs or outputs a module, too."
         )
     seed = as_int("seed", seed, smallest=0)
     inputs, outputs = inside.graph.inputs, inside.graph.outputs

@@ -229,6 +229,16 @@ MISTAKES = {
     ),
     "as many classes as rows": (GOOD, {"target": "a", "task": "classification"}, r"12 rows of col"),
     "one class": (GOOD.replace("yes", "no"), {}, r"two classes .*'y' .*got one, no, in all 12"),
+    "a count, one of it once": (
+        "a,y\n" + "".join(f"{i},{i % 3}\n" for i in range(40)) + "40,7\n",
+        {},
+        r"two rows at least of every class .*got one of '7', row 41.*or predict it .*--task regr",
+    ),
+    "a class of one row": (
+        "a,y\n" + "".join(f"{i},{'no' if i % 2 else 'yes'}\n" for i in range(40)) + "40,maybe\n",
+        {},
+        r"two rows at least of every class .*got one of 'maybe', row 41\)\. Add .*leave it out\.$",
+    ),
     "one number": (
         "a,y\n" + "1,5\n2,5\n" * 8,
         {"task": "regression"},

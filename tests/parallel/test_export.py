@@ -164,6 +164,22 @@ def test_the_outputs_of_exported_programs_add_up(tmp_path):
     assert all(part.weight.requires_grad for part in parts)
 
 
+def test_no_part_of_an_earlier_export_stays(tmp_path):
+    layer = cut_layer()
+    (tmp_path / "part_9.pt2").write_text("of somebody else")
+    export_parts(split(layer), tmp_path, file_format="pt2")
+    alone = cut(layer, torch.where(layer.labels < 0, -1, 0))
+    manifest = export_parts(split(alone), tmp_path, file_format="pt2")
+    expected = {"manifest.json", "part_0.pt2", "part_9.pt2"}
+    assert {path.name for path in tmp_path.iterdir()} == expected
+    for other in ("no JSON", "[1]", '{"parts": [1]}', '{"parts": ["../keep.pt2"]}'):
+        manifest.write_text(other)
+        (tmp_path.parent / "keep.pt2").write_text("")
+        export_parts(split(alone), tmp_path, file_format="pt2")
+        assert {path.name for path in tmp_path.iterdir()} == expected
+        assert (tmp_path.parent / "keep.pt2").exists()
+
+
 def test_bad_input_is_refused_and_writes_nothing(tmp_path):
     folder = tmp_path / "parts"
     with pytest.raises(ValueError, match=r"one of 'onnx', 'pt2' \(got 'torchscript'\)"):

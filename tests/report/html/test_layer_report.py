@@ -95,6 +95,16 @@ def test_of_one_module_nothing_can_be_left_out(num_outputs, y, tmp_path):
     assert sections_of(path)[0] == ["summary", "graph", "adjacency", *without_lesions]
 
 
+def test_modules_that_no_edge_joins_are_shown_without_a_verdict(tmp_path):
+    layer = SynchronousGraph(UnitGraph.layered([4, 8, 2]))
+    labels = [-1] * 4 + [0] * 4 + [1] * 4 + [-1] * 2
+    path = report(layer, X, CLASSES, labels=labels, out=tmp_path / "r.html")
+    assert sections_of(path)[0] == ["summary", "graph", "adjacency", *WITH_MODULES]
+    study = study_layer(layer, X, CLASSES, labels)
+    assert study.verdict is None
+    assert study.modular_score == study.score
+
+
 def test_a_layer_without_modules_says_how_to_find_some(tmp_path):
     found, text = sections_of(report(layer_with(2), X, CLASSES, out=tmp_path / "r.html"))
     assert found == ["summary", "graph", "adjacency", "dynamics"]
