@@ -10,7 +10,11 @@ from pyg_modules.partition.labels import SHARED, read_labels, stays_independent
 from pyg_modules.partition.liveliness import check_alive
 from pyg_modules.structure.carried import carried_layer, carried_state
 from pyg_modules.structure.edge_map import EdgeMap
-from pyg_modules.structure.left_behind import watch_for_optimizer
+from pyg_modules.structure.left_behind import (
+    warn_of_hooks,
+    watch_for_optimizer,
+    watch_left_behind,
+)
 from pyg_modules.structure.optimizer_state import (
     check_optimizes,
     replace_parameter,
@@ -54,11 +58,13 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
             values per weight; or if the layer is parametrized.
 
     Warns:
-        UserWarning: If units would lose all paths, though their module does not. Later, at the
-            first gradient of the new layer, if the optimizer of ``layer`` still is, and none holds
-            the new one.
+        UserWarning: If units would lose all paths, though their module does not; or if ``layer``
+            has forward hooks, which the new one has not. Later, at the first gradient of the new
+            layer, if the optimizer of ``layer`` still is, and none holds the new one; or at that of
+            ``layer``, if its optimizer went on with the new one.
     """
     check_layer(layer)
+    warn_of_hooks(layer)
     graph = layer.graph
     labels = check_modules(layer, labels)
     check_alive(graph, labels, layer.solver.num_updates)
@@ -84,6 +90,8 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
         watch_for_optimizer(layer, modular.weight)
     else:
         replace_parameter(optimizer, layer.weight, modular.weight, state)
+        if layer.weight.requires_grad:
+            watch_left_behind(layer.weight)
         if layer.bias is not None and modular.bias is not None:
             replace_parameter(optimizer, layer.bias, modular.bias)
         of_units = zip(layer.dynamics.parameters(), modular.dynamics.parameters(), strict=True)

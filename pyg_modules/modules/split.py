@@ -8,6 +8,7 @@ from pyg_modules.nn.origin import Origin
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.ops.sharding import whole
 from pyg_modules.partition.labels import SHARED, check_labels, stays_independent
+from pyg_modules.structure.left_behind import warn_of_hooks
 
 
 @torch.inference_mode(False)  # What is made there could never be trained.
@@ -33,8 +34,12 @@ def split(layer: UnitLayer) -> nn.ModuleList:
     Raises:
         TypeError: If ``layer`` is no layer of units.
         ValueError: If ``layer`` was not made by :func:`cut`, or has edges between modules.
+
+    Warns:
+        UserWarning: If ``layer`` has forward hooks, which the parts have not.
     """
     check_layer(layer)
+    warn_of_hooks(layer)
     if layer.labels is None:
         raise ValueError(
             "Expected a layer made by cut(layer, labels) (got one without labels). Cut it first;"

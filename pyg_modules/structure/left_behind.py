@@ -48,6 +48,37 @@ def watch_for_optimizer(layer: nn.Module, new: nn.Parameter) -> None:
     handle = new.register_post_accumulate_grad_hook(look)  # type: ignore[no-untyped-call]
 
 
+def watch_left_behind(old: nn.Parameter) -> None:
+    """Warn at the first gradient of ``old``, which its optimizer no longer trains, if none does.
+
+    Args:
+        old (Parameter): The weight of a layer whose optimizer went on with the new one.
+    """
+
+    def look(parameter: nn.Parameter) -> None:
+        handle.remove()
+        if not has_optimizer(parameter):
+            warnings.warn(
+                "The weight of a layer that was cut has a gradient, but no optimizer: that of the"
+                " layer went on with the new one. Put the new layer at all places of the old one,"
+                " and give layers that share its parameters those of the new one; or make a new"
+                " optimizer.",
+                stacklevel=_STACKLEVEL,
+            )
+
+    handle = old.register_post_accumulate_grad_hook(look)  # type: ignore[no-untyped-call]
+
+
+def warn_of_hooks(layer: nn.Module) -> None:
+    """Warn if ``layer`` has hooks that a layer which is made of it will not have."""
+    if layer._forward_hooks or layer._forward_pre_hooks:
+        warnings.warn(
+            "The layer has forward hooks, which stay with it: what is made of it has none, and may"
+            " compute something else. Register them there, too.",
+            stacklevel=4,
+        )
+
+
 def has_optimizer(parameter: nn.Parameter) -> bool:
     """Whether the parameters of a group of an optimizer are a list with ``parameter``."""
     if not _is_in_group(parameter):

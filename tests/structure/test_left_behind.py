@@ -128,3 +128,49 @@ def test_a_copy_of_a_watched_layer_can_be_made_and_saved(tmp_path):
     loaded = torch.load(tmp_path / "layer.pt", weights_only=False)
     for other in (copy.deepcopy(modular), loaded):
         assert torch.equal(other(X), modular(X))
+
+
+def at_two_places(layer):
+    return torch.nn.Sequential(torch.nn.Linear(2, 2), layer, torch.nn.Linear(1, 2), layer)
+
+
+def with_a_tied_weight(layer):
+    other = SynchronousGraph(layer.graph)
+    other.weight = layer.weight
+    return torch.nn.Sequential(torch.nn.Linear(2, 2), layer, torch.nn.Linear(1, 2), other)
+
+
+@pytest.mark.parametrize("model_with", [at_two_places, with_a_tied_weight])
+def test_a_place_that_stays_behind_is_told_of_once(model_with):
+    model = model_with(in_training()[0])
+    optimizer = torch.optim.Adam(model.parameters())
+    step(model, optimizer)
+    model[1] = cut(model[1], LABELS, optimizer=optimizer)
+    with pytest.warns(UserWarning, match="went on with the new one. Put the new layer") as caught:
+        step(model, optimizer)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        step(model, optimizer)
+
+
+def test_a_layer_left_behind_that_has_a_new_optimizer_is_no_news():
+    layer, optimizer = in_training()
+    modular = cut(layer, LABELS, optimizer=optimizer)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        step(modular, optimizer)
+        step(layer, torch.optim.SGD(layer.parameters(), lr=0.1))
+
+
+def test_hooks_that_stay_behind_are_told_of():
+    layer, _ = in_training()
+    hook = layer.register_forward_pre_hook(lambda _, inputs: (2 * inputs[0],))
+    with pytest.warns(UserWarning, match="has forward hooks, which stay with it") as caught:
+        modular = cut(layer, LABELS)
+    assert caught[0].filename == __file__
+    hook.remove()
+    modular.register_forward_hook(lambda *_: None)
+    with pytest.warns(UserWarning, match="has forward hooks, which stay with it") as caught:
+        split(modular)
+    assert caught[0].filename == __file__
