@@ -525,5 +525,5 @@ def check_layer(layer: object) -> None:
     if not isinstance(layer, UnitLayer):
         raise TypeError(
             f"Expected a SynchronousGraph (got {type(layer).__name__}). Pass the layer itself, not"
-            f" the model around it."
+            f" the model around it; of parts, the layer that merge makes of them."
         )

@@ -20,7 +20,9 @@ _WIDTH = 0.4
 _MOST_HORIZONTAL, _MOST_NUMBERED = 4, 16
 
 
-def plot_module_sizes(layer: UnitLayer, labels: Tensor, *, ax: Axes | None = None) -> Axes:
+def plot_module_sizes(
+    layer: UnitLayer, labels: Tensor | None = None, *, ax: Axes | None = None
+) -> Axes:
     """Draw how many units each module has, and how many edges the cut leaves it.
 
     Bars are shares of all modules, numbers are counts: :func:`~pyg_modules.partition.module_sizes`
@@ -28,7 +30,8 @@ def plot_module_sizes(layer: UnitLayer, labels: Tensor, *, ax: Axes | None = Non
 
     Args:
         layer (UnitLayer): The layer to look at, before or after the cut.
-        labels (LongTensor): Module of every unit, ``[N]``, −1 for units that all modules share.
+        labels (LongTensor, optional): Module of every unit, ``[N]``, −1 for units that all modules
+            share. (default: those of a cut layer)
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
 
     Returns:
@@ -36,9 +39,17 @@ def plot_module_sizes(layer: UnitLayer, labels: Tensor, *, ax: Axes | None = Non
 
     Raises:
         TypeError: If ``layer`` is not a ``SynchronousGraph``, or ``labels`` not an integer tensor.
-        ValueError: If ``labels`` has the wrong length, a gap or no module.
+        ValueError: If ``labels`` has the wrong length, a gap or no module, or is left out though
+            the layer is not cut.
     """
     check_layer(layer)
+    if labels is None:
+        labels = layer.labels
+    if labels is None:
+        raise ValueError(
+            "Expected labels of a layer that is not cut (got none). Give some, e.g."
+            " partition_units(layer, num_modules)."
+        )
     labels, num_modules = read_labels(labels, layer.graph.num_units)
     if num_modules == 0:
         raise ValueError(

@@ -157,6 +157,18 @@ def test_what_is_not_a_layer_is_refused_by_every_figure_of_one(ax, plot):
         plot(ModularGraph(split(layer)), ax=ax)
 
 
+def test_the_sizes_are_those_of_a_cut_layer_unless_others_are_given(ax):
+    layer = SynchronousGraph(UnitGraph.complete(1, 4, 1))
+    with pytest.raises(ValueError, match=r"labels of a layer that is not cut \(got none\)"):
+        plot_module_sizes(layer, ax=ax)
+    labels = torch.tensor([-1, 0, 1, 1, 1, -1])
+    plot_module_sizes(cut(layer, labels), ax=ax)
+    given = plot_module_sizes(layer, labels, ax=Figure().subplots())
+    heights = [[bar.get_height() for bar in one.patches] for one in (ax, given)]
+    assert heights[0] == heights[1]
+    assert len(heights[0]) == 4
+
+
 def test_without_matplotlib_the_remedy_is_said():
     layer = layer_with_one_large_weight(source=2, target=4)
     with (
