@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import warnings
+from collections.abc import Callable
 from sys import getrefcount
 from weakref import ref
 
@@ -33,19 +34,17 @@ def watch_for_optimizer(layer: nn.Module, new: nn.Parameter) -> None:
         return
     before = ref(old)
 
-    def look(parameter: nn.Parameter) -> None:
-        handle.remove()
+    def is_left_alone(parameter: nn.Parameter) -> bool:
         old = before()
-        if old is not None and has_optimizer(old) and not _is_in_group(parameter):
-            warnings.warn(
-                "A layer that cut made has a gradient, but no optimizer: the one of the layer"
-                " before the cut trains that layer on, and this one not at all. Cut with it,"
-                " cut(layer, labels, optimizer=optimizer), or make a new one of the parameters of"
-                " the new layer.",
-                stacklevel=_STACKLEVEL,
-            )
+        return old is not None and has_optimizer(old) and not _is_in_group(parameter)
 
-    handle = new.register_post_accumulate_grad_hook(look)  # type: ignore[no-untyped-call]
+    _warn_at_first_gradient(
+        new,
+        is_left_alone,
+        "A layer that cut made has a gradient, but no optimizer: the one of the layer before the"
+        " cut trains that layer on, and this one not at all. Cut with it, cut(layer, labels,"
+        " optimizer=optimizer), or make a new one of the parameters of the new layer.",
+    )
 
 
 def watch_left_behind(old: nn.Parameter) -> None:
@@ -54,19 +53,13 @@ def watch_left_behind(old: nn.Parameter) -> None:
     Args:
         old (Parameter): The weight of a layer whose optimizer went on with the new one.
     """
-
-    def look(parameter: nn.Parameter) -> None:
-        handle.remove()
-        if not has_optimizer(parameter):
-            warnings.warn(
-                "The weight of a layer that was cut has a gradient, but no optimizer: that of the"
-                " layer went on with the new one. Put the new layer at all places of the old one,"
-                " and give layers that share its parameters those of the new one; or make a new"
-                " optimizer.",
-                stacklevel=_STACKLEVEL,
-            )
-
-    handle = old.register_post_accumulate_grad_hook(look)  # type: ignore[no-untyped-call]
+    _warn_at_first_gradient(
+        old,
+        lambda parameter: not has_optimizer(parameter),
+        "The weight of a layer that was cut has a gradient, but no optimizer: that of the layer"
+        " went on with the new one. Put the new layer at all places of the old one, and give"
+        " layers that share its parameters those of the new one; or make a new optimizer.",
+    )
 
 
 def warn_of_hooks(layer: nn.Module) -> None:
@@ -85,6 +78,17 @@ def has_optimizer(parameter: nn.Parameter) -> bool:
         return False
     gc.collect()  # Optimizers that are gone may wait for it, in a circle with their schedulers.
     return _is_in_group(parameter)
+
+
+def _warn_at_first_gradient(
+    parameter: nn.Parameter, is_wrong: Callable[[nn.Parameter], bool], message: str
+) -> None:
+    def look(parameter: nn.Parameter) -> None:
+        handle.remove()
+        if is_wrong(parameter):
+            warnings.warn(message, stacklevel=_STACKLEVEL)
+
+    handle = parameter.register_post_accumulate_grad_hook(look)  # type: ignore[no-untyped-call]
 
 
 def _is_in_group(parameter: nn.Parameter) -> bool:
