@@ -64,7 +64,9 @@ def watch_left_behind(old: nn.Parameter) -> None:
 
 def warn_of_hooks(layer: nn.Module) -> None:
     """Warn if ``layer`` has hooks that a layer which is made of it will not have."""
-    if layer._forward_hooks or layer._forward_pre_hooks:
+    hooks = [*layer._forward_hooks.values(), *layer._forward_pre_hooks.values()]
+    # Those of torch only compute the weight, as of weight_norm or prune, and it goes along.
+    if not all(_is_of_torch(hook) for hook in hooks):
         warnings.warn(
             "The layer has forward hooks, which stay with it: what is made of it has none, and may"
             " compute something else. Register them there, too.",
@@ -78,6 +80,10 @@ def has_optimizer(parameter: nn.Parameter) -> bool:
         return False
     gc.collect()  # Optimizers that are gone may wait for it, in a circle with their schedulers.
     return _is_in_group(parameter)
+
+
+def _is_of_torch(hook: object) -> bool:
+    return any(kind.__module__.startswith("torch.nn.utils.") for kind in type(hook).__mro__)
 
 
 def _warn_at_first_gradient(

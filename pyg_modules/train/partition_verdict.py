@@ -82,11 +82,6 @@ def partition_verdict(
             "Expected labels of at least two modules (got one). One module is not cut at all."
             " Use more modules."
         )
-    if bool(stays_independent(inside.graph, found).all()):
-        raise ValueError(
-            "Expected edges between the modules (got none: a cut into them takes nothing away, and"
-            " costs nothing). Cut it, or give inputs or outputs a module, too."
-        )
     seed = as_int("seed", seed, smallest=0)
     inputs, outputs = inside.graph.inputs, inside.graph.outputs
     scope = "hidden" if bool((found[: inputs.stop] < 0).any()) else "inputs"
@@ -102,6 +97,11 @@ def partition_verdict(
             f" a module, or share them, too."
         )
     units.check_whole()
+    if bool(stays_independent(inside.graph, found).all()):
+        raise ValueError(
+            "Expected edges between the modules (got none: a cut into them takes nothing away, and"
+            " costs nothing). Cut it, or give inputs or outputs a module, too."
+        )
     probe = Probe(
         layer,
         x if y is None else (x, y),
