@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.accuracy import citation, cut_costs, digits, exactness, images, mnist1d, sparsity
 from benchmarks.accuracy.additive import __main__ as additive
+from benchmarks.accuracy.alternating import __main__ as alternating
 from benchmarks.accuracy.changing import __main__ as changing
 from benchmarks.accuracy.comparison import classical
 from benchmarks.accuracy.comparison import tables as comparison
@@ -172,6 +173,8 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "additive": additive.additive,
         "side_by_side": changing.first,
         "changing": changing.changing,
+        "alternating": alternating.alternating,
+        "agreements": alternating.agreements,
         "rules": rules.rules,
         "cut_costs": cut_costs.cut_costs,
         "extrapolation": extrapolation.extrapolation,

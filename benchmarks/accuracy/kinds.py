@@ -24,9 +24,11 @@ KINDS = {
 }
 
 UPDATES = 3
-_BATCH_SIZE, _DECAYS = 32, (0.03, 0.3)
+_BATCH_SIZE = 32
+#: Weight decays, by the first number of a recipe.
+DECAYS = (0.03, 0.3)
 #: Of every kind: which weight decay, and the learning rate.
-RECIPES = list(product(range(len(_DECAYS)), (3e-3, 1e-2)))
+RECIPES = list(product(range(len(DECAYS)), (3e-3, 1e-2)))
 
 
 def options_of(way: int, rate: float, seed: int) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def options_of(way: int, rate: float, seed: int) -> dict[str, Any]:
     return {
         "seed": seed,
         "learning_rate": rate,
-        "weight_decay": _DECAYS[way],
+        "weight_decay": DECAYS[way],
         "batch_size": _BATCH_SIZE,
     }
 

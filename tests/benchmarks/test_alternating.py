@@ -29,3 +29,25 @@ def test_goals_differ_where_one_side_has_an_object():
             assert torch.equal(x, getattr(any_side, f"{part}_x"))
             assert bool((y_both <= y_any).all())
             assert not torch.equal(y_both, y_any)
+
+
+def test_networks_whose_goal_stays_are_compared_by_the_same_recipes(tmp_path):
+    recipe_aris = {
+        "whole": [0.0, 0.5, 1.0, 1.0, 1.0, 1.0],
+        FIXED: [0.0, 0.0, 0.0, 0.25, 0.25, 0.25],
+    }
+    cells = [
+        {
+            "task": "retina, 128 samples",
+            "model": name,
+            "trials": [{"ari": ari, "ari_first": 0.125} for ari in aris],
+        }
+        for name, aris in recipe_aris.items()
+    ]
+    path = tmp_path / "alternating.json"
+    path.write_text(json.dumps({"cells": cells}))
+    rows = alternating.agreements(path).splitlines()[2:]
+    assert rows == [
+        "| retina, 128 samples | 0.03 | 0.003 | 0.12 | 0.50 | 0.00 |",
+        "| retina, 128 samples | 0.03 | 0.01 | 0.12 | 1.00 | 0.25 |",
+    ]

@@ -13,14 +13,15 @@ from pathlib import Path
 from statistics import mean
 
 from benchmarks.accuracy.alternating.training import (
+    FIXED,
     MODELS,
     PROBLEMS,
     SHARE_OF_CHANGE,
     SHARE_SOON,
     run,
 )
-from benchmarks.accuracy.kinds import RECIPES
-from benchmarks.accuracy.recipes import command, mean_and_spread
+from benchmarks.accuracy.kinds import DECAYS, RECIPES
+from benchmarks.accuracy.recipes import TRIAL_SEEDS, command, mean_and_spread
 from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("alternating.json")
@@ -46,6 +47,24 @@ def alternating(path: Path = RESULTS) -> str:
         for cell in cells
     ]
     return table(["test accuracy, %", "", *_SCORES.values(), *_AGREEMENTS.values()], rows)
+
+
+def agreements(path: Path = RESULTS) -> str:
+    """Whether inputs are grouped by sides, with and without changes, by the same recipes."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    trials = {(cell["task"], cell["model"]): cell["trials"] for cell in cells}
+    rows = []
+    for problem in dict.fromkeys(cell["task"] for cell in cells):
+        changed, fixed = trials[problem, "whole"], trials[problem, FIXED]
+        # Recipes are tried until one is right in all cases.
+        count = min(len(changed), len(fixed)) // len(TRIAL_SEEDS)
+        for number, (way, rate) in enumerate(RECIPES[:count]):
+            of_recipe = slice(number * len(TRIAL_SEEDS), (number + 1) * len(TRIAL_SEEDS))
+            runs = [("ari_first", changed), ("ari", changed), ("ari", fixed)]
+            found = [f"{mean(run[key] for run in of[of_recipe]):.2f}" for key, of in runs]
+            rows.append([problem, f"{DECAYS[way]:g}", f"{rate:g}", *found])
+    header = ["one network, ARI of inputs", "weight decay", "learning rate", "at first"]
+    return table([*header, "after the goals took turns", "after as many steps of the first"], rows)
 
 
 def main(arguments: list[str] | None = None) -> None:
