@@ -21,7 +21,7 @@ test: $(VENV)/.test ## Format check, lint, order of imports, types, docstrings, 
 	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) -m mypy
 	$(RUN) -m interrogate --quiet pyg_modules
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --max-worker-restart 0
 	$(MAKE) docs
 
 docs: $(VENV)/.docs ## Build the documentation; look at build/docs/index.html
@@ -32,7 +32,7 @@ test-scatter: $(VENV)/.test ## The tests of the backend scatter again, with torc
 	printf '[build_ext]\nparallel = 2\n' > $(VENV)/build.cfg
 	DIST_EXTRA_CONFIG=$(abspath $(VENV)/build.cfg) \
 		$(PIP) install --quiet --no-build-isolation torch-scatter
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile -k scatter tests/ops tests/solve \
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --max-worker-restart 0 -k scatter tests/ops tests/solve \
 		tests/nn tests/modules
 
 bench: $(VENV)/.bench ## Measure the speed against every peer again, then write the tables
