@@ -59,9 +59,10 @@ def trained_parameters(layer: UnitLayer, *names: str) -> dict[str, nn.Parameter]
         if name not in own:
             raise ValueError(
                 f"Expected {name} to be a parameter of the layer, for optimizer= (got one that is"
-                f" computed from {', '.join(others)}). Make it one, e.g. by torch.nn.utils"
-                f".parametrize.remove_parametrizations(layer, {name!r}), before the optimizer is"
-                f" made; or go on without optimizer=, and make a new one afterwards."
+                f" computed from {', '.join(others)}). Make it one before the optimizer is made, by"
+                f" what undoes this in torch.nn.utils: parametrize.remove_parametrizations,"
+                f" prune.remove, remove_weight_norm or remove_spectral_norm, of (layer, {name!r});"
+                f" or go on without optimizer=, and make a new one afterwards."
             )
     return {name: own[name] for name in names}
 
