@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from math import inf, isfinite
+from math import inf, isfinite, nan
 from typing import Any, NamedTuple
 
 import numpy
@@ -65,12 +65,15 @@ class DataEdges(NamedTuple):
             add_self_loops (bool): Whether nodes without a self-loop get one, of weight 1.
 
         Raises:
-            ValueError: If a weight is negative.
+            ValueError: If a weight is negative. Where a compiler traces this, which knows no
+                weights, these are NaN then, and so are the sums.
         """
         if normalize is False:
             return self
         edge_index, weight = self
-        if not (is_tracing() or weight.is_meta) and bool((weight < 0).any()):
+        if is_tracing() or weight.is_meta:
+            weight = weight.where(weight >= 0, nan)
+        elif bool((weight < 0).any()):
             raise ValueError(
                 f"Expected edge_weight >= 0 to be normalized (got {float(weight.min()):g}): sums of"
                 f" others are no degrees. Use edge_weight.abs(), or normalize=False and weights as"
@@ -79,14 +82,17 @@ class DataEdges(NamedTuple):
         if add_self_loops:
             edge_index, weight = _with_self_loops(edge_index, weight, num_nodes)
         source, target = edge_index
-        degree = scatter(weight, target, dim=0, dim_size=num_nodes, reduce="sum")
+        # Degrees of half precision would soon be infinite, or grow no more.
+        wide = weight.to(torch.promote_types(weight.dtype, torch.float32))
+        degree = scatter(wide, target, dim=0, dim_size=num_nodes, reduce="sum")
         # A node without a degree has no neighbours, and as in a GCNConv is none.
         has_degree = degree > 0
         degree = degree.where(has_degree, 1.0)
         if normalize == "mean":
-            return DataEdges(edge_index, weight / degree[target])
+            return DataEdges(edge_index, (wide / degree[target]).to(weight.dtype))
         scale = degree.rsqrt() * has_degree
-        return DataEdges(edge_index, scale[source] * weight * scale[target])
+        normalized = scale[source] * wide * scale[target]
+        return DataEdges(edge_index, normalized.to(weight.dtype))
 
     def check_contraction(self, num_nodes: int, contraction: float) -> None:
         """Raise unless updates contract on these edges with weights as they are.
@@ -131,6 +137,7 @@ class DataEdges(NamedTuple):
             num_nodes (int): Number of nodes V.
         """
         (source, target), weight = self.edge_index, self.weight.detach().abs().unsqueeze(-1)
+        weight = weight.to(torch.promote_types(weight.dtype, torch.float32))
         count = torch.bincount(target, minlength=num_nodes).clamp(min=1).to(weight)
         # These are the vectors that stay as they are where weights are means, or as in a GCNConv.
         vectors = torch.stack([torch.ones_like(count), count.sqrt()], dim=1)
@@ -179,7 +186,12 @@ def _of_matrix(
             " Give that of all nodes, or the features of its nodes."
         )
     has_values = not isinstance(matrix, SparseTensor) or matrix.has_value()
-    (target, source), values = to_edge_index(matrix)
+    if not isinstance(matrix, SparseTensor) and matrix.layout == torch.sparse_coo:
+        # PyG would take it for coalesced, and call it so in place.
+        matrix = matrix.coalesce()
+        (target, source), values = matrix.indices(), matrix.values()
+    else:
+        (target, source), values = to_edge_index(matrix)
     return torch.stack([source, target]), values if has_values else None
 
 

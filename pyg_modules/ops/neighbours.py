@@ -77,7 +77,10 @@ class Neighbours:
         def gathered(state: Tensor) -> Tensor:
             of_nodes = state.reshape(state.size(0), num_nodes, state.size(1) // max(1, num_nodes))
             messages = column * of_nodes.index_select(1, source)
-            return torch.zeros_like(of_nodes).index_add(1, target, messages).reshape(state.shape)
+            # Added up one by one, numbers of half precision get lost beside their sum.
+            wide = torch.promote_types(messages.dtype, torch.float32)
+            sums = torch.zeros_like(of_nodes, dtype=wide).index_add(1, target, messages.to(wide))
+            return sums.to(state.dtype).reshape(state.shape)
 
         return gathered
 

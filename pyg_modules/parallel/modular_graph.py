@@ -99,12 +99,13 @@ class ModularGraph(nn.Module):
         self._execution = execution
         self._prepare()
 
-    def forward(self, x: Tensor, *others: Any) -> Tensor:
+    def forward(self, x: Tensor, *others: Any, **named: Any) -> Tensor:
         """The sum of the outputs of all parts, ``[*, O]``, for the inputs ``x``, ``[*, I]``.
 
         Args:
             x (Tensor): The inputs.
             *others: What the parts take beside them.
+            **named: The same by name, as ``edge_weight`` of a :class:`SynchronousConv`.
         """
         if isinstance(x, Proxy):
             return as_leaf(self, x)
@@ -112,11 +113,17 @@ class ModularGraph(nn.Module):
             self._follow()
         parts, execution = self._listed(), self._chosen()
         # Which of them takes no more than x says so itself.
-        if execution == "batched" and not others:
+        if execution == "batched" and not (others or named):
             assert self._batched is not None
             return self._batched(parts, x)
         # On other devices, all are started before the first is waited for.
-        terms = [part(*(_moved(one, part.device) for one in (x, *others))) for part in parts]
+        terms = [
+            part(
+                *(_moved(one, part.device) for one in (x, *others)),
+                **{name: _moved(one, part.device) for name, one in named.items()},
+            )
+            for part in parts
+        ]
         with without_autocast(x.device):  # Which cannot stack numbers of another half precision.
             return torch.stack([term.to(x.device) for term in terms]).sum(dim=0)
 

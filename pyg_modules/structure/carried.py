@@ -14,6 +14,7 @@ from pyg_modules.nn.unit_layer import Layer
 from pyg_modules.ops.sharding import whole
 from pyg_modules.structure.edge_map import EdgeMap
 from pyg_modules.structure.optimizer_state import remembered
+from pyg_modules.structure.possible_edges import NUM_KINDS, kinds
 
 
 def carried_layer(layer: Layer, graph: UnitGraph, edges: EdgeMap) -> Layer:
@@ -32,7 +33,8 @@ def carried_layer(layer: Layer, graph: UnitGraph, edges: EdgeMap) -> Layer:
     for name in layer.edge_masks:
         mask = getattr(layer, name)
         if mask is not None:
-            mask = edges.carry(mask, True)
+            is_on = True if name == "edge_mask" else _of_kinds(mask, layer.graph, graph)
+            mask = edges.carry(mask, is_on)
             setattr(made, name, None if bool(mask.all()) else mask)
     return made
 
@@ -50,6 +52,15 @@ def carried_state(
     state = remembered(optimizer, parameter)
     first = _first_state(optimizer, parameter) if state and edges.num_added else {}
     return {name: edges.carry(value, first.get(name, 0.0)) for name, value in state.items()}
+
+
+def _of_kinds(mask: Tensor, old: UnitGraph, new: UnitGraph) -> Tensor:
+    """For every edge of ``new``, whether any edge of its kind in ``old``, or else any, is on."""
+    on, seen = (
+        torch.bincount(kind, minlength=NUM_KINDS) > 0
+        for kind in (kinds(old)[mask.cpu()], kinds(old))
+    )
+    return on.where(seen, mask.any().cpu())[kinds(new)]
 
 
 def _first_state(optimizer: Optimizer, parameter: nn.Parameter) -> dict[str, Tensor]:

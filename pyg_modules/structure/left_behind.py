@@ -51,14 +51,15 @@ def watch_left_behind(old: nn.Parameter) -> None:
     """Warn at the first gradient of ``old``, which its optimizer no longer trains, if none does.
 
     Args:
-        old (Parameter): The weight of a layer whose optimizer went on with the new one.
+        old (Parameter): The weight of a layer whose optimizer went on with another.
     """
     _warn_at_first_gradient(
         old,
         lambda parameter: not has_optimizer(parameter),
-        "The weight of a layer that was cut has a gradient, but no optimizer: that of the layer"
-        " went on with the new one. Put the new layer at all places of the old one, and give"
-        " layers that share its parameters those of the new one; or make a new optimizer.",
+        "The weight that a layer had before it was cut or rewired has a gradient, but no optimizer:"
+        " that of the layer went on with the new weight. Put the new layer at all places of the old"
+        " one, and give layers that share its parameters those that it has now; or make a new"
+        " optimizer.",
     )
 
 

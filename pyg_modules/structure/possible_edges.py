@@ -8,6 +8,24 @@ from pyg_modules.graph.sampling import Ints
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.partition.labels import may_join
 
+#: From one of three sorts of units to another: see :func:`kinds`.
+NUM_KINDS = 9
+
+
+def kinds(graph: UnitGraph) -> Tensor:
+    """The kind of every edge, such as that from inputs to hidden units, ``[E]``."""
+    source, target = graph.edge_index
+    sort = sorts(graph)
+    return 3 * sort[source] + sort[target]
+
+
+def sorts(graph: UnitGraph) -> Tensor:
+    """Whether units are inputs, 0, hidden units, 1, or outputs, 2, ``[N]``."""
+    sort = torch.zeros(graph.num_units, dtype=torch.long, device="cpu")
+    sort[graph.num_inputs :] = 1
+    sort[graph.outputs.start :] = 2
+    return sort
+
 
 class PossibleEdges:
     """The edges that a graph may get: of the kinds that it has, and within modules if it has some.
@@ -28,19 +46,16 @@ class PossibleEdges:
     blocks: list[tuple[Ints, Ints]]
 
     def __init__(self, graph: UnitGraph, labels: Tensor | None = None) -> None:
-        role = torch.zeros(graph.num_units, dtype=torch.long, device="cpu")
-        role[graph.num_inputs :] = 1
-        role[graph.outputs.start :] = 2
+        sort = sorts(graph)
         source, target = graph.edge_index
-        has_kind = torch.zeros(3, 3, dtype=torch.bool, device="cpu")
-        has_kind[role[source], role[target]] = True
+        has_kind = (torch.bincount(kinds(graph), minlength=NUM_KINDS) > 0).view(3, 3)
         self.has_loops = bool((source == target).any())
-        labels = torch.zeros_like(role) if labels is None else labels
-        group = 3 * labels + role
+        labels = torch.zeros_like(sort) if labels is None else labels
+        group = 3 * labels + sort
         self.blocks = []
         for number in torch.unique(group):
             label, kind = number.div(3, rounding_mode="floor"), number % 3
-            may_be = has_kind[role, kind] & may_join(labels, label, role == 0)
+            may_be = has_kind[sort, kind] & may_join(labels, label, sort == 0)
             sources, targets = may_be.nonzero()[:, 0], (group == number).nonzero()[:, 0]
             self.blocks.append((sources.numpy(), targets.numpy()))
 

@@ -10,7 +10,7 @@ from pyg_modules.ops.sharding import is_sharded
 from pyg_modules.partition.labels import stays_independent
 from pyg_modules.structure.carried import carried_layer, carried_state
 from pyg_modules.structure.edge_map import EdgeMap
-from pyg_modules.structure.left_behind import has_optimizer
+from pyg_modules.structure.left_behind import has_optimizer, watch_left_behind
 from pyg_modules.structure.optimizer_state import (
     check_optimizes,
     replace_parameter,
@@ -23,8 +23,9 @@ def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None
     """Give a layer other edges, in place; all that it knows of those that stay is kept.
 
     Edges that stay keep their weights, gradients, hooks and whether they were pruned; new ones have
-    weight 0, so that adding edges leaves the outputs as they are. Biases and labels stay. The
-    weights are a new parameter.
+    weight 0, so that adding edges leaves the outputs as they are. Of a ``SynchronousConv``, they
+    look at neighbours if edges of their kind do, such as those from inputs to hidden units. Biases
+    and labels stay. The weights are a new parameter.
 
     What holds the parameters in other ways has to be made afterwards, or again: averages of the
     weights, ``DistributedDataParallel``, and recorded CUDA graphs.
@@ -44,6 +45,10 @@ def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None
             if the layer is compiled, a part made by ``split``, parametrized or sharded; or if
             its optimizer was not given, is not that of the layer, works through another one, or
             remembers something else than values per weight. The layer is then as it was.
+
+    Warns:
+        UserWarning: Later, at the first gradient of the weight as it was, if the optimizer went on
+            with the new one and another layer shares the old one.
     """
     check_layer(layer)
     _check_graph(layer, graph)
@@ -60,6 +65,8 @@ def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None
         setattr(layer, name, getattr(made, name))
     if optimizer is not None:
         replace_parameter(optimizer, weight, layer.weight, state)
+        if weight.requires_grad:
+            watch_left_behind(weight)
     return layer
 
 

@@ -196,12 +196,14 @@ class SparseSchedule:
 
         Raises:
             TypeError: If ``epoch`` is not an integer.
-            ValueError: If ``epoch`` is negative, gradients are needed and nobody gave them, weights
-                or gradients are not finite, or the layer cannot be rewired, see :func:`rewire`. The
+            ValueError: If ``epoch`` is negative, edges are switched off by
+                :func:`prune_cross_edges`, gradients are needed and nobody gave them, weights or
+                gradients are not finite, or the layer cannot be rewired, see :func:`rewire`. The
                 layer is then as it was.
         """
         epoch = as_int("epoch", epoch, smallest=0)
         check_can_change(self.layer, self.optimizer)
+        self._check_all_are_on(epoch)
         self._check_has_gradient()
         if epoch < self._epoch:
             self._begin()  # Another training begins.
@@ -352,6 +354,16 @@ class SparseSchedule:
 
     def _seed_of_epoch(self) -> int:
         return (self.seed + self._epoch) % 2**63
+
+    def _check_all_are_on(self, epoch: int) -> None:
+        """What is off is no path, and what grows beside it might join modules again."""
+        mask = self.layer.edge_mask
+        if mask is not None and epoch < int(_LAST * self.epochs):
+            raise ValueError(
+                f"Expected a layer whose edges are all on (got {int((~mask).sum())} that"
+                f" prune_cross_edges has switched off). Use cut(layer, labels) in its place, and a"
+                f" SparseSchedule of the new layer; or let the schedule end before."
+            )
 
     def _check_has_gradient(self) -> None:
         needs = SCORES[self.score].needs_gradient

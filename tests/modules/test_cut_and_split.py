@@ -252,3 +252,12 @@ def test_a_parametrized_layer_gets_its_labels_too():
         torch.nn.utils.parametrizations.weight_norm(layer, dim=None)
     fresh.load_state_dict(modular.state_dict())
     assert torch.equal(fresh.labels, modular.labels)
+
+
+def test_labels_that_change_afterwards_are_not_those_of_the_layer():
+    layer = SynchronousGraph(UnitGraph.complete(2, 4, 1))
+    labels = torch.tensor([-1, -1, 0, 1, 0, 1, -1])
+    modular = cut(layer, labels)
+    labels.zero_()
+    assert modular.labels.tolist() == [-1, -1, 0, 1, 0, 1, -1]
+    assert len(split(modular)) == 2

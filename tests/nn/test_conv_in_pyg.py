@@ -54,6 +54,22 @@ def test_a_transposed_adjacency_matrix_of_torch(normalize):
         torch.testing.assert_close(layer(x, adj_t), expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+def test_a_matrix_that_is_not_coalesced_is_left_as_it_is():
+    layer, x = conv_of(normalize=False), normal(NUM_NODES, 3)
+    weight = torch.rand(EDGES.size(1), dtype=torch.float64, requires_grad=True)
+    size = (NUM_NODES, NUM_NODES)
+    adj_t = torch.sparse_coo_tensor(EDGES.flip(0), weight, size)
+    dense = adj_t.detach().clone().to_dense()
+    outputs = layer(x, adj_t)
+    torch.testing.assert_close(outputs, layer(x, EDGES, weight), rtol=0, atol=1e-12)
+    assert not adj_t.is_coalesced()
+    assert torch.equal(adj_t.detach().coalesce().to_sparse_csr().to_dense(), dense)
+    expected = torch.autograd.grad(layer(x, EDGES, weight).sum(), weight)
+    found = torch.autograd.grad(outputs.sum(), weight)
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.filterwarnings("ignore:Sparse CSR tensor support", "ignore:Sparse invariant checks")
 def test_the_transform_of_pyg_that_makes_matrices():
     data = Data(normal(NUM_NODES, 3), EDGES.unique(dim=1))
@@ -340,6 +356,46 @@ def test_other_dtypes_and_autocast():
     half = copy.deepcopy(layer).to(torch.bfloat16)(x.to(torch.bfloat16), EDGES)
     assert half.dtype == torch.bfloat16
     torch.testing.assert_close(half.float(), expected, rtol=0.1, atol=0.1)
+
+
+@pytest.mark.parametrize("normalize", [True, False, "mean"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_many_neighbours_are_added_up_in_half_precision(normalize, dtype):
+    leaf = torch.arange(1, 3001)
+    edges = torch.stack([leaf, torch.zeros_like(leaf)])
+    layer = conv_of(normalize=normalize, backend="scatter").to(dtype)
+    wide = conv_of(normalize=normalize, dtype=torch.float64)
+    wide.load_state_dict(layer.state_dict())
+    x = torch.rand(3001, 3, generator=torch.Generator().manual_seed(0)).to(dtype)
+    scale = torch.full((3000,), 1.0 if normalize else 1 / 3000, dtype=dtype)
+    expected = wide(x.double(), edges, scale.double())[0]
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, backend="eager", fullgraph=True)
+    for found in (layer(x, edges, scale)[0], compiled(x, edges, scale)[0]):
+        torch.testing.assert_close(found.double(), expected, rtol=0.05, atol=0.05)
+
+
+def test_degrees_of_half_precision_do_not_overflow():
+    layer = conv_of(normalize="mean", dtype=torch.float32)
+    leaf = torch.arange(1, 201)
+    edges = torch.stack([leaf, torch.zeros_like(leaf)])
+    x = torch.rand(201, 3, generator=torch.Generator().manual_seed(0))
+    expected = layer(x, edges, torch.full((200,), 500.0))[0]
+    half = copy.deepcopy(layer).half()(x.half(), edges, torch.full((200,), 500.0).half())[0]
+    torch.testing.assert_close(half.float(), expected, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("normalize", [True, "mean"])
+def test_weights_that_cannot_be_normalized_are_no_numbers_where_they_cannot_be_looked_at(normalize):
+    layer, x = conv_of(normalize=normalize), normal(NUM_NODES, 3)
+    weight = torch.ones(EDGES.size(1), dtype=torch.float64)
+    torch._dynamo.reset()
+    compiled = torch.compile(layer, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x, EDGES, weight), layer(x, EDGES, weight))
+    weight[3] = -0.5
+    with pytest.raises(ValueError, match=r"edge_weight >= 0 to be normalized \(got -0.5\)"):
+        layer(x, EDGES, weight)
+    assert bool(compiled(x, EDGES, weight)[EDGES[1, 3]].isnan().all())
 
 
 def test_shapes_alone():

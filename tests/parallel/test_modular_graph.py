@@ -14,6 +14,7 @@ from torch.nn.utils.parametrize import register_parametrization
 
 from pyg_modules import (
     ModularGraph,
+    SynchronousConv,
     SynchronousGraph,
     UnitGraph,
     Unrolled,
@@ -531,3 +532,16 @@ def test_half_precision_under_autocast_of_the_other(execution):
     expected = graph(x)
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(graph(x), expected)
+
+
+def test_what_parts_take_by_name_is_given_by_name():
+    layer = SynchronousConv(UnitGraph.complete(3, 8, 2), dtype=torch.float64)
+    modular = cut(layer, torch.tensor([-1] * 3 + [0, 1] * 4 + [-1] * 2))
+    x, edges = normal(5, 3), torch.tensor([[0, 1, 2, 3, 4, 0], [1, 2, 3, 4, 0, 2]])
+    weight = torch.rand(6, dtype=torch.float64, generator=generator(1))
+    model = ModularGraph(split(modular))
+    expected = modular(x, edges, weight)
+    torch.testing.assert_close(model(x, edge_index=edges, edge_weight=weight), expected)
+    torch.testing.assert_close(model(x, edges, edge_weight=weight), expected)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'edge_weight'"):
+        ModularGraph(split(cut_layer()))(normal(3, 3), edge_weight=weight)

@@ -9,6 +9,7 @@ import torch
 
 from pyg_modules import SynchronousGraph, UnitGraph, cut, split
 from pyg_modules.modules import input_attribution
+from pyg_modules.structure import rewire
 from pyg_modules.structure.left_behind import watch_for_optimizer
 from pyg_modules.train import fit, partition_verdict
 
@@ -146,12 +147,27 @@ def test_a_place_that_stays_behind_is_told_of_once(model_with):
     optimizer = torch.optim.Adam(model.parameters())
     step(model, optimizer)
     model[1] = cut(model[1], LABELS, optimizer=optimizer)
-    with pytest.warns(UserWarning, match="went on with the new one. Put the new layer") as caught:
+    with pytest.warns(UserWarning, match="went on with the new weight. Put the new") as caught:
         step(model, optimizer)
     assert caught[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         step(model, optimizer)
+
+
+def test_a_layer_that_shared_the_weight_of_one_that_is_rewired_is_told_of():
+    model = with_a_tied_weight(in_training()[0])
+    optimizer = torch.optim.Adam(model.parameters())
+    smaller = UnitGraph(model[1].graph.edge_index[:, 1:], 11, 2, 1)
+    rewire(model[1], smaller, optimizer=optimizer)
+    with pytest.warns(UserWarning, match=r"before it was cut or rewired has a gradient") as caught:
+        step(model, optimizer)
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        step(model, optimizer)
+        rewire(model[1], UnitGraph.complete(2, 8, 1), optimizer=optimizer)
+        step(model[1], optimizer)
 
 
 def test_a_layer_left_behind_that_has_a_new_optimizer_is_no_news():

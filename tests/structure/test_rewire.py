@@ -6,7 +6,15 @@ import pytest
 import torch
 from torch.nn.utils import parametrizations
 
-from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut, split
+from pyg_modules import (
+    Equilibrium,
+    SynchronousConv,
+    SynchronousGraph,
+    UnitGraph,
+    Unrolled,
+    cut,
+    split,
+)
 from pyg_modules.structure import rewire
 from tests.modules.test_optimizer_state import GROUPS, OPTIMIZERS, REFUSED
 from tests.strategies import backends, generator, normal
@@ -148,6 +156,32 @@ def test_edges_that_were_pruned_stay_so_and_new_ones_are_not():
     assert torch.equal(layer.edge_mask, expected)
     left = UnitGraph(graph.edge_index[:, expected], *COUNTS)
     assert rewire(layer, left).edge_mask is None
+
+
+@pytest.mark.parametrize("looking", [(), ((1, 1),), ((0, 1), (1, 2)), ((0, 1), (1, 1), (1, 2))])
+def test_new_edges_look_at_neighbours_if_those_of_their_kind_do(looking):
+    whole = UnitGraph.complete(3, 6, 2)
+
+    def mask_of(graph):
+        sort = torch.tensor([0] * 3 + [1] * 6 + [2] * 2)
+        pairs = [tuple(pair) for pair in sort[graph.edge_index].T.tolist()]
+        return torch.tensor([pair in looking for pair in pairs])
+
+    some = UnitGraph(whole.edge_index[:, ::2], 11, 3, 2)
+    layer = SynchronousConv(some, neighbours=mask_of(some))
+    rewire(layer, whole)
+    found = torch.ones(whole.num_edges, dtype=torch.bool)
+    if layer.neighbours is not None:
+        found = layer.neighbours
+    assert torch.equal(found, mask_of(whole))
+
+
+def test_a_kind_of_edges_that_was_not_there_looks_as_any_did():
+    levels = UnitGraph.layered([2, 3, 2])
+    for looks in (False, True):
+        layer = SynchronousConv(levels, neighbours=torch.full((12,), looks))
+        rewire(layer, UnitGraph.complete(2, 3, 2))
+        assert (layer.neighbours is None) == looks
 
 
 def test_hooks_are_kept():

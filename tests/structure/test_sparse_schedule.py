@@ -18,6 +18,7 @@ from pyg_modules import (
 )
 from pyg_modules.datasets import planted_problem
 from pyg_modules.graph.reach import Reach
+from pyg_modules.modules import prune_cross_edges
 from pyg_modules.partition import agreement, ncut_loss
 from pyg_modules.structure import SparseSchedule, gradient_growth, rewire
 from pyg_modules.structure.edge_price import EdgePrice
@@ -507,6 +508,22 @@ def test_a_step_that_cannot_be_leaves_the_layer_as_it_was():
         schedule.step(0)
     assert layer.graph is graph
     assert layer.weight is weight
+
+
+def test_edges_that_are_off_are_refused_while_others_come_and_go():
+    layer = new_layer()
+    labels = torch.tensor([-1] * 3 + [0, 1] * 6 + [-1] * 2)
+    _, schedule = with_optimizer(layer, num_edges=layer.graph.num_edges - 20)
+    schedule.step(0)
+    prune_cross_edges(layer, labels)
+    before = layer.weight.detach().clone()
+    number = layer.graph.num_edges - int(layer.edge_mask.sum())
+    with pytest.raises(ValueError, match=rf"all on \(got {number} that prune_cross_edges has"):
+        schedule.step(1)
+    assert torch.equal(layer.weight, before)
+    schedule.step(EPOCHS - 2)  # All is done by then.
+    _, schedule = with_optimizer(cut(layer, labels), num_edges=60)
+    schedule.step(0)
 
 
 def test_fit_refuses_another_length_another_layer_and_an_early_end():
