@@ -53,7 +53,8 @@ def search_topology(
             :class:`pyg_modules.train.TopologyTraining`, or your own. It may ask the trial for more,
             ``trial.suggest_float("learning_rate", ...)``, tell it of an epoch by
             ``trial.report(score, epoch)``, and raise an ``optuna.TrialPruned`` if
-            ``trial.should_prune()``. A score that is not finite counts as pruned.
+            ``trial.should_prune()``. A score that is not finite counts as pruned, and so does a
+            graph that is drawn with more edges than the parameters allow, without a training.
             ``trial.user_attrs["seed"]`` is the seed of the layer.
         space (TopologySpace): What to look among.
         num_trials (int, optional): Number of trials of the whole search. (default: 60)
@@ -164,15 +165,17 @@ def _run(optuna: Any, study: Study, trial: Trial, space: TopologySpace, train: T
     """Train the topology of a trial, and tell the study of it."""
     states = optuna.trial.TrialState
     try:
-        topology = space.suggest(trial)
-        layer = topology.layer(trial.user_attrs[SEED])
-        graph = layer.graph
+        topology, seed = space.suggest(trial), trial.user_attrs[SEED]
+        graph = topology.smallest_graph(seed)
+        layer = topology.layer(seed) if topology.fits(graph) else None
+        graph = graph if layer is None else layer.graph
         sizes = graph.num_hidden, graph.num_edges, topology.num_parameters_on(graph)
         for name, size in zip(_SIZES, sizes, strict=True):
             trial.set_user_attr(name, size)
         start, score = perf_counter(), None
-        with suppress(optuna.TrialPruned):
-            score = _as_score(train(layer, trial))
+        if layer is not None:
+            with suppress(optuna.TrialPruned):
+                score = _as_score(train(layer, trial))
         trial.set_user_attr(_SECONDS, perf_counter() - start)
     except BaseException:
         study.tell(trial, state=states.FAIL)

@@ -73,23 +73,42 @@ class Topology:
 
         Args:
             seed (int): The seed, from 0 on.
+
+        Raises:
+            ValueError: If the smallest one that is drawn with this seed has too many edges.
         """
-        seed = as_int("seed", seed, smallest=0)
-        smallest = self.num_modules * self._fewest_hidden
-        fitting = self._drawn(smallest, seed)
-        if self.num_parameters_on(fitting) > self.max_parameters:
-            self._refuse_density(fitting.num_hidden, self.num_parameters_on(fitting))
+        fitting = self.smallest_graph(seed)
+        smallest = fitting.num_hidden
+        if not self.fits(fitting):
+            self._refuse_density(smallest, self.num_parameters_on(fitting))
         # Every hidden unit has a bias: no larger number of them fits.
         bounds = [smallest, self.max_parameters]
         step = smallest
         while bounds[1] - bounds[0] > 1:
             middle = min(bounds[0] + step, (bounds[0] + bounds[1]) // 2)
             graph = self._drawn(middle, seed)
-            fits = self.num_parameters_on(graph) <= self.max_parameters
+            fits = self.fits(graph)
             fitting = graph if fits else fitting
             bounds[0 if fits else 1] = middle
             step = 2 * step if fits else self.max_parameters
         return fitting
+
+    def smallest_graph(self, seed: int) -> UnitGraph:
+        """The graph with the fewest hidden units that is drawn with a seed.
+
+        Args:
+            seed (int): The seed, from 0 on.
+        """
+        seed = as_int("seed", seed, smallest=0)
+        return self._drawn(self.num_modules * self._fewest_hidden, seed)
+
+    def fits(self, graph: UnitGraph) -> bool:
+        """Whether the layer on a graph has no more parameters than it may have.
+
+        Args:
+            graph (UnitGraph): Its units and edges.
+        """
+        return self.num_parameters_on(graph) <= self.max_parameters
 
     def layer(self, seed: int) -> SynchronousGraph:
         """The layer whose graph and first weights are drawn with a seed.

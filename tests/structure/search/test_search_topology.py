@@ -149,6 +149,32 @@ def test_of_two_workers_that_begin_a_trial_at_once_one_runs_it(tmp_path, monkeyp
     assert seen == [trial.number for trial in found.trials] == [0, 1, 2]
 
 
+def test_graphs_that_are_drawn_too_large_count_as_pruned(tmp_path):
+    space = TopologySpace(
+        num_inputs=6,
+        num_outputs=1,
+        max_parameters=30,
+        generators=["small_world"],
+        density=(0.3, 0.3),
+        num_updates=(1, 1),
+        num_modules=[2],
+        activations=["relu"],
+    )
+    storage, trained = f"sqlite:///{tmp_path / 'search.db'}", []
+
+    def train(layer, _):
+        trained.append(layer.graph.num_edges)
+        return 0.5
+
+    for num_trials in (8, 12):
+        found = search_topology(train, space, num_trials=num_trials, storage=storage)
+        assert len(found.trials) == num_trials
+        fits = [trial.num_parameters <= 30 for trial in found.trials]
+        assert [trial.score is not None for trial in found.trials] == fits
+        assert 0 < sum(fits) < num_trials
+        assert trained == [trial.num_edges for trial in found.trials if trial.score is not None]
+
+
 def test_pruned_trials_have_no_score_and_come_last():
     def train(layer, trial):
         if trial.user_attrs["number"] == 1:
