@@ -56,6 +56,7 @@ accuracy: $(VENV)/.test ## Measure every accuracy again, then write the tables
 	$(RUN) -m benchmarks.accuracy.cut_costs
 	$(RUN) -m benchmarks.accuracy.additive
 	$(RUN) -m benchmarks.accuracy.changing
+	$(RUN) -m benchmarks.accuracy.alternating
 	$(RUN) -m benchmarks.accuracy.rules
 	$(RUN) -m benchmarks.accuracy.images --search
 	$(RUN) -m benchmarks.accuracy.images

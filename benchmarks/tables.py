@@ -8,7 +8,16 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.accuracy import citation, cut_costs, digits, exactness, images, mnist1d, sparsity
+from benchmarks.accuracy import (
+    citation,
+    cut_costs,
+    digits,
+    exactness,
+    images,
+    mnist1d,
+    sparsity,
+    times,
+)
 from benchmarks.accuracy.additive import __main__ as additive
 from benchmarks.accuracy.alternating import __main__ as alternating
 from benchmarks.accuracy.changing import __main__ as changing
@@ -180,6 +189,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "extrapolation": extrapolation.extrapolation,
         "classical": classical.classical,
         **{name: comparison.TABLES[name] for name in _COMPARED},
+        "all_times": times.all_times,
     },
     ROOT / "docs" / "evidence" / "exactness.md": {"figures": figures},
     ROOT / "docs" / "evidence" / "speed.md": {

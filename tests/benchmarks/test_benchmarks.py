@@ -2,10 +2,33 @@ import json
 
 import pytest
 
-from benchmarks.accuracy import cut_costs, images, recipes, sparsity
+from benchmarks.accuracy import cut_costs, images, recipes, sparsity, times
 from benchmarks.accuracy.extrapolation import __main__ as extrapolation
 from benchmarks.accuracy.parallel import run_all
+from benchmarks.tables import ROOT
 from pyg_modules.datasets import load_dataset
+
+
+def test_make_measures_all_results_again():
+    commands = (ROOT / "Makefile").read_text().split()
+    paths = sorted(times.FOLDER.rglob("*.json"))
+    assert len(paths) > 20
+    for path in paths:
+        module = path.with_name(path.stem.removesuffix("_search"))
+        names = [".".join(one.relative_to(ROOT).parts) for one in (module, path.parent)]
+        assert any(name in commands for name in names), path
+
+
+def test_times_are_summed_wherever_they_stand(tmp_path):
+    runs = [{"seconds": 90, "seed": 1}, {"seconds": 30.0}]
+    (tmp_path / "one.json").write_text(json.dumps({"cells": [{"runs": runs, "trials": runs}]}))
+    (tmp_path / "two.json").write_text(json.dumps({"seconds": {"a": 60}, "rows": [[runs]]}))
+    (tmp_path / "none.json").write_text("[1, 2]")
+    assert times.all_times(tmp_path).splitlines()[2:] == [
+        "| `one.json` | 4 |",
+        "| `two.json` | 2 |",
+        "| all | **6**, 0.1 hours of two cores |",
+    ]
 
 
 def test_what_a_cut_buys_is_measured_and_goes_on(tmp_path, monkeypatch, capsys):

@@ -9,6 +9,7 @@ from benchmarks.accuracy.rules.specialization import (
     activity,
     collapse,
     inverse_information,
+    maladaptation,
     misalignment,
 )
 from benchmarks.accuracy.rules.tasks import mixture
@@ -22,7 +23,7 @@ def test_the_benchmark_of_rules_measures_everything_with_as_many_parameters(tmp_
     assert [cell["model"] for cell in cells] == list(MODELS)
     sizes = [cell["runs"][0]["num_parameters"] for cell in cells]
     assert max(sizes) < 1.07 * min(sizes)
-    assert all("collapse" in cell["runs"][0] for cell in cells[2:])
+    assert all("shares" in cell["runs"][0] for cell in cells[2:])
     printed = capsys.readouterr().out
     assert all(f"| 400 samples | {meaning} |" in printed for meaning in MODELS.values())
 
@@ -47,6 +48,7 @@ def test_the_measures_tell_modules_of_rules_from_modules_of_all():
     assert torch.allclose(shares, torch.eye(4)[owner])
     assert (collapse(shares), misalignment(shares)) == (0, 0)
     assert inverse_information(shares) == pytest.approx(0, abs=1e-6)
+    assert maladaptation(shares) == pytest.approx(0, abs=1e-6)
     # All modules answer all rules alike.
     even = torch.full((4, 4), 0.25)
     assert (collapse(even), misalignment(even), inverse_information(even)) == (0, 0.75, 1)
@@ -61,3 +63,13 @@ def test_information_is_that_of_the_joint_distribution():
     entropies = [-(p * p.log()).sum() for p in (joint.sum(dim=0), joint.sum(dim=1), joint)]
     information = entropies[0] + entropies[1] - entropies[2]
     assert inverse_information(shares) == pytest.approx(float(1 - information / log(3)), abs=1e-6)
+
+
+def test_adaptation_is_how_far_modules_are_from_the_frequencies_of_rules():
+    # Of two rules, p is uniform on [0, 1]. Even modules are |p - 1/2| away, 1/4 on average; one
+    # module for all is min(p, 1 - p) away, 1/4 too; halfway to one for each is half as far.
+    even, one = torch.full((2, 2), 0.5), torch.tensor([[1.0, 0], [1, 0]])
+    half = (torch.eye(2) + even) / 2
+    assert maladaptation(even) == pytest.approx(0.25, abs=0.01)
+    assert maladaptation(one) == pytest.approx(0.25, abs=0.01)
+    assert maladaptation(half) == pytest.approx(maladaptation(even) / 2, abs=1e-6)

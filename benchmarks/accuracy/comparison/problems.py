@@ -92,7 +92,7 @@ PROBLEMS: dict[str, Problem] = {
             64,
             20,
             64,
-            seeds=3,
+            seeds=10,
             num_trials=12,
             stem=_stem,
         ),

@@ -10,15 +10,28 @@ import json
 from pathlib import Path
 from statistics import mean
 
+import torch
+
 from benchmarks.accuracy.kinds import RECIPES
 from benchmarks.accuracy.recipes import command, mean_and_spread
+from benchmarks.accuracy.rules.specialization import (
+    collapse,
+    inverse_information,
+    maladaptation,
+    misalignment,
+)
 from benchmarks.accuracy.rules.tasks import TASKS
 from benchmarks.accuracy.rules.training import MODELS, run
 from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("rules.json")
 STEPS = 3000
-_MEASURES = ("collapse", "misalignment", "inverse information")
+_MEASURES = {
+    "collapse": collapse,
+    "misalignment": misalignment,
+    "inverse information": inverse_information,
+    "maladaptation": maladaptation,
+}
 
 
 def rules(path: Path = RESULTS) -> str:
@@ -27,14 +40,15 @@ def rules(path: Path = RESULTS) -> str:
     rows = []
     for cell in cells:
         runs = cell["runs"]
+        of_runs = [torch.tensor(one["shares"]) for one in runs if "shares" in one]
         rows.append(
             [
                 cell["task"],
                 MODELS[cell["model"]],
                 mean_and_spread([100 * one["test"] for one in runs]),
                 *(
-                    f"{mean(one[key] for one in runs):.2f}" if key in runs[0] else ""
-                    for key in _MEASURES
+                    f"{mean(measure(shares) for shares in of_runs):.2f}" if of_runs else ""
+                    for measure in _MEASURES.values()
                 ),
             ]
         )

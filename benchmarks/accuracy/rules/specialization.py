@@ -43,3 +43,17 @@ def inverse_information(shares: Tensor) -> float:
     entropy_of_both = -torch.xlogy(of_both, of_both).sum()
     information = log(len(shares)) - torch.xlogy(of_modules, of_modules).sum() - entropy_of_both
     return float(1 - information / log(len(shares)))
+
+
+def maladaptation(shares: Tensor, seed: int = 0) -> float:
+    r"""Whether modules follow the frequencies of rules: 0 if their activity is as uneven.
+
+    :math:`\frac{1}{2} \, \mathbb{E}_{p} \lVert \mathrm{sort}(p) -
+    \mathrm{sort}(\sum_r p_r \, p(m | r)) \rVert_1` over 1,000 frequencies from a flat Dirichlet
+    distribution.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    frequencies = torch.empty(1000, len(shares)).exponential_(generator=generator)
+    frequencies = frequencies / frequencies.sum(dim=1, keepdim=True)
+    followed = (frequencies @ shares).sort(dim=1).values
+    return float((frequencies.sort(dim=1).values - followed).abs().sum(dim=1).mean() / 2)

@@ -20,12 +20,7 @@ from benchmarks.accuracy.kinds import (
     options_of,
     train,
 )
-from benchmarks.accuracy.rules.specialization import (
-    activity,
-    collapse,
-    inverse_information,
-    misalignment,
-)
+from benchmarks.accuracy.rules.specialization import activity
 from benchmarks.accuracy.rules.tasks import NUM_FEATURES, NUM_RULES, TASKS, mixture
 from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, split
 from pyg_modules.experiment.baselines import num_parameters
@@ -83,10 +78,8 @@ def run(task_name: str, name: str, way: int, rate: float, seed: int, steps: int)
     with torch.no_grad():
         score = float(r2_score(task.test_y.numpy(), network(task.test_x).numpy()))
         if not is_whole:
-            shares = activity(_answers(split(network), task.test_x), task.rule)
-            found["collapse"] = collapse(shares)
-            found["misalignment"] = misalignment(shares)
-            found["inverse information"] = inverse_information(shares)
+            answers = _answers(split(network), task.test_x)
+            found["shares"] = activity(answers, task.rule).tolist()
     return {
         "val": score,
         "test": score,
