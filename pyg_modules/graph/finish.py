@@ -38,17 +38,27 @@ def in_order(edges: Edges, rank: Ints, num_units: int) -> Tensor:
 
 
 def warn_of_idle(edge_index: Tensor, sizes: tuple[int, int, int]) -> None:
-    """Warn of hidden units that no input reaches, or that reach no output."""
+    """Warn of hidden units that no input reaches, or that reach no output, and of unfed outputs."""
     (source, target), num_units = edge_index.numpy(), sum(sizes)
-    num_inputs, num_hidden, _ = sizes
+    num_inputs, num_hidden, num_outputs = sizes
     outputs = range(num_inputs + num_hidden, num_units)
     length = distances(source, target, num_units, range(num_inputs))
     length += distances(target, source, num_units, outputs)
     num_idle = int(np.isinf(length[num_inputs : outputs.start]).sum())
+    num_unfed = num_outputs - np.unique(target[target >= outputs.start]).size
+    found = []
     if num_idle:
-        warnings.warn(
+        found.append(
             f"{num_idle} of {num_hidden} hidden units take no part: no input reaches them, or they"
-            f" reach no output. Use repair=True, which adds the fewest edges that change this, or"
+            f" reach no output."
+        )
+    if num_hidden and num_unfed:
+        found.append(
+            f"{num_unfed} of {num_outputs} outputs have no edge, and are the same for all inputs."
+        )
+    if found:
+        warnings.warn(
+            f"{' '.join(found)} Use repair=True, which adds the fewest edges that change this, or"
             f" draw more edges.",
             stacklevel=4,
         )

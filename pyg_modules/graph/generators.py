@@ -54,9 +54,9 @@ class Generators:
 
     Random graphs take time and memory of the edges that they have. Their ``generator`` is the
     source of randomness, the global one of torch by default: the same seed gives the same graph.
-    Hidden units that no input reaches, or that reach no output, are counted in a ``UserWarning``;
-    ``repair=True`` adds the fewest edges of the same kind after which there are none, and logs
-    their number.
+    Hidden units that no input reaches, or that reach no output, are counted in a ``UserWarning``,
+    and so are outputs without an edge; ``repair=True`` adds the fewest edges of the same kind after
+    which there are no such units, and an edge into such outputs, and logs their number.
     """
 
     __slots__ = ()

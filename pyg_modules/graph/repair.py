@@ -1,4 +1,7 @@
-"""The fewest edges after which every hidden unit is reached by an input and reaches an output."""
+"""The fewest edges after which every hidden unit is reached by an input and reaches an output.
+
+Beside hidden units, outputs get an edge if they have none.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ from pyg_modules.graph.sampling import Edges, Ints, distinct
 def missing_edges(
     rng: np.random.Generator, edges: Edges, sizes: tuple[int, int, int], module: Ints
 ) -> Edges:
-    """The fewest edges within modules after which every module is alive on its own.
+    """The fewest edges within modules after which each is alive on its own, and its outputs fed.
+
+    Those that bring hidden units to life are the fewest; outputs without an edge get one of these,
+    where it may go there, or one more.
 
     Args:
         rng (numpy.random.Generator): Chooses units where several will do.
@@ -41,14 +47,44 @@ def missing_edges(
     group = np.zeros(int(part.max(initial=-1)) + 1, np.int64)
     group[part_of_unit] = module
     leaving, entered = strong_augmentation(_between(part[source], part[target]), group)
-    return (
+    added = (
         _some_units(rng, leaving, part_of_unit, unit < hidden.stop),
         _some_units(rng, entered, part_of_unit, unit >= hidden.start),
     )
+    unfed = np.setdiff1d(unit[hidden.stop :], edges[1])
+    # An edge into what reaches an output of its module may go to that output as well.
+    may_move = np.isin(entered, part[num_hidden:])
+    return _feeding(rng, added, may_move, unfed, hidden, module)
+
+
+def _feeding(
+    rng: np.random.Generator,
+    added: Edges,
+    may_move: npt.NDArray[np.bool_],
+    unfed: Ints,
+    hidden: slice,
+    module: Ints,
+) -> Edges:
+    """``added``, of which some go to outputs that are ``unfed``, and what these lack still."""
+    source, target = added
+    # The first edge into such an output stays.
+    units, first = np.unique(target, return_index=True)
+    may_move[first[np.isin(units, unfed)]] = False
+    unfed = np.setdiff1d(unfed, target)
+    more = [np.empty((2, 0), np.int64)]
+    for number in np.unique(module[unfed]):
+        lacking = unfed[module[unfed] == number]
+        moved = np.flatnonzero(may_move & (module[target] == number))[: lacking.size]
+        target[moved], lacking = lacking[: moved.size], lacking[moved.size :]
+        own = hidden.start + np.flatnonzero(module[hidden] == number)
+        if own.size:  # Else nothing in the module could feed them.
+            more.append(np.stack([rng.choice(own, lacking.size), lacking]))
+    source, target = np.concatenate([np.stack([source, target]), *more], axis=1)
+    return source, target
 
 
 def missing_edges_of_levels(rng: np.random.Generator, edges: Edges, levels: list[range]) -> Edges:
-    """The fewest edges from levels to the next that bring all hidden levels to life.
+    """The fewest edges from levels to the next that bring hidden levels and outputs to life.
 
     Args:
         rng (numpy.random.Generator): Chooses units where several will do.
@@ -76,9 +112,9 @@ def missing_edges_of_levels(rng: np.random.Generator, edges: Edges, levels: list
     unread, unfed = unit[np.setdiff1d(part, source)], unit[np.setdiff1d(part, target)]
     added = [np.empty((2, 0), np.int64)]
     for lower, upper in pairwise(levels) if any(levels[1:-1]) else ():
-        # Inputs that nothing reads, and outputs that nothing feeds, are no hidden units.
+        # Inputs need not be read.
         leaving = rng.permutation(unread[_is_in(lower, unread)]) if lower != levels[0] else unit[:0]
-        entered = unfed[_is_in(upper, unfed)] if upper != levels[-1] else unit[:0]
+        entered = unfed[_is_in(upper, unfed)]
         lacking = leaving.size - entered.size
         leaving = np.append(leaving, rng.integers(lower.start, lower.stop, max(0, -lacking)))
         entered = np.append(entered, rng.integers(upper.start, upper.stop, max(0, lacking)))

@@ -97,12 +97,53 @@ def test_repaired_graphs_have_the_edges_of_those_that_are_not_and_no_idle_units(
         )
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_outputs_without_an_edge_get_one_each_at_most(seed):
+    rng, hidden = numpy.random.default_rng(seed), range(1, 3)
+    allowed = [(s, t) for s, t in product(range(3), range(1, 6)) if s != t and (s > 0 or t < 3)]
+    edges = [edge for edge in allowed if rng.random() < rng.choice([0.05, 0.2, 0.4])]
+    unfed = {3, 4, 5} - {target for _, target in edges}
+    source, target = numpy.array(edges, dtype=numpy.int64).reshape(-1, 2).T
+    added = missing_edges(rng, (source, target), (1, 2, 3), numpy.zeros(6, numpy.int64))
+    new = list(zip(*(ends.tolist() for ends in added), strict=True))
+    assert set(new) <= set(allowed) - set(edges)
+    assert len(set(new)) == len(new)
+    assert idle([*edges, *new], hidden, 6) == []
+    assert unfed <= {target for _, target in new}
+    of_hidden = fewest(edges, allowed, hidden, 6, at_most=len(new))
+    assert max(of_hidden, len(unfed)) <= len(new) <= of_hidden + len(unfed)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_output_of_a_repaired_graph_is_without_an_edge(seed):
+    for graph in (
+        UnitGraph.erdos_renyi(4, 9, 9, 0.05, generator=generator(seed), repair=True),
+        UnitGraph.modular(6, 9, 9, 3, 0.05, 0.1, generator=generator(seed), repair=True),
+        UnitGraph.layered([4, 5, 5, 9], density=0.05, generator=generator(seed), repair=True),
+        UnitGraph.yoked([4, 5, 5, 9], density=0.05, generator=generator(seed), repair=True),
+    ):
+        assert set(graph.outputs) <= set(graph.edge_index[1].tolist())
+        assert graph.edge_index.unique(dim=1).size(1) == graph.num_edges
+
+
 def test_every_module_is_repaired_on_its_own():
     sizes, shares = (6, 30, 6), [[2] * 3, [10] * 3, [2] * 3]
     graph = UnitGraph.modular(*sizes, 3, 0.04, 0.1, generator=generator(0), repair=True)
     module = torch.cat([torch.arange(3).repeat_interleave(torch.tensor(it)) for it in shares])
     within = module[graph.edge_index[0]] == module[graph.edge_index[1]]
     assert bool(Reach.of(graph, within).is_alive()[6:36].all())
+
+
+def test_outputs_without_an_edge_are_warned_of():
+    for seed in range(50):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            graph = UnitGraph.erdos_renyi(2, 3, 4, 0.4, generator=generator(seed))
+        num_unfed = len(set(graph.outputs) - set(graph.edge_index[1].tolist()))
+        said = " ".join(str(one.message) for one in caught)
+        assert ("outputs have no edge" in said) == (num_unfed > 0)
+        if num_unfed:
+            assert f"{num_unfed} of 4 outputs have no edge" in said
 
 
 def test_a_graph_that_lacks_nothing_gets_no_edges():
