@@ -198,6 +198,7 @@ CALLS = {
     ),
     "Topology.graph": {"seed": lambda n: topology().graph(n)},
     "Topology.layer": {"seed": lambda n: topology().layer(n)},
+    "Topology.smallest_graph": {"seed": lambda n: topology().smallest_graph(n)},
     "TopologySpace": by_name(space, "num_inputs", "num_outputs", "max_parameters")
     | {
         "num_updates": lambda n: space(num_updates=(1, n)),

@@ -33,7 +33,7 @@ RANDOM = {
     "yoked": lambda *sizes, **more: UnitGraph.yoked(sizes, density=0.3, **more),
     **WIRED,
 }
-may_be_idle = pytest.mark.filterwarnings("ignore:.* hidden units take no part")
+may_be_idle = pytest.mark.filterwarnings("ignore:.* Use repair=True")
 
 
 def edges_of(graph):

@@ -87,7 +87,7 @@ def lives_at_random(layer, num_modules, scope):
 
 
 @settings(max_examples=60, deadline=None)
-@pytest.mark.filterwarnings("ignore:.* hidden units take no part")
+@pytest.mark.filterwarnings("ignore:.* Use repair=True")
 @given(
     seed=seeds,
     num_modules=st.integers(2, 4),

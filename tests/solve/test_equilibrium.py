@@ -98,7 +98,7 @@ def test_implicit_gradients_are_those_of_the_unrolled_updates(activation):
     assert (implicit - unrolled).norm() <= 1e-9 * unrolled.norm()
 
 
-@pytest.mark.filterwarnings("ignore:.* hidden units take no part")
+@pytest.mark.filterwarnings("ignore:.* Use repair=True")
 def test_with_a_contraction_every_one_of_a_thousand_networks_converges():
     # Sizes, densities and weights differ by orders of magnitude; signs and directions are random.
     rand = generator(0)
