@@ -90,8 +90,7 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
         watch_for_optimizer(layer, modular.weight)
     else:
         replace_parameter(optimizer, layer.weight, modular.weight, state)
-        if layer.weight.requires_grad:
-            watch_left_behind(layer.weight)
+        watch_left_behind(layer.weight)
         if layer.bias is not None and modular.bias is not None:
             replace_parameter(optimizer, layer.bias, modular.bias)
         of_units = zip(layer.dynamics.parameters(), modular.dynamics.parameters(), strict=True)

@@ -53,6 +53,8 @@ def watch_left_behind(old: nn.Parameter) -> None:
     Args:
         old (Parameter): The weight of a layer whose optimizer went on with another.
     """
+    if not old.requires_grad:
+        return
     _warn_at_first_gradient(
         old,
         lambda parameter: not has_optimizer(parameter),

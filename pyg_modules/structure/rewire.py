@@ -65,8 +65,7 @@ def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None
         setattr(layer, name, getattr(made, name))
     if optimizer is not None:
         replace_parameter(optimizer, weight, layer.weight, state)
-        if weight.requires_grad:
-            watch_left_behind(weight)
+        watch_left_behind(weight)
     return layer
 
 

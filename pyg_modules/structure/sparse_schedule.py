@@ -258,6 +258,11 @@ class SparseSchedule:
             f" {self.first_graph.num_edges} to {self.num_edges}"
         )
 
+    @property
+    def _settled_at(self) -> int:
+        """The epoch from which on the edges stay as they are."""
+        return int(_LAST * self.epochs)
+
     def _begin(self) -> None:
         self._epoch, self.history = 0, []
         self._known = self.first_graph = self.layer.graph
@@ -295,7 +300,7 @@ class SparseSchedule:
 
     def _plan(self, epoch: int) -> tuple[int, int]:
         """Number of edges in an epoch, and how many are exchanged at its beginning."""
-        done = min(epoch / int(_LAST * self.epochs), 1.0)
+        done = min(epoch / self._settled_at, 1.0)
         more = self.first_graph.num_edges - self.num_edges
         number = self.num_edges + round(more * (1 - done) ** 3)
         if epoch == 0 or self.grow is None:
@@ -358,7 +363,7 @@ class SparseSchedule:
     def _check_all_are_on(self, epoch: int) -> None:
         """What is off is no path, and what grows beside it might join modules again."""
         mask = self.layer.edge_mask
-        if mask is not None and epoch < int(_LAST * self.epochs):
+        if mask is not None and epoch < self._settled_at:
             raise ValueError(
                 f"Expected a layer whose edges are all on (got {int((~mask).sum())} that"
                 f" prune_cross_edges has switched off). Use cut(layer, labels) in its place, and a"

@@ -56,7 +56,7 @@ def test_the_quick_benchmark_of_ranks_counts_one_all_reduce():
 
 
 @pytest.mark.parametrize("name", ["smaller", "modular", "yoked", "layer", "rewiring"])
-@pytest.mark.filterwarnings("ignore:.* Use repair=True")
+@pytest.mark.filterwarnings("ignore:.* hidden units take no part")
 def test_large_graphs_are_measured_at_any_size(name):
     row = generators.measure(name, 4000)
     sizes = {"smaller": 262, "rewiring": 400}

@@ -56,7 +56,7 @@ def assert_same(function, of_compiler, inputs, parameters):
     )
 
 
-@pytest.mark.filterwarnings("ignore:.* Use repair=True")
+@pytest.mark.filterwarnings("ignore:.* hidden units take no part")
 @pytest.mark.parametrize("scope", ["hidden", "inputs", "all"])
 @pytest.mark.parametrize("kind", ["plain", "single", "pruned", "parametrized", "copied", "sparse"])
 def test_a_loss_with_its_regularizer_compiles_as_one_graph(kind, scope):

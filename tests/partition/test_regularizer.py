@@ -373,7 +373,7 @@ def test_at_half_strength_the_penalty_is_half():
     assert regularizer.losses() == {}
 
 
-@pytest.mark.filterwarnings("ignore:.* Use repair=True")
+@pytest.mark.filterwarnings("ignore:.* hidden units take no part")
 def test_a_regularizer_that_was_first_used_in_inference_mode_can_be_trained():
     layer = SynchronousGraph(UnitGraph.erdos_renyi(3, 20, 2, 0.2, generator=generator(0)))
     regularizer = PartitionRegularizer(layer, 2, generator=generator(0))
