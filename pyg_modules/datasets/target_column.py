@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy
@@ -60,6 +61,8 @@ def read_target(column: Any, of_file: str, task: str | None) -> TargetColumn:
             f" classes)",
         )
     names = texts_in(column)
+    if of_numbers and task is None:
+        names = _one_name_each(names)
     classes = sorted(set(names), key=_by_number_or_name)
     _check_differ(len(classes), column, of_file)
     if len(classes) == num_rows:
@@ -87,7 +90,7 @@ def read_target_like(
     _check_none_missing(column, of_file)
     if classes is None:
         return numbers_in(column, of_file, "Correct it, or leave the row out.")
-    names = texts_in(column)
+    names = _named_like(texts_in(column), classes)
     new = ~numpy.isin(names.astype(str), classes)
     if new.any():
         row = int(new.argmax())
@@ -103,6 +106,38 @@ def class_numbers(names: NDArray[numpy.object_], classes: list[str]) -> NDArray[
     """The place of every name among the classes."""
     place = {name: number for number, name in enumerate(classes)}
     return numpy.array([place[name] for name in names], dtype=numpy.int64)
+
+
+def _one_name_each(names: NDArray[numpy.object_]) -> NDArray[numpy.object_]:
+    """Integers, of which those that are written in several ways get one name."""
+    ways: dict[Decimal, set[str]] = {}
+    for name in set(names):
+        ways.setdefault(Decimal(name), set()).add(name)
+    called = {
+        way: way if len(of_one) == 1 else str(int(number))
+        for number, of_one in ways.items()
+        for way in of_one
+    }
+    return numpy.array([called[name] for name in names], dtype=object)
+
+
+def _named_like(names: NDArray[numpy.object_], classes: list[str]) -> NDArray[numpy.object_]:
+    """Names, of which integers that are a class but for how they are written are called like it."""
+    numbers = [_as_number(name) for name in classes]
+    # Else they are names, or several classes are one number.
+    if None in numbers or len(set(numbers)) < len(classes):
+        return names
+    place = dict(zip(numbers, classes, strict=True))
+    called = {name: place.get(_as_number(name), name) for name in set(names)}
+    return numpy.array([called[name] for name in names], dtype=object)
+
+
+def _as_number(name: str) -> Decimal | None:
+    try:
+        number = Decimal(name)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
 
 
 def _check_none_missing(column: Any, of_file: str) -> None:

@@ -10,6 +10,7 @@ from pyg_modules.modules.analysed_parts import check_analysed, check_outputs
 from pyg_modules.nn.evaluating import evaluating
 
 
+@torch.inference_mode(False)  # What is made there has no derivatives.
 def input_attribution(
     parts: Sequence[nn.Module] | nn.ModuleList,
     x: Tensor,

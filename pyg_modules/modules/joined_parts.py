@@ -38,9 +38,7 @@ class JoinedParts:
         edge_ids = [part.origin.edge_ids for part in parts if part.origin is not None]
         if not unit_ids:
             unit_ids, edge_ids = _ids_in_line(graphs, num_units), []
-        edges = torch.cat(
-            [ids[graph.edge_index] for ids, graph in zip(unit_ids, graphs, strict=True)], dim=1
-        )
+        edges = _edges(parts, unit_ids)
         key = torch.cat(edge_ids) if edge_ids else edges[1] * num_units + edges[0]
         order = torch.argsort(key, stable=True)
         in_order = edges[:, order]
@@ -177,7 +175,7 @@ def _ids_of_origin(parts: Sequence[UnitLayer], num_units: int) -> list[Tensor]:
         return []
     # Some parts alone leave gaps.
     unit_ids = [torch.searchsorted(all_ids, origin.unit_ids) for origin in origins]
-    # Those of different layers may have as many ids by chance.
+    # Those of different layers may have as many ids by chance, with other ends or other edges.
     num_inputs, num_outputs = parts[0].graph.num_inputs, parts[0].graph.num_outputs
     ends = torch.tensor(
         [*range(num_inputs), *range(num_units - num_outputs, num_units)], device="cpu"
@@ -185,7 +183,18 @@ def _ids_of_origin(parts: Sequence[UnitLayer], num_units: int) -> list[Tensor]:
     for ids in unit_ids:
         if not torch.equal(torch.cat([ids[:num_inputs], ids[len(ids) - num_outputs :]]), ends):
             return []
-    return unit_ids
+    edge_ids = torch.cat([origin.edge_ids for origin in origins])
+    source, target = _edges(parts, unit_ids)
+    places = torch.stack([edge_ids, target * num_units + source])
+    counts = {torch.unique(places, dim=1).size(1), *(len(torch.unique(ids)) for ids in places)}
+    return unit_ids if len(counts) == 1 else []
+
+
+def _edges(parts: Sequence[UnitLayer], unit_ids: Sequence[Tensor]) -> Tensor:
+    """The edges of one part after those of the other, ``[2, E]``, between units of the whole."""
+    return torch.cat(
+        [ids[part.graph.edge_index] for ids, part in zip(unit_ids, parts, strict=True)], dim=1
+    )
 
 
 def _ids_in_line(graphs: Sequence[UnitGraph], num_units: int) -> list[Tensor]:

@@ -141,4 +141,6 @@ def _r2(y: Tensor, outputs: Tensor) -> Tensor:
     y = y.double()
     left = (y - outputs).square().sum(dim=0)
     around_mean = (y - y.mean(dim=0)).square().sum(dim=0)
-    return torch.where(around_mean > 0, 1 - left / around_mean, torch.nan)
+    # The mean of equal numbers may be another one, rounded.
+    varies = (y != y[:1]).any(dim=0)
+    return torch.where(varies, 1 - left / around_mean, torch.nan)

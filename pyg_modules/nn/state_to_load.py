@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.nn.edge_fingerprint import is_of
 from pyg_modules.nn.storage import checked_labels
 
 
@@ -31,6 +32,8 @@ def state_to_load(
 ) -> dict[str, Tensor]:
     """``state_dict`` with the labels that ``layer`` is to have, which gets place for its buffers.
 
+    Weights of other edges than those of the layer are refused, though they may fit in shape.
+
     A layer is pruned as the one whose weights it gets; those it keeps, it keeps pruned. It is told
     its modules with the weights it gets; without labels, as earlier versions and layers that are
     not cut have none, it keeps those of its graph.
@@ -39,8 +42,10 @@ def state_to_load(
         layer (LoadingLayer): The layer.
         state_dict (dict): What is loaded.
         prefix (str): What the names of the layer begin with.
-        error_messages (list of str): Gets a message if the labels do not fit.
+        error_messages (list of str): Gets a message if the edges or the labels do not fit.
     """
+    state_dict = dict(state_dict)
+    edges = state_dict.pop(f"{prefix}_extra_state", None)  # None of earlier versions.
     mask = state_dict.get(f"{prefix}edge_mask")
     weights = [
         value
@@ -55,11 +60,18 @@ def state_to_load(
     key = f"{prefix}labels"
     others = {name: value for name, value in state_dict.items() if name != key}
     labels, kept = state_dict.get(key), layer.labels
-    if labels is not None and all(
+    fits = all(
         parameter.shape == others[f"{prefix}{name}"].shape
         for name, parameter in layer.named_parameters()
         if f"{prefix}{name}" in others
-    ):
+    )
+    if fits and edges is not None and not edges.is_meta and not is_of(edges, layer.graph):
+        error_messages.append(
+            f"Expected weights of the edges of the layer (got those of as many others in"
+            f" {prefix}weight). Load the state into a layer of the graph that it is from; after"
+            f" SparseSchedule, load its state first, or keep layers with layer.save."
+        )
+    if fits and labels is not None:
         try:
             kept = checked_labels(labels, layer.graph.num_units)
             _check_no_edge_between(kept, layer)

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from pyg_modules._brief import brief
 from pyg_modules._checks import check_bool, check_device, check_dtype, check_generator
+from pyg_modules.graph.reach import leave_far_outputs_unsaid, warn_of_far_outputs
 from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.nn.edge_fingerprint import edge_fingerprint
 from pyg_modules.nn.origin import Origin
 from pyg_modules.nn.state_to_load import state_to_load
 from pyg_modules.nn.storage import load_layer, save_layer
@@ -139,6 +141,7 @@ class UnitLayer(nn.Module):
             check_device(device, computes=False)
         self.graph = graph
         self.solver = Unrolled() if solver is None else solver
+        warn_of_far_outputs(graph, self.solver.num_updates, stacklevel=4)
         self.row_shape = tuple(row_shape)
         weight = torch.empty(graph.num_edges, *self.row_shape, device=device, dtype=dtype)
         self.weight = nn.Parameter(weight)
@@ -211,6 +214,7 @@ class UnitLayer(nn.Module):
         """
         if dynamics is None:
             dynamics = self.dynamics.select(torch.arange(graph.num_hidden, device="cpu"))
+        leave_far_outputs_unsaid(graph, solver.num_updates)
         layer = type(self)(
             graph,
             solver=solver,
@@ -448,6 +452,10 @@ class UnitLayer(nn.Module):
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._build()
         return self
+
+    def get_extra_state(self) -> Tensor:
+        """What tells the edges that the weights in a ``state_dict`` belong to from others."""
+        return edge_fingerprint(self.graph)
 
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *args: Any) -> None:
         state_dict = state_to_load(self, state_dict, prefix, args[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isfinite
 from typing import Protocol
 
@@ -99,16 +100,16 @@ def judge(
         losses = losses_in(units, probe, labels)
     null = _with_shuffled_weights(units, seed)
     found = find_labels(null, num_modules, tolerance=tolerance, seed=seed)
+    random: list[Tensor] = []
+    for number in range(num_random):
+        random.append(at_random(units, labels, seed + number, known=random))
     return Verdict(
         labels=labels,
         uncut=uncut,
         cut=probe(labels, trained=False),
         probed=losses.probed,
         separated=losses.separated,
-        random=tuple(
-            losses_in(units, probe, at_random(units, labels, seed + number)).worth
-            for number in range(num_random)
-        ),
+        random=tuple(losses_in(units, probe, each).worth for each in random),
         chance=probe.chance(),
         normalized_cut=normalized_cut(graph.edge_index, units.layer.edge_weight(), labels),
         null_normalized_cut=normalized_cut(graph.edge_index, null.layer.edge_weight(), found),
@@ -116,11 +117,11 @@ def judge(
     )
 
 
-def at_random(units: Units, labels: Tensor, seed: int) -> Tensor:
+def at_random(units: Units, labels: Tensor, seed: int, *, known: Sequence[Tensor] = ()) -> Tensor:
     """Modules of the same sizes at random, in every class of units.
 
     Where inputs are what modules differ by, they are mixed among themselves, and the modules of
-    inputs are others, if a few draws find some.
+    inputs are others than those in ``labels`` and ``known``, if a few draws find some.
     """
     num_modules = int(labels.max()) + 1
     classes = units.classes(num_modules)
@@ -128,10 +129,10 @@ def at_random(units: Units, labels: Tensor, seed: int) -> Tensor:
         return shuffled(labels, classes, seed)
     num_inputs = units.layer.graph.num_inputs
     is_hidden = numpy.arange(len(units)) >= num_inputs
-    own = labels[:num_inputs]
+    others = [each[:num_inputs] for each in (labels, *known)]
     for draw in range(_DRAWS):
         mixed = shuffled(labels, 2 * classes + is_hidden, seed + _STRIDE * draw)
-        if agreement(mixed[:num_inputs], own)["ari"] < 1:
+        if all(agreement(mixed[:num_inputs], other)["ari"] < 1 for other in others):
             break
     return mixed
 

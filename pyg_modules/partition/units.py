@@ -151,6 +151,17 @@ class Units:
         self.capacities = copy(capacities)
         self.train_weights = train_weights
 
+    @classmethod
+    def with_modules(cls, layer: Partitionable, labels: Tensor) -> Units | None:
+        """The units that ``labels``, ``[N]``, give a module, if they are those of a scope."""
+        is_own = labels >= 0
+        inputs, outputs = layer.graph.inputs, layer.graph.outputs
+        scope = "inputs" if bool(is_own[: inputs.stop].all()) else "hidden"
+        if scope == "inputs" and bool(is_own[outputs.start :].all()):
+            scope = "all"
+        units = cls(layer, scope=scope)
+        return units if torch.equal(is_own.to(units.members.device), units.members) else None
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         if self._layer.is_settled:
@@ -256,11 +267,11 @@ class Units:
 
     def check_linked(self) -> None:
         """Raise unless an edge joins two of the units."""
-        if not self._has_links():
+        if not self.are_linked():
             larger = (
                 scope
                 for scope in _SCOPES[_SCOPES.index(self.scope) + 1 :]
-                if self.replaced(scope=scope)._has_links()
+                if self.replaced(scope=scope).are_linked()
             )
             remedy = next(map('Use scope="{}".'.format, larger), "Give the graph some.")
             raise ValueError(
@@ -268,7 +279,8 @@ class Units:
                 f" {remedy}"
             )
 
-    def _has_links(self) -> bool:
+    def are_linked(self) -> bool:
+        """Whether an edge joins two of them."""
         return bool((self.edges.source != self.edges.target).any())
 
     def replaced(self, **changes: Any) -> Units:

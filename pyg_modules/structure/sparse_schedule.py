@@ -192,7 +192,8 @@ class SparseSchedule:
         """Prune and grow, if there is something to do in an epoch.
 
         Args:
-            epoch (int): Number of the epoch that begins, from 0.
+            epoch (int): Number of the epoch that begins, from 0. That of the last step is nothing
+                new; with an earlier one, another training begins.
 
         Raises:
             TypeError: If ``epoch`` is not an integer.
@@ -202,6 +203,8 @@ class SparseSchedule:
                 layer is then as it was.
         """
         epoch = as_int("epoch", epoch, smallest=0)
+        if self.history and epoch == self._epoch:
+            return
         check_can_change(self.layer, self.optimizer)
         self._check_all_are_on(epoch)
         self._check_has_gradient()
@@ -245,11 +248,13 @@ class SparseSchedule:
             ValueError: If it is that of something else, or of a layer of other units.
         """
         check_state(type(self).__name__, state, self.state_dict())
-        self._rewire(self.layer.graph.with_edges(state["edge_index"]))
+        units = self.layer.graph
+        graph, first = units.with_edges(state["edge_index"]), units.with_edges(state["first"])
+        history = [EdgeRecord(*record) for record in state["history"]]
+        self._rewire(graph)  # What can fail comes before the change.
         self._epoch, self._known = state["epoch"], self.layer.graph
-        self.first_graph = self._known.with_edges(state["first"])
+        self.first_graph, self.history = first, history
         self._first_weight, self._since = state["first_weight"], state["since"]
-        self.history = [EdgeRecord(*record) for record in state["history"]]
 
     def __str__(self) -> str:
         """Where the training is: the epoch, and the numbers of edges."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy
@@ -11,6 +12,11 @@ from torch.nn import functional as F
 
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.train.modular_estimator import ModularEstimator
+
+# Predictions are seldom more standard deviations away from the mean of the targets.
+_FAR = 10
+# Which part of the standard deviation of targets the distance of two numbers may be.
+_COARSE = 0.1
 
 
 class ModularRegressor(RegressorMixin, ModularEstimator):
@@ -56,7 +62,11 @@ class ModularRegressor(RegressorMixin, ModularEstimator):
         Raises:
             DivergedError: If the loss becomes NaN or infinite.
             TypeError: If a parameter has the wrong type.
-            ValueError: If a parameter is out of range, or the data is unfit.
+            ValueError: If a parameter is out of range, the data is unfit, or targets are too large
+                for the precision of ``X``.
+
+        Warns:
+            UserWarning: If numbers of the precision of ``X`` are too coarse where the targets are.
         """
         self._start_fit()
         inputs, targets = validate_data(
@@ -65,7 +75,10 @@ class ModularRegressor(RegressorMixin, ModularEstimator):
         self._target_shape = targets.shape[1:]
         columns = targets.reshape(len(targets), -1).astype(numpy.float64)
         mean, scale = columns.mean(axis=0), columns.std(axis=0)
-        scale[scale == 0] = 1.0
+        scale[(columns == columns[0]).all(axis=0)] = (
+            1.0  # The mean of equal numbers may be rounded.
+        )
+        _check_precision(inputs.dtype, mean, scale)
         standardised = ((columns - mean) / scale).astype(inputs.dtype)
         self._train(inputs, standardised, len(scale), F.mse_loss)
         _rescale_outputs(self.network_, scale, mean)
@@ -80,6 +93,28 @@ class ModularRegressor(RegressorMixin, ModularEstimator):
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _check_precision(
+    dtype: numpy.dtype[numpy.floating],
+    mean: NDArray[numpy.float64],
+    scale: NDArray[numpy.float64],
+) -> None:
+    """Warn of predictions that are rounded by much of what they differ by."""
+    limits = numpy.finfo(dtype)
+    largest = float((numpy.abs(mean) + _FAR * scale).max())
+    if not largest < float(limits.max):
+        raise ValueError(
+            f"Expected targets that {dtype.name} can hold, as is X (got some around {largest:.2g})."
+            f" Give X in float64, or y in another unit."
+        )
+    if bool((numpy.abs(mean) * float(limits.eps) > _COARSE * scale).any()):
+        warnings.warn(
+            f"Predictions are {dtype.name}, as is X, and its numbers are too coarse for these"
+            f" targets: they differ by little, far from 0. Give X in float64, or take from y what"
+            f" all targets have in common.",
+            stacklevel=3,
+        )
 
 
 def _rescale_outputs(

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -83,13 +82,9 @@ def partition_verdict(
             " Use more modules."
         )
     seed = as_int("seed", seed, smallest=0)
-    inputs, outputs = inside.graph.inputs, inside.graph.outputs
-    scope = "hidden" if bool((found[: inputs.stop] < 0).any()) else "inputs"
-    if scope == "inputs" and not bool((found[outputs.start :] < 0).any()):
-        scope = "all"
-    units = Units(inside, scope=scope)
-    owned = (found >= 0).to(units.members.device)
-    if not torch.equal(owned, units.members):
+    units = Units.with_modules(inside, found)
+    if units is None:
+        inputs, outputs = inside.graph.inputs, inside.graph.outputs
         raise ValueError(
             f"Expected labels that share all outputs, all outputs and all inputs, or nothing (got"
             f" {int((found[: inputs.stop] < 0).sum())} shared of {len(inputs)} inputs,"

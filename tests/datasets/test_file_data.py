@@ -135,6 +135,42 @@ def test_classes_may_be_written_as_numbers_and_not_be_any(tmp_path):
     assert data.encoding.target.classes == ["10 %", "20 %", "x"]
 
 
+@pytest.mark.parametrize(
+    ("ways", "classes"),
+    [
+        (["+1", "-1", "1"], ["-1", "1"]),
+        (["1", "1.", "0"], ["0", "1"]),
+        (["1", "1e0", "0"], ["0", "1"]),
+        (["0", "-0", "1", "1.00"], ["0", "1"]),
+        (["1", "01", "2"], ["1", "2"]),
+        (["01", "02", "10"], ["01", "02", "10"]),
+        (["9007199254740993", "9007199254740993.0", "5"], ["5", "9007199254740993"]),
+    ],
+)
+def test_an_integer_is_one_class_however_it_is_written(ways, classes, tmp_path):
+    cells = [*ways * (24 // len(ways))]
+    path = written(tmp_path, "a,y\n" + "".join(f"{i},{cell}\n" for i, cell in enumerate(cells)))
+    test = written(
+        tmp_path, "a,y\n" + "".join(f"{99 + i},{cell}\n" for i, cell in enumerate(ways)), "test.csv"
+    )
+    data = load_file(path, test, target="y")
+    assert data.encoding.target.classes == classes
+    numbers = [float(name) for name in classes]
+    assert data.train_y.tolist() == [numbers.index(float(cell)) for cell in cells]
+    assert data.test_y.tolist() == [numbers.index(float(cell)) for cell in ways]
+
+
+def test_classes_of_a_test_file_may_be_written_otherwise_unless_they_are_names(tmp_path):
+    rows = [f"{i},{['01', '02'][i % 2]}\n" for i in range(12)]
+    path = written(tmp_path, "a,y\n" + "".join(rows))
+    test = written(tmp_path, "a,y\n77,1\n78,2.0\n", "test.csv")
+    assert load_file(path, test, target="y").test_y.tolist() == [0, 1]
+    rows = [f"{i},{['01', '1', 'x'][i % 3]}\n" for i in range(12)]
+    path = written(tmp_path, "a,y\n" + "".join(rows))
+    with pytest.raises(ValueError, match=r"classes of the training data, '01', '1', 'x'.*got '2'"):
+        load_file(path, test, target="y", task="classification")
+
+
 def test_an_input_that_is_too_large_after_scaling_is_named(tmp_path):
     text = "a,y\n" + "".join(f"{i}e-9,{'uv'[i % 2]}\n" for i in range(12))
     encoding = load_file(written(tmp_path, text), target="y").encoding

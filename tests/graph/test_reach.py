@@ -1,10 +1,13 @@
+import re
+import warnings
+
 import networkx
 import numpy
 import pytest
 import torch
 from hypothesis import given
 
-from pyg_modules import UnitGraph
+from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled
 from pyg_modules.graph.reach import Reach
 from tests.strategies import unit_graphs
 
@@ -49,3 +52,37 @@ def test_only_edges_that_are_kept_count():
 def test_without_inputs_or_outputs_nothing_is_alive():
     loop = torch.tensor([[0, 1], [1, 0]])
     assert not Reach.of(UnitGraph(loop, 2, 0, 0)).is_alive().any()
+
+
+def chain(num_hidden):
+    """From one input over hidden units in a row to one output."""
+    units = torch.arange(num_hidden + 1)
+    return UnitGraph(torch.stack([units, units + 1]), num_hidden + 2, 1, 1)
+
+
+@pytest.mark.parametrize("num_hidden", [1, 2, 3, 4])
+@pytest.mark.parametrize("steps", [1, 2, 3, 4])
+def test_a_layer_warns_of_outputs_that_its_updates_do_not_reach(num_hidden, steps):
+    graph = chain(num_hidden)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        layer = SynchronousGraph(graph, Unrolled(steps), dtype=torch.float64)
+        SynchronousGraph(graph, Equilibrium())
+    with torch.no_grad():
+        layer.weight.fill_(1)
+        first, second = layer(torch.tensor([[1.0], [2.0]], dtype=torch.float64))
+    assert bool(caught) == (first == second) == (steps < num_hidden)
+    for warning in caught:
+        said = f"1 of 1 outputs are the same .*than {steps} updates .*steps={num_hidden}"
+        assert re.search(said, str(warning.message))
+        assert warning.filename == __file__
+
+
+def test_outputs_that_nothing_reaches_are_not_said_to_need_more_updates():
+    SynchronousGraph(UnitGraph(torch.tensor([[0, 2], [2, 2]]), 4, 1, 1), Unrolled(1))
+    both = UnitGraph(torch.tensor([[0, 1, 2, 2], [1, 2, 3, 5]]), 6, 1, 3)
+    with pytest.warns(UserWarning, match="1 of 3 outputs"):
+        SynchronousGraph(
+            UnitGraph(torch.tensor([[0, 1, 2, 0], [1, 2, 3, 4]]), 6, 1, 3), Unrolled(1)
+        )
+    SynchronousGraph(both, Unrolled(2))

@@ -71,6 +71,15 @@ def test_neither_inputs_nor_parameters_are_touched():
     assert all(parameter.grad is None for parameter in parts.parameters())
 
 
+def test_it_has_derivatives_in_inference_mode_too():
+    parts, x = split(cut_layer("tanh")), normal(5, 3)
+    with torch.inference_mode():
+        found = input_attribution(parts, x)
+        assert torch.equal(input_attribution(parts, x.clone()), found)
+    assert torch.equal(found, input_attribution(parts, x))
+    assert found.abs().min() > 0
+
+
 @pytest.mark.parametrize(
     ("parts", "x", "match"),
     [

@@ -101,6 +101,14 @@ def test_of_a_regression_it_is_r2_by_output():
     assert study.num_samples.tolist() == [50] * 4
 
 
+@pytest.mark.parametrize("number", [3, 6, 7, 10])
+@pytest.mark.parametrize("value", [0.1, 1.1])
+def test_of_a_target_that_is_the_same_everywhere_r2_says_nothing(number, value):
+    # The mean of so many is rounded.
+    study = lesion_study(split(cut_layer()), normal(number, 3), torch.full((number, 4), value))
+    assert all(bool(found.isnan().all()) for found in (study.all, study.without, study.only))
+
+
 def test_output_biases_are_lost_with_the_first_part_alone():
     layer = cut_layer()
     with torch.no_grad():

@@ -169,3 +169,18 @@ def test_a_part_without_hidden_units_leaves_no_gap_in_the_labels():
     assert merged.labels.tolist() == [-1] * 4 + [0] * 3 + [-1] * 2
     x = normal(5, 4).float()
     torch.testing.assert_close(sum(part(x) for part in split(merged)), linear(x) + nonlinear(x))
+
+
+def test_parts_of_layers_that_list_their_edges_in_another_order_are_merged():
+    # All edges that there may be, also from inputs to outputs.
+    edges = torch.cartesian_prod(torch.arange(6), torch.arange(2, 8)).T
+    parts = []
+    for number in range(2):
+        order = torch.randperm(edges.size(1), generator=generator(number))
+        graph = UnitGraph(edges[:, order], 8, 2, 2)
+        layer = SynchronousGraph(graph, Unrolled(3), "tanh", dtype=torch.float64)
+        layer.reset_parameters(generator(number))
+        parts.append(split(cut(layer, torch.tensor([-1, -1, 0, 0, 1, 1, -1, -1])))[number])
+    merged = merge(parts)
+    x = normal(5, 2)
+    torch.testing.assert_close(merged(x), parts[0](x) + parts[1](x), rtol=1e-12, atol=1e-12)

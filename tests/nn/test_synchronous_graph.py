@@ -143,7 +143,7 @@ def test_parameters_are_weight_and_bias_alone():
         "weight": (18,),
         "bias": (4,),
     }
-    assert set(layer.state_dict()) == {"weight", "bias"}
+    assert set(layer.state_dict()) == {"weight", "bias", "_extra_state"}
 
 
 def test_state_dict_and_deepcopy_give_the_same_function():

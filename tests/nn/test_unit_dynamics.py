@@ -314,7 +314,7 @@ def test_rates_and_slopes_start_as_torch_has_them():
         *("weight", "bias", "dynamics.slope", "dynamics.rate")
     ]
     plain = SynchronousGraph(UnitGraph.complete(2, 3, 1))
-    assert set(plain.state_dict()) == {"weight", "bias"}
+    assert set(plain.state_dict()) == {"weight", "bias", "_extra_state"}
 
 
 @pytest.mark.parametrize(

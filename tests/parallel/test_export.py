@@ -47,7 +47,7 @@ def layer_of(activation, dtype, density=1.0, solver=None, **dynamics):
     num_hidden = 12 if density == 1 else 60
     graph = UnitGraph.erdos_renyi(3, num_hidden, 2, density, repair=True, generator=generator(0))
     options = {"dtype": dtype, "generator": generator(1)}
-    return SynchronousGraph(graph, solver or Unrolled(2), activation, **options, **dynamics)
+    return SynchronousGraph(graph, solver or Unrolled(4), activation, **options, **dynamics)
 
 
 REFUSED = [(torch.float64, name) for name in ("elu", "gelu", "softplus")]
@@ -58,7 +58,7 @@ TOLERANCES = {torch.float16: 5e-3, torch.float32: 1e-5, torch.float64: 1e-12}
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"density": 0.04}, {"density": 0.04, "solver": Unrolled(2, checkpoint=True)}],
+    [{}, {"density": 0.04}, {"density": 0.04, "solver": Unrolled(4, checkpoint=True)}],
     ids=["dense", "sparse", "checkpoint"],
 )
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64, torch.bfloat16])

@@ -137,7 +137,8 @@ def test_more_modules_than_outputs_are_refused_with_all_units():
 
 
 def test_too_few_updates_for_the_depth_are_said():
-    layer = layer_of(UnitGraph.layered([2, 6, 6, 6, 2]), steps=2)
+    with pytest.warns(UserWarning, match="2 of 2 outputs are the same for all inputs"):
+        layer = layer_of(UnitGraph.layered([2, 6, 6, 6, 2]), steps=2)
     with pytest.raises(ValueError, match=r"2 updates can walk .* at least 3 steps"):
         partition_units(layer, 2)
 

@@ -292,6 +292,37 @@ def test_a_training_goes_on_from_its_state():
     assert torch.equal(resumed.weight, layer.weight)
 
 
+def test_a_second_step_of_an_epoch_changes_nothing():
+    layer = new_layer()
+    _, schedule = with_optimizer(layer, num_edges=60)
+    for epoch in range(3):
+        schedule.step(epoch)
+        graph, history = layer.graph, list(schedule.history)
+        schedule.step(epoch)
+        assert layer.graph is graph
+        assert schedule.history == history
+    schedule.step(0)
+    assert [record.epoch for record in schedule.history] == [0]
+
+
+@pytest.mark.parametrize(
+    "broken", [{"first": torch.full((2, 3), 99)}, {"edge_index": "none"}, {"history": [(1,)]}]
+)
+def test_a_state_that_is_broken_leaves_the_layer_and_the_schedule_as_they_were(broken):
+    layer = new_layer()
+    _, schedule = with_optimizer(layer, num_edges=60)
+    state = schedule.state_dict()
+    schedule.step(0)
+    schedule.step(3)
+    graph, history = layer.graph, list(schedule.history)
+    with pytest.raises((TypeError, ValueError)):
+        schedule.load_state_dict({**state, **broken})
+    assert layer.graph is graph
+    assert schedule.history == history
+    schedule.load_state_dict(state)
+    assert layer.graph == schedule.first_graph != graph
+
+
 def test_the_history_says_what_became_of_the_edges():
     layer, resumed = new_layer(), new_layer()
     first_graph = layer.graph
@@ -446,7 +477,7 @@ def test_gradients_of_blocks_are_gradients_of_all(monkeypatch):
     for size in (1, 2**18):
         monkeypatch.setattr(gradient_growth, "_BLOCK", size)
         graph = UnitGraph.erdos_renyi(3, 12, 2, 0.15, generator=generator(0), repair=True)
-        layer = new_layer(graph)
+        layer = new_layer(graph, solver=Unrolled(8))
         _, schedule = with_optimizer(layer, num_edges=graph.num_edges)
         schedule.step(1)
         graphs.append(layer.graph)

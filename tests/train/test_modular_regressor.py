@@ -72,6 +72,25 @@ def test_a_constant_target_is_predicted():
     numpy.testing.assert_allclose(regressor.predict(x)[:, 1], 7.0, rtol=0, atol=0.05)
 
 
+def test_a_constant_whose_mean_is_rounded_is_no_target_that_varies():
+    x, y = ridges()
+    y[:, 1] = 0.1
+    assert y[:7, 1].std() > 0
+    regressor = ModularRegressor(2, **SMALL | {"epochs": 2}).fit(x[:7], y[:7])
+    numpy.testing.assert_allclose(regressor.predict(x)[:, 1], 0.1, rtol=0, atol=2)
+
+
+def test_targets_too_far_from_0_for_the_precision_are_said():
+    x, y = ridges()
+    few = SMALL | {"epochs": 2}
+    for dtype, far in (("float32", 1e9), ("float64", 1e18)):
+        with pytest.warns(UserWarning, match=f"Predictions are {dtype}, as is X, .* too coarse"):
+            ModularRegressor(2, **few).fit(x.astype(dtype), y + far)
+        ModularRegressor(2, **few).fit(x.astype(dtype), y + far / 1e4)
+    with pytest.raises(ValueError, match=r"float32 can hold, as is X \(got some around .*e\+39"):
+        ModularRegressor(2, **few).fit(x.astype("float32"), y * 1e36)
+
+
 def test_it_is_searched_over_inside_a_pipeline():
     x, y = ridges(64)
     model = make_pipeline(StandardScaler(), ModularRegressor(**SMALL))

@@ -172,3 +172,14 @@ def test_inputs_at_random_are_others_and_as_many_in_every_module():
         assert mixed[4:16].bincount().tolist() == [6, 6]
         assert mixed[0] != mixed[1]
         assert mixed[-1] == -1
+
+
+def test_cuts_at_random_are_of_different_inputs_while_there_are_others():
+    labels = torch.tensor([0, 0, 1, 1, *[0, 1] * 6, -1])
+    units = Units(SynchronousGraph(UnitGraph.complete(4, 12, 1), Unrolled(3)), scope="inputs")
+    for seed in range(20):
+        first = at_random(units, labels, seed)
+        second = at_random(units, labels, seed + 1, known=[first])
+        # Of four inputs there are three partitions into pairs.
+        partner = {int((each[1:4] == each[0]).nonzero()) for each in (labels, first, second)}
+        assert partner == {0, 1, 2}

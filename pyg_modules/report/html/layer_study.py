@@ -17,6 +17,7 @@ from pyg_modules.modules.split import split
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.nn.unit_layer import check_layer
 from pyg_modules.partition.labels import SHARED
+from pyg_modules.partition.units import Units
 from pyg_modules.partition.verdict import Verdict
 from pyg_modules.solve.unrolled import Unrolled
 from pyg_modules.train.partition_verdict import partition_verdict
@@ -96,8 +97,10 @@ def study_layer(layer: SynchronousGraph, x: Any, y: Any, labels: Tensor | None) 
     elif labels is not None:
         labels = check_modules(layer, labels)
         modular = cut(layer, labels)
-        # Else it is as it was, and there is nothing to judge.
-        if int(labels.max()) > 0 and modular.graph.num_edges < layer.graph.num_edges:
+        units = Units.with_modules(layer, labels)
+        is_less = int(labels.max()) > 0 and modular.graph.num_edges < layer.graph.num_edges
+        # Else it is as it was, or no partition could be found in its place.
+        if is_less and units is not None and units.are_linked():
             loss = F.mse_loss if is_regression else F.cross_entropy
             verdict = partition_verdict(layer, labels, x, y, loss=loss)
     measured: dict[str, Any] = {}

@@ -70,7 +70,7 @@ def independence(run: ExperimentResult) -> list[str]:
 
 def proof_in_words(proof: Independence, num_modules: int, steps: int) -> list[str]:
     """What was proved of so many modules, over so many updates."""
-    rounding = " of the largest output, which is rounding"
+    rounding = " of the largest output, or of 1 if that is more, which is rounding"
     pairs = num_modules * (num_modules - 1)
     return [
         f"Paths: a search of the graph, from all units of each module, found a way into another"

@@ -105,6 +105,24 @@ def test_modules_that_no_edge_joins_are_shown_without_a_verdict(tmp_path):
     assert study.modular_score == study.score
 
 
+@pytest.mark.parametrize(
+    ("edges", "labels"),
+    [
+        # Hidden units that no edge joins, but over the output, which feeds back.
+        ([[0, 1, 0, 1, 2, 3, 4], [2, 3, 3, 2, 4, 4, 2]], [-1, -1, 0, 1, -1]),
+        # One input has a module, the other is shared.
+        ([[0, 1, 0, 1, 2, 3, 2], [2, 3, 3, 2, 4, 4, 3]], [-1, 0, 1, 0, 1]),
+    ],
+)
+def test_modules_that_no_partition_could_be_are_shown_without_a_verdict(edges, labels, tmp_path):
+    layer = SynchronousGraph(UnitGraph(torch.tensor(edges), 5, 2, 1), Unrolled(2))
+    x = torch.rand(20, 2)
+    path = report(layer, x, x[:, 0], labels=torch.tensor(labels), out=tmp_path / "r.html")
+    text = path.read_text(encoding="utf-8")
+    assert "The modules are" not in text
+    assert "Cross Jacobian" in text
+
+
 def test_a_layer_without_modules_says_how_to_find_some(tmp_path):
     found, text = sections_of(report(layer_with(2), X, CLASSES, out=tmp_path / "r.html"))
     assert found == ["summary", "graph", "adjacency", "dynamics"]
