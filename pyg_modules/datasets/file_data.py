@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +140,8 @@ def _target_name(table: DataFrame, target: str | None, of_file: str) -> str:
             f" none). Name it."
         )
     if target not in columns:
+        near = get_close_matches(str(target), columns)  # Those that may be meant come first.
+        columns.sort(key=lambda name: near.index(name) if name in near else len(near))
         raise ValueError(
             f"Expected the target {target!r} in {of_file} (got {shown(columns)}). Name one of the"
             f" columns by --target."

@@ -252,6 +252,11 @@ MISTAKES = {
     "no npz": (GOOD, {"name": "data.npz"}, r"numpy\.savez in .*data\.npz .*got none.*x=x, y=y"),
     "no target": (GOOD, {"target": None}, r"--target, .*'a', 'b', 'kind', 'y' in .*Name it"),
     "unknown target": (GOOD, {"target": "z"}, r"the target 'z' in .*got 'a', 'b', 'kind', 'y'"),
+    "target with a slip": (
+        "c1,c2,c3,c4,c5,c6,quality\n" + "1,2,3,4,5,6,a\n" * 4,
+        {"target": "Qualty"},
+        r"the target 'Qualty' in .*got 'quality', 'c1', 'c2', 'c3', 'c4' and 2 more",
+    ),
     "target alone": ("y\n1\n2\n", {}, r"columns beside the target 'y'.*got none\)\. Add"),
     "target of its own in every row": (
         GOOD.replace("yes", "{}").replace("no", "{}").format(*map("t{}".format, range(12))),
