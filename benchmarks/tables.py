@@ -14,9 +14,11 @@ from benchmarks.accuracy import (
     digits,
     exactness,
     images,
+    initialisation,
     mnist1d,
     sparsity,
     times,
+    verdicts,
 )
 from benchmarks.accuracy.additive import __main__ as additive
 from benchmarks.accuracy.alternating import __main__ as alternating
@@ -163,6 +165,7 @@ _COMPARED = (
     "wine",
     "diabetes",
     "learned",
+    "corrected",
     "searches",
     "cora",
     "motifs",
@@ -209,12 +212,16 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "citation": citation.citation,
     },
     ROOT / "docs" / "guides" / "images.md": {"images": images.images},
-    ROOT / "docs" / "guides" / "sparse.md": {"sparsity": sparsity.sparsity},
+    ROOT / "docs" / "guides" / "sparse.md": {
+        "sparsity": sparsity.sparsity,
+        "initialisation": initialisation.initialisation,
+    },
     ROOT / "docs" / "explained" / "modules.md": {"modules": speed.modules},
     ROOT / "docs" / "explained" / "partition.md": {
         "planted": partition.planted,
         "grid": partition.grid,
         "verdicts": partition.verdicts,
+        "words": verdicts.verdicts,
         "pairs": partition.pairs,
         "alive": partition.alive,
         "depth": partition.depth,

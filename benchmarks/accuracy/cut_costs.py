@@ -104,7 +104,7 @@ def cut_costs(path: Path = RESULTS) -> str:
     header = ["network", "test accuracy, %", "parameters", "operations"]
     header += [f"µs, {batch} at once" for batch in _BATCHES]
     header += [f"µJ, {batch} at once" for batch in _BATCHES]
-    return table([*header, "smallest MLP as good"], rows)
+    return table([*header, "smallest MLP of the same recipes as good"], rows)
 
 
 def _mlp(sizes: list[int]) -> nn.Module:

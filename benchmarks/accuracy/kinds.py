@@ -26,13 +26,15 @@ KINDS = {
 UPDATES = 3
 _BATCH_SIZE = 32
 #: Weight decays, by the first number of a recipe.
-DECAYS = (0.03, 0.3)
+DECAYS = (0.03, 0.3, 1.0)
 #: Of every kind: which weight decay, and the learning rate.
-RECIPES = list(product(range(len(DECAYS)), (3e-3, 1e-2)))
+RECIPES = list(product(range(2), (3e-3, 1e-2)))
+#: The same and larger ones.
+MORE_RECIPES = list(product(range(len(DECAYS)), (3e-3, 1e-2, 3e-2)))
 
 
 def options_of(way: int, rate: float, seed: int) -> dict[str, Any]:
-    """What :func:`~pyg_modules.train.fit` is told by one of :data:`RECIPES`."""
+    """What :func:`~pyg_modules.train.fit` is told by one of :data:`MORE_RECIPES`."""
     return {
         "seed": seed,
         "learning_rate": rate,

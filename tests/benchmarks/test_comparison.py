@@ -1,14 +1,23 @@
 import json
 from dataclasses import replace
-from statistics import mean
+from statistics import mean, stdev
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import ttest_1samp
 
 from benchmarks.accuracy.comparison import __main__ as comparison
 from benchmarks.accuracy.comparison import claims, classical, networks, recipe, search
-from benchmarks.accuracy.comparison.results import rows_measured
-from benchmarks.accuracy.intervals import half_interval, half_interval_of_searches
+from benchmarks.accuracy.comparison.results import CELLS, difference, rows_measured
+from benchmarks.accuracy.intervals import (
+    half_interval,
+    half_interval_of_searches,
+    holm,
+    p_value,
+    p_value_of_searches,
+)
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph
 from pyg_modules._files import write_json
 from pyg_modules.experiment.baselines import num_parameters
@@ -125,6 +134,43 @@ def test_an_interval_of_several_searches_is_at_least_that_of_their_means():
     alike = [[1.0, 5.0], [2.0, 4.0], [3.0, 3.1]]
     assert half_interval_of_searches(alike) == half_interval([1.0, 5.0, 2.0, 4.0, 3.0, 3.1])
     assert half_interval_of_searches(searches[:1], 1.0) == half_interval([1.0, 3.0], 1.0)
+
+
+def test_sentences_rest_on_other_benchmarks_too(tmp_path, monkeypatch):
+    cells = [
+        {"task": "it, 4", "model": name, "runs": [{"first": score}, {"first": score + 0.1}]}
+        for name, score in (("true at first", 0.5), ("whole at first", 0.25), ("whole", 0.0))
+    ]
+    write_json(tmp_path / "it.json", {"cells": cells})
+    monkeypatch.setitem(CELLS, "it", (tmp_path / "it.json", "first", " at first"))
+    rows = rows_measured("it / it, 4")
+    assert list(rows) == ["true", "whole"]
+    assert difference("it / it, 4", rows["true"], rows["whole"]) == (25.0, 0.0)
+    (claim,) = claims.claims("<!-- holds: it / it, 4: whole > true -->\nIt is so.\n")
+    assert claims.contradictions(claim) == ["whole - true: -25.000 ± 0.000"]
+
+
+def test_levels_are_within_what_a_sentence_says():
+    for value, half, within, holds in ((0.2, 0.3, 0.5, True), (-0.2, 0.31, 0.5, False)):
+        assert claims._is_borne(f"~{within}", value, half) is holds
+    assert claims._is_borne("~", 0.2, 0.3)
+    assert not claims._is_borne("~", 0.4, 0.3)
+
+
+@given(st.lists(st.floats(-5, 5), min_size=3, max_size=9).filter(lambda them: stdev(them) > 1e-3))
+def test_a_p_value_is_that_of_scipy_and_below_a_twentieth_where_the_interval_leaves_out_0(values):
+    assert p_value(values) == pytest.approx(ttest_1samp(values, 0).pvalue, rel=1e-9)
+    for overlap in (0.0, 1.0):
+        is_out = abs(mean(values)) > half_interval(values, overlap)
+        assert (p_value(values, overlap) < 0.05) == is_out
+    assert p_value_of_searches([values, values[::-1]]) >= p_value([*values, *values])
+
+
+def test_holm_rejects_while_each_is_small_enough_among_those_left():
+    # 0.05 / 4, / 3, / 2, / 1.
+    assert holm([0.03, 0.001, 0.01, 0.6]) == [False, True, True, False]
+    assert holm([0.013, 0.02, 0.02, 0.02]) == [False] * 4
+    assert holm([0.012, 0.016, 0.024, 0.05]) == [True] * 4
 
 
 @pytest.mark.parametrize(

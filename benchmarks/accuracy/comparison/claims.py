@@ -6,8 +6,9 @@ and of its rows::
     <!-- holds: mnist1d: free > mlp, modules_4 ~ random_4 -->
 
 ``>``: better by more than the 95 % interval of the difference; ``>=``: not worse by more than that;
-``~``: the interval contains 0; ``*``: all other rows. With the path of other results, as of
-``--first-seed``, the command says which sentences are the luck of the seeds of the pages.
+``~``: the interval contains 0, and no difference is seen; ``~1.5``: it lies within 1.5 on either
+side, and the rows are level to so much; ``*``: all other rows. With the path of other results, as
+of ``--first-seed``, the command says which sentences are the luck of the seeds of the pages.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ _HOLDS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
+def _is_borne(relation: str, value: float, half: float) -> bool:
+    if relation in _HOLDS:
+        return _HOLDS[relation](value, half)
+    return abs(value) + half <= float(relation.removeprefix("~"))
+
+
 class Claim(NamedTuple):
     """A sentence and one condition of it.
 
@@ -39,7 +46,7 @@ class Claim(NamedTuple):
         sentence (str): The text after the mark.
         name (str): The table.
         row (str): The row that something is said of.
-        relation (str): ``>``, ``>=`` or ``~``.
+        relation (str): ``>``, ``>=``, ``~``, or ``~`` and a number.
         other (str): The row that it is compared with.
     """
 
@@ -70,6 +77,17 @@ def claims(text: str) -> Iterator[Claim]:
             yield Claim(" ".join(words), mark["name"], row, relation, other)
 
 
+def differences_claimed() -> list[Claim]:
+    """All differences that the pages say are there, each once."""
+    found = {
+        str(claim): claim
+        for page in PAGES
+        for claim in claims(page.read_text(encoding="utf-8"))
+        if claim.relation == ">"
+    }
+    return list(found.values())
+
+
 def contradictions(claim: Claim, path: Path = RESULTS) -> list[str] | None:
     """What results have against a claim; None where a row was not measured."""
     measured = rows_measured(claim.name, path)
@@ -79,7 +97,7 @@ def contradictions(claim: Claim, path: Path = RESULTS) -> list[str] | None:
     found = []
     for row in rows:
         value, half = difference(claim.name, measured[row], measured[claim.other])
-        if not _HOLDS[claim.relation](value, half):
+        if not _is_borne(claim.relation, value, half):
             found.append(f"{row} - {claim.other}: {value:+.3f} ± {half:.3f}")
     return found
 
