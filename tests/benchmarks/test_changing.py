@@ -5,16 +5,21 @@ import torch
 
 from benchmarks.accuracy.changing import __main__ as changing
 from benchmarks.accuracy.changing.tasks import PROBLEMS
-from benchmarks.accuracy.changing.training import MODELS
+from benchmarks.accuracy.changing.training import AT_FIRST, MODELS
+from benchmarks.accuracy.kinds import KINDS
 
 
 def test_the_benchmark_of_changes_measures_what_is_forgotten(tmp_path, capsys):
     out, (only,) = tmp_path / "changing.json", ["parities, 400 samples"]
     changing.main(["--quick", "--steps", "20", "--only", only, "--out", str(out)])
     cells = {cell["model"]: cell["runs"][0] for cell in json.loads(out.read_text())["cells"]}
-    assert list(cells) == list(MODELS)
+    assert list(cells) == [*MODELS, *(kind + AT_FIRST for kind in KINDS)]
     sizes = [run["num_parameters"] for run in cells.values()]
     assert max(sizes) < 1.03 * min(sizes)
+    # With one recipe to choose from, the first training is the same.
+    for kind in KINDS:
+        assert cells[kind + AT_FIRST]["first"] == cells[kind]["first"]
+        assert "last" not in cells[kind + AT_FIRST]
     # A module that is trained on leaves the others as they are; one network does not.
     assert cells["true"]["ari"] == 1
     assert cells["true"]["forgotten"] == cells["random"]["forgotten"] == 0

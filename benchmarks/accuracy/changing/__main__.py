@@ -2,7 +2,9 @@
 
 All are learned together; then the first changes and is trained on alone, then the next. How much of
 the others is forgotten, by one network and by modules? Every kind may try the same recipes, on
-problems of their own; the best is then trained on others. It goes on where it was stopped.
+problems of their own; the best is then trained on others: for what is known at first, the one
+that knows most then, for the changes the one that knows most in the end. It goes on where it was
+stopped.
 """
 
 from __future__ import annotations
@@ -13,8 +15,8 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.accuracy.changing.tasks import FEWEST, PROBLEMS
-from benchmarks.accuracy.changing.training import MODELS, run
-from benchmarks.accuracy.kinds import KINDS, RECIPES
+from benchmarks.accuracy.changing.training import AT_FIRST, MODELS, run
+from benchmarks.accuracy.kinds import KINDS, MORE_RECIPES, RECIPES
 from benchmarks.accuracy.recipes import command, mean_and_spread
 from benchmarks.markdown import table
 
@@ -31,9 +33,9 @@ def first(path: Path = RESULTS) -> str:
     rows = [
         [
             problem,
-            *(_mean(runs[problem, kind], "first") for kind in KINDS),
+            *(_mean(runs[problem, kind + AT_FIRST], "first") for kind in KINDS),
             *(
-                f"{mean(one['ari'] for one in runs[problem, kind]):.2f}"
+                f"{mean(one['ari'] for one in runs[problem, kind + AT_FIRST]):.2f}"
                 for kind in ("learned", "post_hoc")
             ),
         ]
@@ -58,7 +60,14 @@ def summary(path: Path = RESULTS) -> str:
     runs, names = _runs(path), ("whole", "learned")
     keys = ("first", "last", "forgotten")
     rows = [
-        [problem, *(_mean(runs[problem, name], key) for name in names for key in keys)]
+        [
+            problem,
+            *(
+                _mean(runs[problem, name + AT_FIRST if key == "first" else name], key)
+                for name in names
+                for key in keys
+            ),
+        ]
         for problem in FEWEST
     ]
     header = [f"{MODELS[name]}: {_MEASURES[key]}" for name in names for key in keys]
@@ -92,7 +101,14 @@ def main(arguments: list[str] | None = None) -> None:
     command(
         "benchmarks.accuracy.changing",
         run,
-        {(problem, name): RECIPES for problem in PROBLEMS for name in MODELS},
+        {
+            **{(problem, name): RECIPES for problem in PROBLEMS for name in MODELS},
+            **{
+                (problem, kind + AT_FIRST): MORE_RECIPES if problem in FEWEST else RECIPES
+                for problem in PROBLEMS
+                for kind in KINDS
+            },
+        },
         dict.fromkeys(PROBLEMS, STEPS),
         "steps",
         RESULTS,

@@ -18,6 +18,8 @@ from pyg_modules.train import fit
 
 #: Trained on all tasks after every change.
 REPLAY = "replay"
+#: What kinds are called that are only trained at first: their recipe is the best for that.
+AT_FIRST = " at first"
 #: The rows: all with as many parameters, and as many steps.
 MODELS = {"whole": KINDS["whole"], REPLAY: "one network, all tasks again", **KINDS}
 NUM_HIDDEN = 48
@@ -31,7 +33,7 @@ def run(
     """What is known at first, learned and forgotten by the changes, and known in the end."""
     problem, begin = PROBLEMS[problem_name](seed), process_time()
     options = options_of(way, rate, seed)
-    kind = "whole" if name == REPLAY else name
+    kind = "whole" if name == REPLAY else name.removesuffix(AT_FIRST)
     layer = new_layer(problem.owners, NUM_HIDDEN, seed, is_whole=kind == "whole")
     layer, found = train(
         kind,
@@ -42,6 +44,14 @@ def run(
         {**options, "loss": problem.loss(problem.tasks)},
     )
     size, scores = num_parameters(layer), [_scores(problem, layer, 0)]
+    if name.endswith(AT_FIRST):
+        return {
+            "val": mean(scores[0]),
+            "first": mean(scores[0]),
+            **found,
+            "num_parameters": size,
+            "seconds": process_time() - begin,
+        }
     found["circuit"] = _circuit(problem, layer)
     for task in problem.tasks:
         tasks = list(problem.tasks) if name == REPLAY else [task]
