@@ -111,7 +111,7 @@ def test_modules_that_no_edge_joins_are_shown_without_a_verdict(tmp_path):
         # Hidden units that no edge joins, but over the output, which feeds back.
         ([[0, 1, 0, 1, 2, 3, 4], [2, 3, 3, 2, 4, 4, 2]], [-1, -1, 0, 1, -1]),
         # One input has a module, the other is shared.
-        ([[0, 1, 0, 1, 2, 3, 2], [2, 3, 3, 2, 4, 4, 3]], [-1, 0, 1, 0, 1]),
+        ([[0, 1, 0, 1, 2, 3, 2], [2, 3, 3, 2, 4, 4, 3]], [-1, 0, 1, 0, -1]),
     ],
 )
 def test_modules_that_no_partition_could_be_are_shown_without_a_verdict(edges, labels, tmp_path):
