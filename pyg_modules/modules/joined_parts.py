@@ -185,8 +185,12 @@ def _ids_of_origin(parts: Sequence[UnitLayer], num_units: int) -> list[Tensor]:
             return []
     edge_ids = torch.cat([origin.edge_ids for origin in origins])
     source, target = _edges(parts, unit_ids)
-    places = torch.stack([edge_ids, target * num_units + source])
-    counts = {torch.unique(places, dim=1).size(1), *(len(torch.unique(ids)) for ids in places)}
+    # One edge has one place, and one place one edge, where both and their pairs are as many.
+    ids, places = (
+        torch.unique(each, return_inverse=True)[1]
+        for each in (edge_ids, target * num_units + source)
+    )
+    counts = {len(torch.unique(each)) for each in (ids, places, ids * len(ids) + places)}
     return unit_ids if len(counts) == 1 else []
 
 

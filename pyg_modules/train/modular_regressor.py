@@ -75,9 +75,8 @@ class ModularRegressor(RegressorMixin, ModularEstimator):
         self._target_shape = targets.shape[1:]
         columns = targets.reshape(len(targets), -1).astype(numpy.float64)
         mean, scale = columns.mean(axis=0), columns.std(axis=0)
-        scale[(columns == columns[0]).all(axis=0)] = (
-            1.0  # The mean of equal numbers may be rounded.
-        )
+        # Not by the deviation, as the mean of equal numbers may be rounded.
+        scale[(columns == columns[0]).all(axis=0)] = 1.0
         _check_precision(inputs.dtype, mean, scale)
         standardised = ((columns - mean) / scale).astype(inputs.dtype)
         self._train(inputs, standardised, len(scale), F.mse_loss)
