@@ -76,6 +76,11 @@ def leave_far_outputs_unsaid(graph: UnitGraph, num_updates: int | None) -> None:
     graph.cached((_FAR, num_updates), lambda: None)
 
 
+def has_far_outputs(graph: UnitGraph, num_updates: int | None) -> bool:
+    """Whether there is an output that no input reaches in as many updates, or none at all."""
+    return num_updates is not None and not _are_near(graph, num_updates + 1)
+
+
 def _warn_of_far(graph: UnitGraph, num_updates: int, *, stacklevel: int) -> None:
     if _are_near(graph, num_updates + 1):
         return

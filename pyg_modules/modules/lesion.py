@@ -65,7 +65,7 @@ def lesion_study(
             a tensor of numbers.
         ValueError: If there are less than two parts, their outputs are not ``[B, C]`` each, of
             classes with two or more, one is NaN, or ``y`` is not one class, or one row of
-            targets, per sample.
+            finite targets, per sample.
     """
     check_analysed(parts, x, head)
     if len(parts) < 2:
@@ -119,6 +119,11 @@ def _check_targets(y: Tensor, outputs: Tensor) -> None:
             raise ValueError(
                 f"Expected targets of shape {list(outputs.shape)}, one per output (got"
                 f" {list(y.shape)}). For classes, use y.long()."
+            )
+        if not bool(y.isfinite().all()):
+            raise ValueError(
+                "Expected finite targets (got NaN or infinity). Leave these samples out of x and y,"
+                " e.g. by y.isfinite().all(dim=1)."
             )
         return
     check_classes(y, outputs)

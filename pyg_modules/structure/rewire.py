@@ -4,6 +4,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from pyg_modules.graph.reach import has_far_outputs, warn_of_far_outputs
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.unit_layer import Layer, UnitLayer, check_layer
 from pyg_modules.ops.sharding import is_sharded
@@ -47,7 +48,7 @@ def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None
             remembers something else than values per weight. The layer is then as it was.
 
     Warns:
-        UserWarning: Later, at the first gradient of the weight as it was, if the optimizer went on
+        UserWarning: If an output is now farther from all inputs than updates can walk. Later, at the first gradient of the weight as it was, if the optimizer went on
             with the new one and another layer shares the old one.
     """
     check_layer(layer)
@@ -56,6 +57,8 @@ def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None
     check_can_change(layer, optimizer)
     edges = EdgeMap.between(layer.graph, graph)
     state = {} if optimizer is None else carried_state(optimizer, weight, edges)
+    if not has_far_outputs(layer.graph, layer.solver.num_updates):  # Else it was said.
+        warn_of_far_outputs(graph, layer.solver.num_updates, stacklevel=3)
     made = carried_layer(layer, graph, edges)
     if weight.grad is not None:
         made.weight.grad = edges.carry(weight.grad)

@@ -75,9 +75,10 @@ class ModularRegressor(RegressorMixin, ModularEstimator):
         self._target_shape = targets.shape[1:]
         columns = targets.reshape(len(targets), -1).astype(numpy.float64)
         mean, scale = columns.mean(axis=0), columns.std(axis=0)
+        varies = (columns != columns[0]).any(axis=0)
         # Not by the deviation, as the mean of equal numbers may be rounded.
-        scale[(columns == columns[0]).all(axis=0)] = 1.0
-        _check_precision(inputs.dtype, mean, scale)
+        scale[~varies] = 1.0
+        _check_precision(inputs.dtype, mean, scale, varies)
         standardised = ((columns - mean) / scale).astype(inputs.dtype)
         self._train(inputs, standardised, len(scale), F.mse_loss)
         _rescale_outputs(self.network_, scale, mean)
@@ -98,6 +99,7 @@ def _check_precision(
     dtype: numpy.dtype[numpy.floating],
     mean: NDArray[numpy.float64],
     scale: NDArray[numpy.float64],
+    varies: NDArray[numpy.bool_],
 ) -> None:
     """Warn of predictions that are rounded by much of what they differ by."""
     limits = numpy.finfo(dtype)
@@ -107,7 +109,7 @@ def _check_precision(
             f"Expected targets that {dtype.name} can hold, as is X (got some around {largest:.2g})."
             f" Give X in float64, or y in another unit."
         )
-    if bool((numpy.abs(mean) * float(limits.eps) > _COARSE * scale).any()):
+    if bool((varies & (numpy.abs(mean) * float(limits.eps) > _COARSE * scale)).any()):
         warnings.warn(
             f"Predictions are {dtype.name}, as is X, and its numbers are too coarse for these"
             f" targets: they differ by little, far from 0. Give X in float64, or take from y what"

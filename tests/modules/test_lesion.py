@@ -109,6 +109,14 @@ def test_of_a_target_that_is_the_same_everywhere_r2_says_nothing(number, value):
     assert all(bool(found.isnan().all()) for found in (study.all, study.without, study.only))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_of_targets_that_are_no_numbers_it_says_nothing(value):
+    y = normal(8, 4)
+    y[3, 1] = value
+    with pytest.raises(ValueError, match=r"Expected finite targets .* y.isfinite\(\)"):
+        lesion_study(split(cut_layer()), normal(8, 3), y)
+
+
 def test_output_biases_are_lost_with_the_first_part_alone():
     layer = cut_layer()
     with torch.no_grad():

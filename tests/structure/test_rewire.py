@@ -303,6 +303,17 @@ def test_a_compiled_model_computes_on_the_new_edges():
     torch.testing.assert_close(compiled(normal(4, 3)), model(normal(4, 3)))
 
 
+def test_outputs_that_updates_reach_no_more_are_said_once(recwarn):
+    complete = UnitGraph.complete(1, 4, 1)
+    layer = SynchronousGraph(complete, solver=Unrolled(2))
+    line = torch.tensor([range(5), range(1, 6)])  # Of 5 edges, where 2 updates walk 3.
+    for _ in range(2):
+        rewire(layer, UnitGraph(line, 6, 1, 1))
+    (said,) = recwarn
+    assert "1 of 1 outputs are the same for all inputs" in str(said.message)
+    assert said.filename == __file__
+
+
 def test_no_edges_are_edges_too():
     layer = new_layer()
     whole, none = layer.graph, UnitGraph(torch.empty(2, 0, dtype=torch.long), *COUNTS)

@@ -87,6 +87,8 @@ def test_targets_too_far_from_0_for_the_precision_are_said():
         with pytest.warns(UserWarning, match=f"Predictions are {dtype}, as is X, .* too coarse"):
             ModularRegressor(2, **few).fit(x.astype(dtype), y + far)
         ModularRegressor(2, **few).fit(x.astype(dtype), y + far / 1e4)
+    constant = numpy.where([True, False], y, 1e9)  # A number as good as any other.
+    ModularRegressor(2, **few).fit(x.astype("float32"), constant)
     with pytest.raises(ValueError, match=r"float32 can hold, as is X \(got some around .*e\+39"):
         ModularRegressor(2, **few).fit(x.astype("float32"), y * 1e36)
 
