@@ -23,6 +23,9 @@ class LoadingLayer(Protocol):
     def device(self) -> torch.device:
         """Device of the parameters."""
 
+    def place_labels(self, labels: Tensor | None) -> None:
+        """Set its labels."""
+
     def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """The parameters and their names."""
 
@@ -30,7 +33,7 @@ class LoadingLayer(Protocol):
 def state_to_load(
     layer: LoadingLayer, state_dict: dict[str, Tensor], prefix: str, error_messages: list[str]
 ) -> dict[str, Tensor]:
-    """``state_dict`` with the labels that ``layer`` is to have, which gets place for its buffers.
+    """``state_dict`` without labels, which ``layer`` gets at once, as it gets place for a mask.
 
     Weights of other edges than those of the layer are refused, though they may fit in shape.
 
@@ -59,7 +62,7 @@ def state_to_load(
         layer.edge_mask = None
     key = f"{prefix}labels"
     others = {name: value for name, value in state_dict.items() if name != key}
-    labels, kept = state_dict.get(key), layer.labels
+    labels = state_dict.get(key)
     fits = all(
         parameter.shape == others[f"{prefix}{name}"].shape
         for name, parameter in layer.named_parameters()
@@ -71,20 +74,18 @@ def state_to_load(
             f" {prefix}weight). Load the state into a layer of the graph that it is from; after"
             f" SparseSchedule, load its state first, or keep layers with layer.save."
         )
-    if fits and labels is not None:
+    if fits and labels is not None and not labels.is_meta:
         try:
-            kept = checked_labels(labels, layer.graph.num_units)
-            _check_no_edge_between(kept, layer)
+            labels = checked_labels(labels, layer.graph.num_units)
+            _check_no_edge_between(labels, layer)
         except ValueError as error:
-            kept = layer.labels
             error_messages.append(
                 f"Expected {key} that fit the graph of the layer (got {error}). Load the state"
                 f" into a layer of the graph that it is from."
             )
         else:
-            if layer.labels is None:
-                layer.labels = torch.empty_like(labels, device=layer.device)
-    return others if kept is None else {**others, key: kept}
+            layer.place_labels(labels.clone())
+    return others
 
 
 def _check_no_edge_between(labels: Tensor, layer: LoadingLayer) -> None:
@@ -93,9 +94,7 @@ def _check_no_edge_between(labels: Tensor, layer: LoadingLayer) -> None:
     Weights of another partition may fit in shape.
     """
     known = layer.labels
-    if labels.is_meta or (
-        known is not None and not known.is_meta and torch.equal(labels.to(known.device), known)
-    ):
+    if known is not None and torch.equal(labels.to(known.device), known):
         return
     source, target = labels.cpu()[layer.graph.edge_index]
     count = int(((source != target) & (source >= 0) & (target >= 0)).sum())

@@ -177,8 +177,6 @@ def checked_labels(labels: Tensor, num_units: int) -> Tensor:
         ValueError: If they are of another type or length, or out of range.
     """
     labels = _checked({"labels": labels}, "labels", torch.int64, num_units)
-    if labels.is_meta:
-        return labels
     if bool(((labels < -1) | (labels >= max(1, num_units))).any()):
         raise ValueError(f"labels up to {int(labels.abs().max())}")
     return labels

@@ -103,7 +103,6 @@ class UnitLayer(nn.Module):
     #: The classes with such a name.
     kinds: ClassVar[dict[str, type[UnitLayer]]] = {}
 
-    labels: Tensor | None
     edge_mask: Tensor | None
     bias: nn.Parameter | None
 
@@ -151,7 +150,8 @@ class UnitLayer(nn.Module):
         self.dynamics = UnitDynamics(
             graph.num_hidden, activation, dropout, update_rate, learn_update_rate, device, dtype
         )
-        self.register_buffer("labels", None)
+        # No buffer: averages of buffers would make other modules of them.
+        self.labels: Tensor | None = None
         self.register_buffer("edge_mask", None)
         self.origin: Origin | None = None
         self.reset_parameters(generator)
@@ -450,8 +450,21 @@ class UnitLayer(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        self.place_labels(self.labels)
         self._build()
         return self
+
+    def place_labels(self, labels: Tensor | None) -> None:
+        """Set the labels where the weights are; on meta, where they would be lost, they are not."""
+        has_place = labels is not None and self.device.type != "meta"
+        self.labels = labels.to(self.device) if has_place else labels
+
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[no-untyped-call]
+        if self.labels is not None:
+            destination[f"{prefix}labels"] = self.labels
 
     def get_extra_state(self) -> Tensor:
         """What tells the edges that the weights in a ``state_dict`` belong to from others."""
@@ -461,6 +474,7 @@ class UnitLayer(nn.Module):
         state_dict = state_to_load(self, state_dict, prefix, args[-1])
         super()._load_from_state_dict(state_dict, prefix, *args)
         # With assign=True the parameters may be on another device now.
+        self.place_labels(self.labels)
         self._build()
 
     def __setstate__(self, state: dict[str, Any]) -> None:

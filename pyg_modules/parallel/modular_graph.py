@@ -238,11 +238,14 @@ class ModularGraph(nn.Module):
 
     def _follow(self) -> None:
         """Prepare again if :attr:`parts` was changed by hand."""
-        parts = self._listed()
-        if [_wiring_of(part) for part in parts] != self._prepared_for:
-            check_fitting(parts)
+        if not self._is_prepared():
+            check_fitting(self._listed())
             self._check_execution(self.execution, self._devices())
             self._prepare()
+
+    def _is_prepared(self) -> bool:
+        """Whether the parts are those that this was prepared for."""
+        return [_wiring_of(part) for part in self._listed()] == self._prepared_for
 
     def _listed(self) -> list[SynchronousGraph]:
         return list(self.parts)  # type: ignore[arg-type]
@@ -268,10 +271,16 @@ class ModularGraph(nn.Module):
         # What torch.jit.trace records cannot be called with other parameters.
         if self.execution == "loop" or is_recording():
             return "loop"
-        # Where nothing can be built, hooks that came later can still be noticed.
-        hides_hooks = is_compiling() and _reason_to_call(self._listed()) is not None
-        if self._batched is not None and not hides_hooks:
+        # Where nothing can be built, it can still be noticed that parts have changed.
+        is_stale = is_compiling() and not self._is_prepared()
+        if self._batched is not None and not is_stale:
             return "batched"
+        if self.execution == "batched" and is_stale:
+            raise RuntimeError(
+                "Expected parts as they were at the last call (got others, under torch.compile or"
+                " torch.export, where nothing can be built). Call the modules once before, or use"
+                " execution='auto'."
+            )
         if self.execution == "batched":
             self._check_execution("batched", self._devices())
         return "loop"
@@ -332,9 +341,9 @@ def _reason_to_call(parts: Sequence[UnitLayer]) -> str | None:
 
 
 def _wiring_of(part: UnitLayer) -> tuple[object, ...]:
-    """What the way to compute depends on; graphs are compared as objects, which is fast."""
-    settings = part.solver, part.config(), part.device
-    return id(part.graph), *settings, _reason_to_call([part])
+    """What the way to compute depends on; the same graph is found equal as an object, at once."""
+    settings = part.solver, part.config(), part.device, part.dtype
+    return part.graph, *settings, _reason_to_call([part])
 
 
 def _checked_devices(devices: Sequence[torch.device | str]) -> list[torch.device]:

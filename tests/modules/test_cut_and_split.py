@@ -5,6 +5,7 @@ import safetensors.torch
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut, merge, split
 from tests.strategies import layers_with_labels, normal
@@ -252,6 +253,27 @@ def test_a_parametrized_layer_gets_its_labels_too():
         torch.nn.utils.parametrizations.weight_norm(layer, dim=None)
     fresh.load_state_dict(modular.state_dict())
     assert torch.equal(fresh.labels, modular.labels)
+
+
+@pytest.mark.parametrize("averages", [get_ema_multi_avg_fn(0.9), get_swa_multi_avg_fn()])
+def test_averages_of_buffers_have_the_modules_of_the_layer(averages):
+    layer = SynchronousGraph(UnitGraph.complete(2, 16, 1))
+    labels = torch.tensor([-1, -1, *[0, 1, 2, 3] * 4, -1])
+    modular = cut(layer, labels)
+    averaged = AveragedModel(modular, multi_avg_fn=averages, use_buffers=True)
+    for _ in range(5):
+        averaged.update_parameters(modular)
+    # By .9 and .1 the integer 3 would become 2.
+    assert torch.equal(averaged.module.labels, labels)
+    assert len(split(averaged.module)) == 4
+
+
+def test_labels_are_not_lost_where_weights_are():
+    modular = cut_layer()
+    labels = modular.labels.clone()
+    empty = modular.to("meta").to_empty(device="cpu")
+    assert torch.equal(empty.labels, labels)
+    assert empty.labels.device == empty.weight.device
 
 
 def test_labels_that_change_afterwards_are_not_those_of_the_layer():
