@@ -456,13 +456,14 @@ class UnitLayer(nn.Module):
 
     def place_labels(self, labels: Tensor | None) -> None:
         """Set the labels where the weights are; on meta, where they would be lost, they are not."""
-        has_place = labels is not None and self.device.type != "meta"
-        self.labels = labels.to(self.device) if has_place else labels
+        if labels is not None and self.device.type != "meta":
+            labels = labels.to(self.device)
+        self.labels = labels
 
     def _save_to_state_dict(
         self, destination: dict[str, Any], prefix: str, keep_vars: bool
     ) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)  # type: ignore[no-untyped-call]
+        super()._save_to_state_dict(destination, prefix, keep_vars)
         if self.labels is not None:
             destination[f"{prefix}labels"] = self.labels
 

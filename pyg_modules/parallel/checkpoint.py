@@ -9,13 +9,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.optim import Optimizer
 
 from pyg_modules._files import as_path, names_in, read_json, staged_folder, write_json
 from pyg_modules._safetensors import import_safetensors, read_tensors, write_tensors
+from pyg_modules.ops.sharding import is_sharded
 from pyg_modules.structure.optimizer_state import check_optimizes
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def save_checkpoint(
     manifest: dict[str, Any],
     group: dist.ProcessGroup | None,
 ) -> None:
-    """Write the parameters of all ranks, and what their optimizers remember, into ``folder``."""
+    """Write the modules of all ranks, and what their optimizers remember, into ``folder``."""
     import_safetensors()
     folder = as_path("folder", folder)
     rank, num_ranks = dist.get_rank(group), dist.get_world_size(group)
@@ -42,8 +42,7 @@ def save_checkpoint(
     place: list[str] = [""] * 2
     with ExitStack() as saving:
         with _on_all_ranks(group):
-            if optimizer is not None:
-                check_optimizes(optimizer, dict(model.named_parameters()), "model")
+            _check_can_be_kept(model, optimizer)
             if is_first:
                 place = [str(saving.enter_context(staged_folder(folder))), secrets.token_hex(8)]
                 _check_replaceable(folder)
@@ -74,27 +73,58 @@ def load_checkpoint(
     folder = as_path("folder", folder)
     with _on_all_ranks(group):
         files = _check(folder, optimizer, manifest)
-        if optimizer is not None:
-            check_optimizes(optimizer, dict(model.named_parameters()), "model")
+        _check_can_be_kept(model, optimizer)
         tensors = _read(folder, files, model, with_optimizer=optimizer is not None)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(tensors[f"{_MODEL}.{name}"])
+    prefix = f"{_MODEL}."
+    state = {
+        name.removeprefix(prefix): value
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }
+    # Not strict, as earlier versions wrote parameters alone.
+    model.load_state_dict(state, strict=False)
     if optimizer is None:
         return
     names = {parameter: name for name, parameter in model.named_parameters()}
     for settings in optimizer.param_groups:
         # Counts of steps stay on the CPU, unless kernels of the device read them.
-        moves_all = settings.get("fused") or settings.get("capturable")
-        for parameter in settings["params"]:
+        moves_all = bool(settings.get("fused") or settings.get("capturable"))
+        # Others are of what is around the modules.
+        for parameter in filter(names.__contains__, settings["params"]):
             prefix = f"{_OPTIMIZER}.{names[parameter]}."
             optimizer.state[parameter] = {
-                key.removeprefix(prefix): value.to(parameter.device)
-                if value.dim() or moves_all
-                else value
+                key.removeprefix(prefix): _placed(value, parameter, moves_all=moves_all)
                 for key, value in tensors.items()
                 if key.startswith(prefix)
             }
+
+
+def _placed(value: Tensor, parameter: Tensor, *, moves_all: bool) -> Tensor:
+    """What an optimizer remembers of ``parameter``, where it is, and in its precision."""
+    if value.shape == parameter.shape and value.is_floating_point():
+        return value.to(parameter)
+    return value.to(parameter.device) if value.dim() or moves_all else value
+
+
+def _check_can_be_kept(model: nn.Module, optimizer: Optimizer | None) -> None:
+    """Raise unless all of ``model``, and what ``optimizer`` remembers of it, are whole tensors."""
+    parameters = dict(model.named_parameters())
+    if any(map(is_sharded, parameters.values())):
+        raise ValueError(
+            "Expected whole parameters (got DTensors, of which other ranks hold a part). Save and"
+            " load before fully_shard, or use torch.distributed.checkpoint."
+        )
+    if optimizer is None:
+        return
+    check_optimizes(optimizer, parameters, "model")
+    for name, parameter in parameters.items():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if not isinstance(value, Tensor | None):
+                raise ValueError(
+                    f"Expected an optimizer that remembers tensors (got {key!r} of {name}, a"
+                    f" {type(value).__name__}). Save without optimizer=, and the state of"
+                    f" {type(optimizer).__name__} beside it."
+                )
 
 
 @contextmanager
@@ -132,14 +162,18 @@ def _read(
 ) -> dict[str, Tensor]:
     """Those of the tensors that belong to the parameters of ``model``, by name."""
     shapes = {f"{_MODEL}.{name}": value.shape for name, value in model.named_parameters()}
-    prefixes = [f"{_OPTIMIZER}.{name}." for name, _ in model.named_parameters() if with_optimizer]
+    # Masks, too, which only some modules have.
+    prefixes = [
+        f"{_MODEL}.{name}." for name, each in model.named_modules() if hasattr(each, "edge_masks")
+    ]
+    prefixes += [f"{_OPTIMIZER}.{name}." for name, _ in model.named_parameters() if with_optimizer]
     tensors: dict[str, Tensor] = {}
     try:
         for file in files:
             tensors |= {
                 name: value
                 for name, value in read_tensors(folder / Path(file).name).items()
-                if name in shapes or name.startswith(tuple(prefixes))
+                if name.startswith(tuple(prefixes))
             }
         for name, shape in shapes.items():
             if name not in tensors:
@@ -155,9 +189,11 @@ def _read(
 
 
 def _tensors(model: nn.Module, optimizer: Optimizer | None) -> dict[str, Tensor]:
-    """The parameters of this rank and what its optimizer remembers, by name."""
+    """The state of the modules of this rank and what its optimizer remembers, by name."""
     tensors: dict[str, Tensor] = {
-        f"{_MODEL}.{name}": value for name, value in model.named_parameters()
+        f"{_MODEL}.{name}": value
+        for name, value in model.state_dict().items()
+        if not name.endswith("_extra_state")  # The manifest tells the edges from others.
     }
     if optimizer is not None:
         tensors |= {

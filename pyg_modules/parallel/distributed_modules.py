@@ -8,12 +8,15 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from pyg_modules._checks import check_bool
 from pyg_modules.modules.joined_parts import check_fitting, graphs_alone, list_of_parts
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.ops.batched_gradient import for_each_gradient
 from pyg_modules.ops.differentiable import refuse_second_derivative
+from pyg_modules.ops.sharding import whole
 from pyg_modules.parallel.checkpoint import load_checkpoint, save_checkpoint
 from pyg_modules.parallel.modular_graph import ModularGraph
 from pyg_modules.parallel.placement import place_modules
@@ -28,7 +31,10 @@ class DistributedModules(nn.Module):
     Every rank holds the parameters of its own modules alone. A forward pass is one all-reduce, of
     the outputs; a backward pass needs none, since every rank computes the same loss of the same
     outputs, so that its gradient is there already. Where the input has a gradient, that is
-    all-reduced too.
+    all-reduced too. Gradients are clipped by :func:`clip_grad_norm_`.
+
+    In ``DistributedDataParallel`` it needs a ``process_group``, the ranks that have copies of the
+    same modules: by default it would copy those of the first rank to all.
 
     Args:
         parts (iterable of SynchronousGraph): All modules, e.g. from :func:`split`, the same on
@@ -86,7 +92,7 @@ class DistributedModules(nn.Module):
                 "Expected torch.distributed to be initialised (got none). Start the program with"
                 " torchrun, and call torch.distributed.init_process_group() first."
             )
-        self._group = (group,)  # In a tuple, so that copies and state know nothing of it.
+        self._group = _Group(group)
         costs = [part.graph.num_edges + part.graph.num_units for part in listed]
         self.modules_of_ranks = place_modules(costs, dist.get_world_size(group))
         #: What the modules are but for their weights; checkpoints of others are refused.
@@ -97,11 +103,8 @@ class DistributedModules(nn.Module):
         self._local = (ModularGraph(self._own_parts().values()),)
         self._num_modules = len(listed)
         self.shard_inputs = shard_inputs
-        sources = torch.cat([part.graph.edge_index[0] for part in self._own_parts().values()])
-        ids = torch.unique(sources[sources < listed[0].graph.num_inputs])
-        self.input_ids: Tensor
-        self.register_buffer("input_ids", ids.to(listed[0].device), persistent=False)
         self._num_inputs = listed[0].graph.num_inputs
+        self.input_ids = self._ids_of_inputs()
 
     def forward(self, x: Tensor) -> Tensor:
         """The sum of the outputs of all modules of all ranks.
@@ -114,11 +117,27 @@ class DistributedModules(nn.Module):
         if self.shard_inputs:
             x = self._widened(x)
         elif x.requires_grad:
-            x = _Entered.apply(x, self._group[0])  # type: ignore[no-untyped-call]
-        outputs: Tensor = _Summed.apply(  # type: ignore[no-untyped-call]
-            self._local[0](x), self._group[0]
+            x = _Entered.apply(x, self._group.ranks)  # type: ignore[no-untyped-call]
+        outputs = self._local[0](x)
+        if torch.is_grad_enabled() and not outputs.requires_grad:
+            # Where all modules of this rank are frozen, others may be trained.
+            outputs = outputs.detach().requires_grad_()
+        total: Tensor = _Summed.apply(  # type: ignore[no-untyped-call]
+            outputs, self._group.ranks
         )
-        return outputs
+        return total
+
+    def grad_norm(self) -> Tensor:
+        """The norm of the gradients of the modules of all ranks, which all have to ask for it.
+
+        Returns:
+            Tensor: A scalar of torch.float64, the same on every rank.
+        """
+        gradients = [one.grad for one in self.parameters() if one.grad is not None]
+        # Of the same dtype where there are none.
+        total = whole(get_total_norm(gradients)).to(self.input_ids.device).double().square()
+        all_reduce(total, self._group.ranks)
+        return total.sqrt()
 
     def save(self, folder: str | os.PathLike[str], *, optimizer: Optimizer | None = None) -> None:
         """Write the modules of all ranks, as safetensors, one file per rank.
@@ -135,7 +154,7 @@ class DistributedModules(nn.Module):
             ValueError: On all ranks, if ``folder`` holds anything but a checkpoint, or cannot be
                 written to, or the optimizer is not that of the modules.
         """
-        save_checkpoint(self, folder, optimizer, self._manifest(), self._group[0])
+        save_checkpoint(self, folder, optimizer, self._manifest(), self._group.ranks)
 
     def load(self, folder: str | os.PathLike[str], *, optimizer: Optimizer | None = None) -> None:
         """Read what :meth:`save` wrote into the modules of this rank. Every rank has to call it.
@@ -150,7 +169,7 @@ class DistributedModules(nn.Module):
                 modules, or has no state of such an optimizer; or if the optimizer is not that of
                 the modules.
         """
-        load_checkpoint(self, folder, optimizer, self._manifest(), self._group[0])
+        load_checkpoint(self, folder, optimizer, self._manifest(), self._group.ranks)
 
     def extra_repr(self) -> str:
         """The ranks, for ``repr``."""
@@ -165,6 +184,13 @@ class DistributedModules(nn.Module):
             )
         return x.new_zeros(*x.shape[:-1], self._num_inputs).index_copy(-1, self.input_ids, x)
 
+    def _ids_of_inputs(self) -> Tensor:
+        """Those that the modules of this rank read, where these are."""
+        parts = self._own_parts().values()
+        sources = torch.cat([part.graph.edge_index[0] for part in parts])
+        ids: Tensor = torch.unique(sources[sources < self._num_inputs])
+        return ids.to(next(iter(parts)).device)
+
     def _own_parts(self) -> Mapping[str, SynchronousGraph]:
         return dict(self.parts.items())  # type: ignore[arg-type]
 
@@ -172,7 +198,7 @@ class DistributedModules(nn.Module):
         return {"num_modules": self._num_modules, "fingerprint": self.fingerprint}
 
     def _check_same_everywhere(self) -> None:
-        group = self._group[0]
+        group = self._group.ranks
         found: list[str | None] = [None] * dist.get_world_size(group)
         dist.all_gather_object(found, self.fingerprint, group=group)
         different = [rank for rank, other in enumerate(found) if other != found[0]]
@@ -185,7 +211,26 @@ class DistributedModules(nn.Module):
     def _apply(self, fn: Any, recurse: bool = True) -> DistributedModules:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._local[0]._prepare()
+        self.input_ids = self._ids_of_inputs()
         return self
+
+
+class _Group:
+    """Ranks, which copies of a module share."""
+
+    def __init__(self, ranks: dist.ProcessGroup | None) -> None:
+        self.ranks = ranks
+
+    def __deepcopy__(self, memo: object) -> _Group:
+        return self
+
+    def __reduce__(self) -> Any:
+        if self.ranks is not None:
+            raise TypeError(
+                "Expected DistributedModules of all ranks in a pickle (got some with group=, which"
+                " no other process knows). Use model.save(folder), or model.state_dict()."
+            )
+        return _Group, (None,)
 
 
 def _fingerprint(parts: Iterable[SynchronousGraph]) -> str:
@@ -225,11 +270,15 @@ class _Entered(torch.autograd.Function):
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         _refuse_second_derivative()
-        total = grad.clone(memory_format=torch.contiguous_format)
-        all_reduce(total, ctx.group)
-        return total, None
+
+        def summed(grad: Tensor) -> tuple[Tensor | None, ...]:
+            total = grad.clone(memory_format=torch.contiguous_format)
+            all_reduce(total, ctx.group)
+            return (total,)
+
+        return *for_each_gradient(summed, grad), None
 
 
 def _refuse_second_derivative() -> None:

@@ -58,7 +58,8 @@ def export_parts(
         ImportError: If a package has to be installed first.
         TypeError: If a part is not a ``SynchronousGraph``.
         ValueError: If there are no parts, they do not fit together, are not ``Unrolled`` (the steps
-            of an ``Equilibrium`` depend on the data), onnxruntime could not open the files, or
+            of an ``Equilibrium`` depend on the data), weights are computed by hooks, as of
+            ``torch.nn.utils.prune``, onnxruntime could not open the files, or
             ``file_format`` or ``folder`` is wrong.
     """
     checked = list_of_parts(parts)
@@ -72,6 +73,8 @@ def export_parts(
             f"Expected parts with the solver Unrolled (got {solver}, whose number of updates"
             f" depends on the data). Set part.solver = Unrolled(steps), with enough steps."
         )
+    for part in listed:
+        _check_copies(part)
     if file_format == "onnx":
         for part in listed:
             _check_kernels(part)
@@ -154,6 +157,16 @@ def _without_asides() -> Iterator[None]:
 def _density(part: SynchronousGraph) -> float:
     graph = part.graph
     return graph.num_edges / max(1, graph.num_units * (graph.num_hidden + graph.num_outputs))
+
+
+def _check_copies(part: SynchronousGraph) -> None:
+    for name, value in vars(part).items():
+        if isinstance(value, Tensor) and not value.is_leaf:
+            raise ValueError(
+                f"Expected parts that can be copied (got one whose {name} a hook computes from other"
+                f" parameters, as torch.nn.utils.prune and weight_norm do). Use prune.remove(part,"
+                f" {name!r}), or remove_weight_norm; torch.nn.utils.parametrizations can stay."
+            )
 
 
 def _check_kernels(part: SynchronousGraph) -> None:

@@ -275,7 +275,7 @@ class ModularGraph(nn.Module):
         is_stale = is_compiling() and not self._is_prepared()
         if self._batched is not None and not is_stale:
             return "batched"
-        if self.execution == "batched" and is_stale:
+        if self.execution == "batched" and is_stale and _reason_to_call(self._listed()) is None:
             raise RuntimeError(
                 "Expected parts as they were at the last call (got others, under torch.compile or"
                 " torch.export, where nothing can be built). Call the modules once before, or use"

@@ -17,6 +17,9 @@ from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.rounding import balanced_labels
 from pyg_modules.partition.units import Partitionable, Units
 
+# What the state of one with num_modules="auto" calls the number of modules that was decided on, and
+# their sizes, 0 where they are equal.
+_DECIDED, _SIZES = "_decided", "_sizes"
 _TRAINED = ("both", "assignment", "weights")
 _USUAL = {"affinity": "abs", "capacities": None, "train": "both"}
 
@@ -83,8 +86,6 @@ class PartitionRegularizer(nn.Module):
     balance: float
     cost_balance: float
     sharpness: float
-    _decided: Tensor
-    _sizes: Tensor
 
     def __init__(
         self,
@@ -117,11 +118,8 @@ class PartitionRegularizer(nn.Module):
                     f"Expected num_modules, one for each of the capacities (got 'auto', and"
                     f" {len(capacities)} of them). Say how many, or leave capacities out."
                 )
-            most = max(2, self.units.most_modules())
             # Logits are for as many modules as there may be; a schedule tells how many there are.
-            self.register_buffer("_decided", torch.zeros((), dtype=torch.long, device="cpu"))
-            # Of every module; 0 where they are equal.
-            self.register_buffer("_sizes", torch.zeros(most, dtype=torch.long, device="cpu"))
+            most = max(2, self.units.most_modules())
         else:
             most = as_int("num_modules", num_modules, smallest=2)
         self.units.bounds(most)
@@ -351,17 +349,38 @@ class PartitionRegularizer(nn.Module):
 
     __prepare_scriptable__ = refuse_script
 
-    def _load_from_state_dict(self, *arguments: Any, **options: Any) -> None:
-        if not self.is_auto:
-            super()._load_from_state_dict(*arguments, **options)
-            return
-        errors = arguments[-1]
-        num_errors, decided = len(errors), (self._decided.clone(), self._sizes.clone())
-        super()._load_from_state_dict(*arguments, **options)
-        if len(errors) > num_errors:  # It is of other units, which are not so many.
-            self._decided, self._sizes = decided
-        self._num_modules = int(self._decided)
-        self.units.capacities = self._sizes[self._sizes > 0].tolist() or None
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self.is_auto:  # No buffers: averages of buffers would decide on another number.
+            sizes = torch.zeros(self.logits.size(1), dtype=torch.long, device="cpu")
+            for module, size in enumerate(self.units.capacities or ()):
+                sizes[module] = int(size)
+            destination[f"{prefix}{_DECIDED}"] = torch.tensor(self._num_modules, device="cpu")
+            destination[f"{prefix}{_SIZES}"] = sizes
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Tensor],
+        prefix: str,
+        metadata: Any,
+        strict: bool,
+        missing: list[str],
+        unexpected: list[str],
+        errors: list[str],
+    ) -> None:
+        names = [f"{prefix}{name}" for name in (_DECIDED, _SIZES)] if self.is_auto else []
+        others = {name: value for name, value in state_dict.items() if name not in names}
+        num_errors = len(errors)
+        super()._load_from_state_dict(others, prefix, metadata, strict, missing, unexpected, errors)
+        absent = [name for name in names if name not in state_dict]
+        missing += absent
+        # With an error, it is of other units, which are not so many.
+        if names and not absent and len(errors) == num_errors:
+            decided, sizes = (state_dict[name] for name in names)
+            self._num_modules = int(decided)
+            self.units.capacities = sizes[sizes > 0].tolist() or None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> PartitionRegularizer:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
@@ -378,8 +397,6 @@ class PartitionRegularizer(nn.Module):
         else:
             capacities = sizes
         self._num_modules = len(sizes)
-        self._decided.fill_(self._num_modules)
-        self._sizes.zero_()[: len(sizes)] = torch.tensor(capacities or 0, device="cpu")
         self.units.capacities = capacities
 
     def _check_match(self) -> None:

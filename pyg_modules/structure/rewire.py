@@ -48,8 +48,9 @@ def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None
             remembers something else than values per weight. The layer is then as it was.
 
     Warns:
-        UserWarning: If an output is now farther from all inputs than updates can walk. Later, at the first gradient of the weight as it was, if the optimizer went on
-            with the new one and another layer shares the old one.
+        UserWarning: If an output is now farther from all inputs than updates can walk. Later, at
+            the first gradient of the weight as it was, if the optimizer went on with the new one
+            and another layer shares the old one.
     """
     check_layer(layer)
     _check_graph(layer, graph)

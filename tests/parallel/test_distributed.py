@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import pickle
 from datetime import timedelta
 
 import pytest
@@ -11,10 +12,18 @@ import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor.debug import CommDebugMode
+from torch.nn.functional import mse_loss
 from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
 
 from pyg_modules import ModularGraph, SynchronousGraph, UnitGraph, Unrolled, cut, split
-from pyg_modules.parallel import DistributedModules, distributed_modules, place_modules
+from pyg_modules.parallel import (
+    DistributedModules,
+    clip_grad_norm_,
+    distributed_modules,
+    place_modules,
+)
+from pyg_modules.train import fit
 from tests.processes import start_fresh, start_ranks
 from tests.strategies import generator, normal
 
@@ -408,6 +417,133 @@ def test_a_group_of_some_ranks_saves_and_loads_alone(tmp_path):
     assert found == [True] * 3
 
 
+def train_some(folder):
+    """What is trained of the modules, frozen ones and a head, with gradients clipped."""
+    rank = dist.get_rank()
+    parts = split(cut_layer())
+    for part in parts[:2]:  # With four modules on four ranks, two ranks have nothing to train.
+        part.requires_grad_(False)
+    modules = DistributedModules(parts)
+    model = torch.nn.Sequential(modules, head())
+    if any(int(module) < 2 for module in modules.parts):
+        assert not any(one.requires_grad for one in modules.parameters())
+    optimizer = torch.optim.AdamW([one for one in model.parameters() if one.requires_grad], lr=0.01)
+    norms = []
+    for _ in range(3):
+        loss_of(model).backward()
+        norms.append(float(clip_grad_norm_(model, 0.05)))
+        optimizer.step()
+        optimizer.zero_grad()
+    fitted = torch.nn.Sequential(DistributedModules(split(cut_layer())), head())
+    fit(fitted, (normal(16, 3, seed=1), normal(16, 2, seed=2)), loss=mse_loss, epochs=3, seed=0)
+    modules.save(folder, optimizer=optimizer)
+    again = DistributedModules(split(cut_layer(seed=1)))
+    again.load(folder)
+    x = normal(4, 3, seed=5)
+    assert torch.equal(again(x), modules(x))
+    assert rank == dist.get_rank()
+    return {
+        "norms": norms,
+        "outputs": model(x).tolist(),
+        "fitted": fitted(x).tolist(),
+    }
+
+
+def head():
+    linear = torch.nn.Linear(2, 2, dtype=torch.float64)
+    with torch.no_grad():
+        linear.weight.copy_(normal(2, 2, seed=7))
+        linear.bias.zero_()
+    return linear
+
+
+def loss_of(model):
+    return (model(normal(16, 3, seed=1)) - normal(16, 2, seed=2)).square().mean()
+
+
+def test_some_of_the_modules_are_trained_with_clipped_gradients_as_in_one_process(tmp_path):
+    parts = split(cut_layer())
+    for part in parts[:2]:
+        part.requires_grad_(False)
+    model = torch.nn.Sequential(ModularGraph(parts), head())
+    optimizer = torch.optim.AdamW([one for one in model.parameters() if one.requires_grad], lr=0.01)
+    norms = []
+    for _ in range(3):
+        loss_of(model).backward()
+        norms.append(float(torch.nn.utils.clip_grad_norm_(model.parameters(), 0.05)))
+        optimizer.step()
+        optimizer.zero_grad()
+    fitted = torch.nn.Sequential(ModularGraph(split(cut_layer())), head())
+    fit(fitted, (normal(16, 3, seed=1), normal(16, 2, seed=2)), loss=mse_loss, epochs=3, seed=0)
+    x = normal(4, 3, seed=5)
+    for found in on_ranks(train_some, 4, tmp_path / "ranks", tmp_path / "checkpoint"):
+        assert found["norms"] == pytest.approx(norms, rel=1e-10)
+        for name, expected in (("outputs", model(x)), ("fitted", fitted(x))):
+            torch.testing.assert_close(torch.tensor(found[name]).double(), expected.detach())
+
+
+@pytest.mark.usefixtures("single_rank")
+def test_an_optimizer_may_hold_more_than_the_modules(tmp_path):
+    model = DistributedModules(split(cut_layer()))
+    linear = head()
+    optimizer = torch.optim.AdamW([*model.parameters(), *linear.parameters()])
+    train(torch.nn.Sequential(model, linear), optimizer, 2)
+    model.save(tmp_path / "checkpoint", optimizer=optimizer)
+    other = DistributedModules(split(cut_layer(seed=1))).float()
+    around = torch.optim.AdamW([*other.parameters(), *head().parameters()])
+    other.load(tmp_path / "checkpoint", optimizer=around)
+    saved, loaded = (
+        optimizer.state[next(iter(one.parameters()))]
+        for one, optimizer in ((model, optimizer), (other, around))
+    )
+    assert loaded["exp_avg"].dtype == torch.float32
+    torch.testing.assert_close(loaded["exp_avg"].double(), saved["exp_avg"])
+    assert len(around.state) == len(list(other.parameters()))
+    next(iter(optimizer.state.values()))["note"] = 3
+    with pytest.raises(ValueError, match=r"remembers tensors \(got 'note' of parts.0.weight"):
+        model.save(tmp_path / "checkpoint", optimizer=optimizer)
+
+
+@pytest.mark.usefixtures("single_rank")
+def test_edges_that_were_pruned_stay_so_in_a_checkpoint(tmp_path):
+    parts, others = split(cut_layer()), split(cut_layer(seed=1))
+    parts[0].edge_mask = torch.arange(parts[0].graph.num_edges) % 3 > 0
+    others[1].edge_mask = torch.arange(others[1].graph.num_edges) % 3 > 0
+    model, other = DistributedModules(parts), DistributedModules(others)
+    model.save(tmp_path / "checkpoint")
+    other.load(tmp_path / "checkpoint")
+    assert torch.equal(other.parts["0"].edge_mask, parts[0].edge_mask)
+    assert other.parts["1"].edge_mask is None
+    x = normal(4, 3)
+    assert torch.equal(other(x), model(x))
+
+
+@pytest.mark.usefixtures("single_rank")
+def test_copies_have_the_same_ranks_and_their_own_weights():
+    group = dist.new_group([0])
+    model = DistributedModules(split(cut_layer()), group=group, shard_inputs=True)
+    averaged = AveragedModel(model, use_buffers=True)
+    averaged.update_parameters(model)
+    x = normal(4, 3)
+    assert torch.equal(averaged(x), model(x))
+    with pytest.raises(TypeError, match=r"with group=.*model.save\(folder\)"):
+        pickle.dumps(model)
+    # What is read of the inputs is not lost with the weights.
+    assert torch.equal(
+        copy.deepcopy(model).to("meta").to_empty(device="cpu").input_ids, torch.arange(3)
+    )
+    same = pickle.loads(pickle.dumps(DistributedModules(split(cut_layer()))))
+    assert torch.equal(same(x), model(x))
+
+
+@pytest.mark.usefixtures("single_rank")
+def test_jacobians_at_once_are_those_one_by_one():
+    model, x = DistributedModules(split(cut_layer())), normal(3)
+    found = (torch.autograd.functional.jacobian(model, x, vectorize=at_once) for at_once in (0, 1))
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.filterwarnings("ignore:for parts.*to a meta parameter")
 @pytest.mark.usefixtures("single_rank")
 def test_counts_of_steps_go_where_the_kernels_of_an_optimizer_read_them(tmp_path):
     model = DistributedModules(split(cut_layer()))

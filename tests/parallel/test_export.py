@@ -4,6 +4,7 @@ import json
 import numpy
 import pytest
 import torch
+from torch.nn.utils import prune
 
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut, split
 from pyg_modules.ops import ACTIVATIONS
@@ -190,6 +191,10 @@ def test_bad_input_is_refused_and_writes_nothing(tmp_path):
         export_parts([], folder)
     with pytest.raises(TypeError, match=r"SynchronousGraph \(got Linear\)"):
         export_parts([torch.nn.Linear(2, 2)], folder)
+    pruned = split(cut_layer())
+    prune.l1_unstructured(pruned[1], "weight", 2)
+    with pytest.raises(ValueError, match=r"whose weight a hook computes .*prune.remove\(part"):
+        export_parts(pruned, folder)
     assert not folder.exists()
     folder.write_text("a file")
     with pytest.raises(ValueError, match="Expected a folder"):

@@ -242,21 +242,21 @@ def test_parts_can_be_exchanged():
         graph(x)
 
 
+def of_edges(graph):
+    return SynchronousGraph(graph, Unrolled(4), "tanh", dtype=torch.float64)
+
+
 def test_a_part_that_takes_the_place_of_another_is_computed():
     # Where it was kept in mind by its address alone, a new one had the same, now and then.
     complete, x = UnitGraph.complete(3, 7, 2), normal(5, 3)
     for seed in range(100):
         order = torch.randperm(complete.num_edges, generator=generator(seed))
-        for number, ids in enumerate((order[:40], order[40:80])):
-            edges = complete.with_edges(complete.edge_index[:, ids.sort().values])
-            part = SynchronousGraph(edges, Unrolled(4), "tanh", dtype=torch.float64)
-            if number:
-                del graph.parts[0]
-                graph.parts.append(part)
-            else:
-                graph = ModularGraph([part])
-                graph(x)
-        torch.testing.assert_close(graph(x), part(x))
+        first, second = (complete.edge_index[:, ids] for ids in (order[:40], order[40:80]))
+        graph = ModularGraph([of_edges(complete.with_edges(first))])
+        graph(x)
+        del graph.parts[0]
+        graph.parts.append(of_edges(complete.with_edges(second)))
+        torch.testing.assert_close(graph(x), graph.parts[0](x))
 
 
 def new_solver(part):

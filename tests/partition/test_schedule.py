@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.optim.swa_utils import AveragedModel
 
 from pyg_modules import (
     PartitionRegularizer,
@@ -606,6 +607,18 @@ def test_labels_of_a_module_without_a_unit_that_is_partitioned_decide_nothing():
         regularizer.set_labels(labels)
     assert regularizer.is_undecided
     assert regularizer.capacities is None
+
+
+def test_averages_of_buffers_leave_what_was_decided():
+    layer, labels = planted()
+    regularizer = PartitionRegularizer(layer, "auto")
+    regularizer.set_labels(labels)
+    assert not list(regularizer.buffers(recurse=False))
+    same = PartitionRegularizer(planted()[0], "auto")
+    same.load_state_dict(AveragedModel(regularizer, use_buffers=True).module.state_dict())
+    assert (same.num_modules, same.capacities) == (regularizer.num_modules, regularizer.capacities)
+    with pytest.raises(RuntimeError, match=r"Missing key\(s\).*_decided.*_sizes"):
+        same.load_state_dict({"logits": regularizer.logits})
 
 
 @pytest.mark.parametrize("of_decided", [False, True])
