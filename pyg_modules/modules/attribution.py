@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ def input_attribution(
     x: Tensor,
     *others: Any,
     head: Callable[[Tensor], Tensor] | None = None,
+    **named: Any,
 ) -> Tensor:
     r"""How strongly the outputs of every module depend on every input.
 
@@ -34,6 +36,7 @@ def input_attribution(
         *others: What the parts take beside ``x``.
         head (Callable, optional): What makes ``[B, O]`` of the outputs of a part, where these are
             images: the rest of the model, e.g. pooling and a Linear. (default: none)
+        **named: What the parts take by name, as ``edge_weight`` of a :class:`SynchronousConv`.
 
     Returns:
         Tensor: The mean magnitudes of the derivatives, ``[K, ...]``; 0 for an input that a module
@@ -52,15 +55,20 @@ def input_attribution(
         )
     read = head or nn.Identity()
     with evaluating(*parts, *([head] if isinstance(head, nn.Module) else [])):
-        return torch.stack([_of_part(part, x.detach(), others, read) for part in parts])
+        given = partial(_of_part, x.detach(), read, others, named)
+        return torch.stack([given(part) for part in parts])
 
 
 def _of_part(
-    part: nn.Module, x: Tensor, others: tuple[Any, ...], read: Callable[[Tensor], Tensor]
+    x: Tensor,
+    read: Callable[[Tensor], Tensor],
+    others: tuple[Any, ...],
+    named: dict[str, Any],
+    part: nn.Module,
 ) -> Tensor:
     x = x.clone().requires_grad_()
     with torch.enable_grad():
-        outputs = read(part(x, *others))
+        outputs = read(part(x, *others, **named))
         if outputs.dim() != 2 or len(outputs) != len(x):
             raise ValueError(
                 f"Expected outputs of shape [{len(x)}, O] from every part (got"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +45,7 @@ def check_independence(
     *others: Any,
     steps: int = 6,
     tolerance: float | None = None,
+    **named: Any,
 ) -> Independence:
     """Prove that the modules of a cut layer are independent in evaluation, in three ways.
 
@@ -56,6 +58,7 @@ def check_independence(
         tolerance (float, optional): Bound on ``max_split_difference``; the two others must be
             exactly 0. (default: 1e-5, or 10 times the ``tol`` of an ``Equilibrium`` if that is
             more: the parts stop by themselves)
+        **named: What the layer takes by name, as ``edge_weight`` of a :class:`SynchronousConv`.
 
     Returns:
         Independence: The evidence.
@@ -84,16 +87,24 @@ def check_independence(
             " Give a batch of inputs of the layer."
         )
     paths = _count_paths(layer)
+
+    def step(states: Tensor) -> Tensor:
+        following: Tensor = layer.step(states, *others, **named)
+        return following
+
     with evaluating(layer):
-        jacobian = max(_max_cross_jacobian(layer, sample, others, steps) for sample in samples)
+        with torch.no_grad():
+            states = [layer.states(sample, *others, **named) for sample in samples]
+        jacobian = max(_max_cross_jacobian(layer, step, each, steps) for each in states)
     if paths > 0 or not jacobian == 0:
         raise RuntimeError(
             f"Expected no path between modules and a cross Jacobian of exactly 0 (got {paths} pairs"
             f" of modules with a path, {jacobian:g}). Make the layer with cut(layer, labels)."
         )
     with evaluating(layer), torch.no_grad():
-        expected = layer(x, *others)
-        difference = (sum(part(x, *others) for part in split(layer)) - expected).abs().max()
+        expected = layer(x, *others, **named)
+        outputs = [part(x, *others, **named) for part in split(layer)]
+        difference = (sum(outputs) - expected).abs().max()
         difference = difference / expected.abs().max().clamp(min=1)
     if not bool(expected.isfinite().all()):
         raise RuntimeError(
@@ -134,23 +145,21 @@ def _count_paths(layer: UnitLayer) -> int:
 @torch.inference_mode(False)
 @torch.enable_grad()
 def _max_cross_jacobian(
-    layer: UnitLayer, sample: Tensor, others: tuple[Any, ...], steps: int
+    layer: UnitLayer, step: Callable[[Tensor], Tensor], states: Tensor, steps: int
 ) -> float:
-    """The largest cross derivative at one sample, from the states that the solver reaches.
+    """The largest cross derivative of some steps from ``states``, those of one sample.
 
     The states of a unit at all its positions are added up.
     """
     labels = _labels(layer)
     units = torch.nonzero((labels >= 0) & (_unit_ids(layer) >= layer.graph.num_inputs)).view(-1)
-    with torch.no_grad():
-        states = layer.states(sample, *others)
     largest, num_positions = 0.0, states.numel() // layer.graph.num_units
     for rows in torch.split(units, max(1, _ROWS_AT_ONCE // num_positions)):
         # One copy of the states per row: the gradient of copy r is row r of the Jacobian.
         initial = states.expand(len(rows), *states.shape).clone().requires_grad_()
         final = initial
         for _ in range(steps):
-            final = layer.step(final, *others)
+            final = step(final)
         of_units = final.movedim(layer.unit_dim, 1)
         (gradient,) = torch.autograd.grad(
             of_units[torch.arange(len(rows), device=rows.device), rows].sum(), initial

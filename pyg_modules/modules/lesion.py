@@ -40,6 +40,7 @@ def lesion_study(
     y: Tensor,
     *others: Any,
     head: Callable[[Tensor], Tensor] | None = None,
+    **named: Any,
 ) -> LesionStudy:
     """Remove every module in turn, and run each alone: what does the accuracy say, or R²?
 
@@ -56,6 +57,7 @@ def lesion_study(
         *others: What the parts take beside ``x``.
         head (Callable, optional): What makes ``[B, C]`` of summed outputs of parts, where these are
             none: the rest of the model, e.g. pooling of images and a Linear. (default: none)
+        **named: What the parts take by name, as ``edge_weight`` of a :class:`SynchronousConv`.
 
     Returns:
         LesionStudy: Accuracies per class, or R² per output.
@@ -82,7 +84,7 @@ def lesion_study(
     is_regression = y.is_floating_point()
     read = head or nn.Identity()
     with evaluating(*parts, *([head] if isinstance(head, nn.Module) else [])):
-        outputs = [part(x, *others) for part in parts]
+        outputs = [part(x, *others, **named) for part in parts]
         shapes = {tuple(of_part.shape) for of_part in outputs}
         if len(shapes) > 1:
             raise ValueError(

@@ -21,9 +21,8 @@ def split(layer: UnitLayer) -> nn.ModuleList:
     Every part has all inputs and all outputs of the layer, and the hidden units of one module.
     Outputs are linear, so what is shared can be given away: the biases of shared outputs and the
     edges from inputs to shared outputs go to the first part alone, edges between shared outputs to
-    every part. The other parts have biases of outputs, too, which are 0: where all parts are trained
-    together, each takes a step of its own, and the sum of them one that is as much larger than that
-    of the layer.
+    every part. The other parts have biases of outputs, too, which are 0: where all parts are
+    trained together, each takes a step of its own, where the layer takes one.
 
     Args:
         layer (UnitLayer): A layer made by :func:`cut`.

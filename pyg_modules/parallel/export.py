@@ -163,9 +163,10 @@ def _check_copies(part: SynchronousGraph) -> None:
     for name, value in vars(part).items():
         if isinstance(value, Tensor) and not value.is_leaf:
             raise ValueError(
-                f"Expected parts that can be copied (got one whose {name} a hook computes from other"
-                f" parameters, as torch.nn.utils.prune and weight_norm do). Use prune.remove(part,"
-                f" {name!r}), or remove_weight_norm; torch.nn.utils.parametrizations can stay."
+                f"Expected parts that can be copied (got one whose {name} a hook computes from"
+                f" other parameters, as torch.nn.utils.prune and weight_norm do). Use"
+                f" prune.remove(part, {name!r}), or remove_weight_norm;"
+                f" torch.nn.utils.parametrizations can stay."
             )
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
 from torch import nn
 from torch_geometric.data import Batch, Data
 from torch_geometric.loader import DataLoader as GraphLoader
@@ -26,6 +27,7 @@ from pyg_modules import (
     split,
 )
 from pyg_modules.modules import check_independence, input_attribution, lesion_study
+from pyg_modules.report import plot_convergence
 from pyg_modules.structure import rewire
 from pyg_modules.train import Probe, fit, organise, partition_verdict
 from tests.nn.test_synchronous_conv import EDGES, NUM_NODES, conv_of
@@ -237,6 +239,32 @@ def test_lesions_and_attribution_on_a_graph():
     attribution = input_attribution(parts, data.x, data.edge_index)
     # A module does not see the inputs of the other.
     assert torch.equal(attribution > 0, torch.tensor([[1, 1, 0, 0], [0, 0, 1, 1]]).bool())
+
+
+def test_what_a_layer_takes_may_be_named():
+    data = node_data()
+    modular = cut(conv_of(GRAPH, dtype=torch.float32), ALL)
+    parts, weight = split(modular), torch.rand(data.num_edges, generator=generator(0))
+    placed, named = (
+        (data.edge_index, weight),
+        {"edge_index": data.edge_index, "edge_weight": weight},
+    )
+    for analyse in (
+        lambda *others, **given: lesion_study(parts, data.x, data.y, *others, **given).without,
+        lambda *others, **given: input_attribution(parts, data.x, *others, **given),
+        lambda *others, **given: torch.tensor(
+            check_independence(modular, data.x, *others, **given).max_split_difference
+        ),
+        lambda *others, **given: torch.tensor(
+            plot_convergence(modular, data.x, *others, ax=Figure().subplots(), **given)
+            .lines[0]
+            .get_ydata()
+        ),
+    ):
+        assert torch.equal(analyse(*placed), analyse(**named))
+        assert torch.equal(analyse(*placed), analyse(data.edge_index, edge_weight=weight))
+        with pytest.raises(TypeError, match="unexpected keyword argument 'heads'"):
+            analyse(*placed, heads=3)
 
 
 @pytest.mark.parametrize("labels", [None, HIDDEN])

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot_convergence(layer: UnitLayer, x: Tensor, *others: Any, ax: Axes | None = None) -> Axes:
+def plot_convergence(
+    layer: UnitLayer, x: Tensor, *others: Any, ax: Axes | None = None, **named: Any
+) -> Axes:
     r"""Draw how far the units still are from agreement after every update.
 
     .. math::
@@ -31,6 +33,7 @@ def plot_convergence(layer: UnitLayer, x: Tensor, *others: Any, ax: Axes | None 
         x (Tensor): Inputs, ``[*, I]``, at least one sample.
         *others: What the layer takes beside ``x``.
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
+        **named: What the layer takes by name, as ``edge_weight`` of a ``SynchronousConv``.
 
     Returns:
         matplotlib.axes.Axes: The axes, with the median of the samples and their range.
@@ -44,7 +47,7 @@ def plot_convergence(layer: UnitLayer, x: Tensor, *others: Any, ax: Axes | None 
     check_finite(layer.edge_weight())
     observed: list[Tensor] = []
     with evaluating(layer), torch.no_grad():
-        layer.solve(x, *others, observe=observed.append)
+        layer.solve(x, *others, **named, observe=observed.append)
     residuals = torch.stack(observed).cpu()
     num_updates, num_samples = residuals.shape
     if num_samples == 0:
