@@ -12,10 +12,14 @@ def relative_residual(difference: Tensor, state: Tensor) -> Tensor:
 
 
 def relative_to(norm: Tensor, state: Tensor) -> Tensor:
-    """``norm`` [B] over that of ``state`` [n, B], by sample; 0 where both are 0."""
+    """``norm`` [B] over that of ``state`` [n, B], by sample; 0 where both are 0.
+
+    Over a norm too large for its dtype it would be 0, too; it is infinite.
+    """
     norm_of_state = column_norm(state)
     tiny = torch.finfo(norm_of_state.dtype).tiny
-    return (norm / norm_of_state.clamp(min=tiny)).to(state.dtype)
+    relative = norm / norm_of_state.clamp(min=tiny)
+    return relative.masked_fill(norm_of_state.isinf(), torch.inf).to(state.dtype)
 
 
 def column_norm(state: Tensor) -> Tensor:

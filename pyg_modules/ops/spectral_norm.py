@@ -42,7 +42,11 @@ class _SpectralNorm(Differentiable):
         return "the contraction of an Equilibrium"
 
     def forward(self, weight: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # noqa: ARG002
-        operator = self.operator
+        operator, dtype = self.operator, weight.dtype
+        # Squares of large or small weights are infinite or 0, and soon so in half precision.
+        weight = weight.to(torch.promote_types(dtype, torch.float32))
+        unit = _power_of_two(weight)
+        weight = weight / unit
         values, transposed = operator.prepare(weight), operator.prepare_transposed(weight)
         generator = torch.Generator("cpu").manual_seed(0)
         start = torch.randn(
@@ -65,14 +69,13 @@ class _SpectralNorm(Differentiable):
             if not length > 10 * torch.finfo(weight.dtype).eps * scale:
                 break  # The space is exhausted.
             basis = torch.cat([basis, direction / length], dim=1)
-        gram = images.T @ images
-        # LAPACK knows no half precision.
-        wide = torch.promote_types(gram.dtype, torch.float32)
-        coordinates = torch.linalg.eigh(gram.to(wide))[1][:, -1:].to(gram.dtype)
+        coordinates = torch.linalg.eigh(images.T @ images)[1][:, -1:]
         image, right = images @ coordinates, basis[:, : images.size(1)] @ coordinates
         left = image / image.norm().clamp(min=tiny)
+        sigma = ((left * image).sum() * unit).to(dtype)
         # Where the layout is the same, leaving it copies nothing.
-        return (left * image).sum(), operator.leave(left).clone(), operator.leave(right).clone()
+        left, right = (operator.leave(vector).clone().to(dtype) for vector in (left, right))
+        return sigma, left, right
 
     def backward(
         self,
@@ -91,3 +94,9 @@ class _SpectralNorm(Differentiable):
     def empty_outputs(self, weight: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         targets, sources = self.operator.num_targets, self.operator.num_sources
         return weight.new_empty(()), state.new_empty(targets, 1), state.new_empty(sources, 1)
+
+
+def _power_of_two(weight: Tensor) -> Tensor:
+    """About the largest magnitude of the weights, a scalar by which division does not round."""
+    largest = weight.abs().amax() if weight.numel() else weight.new_zeros(())
+    return torch.ldexp(torch.ones_like(largest), torch.frexp(largest).exponent - 1)

@@ -10,15 +10,19 @@ import numpy
 import torch
 from torch import Tensor
 
+from pyg_modules.partition.admissible import admissible
 from pyg_modules.partition.agreement import agreement
 from pyg_modules.partition.liveliness import Liveliness
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.metrics import normalized_cut
+from pyg_modules.partition.search.size_bounds import SizeBounds
 from pyg_modules.partition.units import EdgeList, Units
 from pyg_modules.partition.verdict import Losses, Verdict
 
 # Few inputs have few partitions: of as many draws, one is another, with seeds as far apart.
 _DRAWS, _STRIDE = 10, 1000
+# Of as many draws, that with the most units that live.
+_REVIVALS = 3
 
 
 class PartitionProbe(Protocol):
@@ -99,7 +103,10 @@ def judge(
     if losses is None:
         losses = losses_in(units, probe, labels)
     null = _with_shuffled_weights(units, seed)
-    found = find_labels(null, num_modules, tolerance=tolerance, seed=seed)
+    try:
+        found = find_labels(null, num_modules, tolerance=tolerance, seed=seed)
+    except ValueError:  # It decides nothing, and those of shuffled weights need not live.
+        found = find_labels(null, num_modules, tolerance=tolerance, seed=seed, must_live=False)
     random: list[Tensor] = []
     for number in range(num_random):
         random.append(at_random(units, labels, seed + number, known=random))
@@ -121,20 +128,42 @@ def at_random(units: Units, labels: Tensor, seed: int, *, known: Sequence[Tensor
     """Modules of the same sizes at random, in every class of units.
 
     Where inputs are what modules differ by, they are mixed among themselves, and the modules of
-    inputs are others than those in ``labels`` and ``known``, if a few draws find some.
+    inputs are others than those in ``labels`` and ``known``, if a few draws find some. No more
+    units are put to rest than by ``labels``, as far as moves find them: else these would be better
+    for that alone.
     """
-    num_modules = int(labels.max()) + 1
-    classes = units.classes(num_modules)
-    if units.scope != "inputs":
-        return shuffled(labels, classes, seed)
+    classes = units.classes(int(labels.max()) + 1)
+    others: list[Tensor] = []
     num_inputs = units.layer.graph.num_inputs
-    is_hidden = numpy.arange(len(units)) >= num_inputs
-    others = [each[:num_inputs] for each in (labels, *known)]
+    if units.scope == "inputs":
+        classes = 2 * classes + (numpy.arange(len(units)) >= num_inputs)
+        others = [each[:num_inputs] for each in (labels, *known)]
+    least, found = _num_dead(units, labels), []
     for draw in range(_DRAWS):
-        mixed = shuffled(labels, 2 * classes + is_hidden, seed + _STRIDE * draw)
-        if all(agreement(mixed[:num_inputs], other)["ari"] < 1 for other in others):
-            break
-    return mixed
+        mixed = shuffled(labels, classes, seed + _STRIDE * draw)
+        is_other = all(agreement(mixed[:num_inputs], other)["ari"] < 1 for other in others)
+        if is_other or draw == _DRAWS - 1:
+            living = mixed if _num_dead(units, mixed) <= least else _revived(units, mixed, classes)
+            found.append((_num_dead(units, living), living))
+            if found[-1][0] <= least or len(found) == _REVIVALS:
+                break
+    return min(found, key=lambda each: each[0])[1]
+
+
+def _revived(units: Units, labels: Tensor, classes: numpy.ndarray) -> Tensor:
+    """``labels`` with moves that bring units to life, where there are some; of the same sizes."""
+    num_modules = int(labels.max()) + 1
+    members = units.labels_of_members(labels, num_modules).cpu().numpy()
+    sizes = numpy.zeros((int(classes.max()) + 1, num_modules), dtype=numpy.int64)
+    numpy.add.at(sizes, (classes, members), 1)
+    affinity = units.affinity_matrix()
+    affinity.data[:] = 1.0  # The weights have no say.
+    bounds = SizeBounds.around(sizes, 0.0, classes)
+    try:
+        moved = admissible(units, affinity, members, bounds, seed=0)
+    except ValueError:  # A module stays dead, whatever moves.
+        return labels
+    return units.labels_of_all(torch.from_numpy(moved)).to(labels.device)
 
 
 def _num_dead(units: Units, labels: Tensor) -> int:

@@ -102,8 +102,12 @@ def find_labels(
     tolerance: float = 0.0,
     initial: Tensor | None = None,
     seed: int = 0,
+    must_live: bool = True,
 ) -> Tensor:
-    """Labels ``[N]``, −1 for other units, as :func:`partition_units` finds them in ``units``."""
+    """Labels ``[N]``, −1 for other units, as :func:`partition_units` finds them in ``units``.
+
+    Unless they ``must_live``, modules may have no path from an input to an output.
+    """
     check_choice("method", method, METHODS)
     if initial is not None and method != "refine":
         raise ValueError(
@@ -119,5 +123,6 @@ def find_labels(
         start = units.labels_of_members(initial, num_modules).cpu().numpy()
         found = refine(affinity, start, bounds, seed=seed).labels
     repaired = repair(affinity, found, bounds).labels
-    living = admissible(units, affinity, repaired, bounds, seed=seed)
-    return units.labels_of_all(torch.from_numpy(living))
+    if must_live:
+        repaired = admissible(units, affinity, repaired, bounds, seed=seed)
+    return units.labels_of_all(torch.from_numpy(repaired))

@@ -257,7 +257,13 @@ class PartitionSchedule:
         layer = self.regularizer.layer
         graph, weight = layer.graph, layer.edge_weight().detach()
         before = self._latest
-        if before is None or graph is not before[0] or not torch.equal(weight, before[1]):
+        if (
+            before is None
+            or graph is not before[0]
+            or not torch.equal(weight, before[1])
+            # All else that the network is made of is in its loss.
+            or self._probe_or_raise()(None) != before[2].uncut
+        ):
             verdict = self._read(self._num_modules(), _NUM_RANDOM)
             self._latest = graph, weight.clone(), verdict
             return verdict

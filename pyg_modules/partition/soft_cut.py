@@ -49,10 +49,16 @@ def composed_cut(
     if fixed_volume:
         leaving = torch.zeros_like(ones[:, 0]).index_add(0, edges.source, magnitude.detach())
         scale = assignment.T @ (of_all.detach() + leaving) / 2
-    has_volume = scale != 0  # NaN has, and spreads.
+    has_volume = ~_is_empty(scale)
     # Dividing by 1 where there is no volume keeps the gradient finite as well.
     crossing = (volume - association) / torch.where(has_volume, scale, 1.0)
     return torch.where(has_volume, crossing, 1.0).mean()
+
+
+def _is_empty(volume: Tensor) -> Tensor:
+    """Which modules have no volume, or one whose inverse would overflow; NaN has, and spreads."""
+    limits = torch.finfo(volume.dtype)
+    return volume < limits.tiny / limits.eps
 
 
 class _DenseCut(torch.autograd.Function):
@@ -88,7 +94,7 @@ class _DenseCut(torch.autograd.Function):
         pairs = both.T @ sums
         volume = pairs[:-1, -1] + pairs[-1, :-1]
         # Over infinity, a module without volume keeps nothing and has no gradient. NaN spreads.
-        volume = volume.masked_fill(volume.logical_not(), torch.inf)
+        volume = volume.masked_fill(_is_empty(volume), torch.inf)
         kept = pairs.diagonal()[:-1] / volume
         ctx.edges, ctx.fixed_volume = edges, fixed_volume
         ctx.save_for_backward(magnitude, assignment, matrix, both, sums, volume, kept)

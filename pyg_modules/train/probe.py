@@ -29,6 +29,8 @@ from pyg_modules.train.training_data import are_rows, batches_of, undisturbed
 # The steps of a probe are this share of those of the training, and so many at least.
 _SHARE = 0.01
 _LEAST = 5
+# A loss that is 0 may be as much below.
+_ROUNDING = 1e-4
 # As many batches say what modules could do that see none of each other's inputs, and as many rows
 # are what they see instead.
 _BATCHES, _ROWS = 8, 4096
@@ -49,7 +51,8 @@ class Probe:
         layer (UnitLayer, optional): The layer to cut, the model itself or in it. (default:
             the only one)
         steps (int, optional): Steps of a probe. (default: one pass over the data)
-        loss (Callable, optional): As for :func:`fit`. (default: cross-entropy)
+        loss (Callable, optional): As for :func:`fit`; never negative, and 0 for a perfect answer.
+            (default: cross-entropy)
         forward (Callable, optional): As for :func:`fit`.
         learning_rate (float, optional): Of AdamW; it falls to 0 in the last fifth.
             (default: 3e-3)
@@ -132,7 +135,8 @@ class Probe:
         """The loss of the best outputs that are the same for all samples of a probe."""
         if self._chance is None:
             with self._apart():
-                self._chance = self._loss_of_constant(deepcopy(self._model).eval())
+                constant = self._loss_of_constant(deepcopy(self._model).eval())
+            self._chance = _never_negative(constant)
         return self._chance
 
     def influence(self) -> Tensor | None:
@@ -247,8 +251,8 @@ class Probe:
 
     def _loss_of_constant(self, model: nn.Module) -> float:
         batches = self._batches(model)
-        with torch.no_grad():
-            pairs = [batches.run(model, batch) for batch in batches]
+        with torch.no_grad():  # Of the same batches as other losses, where these have weights.
+            pairs = [batches.run(model, batch) for batch in batches.joined()]
         constant = torch.cat([outputs for outputs, _ in pairs]).mean(dim=0).requires_grad_()
         optimizer = torch.optim.LBFGS([constant], max_iter=100, line_search_fn="strong_wolfe")
 
@@ -271,7 +275,7 @@ class Probe:
         batches = self._batches(model)
         if most is not None:
             batches = batches.first(min(most, len(batches)))
-        return evaluate(model, batches, self._loss)["loss"]
+        return _never_negative(evaluate(model, batches, self._loss)["loss"])
 
     def _train(self, model: nn.Module) -> None:
         model.train()
@@ -288,6 +292,16 @@ class Probe:
 
     def _epoch(self, model: nn.Module) -> Batches:
         return batches_of(self._data, model, part="training", seed=self._seed, **self._batching)
+
+
+def _never_negative(loss: float) -> float:
+    if loss < -_ROUNDING:
+        raise ValueError(
+            f"Expected a loss that is 0 for a perfect answer, and never negative (got {loss:g}): a"
+            f" verdict says which share of it is left. Give a loss with a constant added, or train"
+            f" without a probe."
+        )
+    return loss
 
 
 def steps_of_probe(total_steps: int) -> int:

@@ -30,3 +30,25 @@ def test_it_is_within_half_a_percent_for_large_random_matrices(seed):
     exact = torch.linalg.matrix_norm(weight.view(300, 300), 2)
     norm = spectral_norm(BACKENDS["dense"].build(block), weight)
     assert 0.995 * exact < norm <= exact * (1 + 1e-12)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [
+        (torch.float64, 1e200),
+        (torch.float32, 1e-35),
+        (torch.float32, 1e12),
+        (torch.float32, 1e30),
+        (torch.bfloat16, 1e30),
+        (torch.float16, 1e3),
+    ],
+)
+def test_it_is_that_of_large_and_small_weights_too(dtype, scale):
+    block = EdgeSet.between(torch.cartesian_prod(*2 * [torch.arange(20)]).T, *2 * [range(20)])
+    weight = (scale * normal(400)).to(dtype)
+    exact = torch.linalg.matrix_norm(weight.double().view(20, 20) / scale, 2)
+    norm = spectral_norm(BACKENDS["scatter"].build(block), weight)
+    assert norm.dtype == dtype
+    torch.testing.assert_close(
+        norm.double() / scale, exact, rtol=4 * torch.finfo(dtype).eps, atol=0
+    )

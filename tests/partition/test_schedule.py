@@ -19,8 +19,8 @@ from pyg_modules.partition import (
     partition_units,
 )
 from pyg_modules.partition.judge import shuffled
-from pyg_modules.train import fit, seeded
-from tests.strategies import KnowsItsTask, generator, verdict_of
+from pyg_modules.train import Probe, fit, seeded
+from tests.strategies import KnowsItsTask, generator, normal, verdict_of
 
 # Schedules are stepped without a training between the steps.
 pytestmark = pytest.mark.filterwarnings(
@@ -607,6 +607,21 @@ def test_labels_of_a_module_without_a_unit_that_is_partitioned_decide_nothing():
         regularizer.set_labels(labels)
     assert regularizer.is_undecided
     assert regularizer.capacities is None
+
+
+@pytest.mark.parametrize("change", ["bias", "head"])
+def test_a_verdict_is_made_anew_where_anything_of_the_network_has_changed(change):
+    layer, _ = planted()
+    model = torch.nn.Sequential(layer, torch.nn.Linear(2, 2))
+    x, y = normal(50, NUM_INPUTS).float(), normal(50, 2, seed=1).float()
+    probe = Probe(model, (x, y), loss=torch.nn.functional.mse_loss, steps=2)
+    schedule = PartitionSchedule(PartitionRegularizer(layer, 2), 4, probe=probe)
+    schedule.step(0)
+    first = schedule.verdict()
+    assert schedule.verdict() is first
+    with torch.no_grad():
+        (layer.bias if change == "bias" else model[1].weight).add_(1.0)
+    assert schedule.verdict().uncut == probe(None) != first.uncut
 
 
 def test_averages_of_buffers_leave_what_was_decided():

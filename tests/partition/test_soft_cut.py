@@ -74,6 +74,17 @@ def cut_of(fixed_volume=False):
     )
 
 
+@pytest.mark.parametrize(("dtype", "logit"), [(torch.float32, -95.0), (torch.float64, -730.0)])
+@pytest.mark.parametrize("function", [soft_cut, composed_cut])
+def test_a_module_that_is_all_but_empty_leaves_gradients_finite(function, dtype, logit):
+    edges = edges_of(UnitGraph.complete(2, 6, 1))
+    logits = torch.tensor([1.0, 2.0, logit], dtype=dtype).expand(9, 3)
+    magnitude = normal(len(edges.source)).abs().to(dtype)
+    found = value_and_gradients(function, edges, magnitude, logits.softmax(dim=1), False)
+    assert all(bool(each.isfinite().all()) for each in found)
+    assert found[0] > 1 / 3  # It keeps nothing.
+
+
 @pytest.mark.parametrize("num_modules", [1, 2, 8])
 def test_first_and_second_derivatives_are_those_of_finite_differences(num_modules):
     inputs = complete_inputs(num_modules)

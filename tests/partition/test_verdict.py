@@ -4,9 +4,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, partition_units
 from pyg_modules.partition import Verdict, module_sizes
-from pyg_modules.partition.judge import shuffled
-from tests.strategies import verdict_of
+from pyg_modules.partition.judge import at_random, judge, shuffled
+from pyg_modules.partition.liveliness import Liveliness
+from pyg_modules.partition.methods import find_labels
+from pyg_modules.partition.units import Units
+from tests.strategies import KnowsItsTask, generator, verdict_of
 
 LABELS = torch.tensor([-1, 0, 0, 1, 1, 1, -1])
 
@@ -101,3 +105,38 @@ def test_modules_are_shuffled_class_by_class():
         found = shuffled(labels, classes, seed)
         assert sorted(found[1:4].tolist()) == [0, 0, 1]
         assert sorted(found[4:8].tolist()) == [0, 1, 2, 2]
+
+
+@pytest.mark.parametrize("scope", ["hidden", "inputs", "all"])
+def test_modules_at_random_live_as_those_that_they_are_compared_with(scope):
+    # Of units with three sources each, many of a module chosen at random are dead.
+    graph = UnitGraph.fixed_in_degree(8, 24, 2, 3, repair=True, generator=generator(0))
+    layer = SynchronousGraph(graph, Unrolled(8), generator=generator(1))
+    units = Units(layer, scope=scope)
+    labels = partition_units(layer, 2, scope=scope)
+    least = Liveliness.of(graph, labels, 8).num_dead
+    num_worse = 0
+    for seed in range(10):
+        mixed = at_random(units, labels, seed)
+        assert module_sizes(mixed) == module_sizes(labels)
+        assert not torch.equal(mixed, labels)
+        assert Liveliness.of(graph, mixed, 8).num_dead <= least + 3
+        raw = shuffled(labels, units.classes(2), seed)
+        num_worse += Liveliness.of(graph, raw, 8).num_dead > least + 3
+    assert num_worse > 5
+
+
+def test_shuffled_weights_may_have_no_modules_that_live(monkeypatch):
+    layer = SynchronousGraph(UnitGraph.complete(4, 12, 2), generator=generator(0))
+    units, labels = Units(layer, scope="hidden"), partition_units(layer, 2)
+    expected = judge(units, labels, KnowsItsTask())
+    find = find_labels
+
+    def none_lives(*arguments, must_live=True, **options):
+        if must_live:
+            raise ValueError("got none")
+        return find(*arguments, must_live=False, **options)
+
+    monkeypatch.setattr("pyg_modules.partition.judge.find_labels", none_lives)
+    found = judge(units, labels, KnowsItsTask())
+    assert found.null_normalized_cut == expected.null_normalized_cut

@@ -537,3 +537,18 @@ def test_a_contraction_reckons_with_outputs_that_feed_back(activation):
     slope = max(1.0, ACTIVATIONS[activation].lipschitz)
     assert layer.scaled_weight()[2].item() == pytest.approx(0.9 / slope)
     assert layer.solve(normal(5, 1)).converged.all()
+
+
+@pytest.mark.filterwarnings("ignore:The states of 2 of 2 samples did not converge")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_states_that_grow_beyond_their_squares_have_not_converged(dtype):
+    # Of a norm that is infinite, any finite difference would be no part.
+    graph = UnitGraph(torch.tensor([[0, 1, 1], [1, 1, 2]]), 3, 1, 1)
+    solver = Equilibrium(memory=0, max_steps=6000)
+    layer = SynchronousGraph(graph, solver, "relu", dtype=dtype)
+    with torch.no_grad():
+        layer.bias.zero_()
+        layer.weight.copy_(torch.tensor([1.0, 1.17, 1.0]))
+    solution = layer.solve(torch.ones(2, 1, dtype=dtype))
+    assert not solution.converged.any()
+    assert not (solution.residual < 0.1).any()

@@ -207,6 +207,28 @@ def test_chance_is_the_loss_of_the_best_constant_outputs(loss, targets, expected
         assert again.chance() == pytest.approx(expected, rel=1e-3)
 
 
+def test_chance_and_the_loss_as_it_is_are_of_the_same_batches_where_classes_have_weights():
+    x = torch.randn(300, NUM_INPUTS, generator=generator(0))
+    y = (torch.arange(300) % 50 == 0).long()
+    loss = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 50.0]))
+    layer = new_layer()
+    probe = Probe(layer, (x, y), loss=loss)
+    # With such weights, the classes count as much as 294 and 300 samples.
+    shares = torch.tensor([294.0, 300.0]) / 594
+    assert probe.chance() == pytest.approx(float(-(shares * shares.log()).sum()), rel=1e-4)
+    assert probe(None) == pytest.approx(loss(layer(x), y).item(), rel=1e-5)
+
+
+def test_losses_that_can_be_negative_are_refused():
+    def shifted(outputs, targets):
+        return F.mse_loss(outputs, targets) - 30
+
+    probe = Probe(new_layer(), data(), loss=shifted)
+    for ask in (probe.chance, lambda: probe(None)):
+        with pytest.raises(ValueError, match=r"never negative \(got -2\d"):
+            ask()
+
+
 def test_influence_is_the_share_of_the_mean_slopes_in_units_of_their_spread():
     layer, (x, y) = new_layer(), data()
     jacobian = torch.func.vmap(torch.func.jacrev(layer.double()))(x.double())
