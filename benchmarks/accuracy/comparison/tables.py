@@ -96,23 +96,25 @@ _PUBLISHED = {
 
 def optdigits() -> str:
     """Test errors of all sizes, and what was published."""
-    sizes = [rows_measured(f"optdigits {units}") for units in OPTDIGITS_UNITS]
+    measured = [units for units in OPTDIGITS_UNITS if f"optdigits {units}" in results()]
+    published = [OPTDIGITS_UNITS.index(units) for units in measured]
+    sizes = [rows_measured(f"optdigits {units}") for units in measured]
     rows = []
     for name in [name for name in MEANING if all(name in result for result in sizes)]:
         errors = [[100 * (1 - run["score"]) for run in chain(*result[name])] for result in sizes]
         cells = [f"{mean(of):.2f} ± {stdev(of):.2f}" for of in errors]
         rows.append([MEANING[name], *cells])
     rows += [
-        [f"*published: {name}*", *(f"{100 * error:.2f}" for error in errors)]
+        [f"*published: {name}*", *(f"{100 * errors[place]:.2f}" for place in published)]
         for name, errors in _PUBLISHED.items()
     ]
     for name, label in (("free", "unrolled"), ("modules_4", "four modules")):
         ratios = [
-            published / mean(1 - run["score"] for run in chain(*result[name]))
-            for published, result in zip(_PUBLISHED["YNN"], sizes, strict=True)
+            _PUBLISHED["YNN"][place] / mean(1 - run["score"] for run in chain(*result[name]))
+            for place, result in zip(published, sizes, strict=True)
         ]
         rows.append([f"published YNN / {label}", *(f"**{ratio:.1f}**" for ratio in ratios)])
-    return table(["test error, %", *map(str, OPTDIGITS_UNITS)], rows)
+    return table(["test error, %", *map(str, measured)], rows)
 
 
 def problem(name: str) -> str:
@@ -126,7 +128,7 @@ def learned() -> str:
     """The differences of learned modules to others of all problems, seed by seed."""
     others = {"random": "random_4", "read off": "post_hoc_4"}
     lines = []
-    for name in PROBLEMS:
+    for name in [name for name in PROBLEMS if name in results()]:
         rows = rows_measured(name)
         line = [name, f"{sum(map(len, rows['modules_4']))}"]
         for other in others.values():
