@@ -52,7 +52,8 @@ class SynchronousGraph(BackedLayer, MessagePassing):
             goes at every update, :math:`h_i \leftarrow (1 - a) h_i + a f(\dots)`. It changes no
             equilibrium. (default: 1)
         learn_update_rate (bool, optional): Whether every hidden unit learns an a of its own, from
-            ``update_rate`` on; nothing keeps it between 0 and 1. (default: ``False``)
+            ``update_rate`` on; nothing keeps it between 0 and 1. With an :class:`Equilibrium`, of
+            which it changes nothing, it is not learned. (default: ``False``)
         backend (str, optional): How the weighted sums are computed: ``"numba"`` (compiled CSR
             loops, on the CPU), ``"sparse"`` (CSR matrices of torch), ``"dense"`` (a dense matrix),
             ``"block"`` (batches of dense matrices, once the graph is cut into modules),
