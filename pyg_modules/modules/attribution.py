@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import torch
@@ -55,16 +54,15 @@ def input_attribution(
         )
     read = head or nn.Identity()
     with evaluating(*parts, *([head] if isinstance(head, nn.Module) else [])):
-        given = partial(_of_part, x.detach(), read, others, named)
-        return torch.stack([given(part) for part in parts])
+        return torch.stack([_of_part(part, x.detach(), others, named, read) for part in parts])
 
 
 def _of_part(
+    part: nn.Module,
     x: Tensor,
-    read: Callable[[Tensor], Tensor],
     others: tuple[Any, ...],
     named: dict[str, Any],
-    part: nn.Module,
+    read: Callable[[Tensor], Tensor],
 ) -> Tensor:
     x = x.clone().requires_grad_()
     with torch.enable_grad():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -36,12 +36,19 @@ def clip_grad_norm_(model: nn.Module, max_norm: float) -> Tensor:
             f"Expected model to be a torch.nn.Module (got {type(model).__name__}). Give the model,"
             f" not its parameters."
         )
-    return clip(list(model.parameters()), as_coefficient("max_norm", max_norm), model)
+    parameters = list(model.parameters())
+    return clip(parameters, as_coefficient("max_norm", max_norm), spread_in(model))
 
 
-def clip(parameters: Iterable[nn.Parameter], max_norm: float, model: nn.Module) -> Tensor:
-    """:func:`clip_grad_norm_` of ``parameters``, all of ``model`` but some outside its modules."""
-    spread = [each for each in model.modules() if isinstance(each, DistributedModules)]
+def spread_in(model: nn.Module) -> list[DistributedModules]:
+    """What of a model is spread over ranks."""
+    return [each for each in model.modules() if isinstance(each, DistributedModules)]
+
+
+def clip(
+    parameters: Iterable[nn.Parameter], max_norm: float, spread: Sequence[DistributedModules]
+) -> Tensor:
+    """:func:`clip_grad_norm_` of ``parameters``, among which are those of ``spread``."""
     if not spread:
         return nn.utils.clip_grad_norm_(parameters, max_norm)
     clipped = [parameter for parameter in parameters if parameter.grad is not None]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pyg_modules.parallel.gradient_norm import clip
+from pyg_modules.parallel.gradient_norm import clip, spread_in
 
 # The share of the training in which a constant learning rate falls to 0.
 _FALL = 0.2
@@ -39,7 +39,7 @@ class Optimization:
         one_cycle: bool,
         total_steps: int,
     ) -> None:
-        self._model = model
+        self._spread = spread_in(model)
         of_model = parameters_but(beside, model)
         groups: list[dict[str, Any]] = [
             {"params": of_model, "lr": learning_rate, "weight_decay": weight_decay}
@@ -55,7 +55,7 @@ class Optimization:
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         # Rewiring puts other parameters into the groups.
-        clip(self.optimizer.param_groups[0]["params"], 1.0, self._model)
+        clip(self.optimizer.param_groups[0]["params"], 1.0, self._spread)
         self.optimizer.step()
         self._scheduler.step()
 
