@@ -30,17 +30,22 @@ def test_a_search_of_topologies_that_is_killed_goes_on_and_measures_everything(
     assert exit_of(in_child(run_and_be_killed)) == -9
     assert not (tmp_path / "topology.json").exists()
     topology.main(["--quick", "--out", str(tmp_path / "topology.json")])
-    names = "any, 1 epochs", "complete, 1 epochs"
-    assert trained == [(names[0], 1), (names[1], 0), (names[1], 1)]
+    first, *others = (f"{name}, 1 epochs" for name in topology.SPACES)
+    assert trained == [(first, 1), *((name, number) for name in others for number in (0, 1))]
     results = json.loads((tmp_path / "topology.json").read_text())
     for name, found in results["searches"].items():
         assert [trial["number"] for trial in found["trials"]] == [0, 1]
         runs = results["fresh"][name]
         assert [run["seed"] for run in runs] == [1_000_000, 1_000_001]
         assert all(14_000 < run["num_parameters"] <= topology.MAX_PARAMETERS for run in runs)
-    assert {trial["topology"]["generator"] for trial in found["trials"]} == {"complete"}
+    kinds = [
+        {trial["topology"]["generator"] for trial in results["searches"][name]["trials"]}
+        for name in ("complete", "sparse MLPs", "MLPs")
+    ]
+    assert kinds == [{"complete"}, {"layered"}, {"layered"}]
+    assert {trial["topology"]["density"] for trial in found["trials"]} == {1.0}
     printed = capsys.readouterr().out
-    assert "| MNIST-1D, best of 2 trials |" in printed
+    assert "| MNIST-1D, searched among | best of 2 trials |" in printed
     again = ["--quick", "--out", str(tmp_path / "topology.json")]
     trained.clear()
     topology.main(again)
