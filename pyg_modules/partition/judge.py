@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy
 import torch
@@ -40,10 +40,10 @@ class PartitionProbe(Protocol):
     def influence(self) -> Tensor | None:
         """How strongly the outputs of the layer depend on its inputs, ``[I, O]``, if known."""
 
-    def separated(self, labels: Tensor) -> float | None:
+    def separated(self, labels: Tensor, *, all_speak: bool = True) -> float | None:
         """The loss of the network as it is, if modules saw none of each other's inputs.
 
-        ``None`` where that means nothing.
+        ``None`` where that means nothing, or a module says nothing and ``all_speak`` is asked for.
         """
 
     def interaction(self) -> Tensor | None:
@@ -55,16 +55,20 @@ def asked_by(scope: str) -> tuple[str, ...]:
     return ("interaction", "separated") if scope == "inputs" else ("influence",)
 
 
-def losses_in(units: Units, probe: PartitionProbe, labels: Tensor) -> Losses:
+def losses_in(
+    units: Units, probe: PartitionProbe, labels: Tensor, *, all_speak: bool = True
+) -> Losses:
     """What a probe says of modules.
 
     Where they have inputs of their own and share outputs, as a sum, no weight of a network that was
     trained as a whole is that of a module yet, and a short training says little of what they could
-    learn: the function of the network does, if all of them live.
+    learn: the function of the network does, if all of them live. Of modules that are proposed, each
+    has to say something (``all_speak``): to put aside what says nothing separates nothing. Those at
+    random need not, or they would count by the short training alone, and nearly always be worse.
     """
     separated = None
     if units.scope == "inputs" and not _num_dead(units, labels):
-        separated = probe.separated(labels)
+        separated = probe.separated(labels, all_speak=all_speak)
     return Losses(probe(labels), separated)
 
 
@@ -116,12 +120,18 @@ def judge(
         cut=probe(labels, trained=False),
         probed=losses.probed,
         separated=losses.separated,
-        random=tuple(losses_in(units, probe, each).worth for each in random),
+        random=tuple(losses_in(units, probe, each, all_speak=False).worth for each in random),
         chance=probe.chance(),
-        normalized_cut=normalized_cut(graph.edge_index, units.layer.edge_weight(), labels),
         null_normalized_cut=normalized_cut(graph.edge_index, null.layer.edge_weight(), found),
-        num_dead=_num_dead(units, labels),
+        **measures(units, labels),
     )
+
+
+def measures(units: Units, labels: Tensor) -> dict[str, Any]:
+    """What a verdict says of graph and weights, by the names of its fields."""
+    layer = units.layer
+    cut = normalized_cut(layer.graph.edge_index, layer.edge_weight(), labels)
+    return {"normalized_cut": cut, "num_dead": _num_dead(units, labels)}
 
 
 def at_random(units: Units, labels: Tensor, seed: int, *, known: Sequence[Tensor] = ()) -> Tensor:

@@ -97,12 +97,16 @@ def choose_num_modules(
             if present is None and not lost:
                 raise
             break  # So many modules cannot all have a path from the inputs to the outputs.
-        random = losses_in(units, probe, at_random(units, labels, seed)).worth
+        random = losses_in(units, probe, at_random(units, labels, seed), all_speak=False)
         others = labels_by_influence(
             units, num_modules, influence, tolerance=tolerance, seed=seed, any_sizes=True
         )
-        loss = min(losses_in(units, probe, each).worth for each in (labels, *others))
-        lost[num_modules] = share_lost(loss, uncut, random)
+        losses = [losses_in(units, probe, each) for each in (labels, *others)]
+        if random.separated is not None:
+            # Modules of inputs that say nothing cost nothing, and are worth nothing.
+            losses = [each for each in losses if each.separated is not None]
+        shares = [share_lost(each.worth, uncut, random.worth) for each in losses]
+        lost[num_modules] = min(shares, default=1.0)
     good = [num_modules for num_modules, share in lost.items() if share < GOOD]
     if good:
         return good[-1]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pyg_modules._checks import as_int, as_share, check_state
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.partition.judge import PartitionProbe, asked_by, losses_in
+from pyg_modules.partition.judge import PartitionProbe, asked_by, losses_in, measures
 from pyg_modules.partition.labels import check_labels
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.reading import choose_num_modules, read_modules
@@ -105,6 +105,7 @@ class PartitionSchedule:
     """
 
     _epoch: int
+    _has_stepped: bool
     # When the terms were switched on, when modules were looked at last, and what the terms are
     # multiplied by since.
     _opened_at: int | None
@@ -165,13 +166,32 @@ class PartitionSchedule:
                 "Expected a probe of the layer of the regularizer (got one of another layer). Make"
                 " it of that one: Probe(model, data, layer=regularizer.layer)."
             )
-        self._probe = probe
+        self._probe, self._is_lent = probe, False
+
+    @property
+    def needs_probe(self) -> bool:
+        """Whether a training that begins is to :meth:`lend` one: the user gave none."""
+        return self.probe is None or self._is_lent
+
+    def lend(self, probe: PartitionProbe) -> None:
+        """Take the probe of a training that begins, in the place of that of an earlier one.
+
+        Args:
+            probe (PartitionProbe): What says the worth of modules from now on.
+
+        Raises:
+            TypeError: If it is no probe.
+            ValueError: If it cuts another layer than the regularizer's.
+        """
+        self.probe = probe
+        self._is_lent = True
 
     def step(self, epoch: int) -> None:
         """Read, probe or repair the modules if it is time, and set the strength for an epoch.
 
         Args:
-            epoch (int): Number of the epoch that begins, from 0.
+            epoch (int): Number of the epoch that begins, from 0. That of the last step is nothing
+                new; a lower one begins another training.
 
         Raises:
             TypeError: If ``epoch`` is not an integer.
@@ -179,8 +199,10 @@ class PartitionSchedule:
                 weights or the logits are not finite, or all weights are 0.
         """
         epoch = as_int("epoch", epoch, smallest=0)
+        if self._has_stepped and epoch == self._epoch:
+            return
         if epoch < self._epoch:
-            self._forget()  # Another training begins.
+            self._forget()
         if self._strength(self._epoch) > 0 and epoch > self._epoch:
             self._reminders.check()
         self._epoch, self._has_stepped = epoch, True
@@ -271,7 +293,10 @@ class PartitionSchedule:
 
     @property
     def last_verdict(self) -> Verdict | None:
-        """What the modules were worth when they were last read in the training, if they were."""
+        """What the modules were worth when they were last read in the training, if they were.
+
+        Cuts at random and shuffled weights are those of the reading that found the modules.
+        """
         return self._verdict
 
     def penalties(self) -> dict[str, tuple[float, Tensor]]:
@@ -288,7 +313,10 @@ class PartitionSchedule:
         return list(self.regularizer.parameters())
 
     def state_dict(self) -> dict[str, Any]:
-        """What has to be kept, beside the regularizer's ``state_dict``, to go on in an epoch."""
+        """What has to be kept, beside the regularizer's ``state_dict``, to go on in an epoch.
+
+        At its end or, where the epoch is begun again, after its :meth:`step`.
+        """
         return {
             "epoch": self._epoch,
             "opened_at": self._opened_at,
@@ -313,6 +341,7 @@ class PartitionSchedule:
         self._epoch, self._has_stepped = state["epoch"], True
         self._opened_at, self._checked_at = state["opened_at"], state["checked_at"]
         self._factor, self._verdict = state["factor"], verdict
+        self.regularizer.strength = self._strength(self._epoch)
 
     def _forget(self) -> None:
         self._has_stepped, self._factor = False, 1.0
@@ -392,7 +421,8 @@ class PartitionSchedule:
             return None
         uncut, cut = probe(None), probe(labels, trained=False)
         losses = losses_in(self.regularizer.units, probe, labels)
-        now = replace(before, uncut=uncut, cut=cut, **losses._asdict())
+        units = self.regularizer.units
+        now = replace(before, uncut=uncut, cut=cut, **losses._asdict(), **measures(units, labels))
         return now if now.lost < GOOD else None
 
     def _repaired(self) -> Tensor:

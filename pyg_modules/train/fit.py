@@ -166,7 +166,7 @@ def fit(
         return history
     total_steps = epochs * len(batches)
     rates: Any = {"learning_rate": learning_rate, "weight_decay": weight_decay}
-    schedules.offer_probes(
+    schedules.lend_probes(
         lambda layer: Probe(
             model,
             data,
@@ -181,10 +181,10 @@ def fit(
     optimization = Optimization(
         model, schedules.parameters, one_cycle=one_cycle, total_steps=total_steps, **rates
     )
-    schedules.offer_gradients(
-        lambda layer: EdgeGradient(model, data, layer=layer, loss=loss, **settings)
-    )
-    with schedules.optimized_by(optimization.optimizer):
+    with schedules.optimized_by(
+        optimization.optimizer,
+        lambda layer: EdgeGradient(model, data, layer=layer, loss=loss, **settings),
+    ):
         for epoch in range(epochs):
             model.train()
             phase = schedules.step(epoch)

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from pyg_modules._checks import as_int
 from pyg_modules.modules.cut import check_modules
+from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.judge import judge
 from pyg_modules.partition.labels import stays_independent
 from pyg_modules.partition.units import Units
@@ -20,11 +21,12 @@ _NUM_RANDOM = 3
 
 
 def partition_verdict(
-    layer: nn.Module,
+    model: nn.Module,
     labels: Tensor,
     x: Any,
     y: Any = None,
     *,
+    layer: UnitLayer | None = None,
     loss: Loss = F.cross_entropy,
     forward: Forward | None = None,
     steps: int | None = None,
@@ -35,17 +37,17 @@ def partition_verdict(
 ) -> Verdict:
     """What modules of a trained layer are worth, wherever they come from.
 
-    Copies of the layer are cut and trained for a while, see :class:`Probe`; it is left as it is.
+    Copies of the model are cut and trained for a while, see :class:`Probe`; it is left as it is.
     For modules that a :class:`PartitionSchedule` found, there is ``schedule.verdict()``.
 
     Args:
-        layer (UnitLayer or torch.nn.Module): A trained layer, not cut yet, or a model with one in
-            it.
+        model (torch.nn.Module): A trained layer, not cut yet, or a model with one in it.
         labels (LongTensor): Module of every unit, ``[N]``, as for :func:`cut`.
         x (Tensor, array or object): Inputs, ``[B, I]``; without ``y``, any data that :func:`fit`
             takes, such as a :class:`~torch_geometric.data.Data` with ``train_mask``.
         y (Tensor or array, optional): Targets, ``[B]`` classes, or what the loss takes.
             (default: they are in the data)
+        layer (UnitLayer, optional): The layer that the modules are of. (default: the only one)
         loss (Callable, optional): As for :func:`fit`. (default: cross-entropy)
         forward (Callable, optional): As for :func:`fit`.
         steps (int, optional): Steps of a probe. (default: one pass over the data, which of one
@@ -62,7 +64,8 @@ def partition_verdict(
         TypeError: If an argument has the wrong type.
         ValueError: If ``labels`` have the wrong length, one module only, a gap, no edges between
             modules, or leave a hidden unit, or some inputs or outputs, shared; if the layer is cut
-            already; if ``x`` or ``y`` do not fit; or if a model has no layer in it or several.
+            already; if ``x`` or ``y`` do not fit; or if the layer is not in the model, or is one of
+            several there.
 
     Example:
         >>> import torch
@@ -73,8 +76,8 @@ def partition_verdict(
         >>> partition_verdict(layer, partition_units(layer, 2), x, y).word
         'unlearned'
     """
-    check_model(layer)
-    inside = layer_at(layer, position_of(layer, None))
+    check_model(model)
+    inside = layer_at(model, position_of(model, layer))
     found = check_modules(inside, labels)
     if int(found.max()) < 1:
         raise ValueError(
@@ -98,8 +101,9 @@ def partition_verdict(
             " costs nothing). Cut it, or give inputs or outputs a module, too."
         )
     probe = Probe(
-        layer,
+        model,
         x if y is None else (x, y),
+        layer=inside,
         steps=steps,
         loss=loss,
         forward=forward,

@@ -163,7 +163,7 @@ class Probe:
             layer = layer_at(model, self._position)
             return dependence(layer, self._calls(model, layer))
 
-    def separated(self, labels: Tensor) -> float | None:
+    def separated(self, labels: Tensor, *, all_speak: bool = True) -> float | None:
         """The mean loss of the model as it is, if modules saw none of each other's inputs.
 
         It is not trained, and no weight is cut: see :class:`Separation`. Hidden units do not count,
@@ -171,10 +171,11 @@ class Probe:
 
         Args:
             labels (LongTensor): Module of every unit, ``[N]``, as for :func:`cut`.
+            all_speak (bool, optional): Whether the inputs of every module have to say something;
+                those of one that says nothing are in no one's way. (default: ``True``)
 
         Returns:
-            float, optional: ``None`` if that means nothing: where the inputs of a module say
-            nothing, so that they are in no one's way; or the layer is not called, or with one
+            float, optional: ``None`` if that is not so; or the layer is not called, or with one
             sample in all.
         """
         with self._apart():
@@ -191,7 +192,9 @@ class Probe:
             with layer.register_forward_hook(separation, with_kwargs=True):
                 loss = self._measured(model, _BATCHES)
             # Of all samples of a probe, as its other losses are.
-            return self._measured(model) + loss - as_it_is if separation.is_meaningful else None
+            if not separation.was_possible or (all_speak and not separation.all_speak):
+                return None
+            return self._measured(model) + loss - as_it_is
 
     def interaction(self) -> Tensor | None:
         r"""How much the effect of one input on the outputs depends on another, ``[I, I]``.

@@ -54,31 +54,33 @@ class Schedules:
         #: Whether one says when the training ends.
         self.have_last_epoch = any(getattr(one, "epochs", None) is not None for one in self._all)
 
-    def offer_probes(self, probe_of: Callable[[UnitLayer], PartitionProbe]) -> None:
-        """Give every schedule that judges modules, and has no probe, one of its layer."""
+    def lend_probes(self, probe_of: Callable[[UnitLayer], PartitionProbe]) -> None:
+        """Lend every schedule that judges modules a probe of its layer, unless it has its own."""
         for one in self._all:
-            if isinstance(one, PartitionSchedule) and one.probe is None:
+            if isinstance(one, PartitionSchedule) and one.needs_probe:
                 layer = one.regularizer.layer
                 if isinstance(layer, UnitLayer):
-                    one.probe = probe_of(layer)
-
-    def offer_gradients(self, gradient_of: Callable[[UnitLayer], GradientProbe]) -> None:
-        """Give every schedule of edges that knows no gradients those of its layer."""
-        for one in self._all:
-            if isinstance(one, SparseSchedule) and one.gradient is None:
-                one.gradient = gradient_of(one.layer)
+                    one.lend(probe_of(layer))
 
     @contextmanager
-    def optimized_by(self, optimizer: Optimizer) -> Iterator[None]:
-        """Let schedules of edges have the optimizer inside; nobody holds on to it afterwards."""
+    def optimized_by(
+        self, optimizer: Optimizer, gradient_of: Callable[[UnitLayer], GradientProbe]
+    ) -> Iterator[None]:
+        """Let schedules of edges have the optimizer inside, and gradients if they have none.
+
+        Nobody holds on to them afterwards.
+        """
         of_edges = [one for one in self._all if isinstance(one, SparseSchedule)]
+        own = [one.gradient for one in of_edges]
         for one in of_edges:
             one.optimizer = optimizer
+            if one.gradient is None:
+                one.gradient = gradient_of(one.layer)
         try:
             yield
         finally:
-            for one in of_edges:
-                one.optimizer = None
+            for one, gradient in zip(of_edges, own, strict=True):
+                one.optimizer, one.gradient = None, gradient
 
     def step(self, epoch: int) -> str:
         """Begin an epoch.

@@ -50,16 +50,16 @@ class Separation:
         for shape, pool in self._pools.items():
             self._pools[shape] = pool[:: -(-len(pool) // _ROWS)]
         self._generator = torch.Generator("cpu").manual_seed(seed)
-        self._is_inside, self._was_possible = False, False
+        self._is_inside = False
+        #: Whether there were other samples to see.
+        self.was_possible = False
         # Sums over all calls of what modules say, their squares, and numbers, by module and output.
         size = 3, self._num_modules, graph.num_outputs
         self._sums = torch.zeros(size, dtype=torch.double, device="cpu")
 
     @property
-    def is_meaningful(self) -> bool:
-        """Whether there were other samples to see, and every module says something."""
-        if not self._was_possible:
-            return False
+    def all_speak(self) -> bool:
+        """Whether every module says something, after a call that was possible."""
         total, squares, number = self._sums
         variance = squares / number - (total / number).square()
         of_all = variance.sum(dim=0)
@@ -80,7 +80,7 @@ class Separation:
         pool = self._pools.get(self._rows(x).shape[1:])
         if pool is None or len(pool) < 2:
             return None
-        self._is_inside = self._was_possible = True
+        self._is_inside = self.was_possible = True
         try:
             others = {name: value for name, value in named.items() if name != "x"}
             return self._separated(layer, x, pool, args[1:], others)

@@ -701,6 +701,25 @@ def test_the_number_of_modules_grows_when_more_are_good_and_the_terms_rise_again
     assert strengths[11:15] == [(2, 1.5**4), (4, 0.0), (4, 0.5), (4, 1.5)]
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_modules_of_inputs_that_say_nothing_are_no_more_modules(is_known):
+    class TwoTerms(KnowsItsTask):
+        """All modules cost nothing, unless they are at random; of three, one says nothing."""
+
+        def __call__(self, labels, *, trained=True):  # noqa: ARG002
+            return float(hasattr(labels, "is_random"))
+
+        def separated(self, labels, *, all_speak=True):
+            is_idle = all_speak and int(labels.max()) > 1
+            return None if is_idle or not is_known else self(labels)
+
+    layer = SynchronousGraph(UnitGraph.complete(8, NUM_HIDDEN, 1), generator=generator(0))
+    regularizer = PartitionRegularizer(layer, "auto", scope="inputs", generator=generator(1))
+    schedule = PartitionSchedule(regularizer, 20, probe=TwoTerms())
+    # Where a probe never says what separated modules could do, nothing tells them apart.
+    assert (len(module_sizes(schedule.labels())) == 2) == is_known
+
+
 def test_of_numbers_that_lose_about_as_little_the_least_is_taken():
     class AboutAsBad(KnowsItsTask):
         def __call__(self, labels, *, trained=True):  # noqa: ARG002
@@ -798,3 +817,74 @@ def test_the_state_of_a_schedule_of_other_units_changes_nothing():
     with pytest.raises(ValueError, match=r"the state of a Verdict \(got one without 'labels'\)"):
         other.load_state_dict({**before, "verdict": verdict.figures()})
     assert other.state_dict() == before
+
+
+def test_an_epoch_that_is_stepped_again_is_nothing_new():
+    layer, _ = planted()
+    schedule = PartitionSchedule(regularizer_of(layer), 100, probe=Losses(0.05, 0.2, 0.9))
+    for epoch in range(64):
+        schedule.step(epoch)
+    strength, asked = schedule.regularizer.strength, len(schedule.probe.asked)
+    assert strength > 1
+    schedule.step(63)
+    assert (schedule.regularizer.strength, len(schedule.probe.asked)) == (strength, asked)
+
+
+@pytest.mark.parametrize("saved_at", [29, 32, 52, 54, 60])
+def test_a_schedule_that_is_saved_inside_of_an_epoch_goes_on_with_the_same_strength(saved_at):
+    def schedule_of(layer):
+        return PartitionSchedule(regularizer_of(layer), 100, probe=Losses(0.05, 0.2, 0.9))
+
+    schedule = schedule_of(planted()[0])
+    strengths = []
+    for epoch in range(80):
+        schedule.step(epoch)
+        strengths.append(schedule.regularizer.strength)
+        if epoch == saved_at:
+            state = schedule.state_dict()
+            logits = schedule.regularizer.state_dict()
+    assert max(strengths) > 2
+    resumed = schedule_of(planted()[0])
+    resumed.regularizer.load_state_dict(logits)
+    resumed.load_state_dict(state)
+    found = [resumed.regularizer.strength]
+    for epoch in range(saved_at, 80):  # The epoch begins again.
+        resumed.step(epoch)
+        found.append(resumed.regularizer.strength)
+    assert found == [strengths[saved_at], *strengths[saved_at:]]
+
+
+def test_what_is_said_of_modules_that_are_kept_is_that_of_the_weights_as_they_are():
+    layer, _ = planted()
+    schedule = PartitionSchedule(regularizer_of(layer), 100, probe=Losses(0.1, 0.1, 0.9))
+    for epoch in range(51):
+        schedule.step(epoch)
+    before = schedule.last_verdict
+    source, target = before.labels[layer.graph.edge_index]
+    with torch.no_grad():
+        layer.weight.mul_(torch.where(source == target, 1.0, 0.5))
+    for epoch in range(51, 61):
+        schedule.step(epoch)
+    after = schedule.last_verdict
+    assert torch.equal(after.labels, before.labels)
+    assert after.normalized_cut < before.normalized_cut
+    expected = normalized_cut(layer.graph.edge_index, layer.edge_weight(), after.labels)
+    assert after.normalized_cut == expected
+
+
+def test_a_second_training_judges_modules_by_its_own_data_and_not_by_a_probe_of_the_first():
+    rand = generator(3)
+    x = torch.randn(64, NUM_INPUTS, generator=rand)
+    layer, _ = planted()
+    schedule = PartitionSchedule(regularizer_of(layer), 4)
+    own = Losses(0.05, 0.2, 0.9)
+    given = PartitionSchedule(regularizer_of(planted()[0]), 4, probe=own)
+    for scale in (1.0, 100.0):
+        y = scale * torch.randn(64, 2, generator=rand)
+        options = {"epochs": 4, "seed": 0, "loss": torch.nn.functional.mse_loss}
+        fit(layer, (x, y), schedule=schedule, **options)
+        found = schedule.verdict()
+        # Of a loss of squares, chance is the variance.
+        assert found.chance == pytest.approx(float(y.var(dim=0, correction=0).mean()), rel=1e-2)
+        fit(given.regularizer.layer, (x, y), schedule=given, **options)
+        assert given.probe is own

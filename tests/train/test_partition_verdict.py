@@ -1,10 +1,14 @@
 import pytest
 import torch
+from torch import nn
+from torch.nn import functional as F
 
-from pyg_modules import SynchronousGraph, UnitGraph, partition_units
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, partition_units
 from pyg_modules.datasets import planted_problem
+from pyg_modules.partition import normalized_cut
 from pyg_modules.partition.judge import shuffled
 from pyg_modules.train import fit, partition_verdict
+from tests.strategies import generator
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +106,20 @@ def test_what_does_not_fit_the_layer_is_refused(learned, change, error, message)
     labels, x, y = change(labels, problem.train_x, problem.train_y)
     with pytest.raises(error, match=message):
         partition_verdict(layer, labels, x, y, loss=problem.loss)
+
+
+def test_of_several_layers_of_a_model_one_is_judged_by_name():
+    first, second = (
+        SynchronousGraph(UnitGraph.complete(4, 8, num_outputs), Unrolled(2))
+        for num_outputs in (4, 2)
+    )
+    model = nn.Sequential(first, second)
+    x, y = torch.randn(32, 4, generator=generator(0)), torch.arange(32) % 2
+    for layer in (first, second):
+        labels = partition_units(layer, 2)
+        found = partition_verdict(model, labels, x, y, layer=layer, steps=2)
+        expected = normalized_cut(layer.graph.edge_index, layer.edge_weight(), labels)
+        assert found.normalized_cut == expected
+        assert found.uncut == pytest.approx(float(F.cross_entropy(model(x).detach(), y)), rel=1e-5)
+    with pytest.raises(ValueError, match=r"got 2 of them.*layer=\.\.\."):
+        partition_verdict(model, labels, x, y)

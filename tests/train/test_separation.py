@@ -183,3 +183,19 @@ def test_cuts_at_random_are_of_different_inputs_while_there_are_others():
         # Of four inputs there are three partitions into pairs.
         partner = {int((each[1:4] == each[0]).nonzero()) for each in (labels, first, second)}
         assert partner == {0, 1, 2}
+
+
+def test_modules_at_random_may_say_nothing_and_count_by_what_they_could_do_all_the_same():
+    (x, y), labels = data(), labels_of([-1, -1])
+    layer = whole()
+    with torch.no_grad():
+        layer.weight[layer.graph.edge_index[0] == 4] = 0  # The one input of module 2.
+    probe = probe_of(layer, x, y)
+    units = Units(layer, scope="inputs")
+    assert losses_in(units, probe, labels).separated is None
+    found = losses_in(units, probe, labels, all_speak=False).separated
+    assert found == probe.separated(labels, all_speak=False)
+    # As if the input were no module's: it changes nothing.
+    shared = labels.clone()
+    shared[4] = -1
+    assert found == pytest.approx(probe.separated(shared, all_speak=False), rel=1e-12)

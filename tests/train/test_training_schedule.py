@@ -4,7 +4,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from pyg_modules import PartitionRegularizer, PartitionSchedule, SynchronousGraph, UnitGraph
-from pyg_modules.train import Schedule, fit, seeded
+from pyg_modules.structure import SparseSchedule
+from pyg_modules.train import EdgeGradient, Schedule, fit, seeded
 from tests.strategies import KnowsItsTask
 
 
@@ -269,3 +270,16 @@ def test_several_schedules_come_as_a_list():
     model = linear()
     with pytest.raises(TypeError, match="or a list of them"):
         fit(model, data(), schedule=(L1(model.weight, 0.1) for _ in range(2)), **SETTINGS)
+
+
+def test_gradients_of_edges_are_those_of_the_training_and_gone_after_it():
+    x, y = torch.randn(32, 3), torch.arange(32) % 2
+    layer = SynchronousGraph(UnitGraph.complete(3, 8, 2))
+    schedule = SparseSchedule(layer, 2, num_edges=60)
+    fit(layer, (x, y), epochs=2, seed=0, schedule=schedule)
+    assert layer.graph.num_edges == 60
+    assert (schedule.gradient, schedule.optimizer) == (None, None)
+    given = SparseSchedule(layer, 2, num_edges=50, gradient=EdgeGradient(layer, (x, y)))
+    own = given.gradient
+    fit(layer, (x, y), epochs=2, seed=0, schedule=given)
+    assert given.gradient is own

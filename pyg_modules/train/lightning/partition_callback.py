@@ -18,6 +18,7 @@ from pyg_modules.structure.optimizer_state import check_optimizes
 from pyg_modules.train.lightning.averaged_layers import averaged_layers, check_averages_masks
 from pyg_modules.train.lightning.layer_optimizer import optimizer_of
 from pyg_modules.train.lightning.lit_modular import LitModular
+from pyg_modules.train.lightning.named_callback import NamedCallback
 from pyg_modules.train.lightning.new_loader import new_loader
 from pyg_modules.train.lightning.training_length import check_max_epochs, check_max_steps
 from pyg_modules.train.probe import Probe, steps_of_probe
@@ -25,7 +26,7 @@ from pyg_modules.train.probe import Probe, steps_of_probe
 _PHASES = ("free", "ramp", "full", "cut")
 
 
-class PartitionCallback(L.Callback):
+class PartitionCallback(NamedCallback):
     """Organises a layer by a :class:`PartitionSchedule`, then cuts it and lets it train on.
 
     The epochs of the schedule are those until the cut. In epochs after them, which
@@ -44,17 +45,20 @@ class PartitionCallback(L.Callback):
 
     Args:
         schedule (PartitionSchedule): Its regularizer is in the ``LightningModule``.
+        name (str, optional): What its state is called in checkpoints; give each its own where a
+            training has several. (default: none)
 
     Raises:
-        TypeError: If ``schedule`` is none.
+        TypeError: If ``schedule`` is none, or ``name`` no text.
     """
 
-    def __init__(self, schedule: PartitionSchedule) -> None:
+    def __init__(self, schedule: PartitionSchedule, *, name: str | None = None) -> None:
         if not isinstance(schedule, PartitionSchedule):
             raise TypeError(
                 f"Expected a PartitionSchedule (got {type(schedule).__name__}). Make one:"
                 f" PartitionSchedule(regularizer, epochs)."
             )
+        super().__init__(name)
         self.schedule = schedule
         self._cut_labels: Tensor | None = None
         self._cut_verdict: Verdict | None = None
@@ -93,7 +97,7 @@ class PartitionCallback(L.Callback):
         check_max_epochs(trainer, self.schedule.epochs)
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Raise unless the layer is trained, until the cut, and can be cut.
+        """Lend the schedule a probe; raise unless the layer is trained, and can be cut.
 
         Raises:
             ValueError: If no optimizer has its weight, or only one that :func:`cut` refuses; if
@@ -104,13 +108,15 @@ class PartitionCallback(L.Callback):
         check_optimizes(optimizer_of(trainer, weight), {"weight": weight})
         check_averages_masks(trainer)
         check_max_steps(trainer, pl_module, self.schedule.epochs)
+        if self.schedule.needs_probe and not self.is_cut and isinstance(pl_module, LitModular):
+            probe = self._new_probe(trainer, pl_module)
+            if probe is not None:
+                self.schedule.lend(probe)
 
     def on_train_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         """Step the schedule; after its last epoch, cut."""
         if self.is_cut:
             return
-        if self.schedule.probe is None and isinstance(pl_module, LitModular):
-            self.schedule.probe = self._new_probe(trainer, pl_module)
         if trainer.current_epoch >= self.schedule.epochs:
             self._cut(trainer, pl_module)
             return

@@ -13,12 +13,13 @@ from pyg_modules.structure.sparse_schedule import SparseSchedule
 from pyg_modules.train.lightning.averaged_layers import check_not_averaged
 from pyg_modules.train.lightning.layer_optimizer import optimizer_of
 from pyg_modules.train.lightning.lit_modular import LitModular
+from pyg_modules.train.lightning.named_callback import NamedCallback
 from pyg_modules.train.lightning.new_loader import new_loader
 from pyg_modules.train.lightning.partition_callback import PartitionCallback
 from pyg_modules.train.lightning.training_length import check_max_epochs, check_max_steps
 
 
-class SparseCallback(L.Callback):
+class SparseCallback(NamedCallback):
     """Prunes and grows the edges of a layer by a :class:`SparseSchedule`.
 
     The schedule is stepped when an epoch begins, and has the optimizer of the layer for that time
@@ -40,17 +41,20 @@ class SparseCallback(L.Callback):
 
     Args:
         schedule (SparseSchedule): Of a layer in the ``LightningModule``, without an optimizer.
+        name (str, optional): What its state is called in checkpoints; give each its own where a
+            training has several. (default: none)
 
     Raises:
-        TypeError: If ``schedule`` is none.
+        TypeError: If ``schedule`` is none, or ``name`` no text.
     """
 
-    def __init__(self, schedule: SparseSchedule) -> None:
+    def __init__(self, schedule: SparseSchedule, *, name: str | None = None) -> None:
         if not isinstance(schedule, SparseSchedule):
             raise TypeError(
                 f"Expected a SparseSchedule (got {type(schedule).__name__}). Make one:"
                 f" SparseSchedule(layer, epochs, num_edges=...)."
             )
+        super().__init__(name)
         self.schedule = schedule
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:

@@ -1,12 +1,25 @@
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data.distributed import DistributedSampler
 
-from pyg_modules import cut
+from pyg_modules import (
+    PartitionRegularizer,
+    PartitionSchedule,
+    SynchronousGraph,
+    UnitGraph,
+    cut,
+)
 from pyg_modules.partition.labels import stays_independent
-from pyg_modules.train.lightning import LitModular, PartitionCallback
+from pyg_modules.structure import SparseSchedule
+from pyg_modules.train.lightning import (
+    LitModular,
+    PartitionCallback,
+    SafetensorsIO,
+    SparseCallback,
+)
+from tests.strategies import KnowsItsTask
 from tests.train.lightning import training
 from tests.train.lightning.training import (
     CUT,
@@ -164,3 +177,55 @@ def test_a_layer_that_no_optimizer_has_is_refused():
     module.configure_optimizers = lambda: torch.optim.Adam(module.regularizer.parameters())
     with pytest.raises(ValueError, match=r"with the weight of the layer \(got none\)"):
         new_trainer(callback).fit(module, loaders()[0])
+
+
+def test_a_second_training_is_probed_by_its_own_data():
+    torch.manual_seed(0)
+    layer = SynchronousGraph(UnitGraph.complete(3, 12, 2))
+    schedule = PartitionSchedule(PartitionRegularizer(layer, num_modules=2), 2)
+    callback, x = PartitionCallback(schedule), torch.randn(32, 3)
+    module = LitModular(layer, nn.functional.mse_loss, regularizer=schedule.regularizer)
+    for scale in (1.0, 100.0):
+        y = scale * torch.randn(32, 2)
+        trainer = new_trainer(callback, max_epochs=2)
+        trainer.fit(module, DataLoader(TensorDataset(x, y), batch_size=32))
+        chance = float(y.var(dim=0, correction=0).mean())
+        assert callback.verdict().chance == pytest.approx(chance, rel=1e-2)
+
+
+def test_several_layers_have_callbacks_of_different_names(tmp_path):
+    def trained(checkpoint=None):
+        torch.manual_seed(0)
+        layers = [SynchronousGraph(UnitGraph.complete(3, 12, 3)) for _ in range(2)]
+        schedules = [
+            PartitionSchedule(PartitionRegularizer(layer, 2), 3, probe=KnowsItsTask())
+            for layer in layers
+        ]
+        module = LitModular(nn.Sequential(*layers))
+        module.regularizers = nn.ModuleList(one.regularizer for one in schedules)
+        callbacks = [
+            PartitionCallback(one, name=name)
+            for one, name in zip(schedules, ("first", "second"), strict=True)
+        ]
+        saves = every_epoch(tmp_path)
+        trainer = new_trainer(*callbacks, saves, max_epochs=4)
+        trainer.fit(module, loaders()[0], ckpt_path=checkpoint)
+        return [callback.labels() for callback in callbacks]
+
+    expected = trained()
+    checkpoint = SafetensorsIO().load_checkpoint(tmp_path / "epoch=3.ckpt")
+    keys = {key for key in checkpoint["callbacks"] if key.startswith("Partition")}
+    assert keys == {f"PartitionCallback{{'name': '{name}'}}" for name in ("first", "second")}
+    found = trained(tmp_path / "epoch=3.ckpt")
+    assert all(map(torch.equal, found, expected))
+    assert not torch.equal(*expected)
+
+
+def test_a_name_is_a_text_and_without_one_the_state_is_found_by_the_class():
+    _, callback = new_module()
+    assert callback.state_key == "PartitionCallback"
+    sparse = SparseSchedule(callback.schedule.regularizer.layer, 2, num_edges=100)
+    assert SparseCallback(sparse).state_key == "SparseCallback"
+    assert SparseCallback(sparse, name="a").state_key == "SparseCallback{'name': 'a'}"
+    with pytest.raises(TypeError, match="Expected a name"):
+        PartitionCallback(callback.schedule, name=1)
