@@ -21,7 +21,7 @@ test: $(VENV)/.test ## Format check, lint, order of imports, types, docstrings, 
 	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) -m mypy
 	$(RUN) -m interrogate --quiet pyg_modules
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --max-worker-restart 0
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 	$(MAKE) docs
 
 docs: $(VENV)/.docs ## Build the documentation; look at build/docs/index.html
