@@ -40,18 +40,23 @@ def as_coefficient(name: str, value: object) -> float:
         TypeError: If ``value`` is not a number.
         ValueError: If ``value`` is negative, infinite or NaN.
     """
-    real = _as_real(name, value)
-    try:
-        number = float(real)
-    except OverflowError:
-        raise ValueError(
-            f"Expected {name} to fit into a float (got one that does not). Lower it."
-        ) from None
+    number = _as_float(name, value)
     if not 0 <= number < inf:
         raise ValueError(
             f"Expected a finite {name} >= 0 (got {value}). Give 0 or a positive number."
         )
     return number
+
+
+def _as_float(name: str, value: object) -> float:
+    """``value`` as a float, from any real type."""
+    real = _as_real(name, value)
+    try:
+        return float(real)
+    except OverflowError:
+        raise ValueError(
+            f"Expected {name} to fit into a float (got one that does not). Lower it."
+        ) from None
 
 
 def as_share(name: str, value: object) -> float:
@@ -86,9 +91,11 @@ def as_learning_rate(value: object) -> float:
         TypeError: If ``value`` is not a number.
         ValueError: If ``value`` is 0 or less, infinite or NaN.
     """
-    rate = as_coefficient("learning_rate", value)
-    if rate == 0:
-        raise ValueError("Expected learning_rate > 0 (got 0). Raise it.")
+    rate = _as_float("learning_rate", value)
+    if not 0 < rate < inf:
+        raise ValueError(
+            f"Expected a finite learning_rate > 0 (got {value}). Give a positive number, e.g. 0.01."
+        )
     return rate
 
 

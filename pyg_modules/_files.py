@@ -5,7 +5,8 @@ Then one rename, to ``.committed``, makes it count, and its files move to their 
 that is killed leaves what nobody reads and the next writer deletes, or a ``.committed``, whose
 files are read from there (:func:`read_latest`) until the next writer has moved them. Nobody commits
 before all files of the commit before have moved; which process moves them does not matter, so there
-are no locks that could be left behind.
+are no locks that could be left behind. Files of an earlier result that the new one does not have
+are named in a folder ``.removed-*`` of the commit, and count no more from then on.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ import psutil
 
 from pyg_modules._brief import brief
 
-_UNFINISHED, _COMMITTED = ".unfinished-", ".committed"
+_UNFINISHED, _COMMITTED, _REMOVED = ".unfinished-", ".committed", ".removed-"
 _OWNER = re.compile(re.escape(_UNFINISHED) + r"(\d+)-([0-9a-f]{8})-(.*)-[^-]*")
 #: Tells this process from an earlier one with its number, as in containers that start again.
 _TOKEN = secrets.token_hex(4)
@@ -51,7 +52,7 @@ def as_path(name: str, value: object) -> Path:
 
 
 @contextmanager
-def staged_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
+def staged_folder(folder: str | os.PathLike[str], replaced: Iterable[str] = ()) -> Iterator[Path]:
     """A temporary folder whose files move into ``folder`` when the block ends without an error.
 
     Those in folders of it move into folders of the same name. Whatever happens, files of the same
@@ -60,6 +61,8 @@ def staged_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
     Args:
         folder (path): Where the files end. It is made if it does not exist; files of other names
             in it are left alone. If it is a link, the files end in the folder behind it.
+        replaced (iterable of str, optional): Names of files of an earlier result in ``folder``:
+            those that the block does not write go when its files come. (default: none)
 
     Raises:
         TypeError: If ``folder`` is no path.
@@ -79,6 +82,7 @@ def staged_folder(folder: str | os.PathLike[str]) -> Iterator[Path]:
                 _delete_unfinished(folder)
                 yield stage
                 _check_places(folder, stage, made)
+                _note_removals(folder, stage, replaced)
                 _commit(stage, folder)
             except BaseException:
                 shutil.rmtree(stage, ignore_errors=True)
@@ -106,9 +110,30 @@ def read_latest(path: Path, read: Callable[[Path], Content]) -> Content:
     """
     folder = Path(os.path.realpath(path.parent))
     for above in (folder, folder.parent):
+        committed, name = above / _COMMITTED, folder.relative_to(above) / path.name
         with suppress(FileNotFoundError):
-            return read(above / _COMMITTED / folder.relative_to(above) / path.name)
+            return read(committed / name)
+        if _removes(committed, name):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     return read(path)
+
+
+def _removes(committed: Path, name: Path) -> bool:
+    """Whether a commit, if there is one, says that the file ``name`` goes."""
+    try:
+        names = [each for each in os.listdir(committed) if each.startswith(_REMOVED)]
+    except FileNotFoundError:
+        return False
+    return any((committed / each / name).exists() for each in names)
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is something of the name ``path``, in the latest of its folder."""
+    try:
+        read_latest(path, Path.stat)
+    except OSError:
+        return False
+    return True
 
 
 def names_in(folder: Path) -> list[str]:
@@ -250,6 +275,16 @@ def _check_places(folder: Path, stage: Path, made: list[Path]) -> None:
             )
 
 
+def _note_removals(folder: Path, stage: Path, names: Iterable[str]) -> None:
+    """Say in ``stage`` which files of ``folder`` its commit removes."""
+    # A folder that no other commit has.
+    removed = stage / f"{_REMOVED}{secrets.token_hex(4)}"
+    for name in names:
+        if (folder / name).is_file() and not (stage / name).exists():
+            (removed / name).parent.mkdir(parents=True, exist_ok=True)
+            (removed / name).touch()
+
+
 def _commit(stage: Path, folder: Path) -> None:
     """Make the files of ``stage`` count, and move them to their places."""
     files = _files_in(stage)
@@ -284,19 +319,33 @@ def _finish(folder: Path) -> None:
     _move(committed, folder)
 
 
-def _move(source: Path, folder: Path) -> None:
-    """Move all files of ``source`` into ``folder``, while others may do the same."""
+def _move(source: Path, folder: Path, *, removes: bool = False) -> None:
+    """Move all files of ``source`` into ``folder``, while others may do the same.
+
+    With ``removes``, files of the same names are removed from ``folder`` instead.
+    """
     try:
-        entries = sorted(os.scandir(source), key=lambda entry: entry.name)
+        # Nothing is removed before all has moved.
+        entries = sorted(
+            os.scandir(source), key=lambda entry: (entry.name.startswith(_REMOVED), entry.name)
+        )
     except FileNotFoundError:
         return
     for entry in entries:
         target = folder / entry.name
-        if entry.is_dir(follow_symlinks=False):
+        if entry.name.startswith(_REMOVED):
+            _move(Path(entry.path), folder, removes=True)
+        elif entry.is_dir(follow_symlinks=False):
             if target.is_symlink():
                 raise OSError(errno.ENOTDIR, "there is a link", str(target))
             target.mkdir(exist_ok=True)
-            _move(Path(entry.path), target)
+            _move(Path(entry.path), target, removes=removes)
+        elif removes:
+            # By way of the commit, so that who is late, when it is gone, removes no newer file.
+            with suppress(FileNotFoundError):
+                os.replace(target, entry.path)
+            with suppress(FileNotFoundError):
+                os.unlink(entry.path)
         else:
             with suppress(FileNotFoundError):
                 os.replace(entry.path, target)

@@ -41,10 +41,13 @@ def write_tensors(
     """
     safetensors = import_safetensors()
     on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    path.touch()
+    mode = path.stat().st_mode  # That of a new file; safetensors would keep others from reading it.
     try:
         safetensors.save_file(on_cpu, path, header)
     except safetensors.SafetensorError as error:
         raise OSError(errno.EIO, str(error), str(path)) from error
+    path.chmod(mode)
 
 
 @contextmanager

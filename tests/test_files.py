@@ -5,6 +5,7 @@ import platform
 import random
 import resource
 import signal
+import stat
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ import safetensors.torch as safetensors
 import torch
 
 from pyg_modules import _files, _safetensors
-from pyg_modules._files import read_latest, staged_folder
+from pyg_modules._files import is_there, read_latest, staged_folder
 from tests.writers import (
     REFUSED,
     before_each_call,
@@ -156,6 +157,82 @@ def test_a_writer_that_is_killed_at_random_lines_leaves_all_old_or_all_new(tmp_p
     assert found == {"old", "new"}
 
 
+REPLACED = "gone", "inner/gone"
+
+
+def replace(folder, content):
+    with staged_folder(folder, (*NAMES, *REPLACED, "never there")) as stage:
+        (stage / "inner").mkdir()
+        for name in NAMES:
+            (stage / name).write_text(content)
+
+
+def test_what_is_replaced_and_not_written_again_goes_and_nothing_else(tmp_path):
+    write(tmp_path, "old", (*NAMES, *REPLACED, "inner/mine"))
+    replace(tmp_path, "new")
+    assert read(tmp_path) == "new"
+    assert files_in(tmp_path) == sorted([*NAMES, "inner/mine"])
+
+
+def test_a_writer_that_is_killed_at_any_call_leaves_what_it_replaces_or_the_new_alone(tmp_path):
+    found, number, is_killed = [], 0, True
+    while is_killed:
+        number += 1
+        folder = tmp_path / str(number)
+        write(folder, "old", (*NAMES, *REPLACED))
+        is_killed = killed_at_call(number, folder, partial(replace, folder, "new"))
+        found.append(read(folder))
+        assert {is_there(folder / name) for name in REPLACED} == {found[-1] == "old"}
+        replace(folder, "next")
+        assert files_in(folder) == sorted(NAMES)
+    assert found == sorted(found, reverse=True)
+    assert found[0] == "old"
+    assert found.count("new") > len(NAMES) + len(REPLACED)
+
+
+def test_a_writer_that_replaces_removes_no_file_of_another(tmp_path):
+    found = set()
+    for seed in range(30):
+        folder = tmp_path / str(seed)
+        write(folder, "old", (*NAMES, *REPLACED))
+        works = [
+            partial(replace, folder, "first"),
+            partial(write, folder, "second", (*NAMES, *REPLACED)),
+        ]
+        assert interleaved(seed, folder, works) == [0, 0]
+        found.add(read(folder))
+        expected = (*NAMES, *REPLACED) if read(folder) == "second" else NAMES
+        assert files_in(folder) == sorted(expected)
+    assert found == {"first", "second"}
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_a_removal_that_fails_loses_nothing(tmp_path, once):
+    number, is_refused = 0, False
+    while is_refused is not None:
+        number += 1
+        folder = tmp_path / str(number)
+        write(folder, "old", (*NAMES, *REPLACED))
+        work = partial(replace, folder, "new")
+        is_refused = fails_at_call(number, errno.ENOSPC, folder, work, once=once)
+        assert {is_there(folder / name) for name in REPLACED} == {read(folder) == "old"}
+        replace(folder, "next")
+        assert files_in(folder) == sorted(NAMES)
+    assert number > 10
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o027, 0o077])
+def test_files_of_tensors_may_be_read_by_whom_others_may_be(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        _safetensors.write_tensors(tmp_path / "a.safetensors", {"a": torch.arange(3)})
+        (tmp_path / "b").write_text("b")
+    finally:
+        os.umask(before)
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a.safetensors", "b")]
+    assert modes == [0o666 & ~mask] * 2
+
+
 @pytest.mark.parametrize("once", [True, False])
 def test_a_call_that_fails_loses_nothing_and_leaves_nothing_behind(tmp_path, once):
     codes = itertools.cycle([errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EROFS])
@@ -290,10 +367,10 @@ def test_a_link_inside_is_refused_before_anything_moves(tmp_path):
 
 def test_another_disk_inside_is_refused_before_anything_moves(tmp_path, monkeypatch):
     write(tmp_path, "old")
-    stat = Path.stat
+    stat_of = Path.stat
 
     def with_a_disk_mounted(path, **settings):
-        found = stat(path, **settings)
+        found = stat_of(path, **settings)
         if path != tmp_path / "inner":
             return found
         return os.stat_result([*found[:2], found.st_dev + 1, *found[3:10]])

@@ -610,7 +610,7 @@ MISTAKES = {
         lambda: fitted(learning_rate=0),
         "learning_rate > 0",
         "0",
-        "Raise it",
+        "Give a positive number",
     ),
     "a batch of a loader": (
         lambda: fitted(DataLoader(TensorDataset(X, Y)), batch_size=5),
@@ -777,7 +777,7 @@ MISTAKES = {
         lambda: ModularClassifier(learning_rate=0).fit(X.numpy(), Y.numpy()),
         "learning_rate > 0",
         "0",
-        "Raise it",
+        "Give a positive number",
     ),
     # Edges that change.
     "a share of edges": (
@@ -893,6 +893,72 @@ MISTAKES = {
         "a sequence of names",
         "'ab'",
         "Use ['ab']",
+    ),
+    "categories by their places": (
+        lambda: load_file("data.csv", target="y", categories=[1]),
+        "names of columns",
+        "int: 1",
+        "Use str, e.g. ['1']",
+    ),
+    "a test file by its number": (
+        lambda: load_file("data.csv", 3, target="y"),
+        "test to be a path",
+        "int: 3",
+        "Give a str",
+    ),
+    "a data set of floats for classes": (
+        lambda: Dataset("mine", X, Y.float(), X, Y),
+        "classes, int64 [samples], or numbers, floats [samples, outputs]",
+        "torch.float32 [20]",
+        "y.long().flatten() for classes",
+    ),
+    "a data set of short integers": (
+        lambda: Dataset("mine", X, Y.int(), X, Y),
+        "classes, int64 [samples]",
+        "torch.int32 [20]",
+        "Use y.long()",
+    ),
+    "a data set of numbers to train on and classes to test on": (
+        lambda: Dataset("mine", X, X, X, Y),
+        "like those of training in mine, torch.float32 [20, 4]",
+        "torch.int64 [20]",
+        "the same task",
+    ),
+    "a data set of integers": (
+        lambda: Dataset("mine", X.long(), Y, X, Y),
+        "training inputs of floats, [samples, features]",
+        "torch.int64 [20, 4]",
+        "Use x.float()",
+    ),
+    "a data set of arrays": (
+        lambda: Dataset("mine", X.numpy(), Y, X, Y),
+        "tensors in mine",
+        "ndarray",
+        "torch.as_tensor",
+    ),
+    "a data set without a test sample": (
+        lambda: Dataset("mine", X, Y, X[:0], Y[:0]),
+        "a test sample at least",
+        "[0, 4]",
+        "Add some",
+    ),
+    "a data set of a negative class": (
+        lambda: Dataset("mine", X, Y - 1, X, Y),
+        "training classes from 0 to 1",
+        "-1 to 1",
+        "Number classes from 0",
+    ),
+    "a data set of a class that is not trained on": (
+        lambda: Dataset("mine", X, Y.clamp(max=1), X, Y),
+        "test classes from 0 to 1",
+        "0 to 2",
+        "leave those out",
+    ),
+    "a data set of targets that are not finite": (
+        lambda: Dataset("mine", X, X / 0, X, X),
+        "finite targets",
+        "training row 0",
+        "Impute or drop",
     ),
     "a data set of fewer targets": (
         lambda: Dataset("mine", X, Y[:4], X, Y),

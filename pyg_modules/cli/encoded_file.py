@@ -54,5 +54,5 @@ def encode_file(folder: Path, file: Path) -> EncodedFile:
     if target.name in table.columns and table[target.name].notna().any():
         values = read_target_like(table[target.name], of_file, target.classes)
         y = as_targets(values, target)
-        notes += encoding.seen(inputs, y.numpy(), f"rows of {of_file}")
+        notes += encoding.seen(encoding.values(table, of_file), values, f"rows of {of_file}")
     return EncodedFile(layer, encoding, torch.from_numpy(inputs), y, notes)

@@ -23,8 +23,8 @@ def refusals() -> Iterator[None]:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Put Ctrl-C off until the block has ended."""
+def uninterrupted(done: str) -> Iterator[None]:
+    """Put Ctrl-C off until the block has ended, and say then what it has ``done``."""
     in_main = threading.current_thread() is threading.main_thread()
     if not in_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
@@ -41,4 +41,4 @@ def uninterrupted() -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if asked:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(done)

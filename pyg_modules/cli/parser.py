@@ -158,7 +158,9 @@ def _add_out(command: argparse.ArgumentParser) -> None:
         "--out", metavar="DIR", type=_path, required=True, help="folder for the results"
     )
     command.add_argument(
-        "--overwrite", action="store_true", help="replace the results that are in --out already"
+        "--overwrite",
+        action="store_true",
+        help="replace the result of this kind that is in --out already, all of it",
     )
 
 

@@ -3,21 +3,38 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from pyg_modules._files import read_latest
-from pyg_modules.experiment.run_folder import METRICS_FILE
+from pyg_modules._files import is_there
+from pyg_modules.datasets.encoding import ENCODING_FILE, METRICS_FILE, load_encoding
+from pyg_modules.parallel.export import MANIFEST_FILE
 
-# Of a run, of a network, of what was exported.
-_RESULTS = {METRICS_FILE: "a run", "config.json": "a network", "manifest.json": "exported modules"}
+RUN, NETWORK, EXPORTED = "a run", "a network", "exported modules"
+_RESULTS = {METRICS_FILE: RUN, "config.json": NETWORK, MANIFEST_FILE: EXPORTED}
 
 
-def check_free(folder: Path, *, overwrite: bool) -> None:
-    """Raise a ``ValueError`` if there is a result in ``folder`` that must not be replaced."""
-    if overwrite:
-        return
-    for name, what in _RESULTS.items():
-        with suppress(OSError):
-            read_latest(folder / name, Path.stat)
-            raise ValueError(
-                f"Expected a folder without results (got {folder}, with {what} in it). Name"
-                f" another by --out, or replace what is there by --overwrite."
-            )
+def check_free(folder: Path, result: str, *, overwrite: bool) -> None:
+    """Raise if there is a result in ``folder`` that ``result``, one of these, must not replace.
+
+    Raises:
+        ValueError: If there is any, or, with ``overwrite``, one of another kind.
+    """
+    found = [kind for name, kind in _RESULTS.items() if is_there(folder / name)]
+    if RUN in found and NETWORK in found:
+        found.remove(NETWORK)  # It is that of the run.
+    if found and not overwrite:
+        raise ValueError(
+            f"Expected a folder without results (got {folder}, with {found[0]} in it). Name"
+            f" another by --out, or replace what is there by --overwrite."
+        )
+    if others := [kind for kind in found if kind != result]:
+        raise ValueError(
+            f"Expected a folder with {result} to replace, or without results (got {folder}, with"
+            f" {others[0]} in it). Name another by --out, or delete what is there."
+        )
+
+
+def files_of_encoding(folder: Path, *beside: str) -> list[str]:
+    """The name of the encoding in ``folder``, and of what is ``beside`` it; none without one."""
+    with suppress(ValueError):
+        load_encoding(folder)
+        return [ENCODING_FILE, *beside]
+    return []

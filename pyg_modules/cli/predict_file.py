@@ -31,7 +31,8 @@ def predict(options: Namespace) -> None:
         layer, encoding, x, y, notes = encode_file(options.folder, options.file)
         with torch.no_grad():
             outputs = torch.cat([layer(rows) for rows in torch.split(x, _ROWS_AT_ONCE)])
-        with uninterrupted(), staged_folder(out.absolute().parent) as stage:
+        done = f"the predictions are in {out}"
+        with uninterrupted(done), staged_folder(out.absolute().parent) as stage:
             _write(stage / out.name, outputs, encoding)
     for note in notes:
         print(f"data: {note}")

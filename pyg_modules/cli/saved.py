@@ -7,17 +7,17 @@ from pathlib import Path
 
 import torch
 
-from pyg_modules._files import read_json, staged_folder, write_json
+from pyg_modules._files import is_there, read_json, staged_folder, write_json
 from pyg_modules.cli.encoded_file import encode_file
 from pyg_modules.cli.endings import refusals, uninterrupted
-from pyg_modules.cli.places import check_free
-from pyg_modules.datasets.encoding import ENCODING_FILE, load_encoding
+from pyg_modules.cli.places import EXPORTED, NETWORK, check_free, files_of_encoding
+from pyg_modules.datasets.encoding import ENCODING_FILE, METRICS_FILE, load_encoding
 from pyg_modules.datasets.named import DATASETS
-from pyg_modules.experiment.run_folder import LABELS_FILE, METRICS_FILE
+from pyg_modules.experiment.run_folder import LABELS_FILE, REPORT_FILE
 from pyg_modules.modules.cut import cut
 from pyg_modules.modules.split import split
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
-from pyg_modules.parallel.export import export_parts
+from pyg_modules.parallel.export import export_parts, exported_files
 from pyg_modules.partition.methods import partition_units
 from pyg_modules.partition.metrics import cut_fraction, normalized_cut
 from pyg_modules.report.owned_units import sizes_in_words
@@ -29,7 +29,7 @@ def report(options: Namespace) -> None:
     Raises:
         Refused: If the folder holds no complete run, or no network, or cannot be written to.
     """
-    with refusals(), uninterrupted():
+    with refusals(), uninterrupted(f"the page is in {options.folder}"):
         if options.data is None:
             from pyg_modules.report.html.write import write_report
 
@@ -42,7 +42,7 @@ def report(options: Namespace) -> None:
 def _report_of_network(folder: Path, file: Path) -> Path:
     from pyg_modules.report.html.layer_report import report as report_of_layer
 
-    if (folder / METRICS_FILE).exists():
+    if is_there(folder / METRICS_FILE):
         raise ValueError(
             f"Expected the folder of a network that is no run (got {folder}, with a run in it)."
             f" Leave --data out, or name {folder / 'free'} or {folder / 'regularized'}."
@@ -56,9 +56,9 @@ def _report_of_network(folder: Path, file: Path) -> Path:
     for note in notes:
         print(f"data: {note}")
     labels = None
-    if layer.labels is None and (folder / LABELS_FILE).exists():
+    if layer.labels is None and is_there(folder / LABELS_FILE):
         labels = torch.tensor(read_json(folder / LABELS_FILE), device="cpu")
-    return report_of_layer(layer, x, y, labels=labels, out=folder / "report.html")
+    return report_of_layer(layer, x, y, labels=labels, out=folder / REPORT_FILE)
 
 
 def partition(options: Namespace) -> None:
@@ -67,8 +67,9 @@ def partition(options: Namespace) -> None:
     Raises:
         Refused: If the folder holds no network, or one that is cut, or ``--out`` is taken.
     """
+    out = options.out
     with refusals():
-        check_free(options.out, overwrite=options.overwrite)
+        check_free(out, NETWORK, overwrite=options.overwrite)
         layer = SynchronousGraph.load(options.folder)
         if layer.labels is not None:
             raise ValueError(
@@ -77,7 +78,8 @@ def partition(options: Namespace) -> None:
                 f" {options.folder / 'free'}."
             )
         labels = partition_units(layer, options.num_modules, scope=options.scope)
-        with uninterrupted(), staged_folder(options.out) as stage:
+        replaced = files_of_encoding(out, REPORT_FILE) if options.overwrite else ()
+        with uninterrupted(f"the network is in {out}"), staged_folder(out, replaced) as stage:
             cut(layer, labels).save(stage)
             write_json(stage / LABELS_FILE, labels.tolist())
             _save_encoding_of(options.folder, stage)
@@ -85,7 +87,7 @@ def partition(options: Namespace) -> None:
     print(f"modules of {sizes_in_words(layer.graph, labels)};", end=" ")
     print(f"normalized cut {normalized_cut(*edges):.2g},", end=" ")
     print(f"{cut_fraction(*edges):.0%} of the weight was between modules")
-    print(f"wrote {options.out}")
+    print(f"wrote {out}")
 
 
 def export(options: Namespace) -> None:
@@ -94,18 +96,20 @@ def export(options: Namespace) -> None:
     Raises:
         Refused: If the folder holds no cut network, or ``--out`` is taken.
     """
+    out = options.out
     with refusals():
-        check_free(options.out, overwrite=options.overwrite)
+        check_free(out, EXPORTED, overwrite=options.overwrite)
         layer = SynchronousGraph.load(options.folder)
         if layer.labels is None:
             raise ValueError(
                 f"Expected a cut network (got {options.folder}, which is whole). Cut it first:"
                 f" pyg-modules partition {options.folder} --out DIR."
             )
-        with uninterrupted(), staged_folder(options.out) as stage:
+        replaced = exported_files(out) + files_of_encoding(out) if options.overwrite else ()
+        with uninterrupted(f"the modules are in {out}"), staged_folder(out, replaced) as stage:
             export_parts(split(layer), stage, file_format=options.format)
             _save_encoding_of(options.folder, stage)
-    print(f"wrote {options.out}")
+    print(f"wrote {out}")
 
 
 def datasets(_options: Namespace) -> None:
@@ -116,5 +120,5 @@ def datasets(_options: Namespace) -> None:
 
 def _save_encoding_of(folder: Path, stage: Path) -> None:
     """Let a network take along how rows become its inputs, if it knows."""
-    if (folder / ENCODING_FILE).exists():
+    if is_there(folder / ENCODING_FILE):
         load_encoding(folder).save(stage)

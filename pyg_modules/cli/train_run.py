@@ -13,7 +13,7 @@ from pyg_modules._checks import as_int, check_device
 from pyg_modules._files import make_folder
 from pyg_modules._safetensors import import_safetensors
 from pyg_modules.cli.endings import Refused, refusals, uninterrupted
-from pyg_modules.cli.places import check_free
+from pyg_modules.cli.places import RUN, check_free
 from pyg_modules.datasets.dataset import Dataset
 from pyg_modules.datasets.file_data import load_file
 from pyg_modules.datasets.named import load_dataset
@@ -42,7 +42,7 @@ def train(options: Namespace) -> None:
         )
         num_seeds = as_int("seeds", options.seeds, smallest=1)
         check_device(config.device)
-        check_free(options.out, overwrite=options.overwrite)
+        check_free(options.out, RUN, overwrite=options.overwrite)
         data = _data(options)
         check_units(data, config)
         # What is missing must be found out now, not when the training is over.
@@ -68,16 +68,17 @@ def train(options: Namespace) -> None:
                 of_seed = replace(
                     result, other_seeds=others, seconds=result.seconds + of_seed.seconds
                 )
-            report = _write(of_seed, options.out)
-            result = of_seed
+            with uninterrupted(_kept(of_seed, options.out).strip()):
+                report = _write(of_seed, options.out)
+                result = of_seed
+        assert result is not None
+        if not options.quiet:
+            _summarise(result, report, len(data.test_y))
     except DivergedError as error:
         raise Refused(f"{error}{_kept(result, options.out)}") from error
     except KeyboardInterrupt:
         kept = _kept(result, options.out).strip() or "no file was written"
         raise KeyboardInterrupt(kept) from None
-    assert result is not None
-    if not options.quiet:
-        _summarise(result, report, len(data.test_y))
 
 
 def _data(options: Namespace) -> Dataset:
@@ -108,19 +109,18 @@ def _write(result: ExperimentResult, out: Path) -> Path:
     """Write the run to ``out``; if that fails, to another place, which is said."""
     from pyg_modules.report.html.write import write_run_with_report
 
-    with uninterrupted():
-        try:
-            return write_run_with_report(result, out)
-        except ValueError as error:
-            for place in (tempfile.gettempdir(), Path.home()):
-                with suppress(OSError, ValueError):
-                    folder = tempfile.mkdtemp(prefix="pyg-modules-run-", dir=place)
-                    write_run_with_report(result, folder)
-                    raise Refused(f"{error} The run is not lost: it is in {folder}.") from error
-            raise Refused(str(error)) from error
-        except Exception:
-            write_run(result, out)  # Its page can be made again.
-            raise
+    try:
+        return write_run_with_report(result, out)
+    except ValueError as error:
+        for place in (tempfile.gettempdir(), Path.home()):
+            with suppress(OSError, ValueError):
+                folder = tempfile.mkdtemp(prefix="pyg-modules-run-", dir=place)
+                write_run_with_report(result, folder)
+                raise Refused(f"{error} The run is not lost: it is in {folder}.") from error
+        raise Refused(str(error)) from error
+    except Exception:
+        write_run(result, out)  # Its page can be made again.
+        raise
 
 
 def _kept(result: ExperimentResult | None, out: Path) -> str:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from numpy.typing import NDArray
 
-from pyg_modules._files import read_json, write_json
+from pyg_modules._files import digest_of, read_json, write_json
 from pyg_modules.datasets.columns import check_size, numbers_in, shown, texts_in
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
 ENCODING_FILE = "data.json"
+#: The file of a run that says what its other files contain, and under which name it does.
+METRICS_FILE, DIGESTS = "metrics.json", "sha256"
 _FORMAT_VERSION = 1
 
 
@@ -78,7 +80,7 @@ class Encoding:
         options (dict): What the command line was told of the data, by the name of the option.
         notes (list of str): What was found out, left out and filled in, a sentence each.
         trained_on (list of str, optional): What tells each sample of the training part from others,
-            a digest of its inputs and target. (default: none, as of earlier versions)
+            a digest of its values and target. (default: none, as of earlier versions)
     """
 
     numbers: list[NumberColumn]
@@ -103,6 +105,22 @@ class Encoding:
         Raises:
             ValueError: If a column is missing, or a value in a column of numbers is none.
         """
+        values = self.values(table, of_file)
+        for place, number in enumerate(self.numbers):
+            values[:, place] = (values[:, place] - number.mean) / number.scale
+            check_size(values[:, place], table[number.name], of_file)
+        return values.astype(numpy.float32)
+
+    def values(self, table: DataFrame, of_file: str) -> NDArray[numpy.float64]:
+        """The same before numbers are scaled: as they are given, the median where one is missing.
+
+        Args:
+            table (pandas.DataFrame): The rows.
+            of_file (str): The name of their file, for messages.
+
+        Raises:
+            ValueError: If a column is missing, or a value in a column of numbers is none.
+        """
         needed = [number.name for number in self.numbers]
         needed += [column.name for column in self.categories]
         if missing := [name for name in needed if name not in table.columns]:
@@ -114,14 +132,11 @@ class Encoding:
         columns = []
         for number in self.numbers:
             values = numbers_in(table[number.name], of_file, remedy)
-            values = numpy.where(numpy.isnan(values), number.median, values)
-            values = (values - number.mean) / number.scale
-            check_size(values, table[number.name], of_file)
-            columns.append(values)
+            columns.append(numpy.where(numpy.isnan(values), number.median, values))
         for column in self.categories:
             texts = texts_in(table[column.name])
             columns += [texts == category for category in column.categories]
-        return numpy.stack(columns, axis=1).astype(numpy.float32)
+        return numpy.stack(columns, axis=1).astype(numpy.float64)
 
     def unknown(self, table: DataFrame) -> list[str]:
         """A sentence for every column with categories that the training part has not."""
@@ -139,8 +154,8 @@ class Encoding:
         """A sentence if samples are like some of the training part.
 
         Args:
-            x (ndarray): Their inputs, as of :meth:`encode`.
-            y (ndarray): Their targets, as the network is trained on.
+            x (ndarray): What is used of them, as of :meth:`values`.
+            y (ndarray): Their targets: classes, or numbers as they are given.
             rows (str): What they are called, such as ``"rows of new.csv"``.
         """
         known = set(self.trained_on)
@@ -158,32 +173,31 @@ class Encoding:
 
 
 def digests_of(x: NDArray[Any], y: NDArray[Any]) -> list[str]:
-    """What tells each sample from others, of its inputs and its target alone, to four decimals.
+    """What tells each sample from others, of its values and its target, to six digits or so.
 
     Args:
-        x (ndarray): The inputs, ``[num_rows, num_features]``.
-        y (ndarray): The targets, ``[num_rows]`` classes or ``[num_rows, 1]`` numbers.
+        x (ndarray): The values, ``[num_rows, num_features]``.
+        y (ndarray): The targets, ``[num_rows]``, classes or numbers.
     """
-    # A file that is written again may have fewer digits; and there is no -0.
-    x, y = x.round(4) + 0, y.round(4) + 0
-    return [
-        blake2b(inputs.tobytes() + target.tobytes(), digest_size=8).hexdigest()
-        for inputs, target in zip(x, y, strict=True)
-    ]
+    fractions, exponents = numpy.frexp(numpy.column_stack([x, y]).astype(numpy.float64))
+    # A file that is written again may have fewer digits: they are rounded, but not at half of what
+    # is kept, where numbers of few digits or bits would be. And there is no -0.
+    rounded = numpy.ldexp(numpy.floor(fractions * 2**20 + 1 / 3), exponents - 20) + 0
+    return [blake2b(row.tobytes(), digest_size=8).hexdigest() for row in rounded]
 
 
 def load_encoding(folder: str | os.PathLike[str]) -> Encoding:
     """What :meth:`Encoding.save` wrote into ``folder``.
 
     Raises:
-        ValueError: If it is not there, or something else.
+        ValueError: If it is not there, or something else, or not of the run in ``folder``.
     """
     path = Path(folder) / ENCODING_FILE
     try:
         fields = read_json(path)
         if fields.pop("format_version") != _FORMAT_VERSION:
             raise ValueError("another version")
-        return Encoding(
+        encoding = Encoding(
             [_number_column(column) for column in fields.pop("numbers")],
             [_category_column(column) for column in fields.pop("categories")],
             _target(fields.pop("target")),
@@ -199,6 +213,26 @@ def load_encoding(folder: str | os.PathLike[str]) -> Encoding:
             f"Expected how rows become inputs in {path} (got {type(error).__name__}: {error})."
             f" Copy the folder again, or train again."
         ) from error
+    _check_is_of_run(path)
+    return encoding
+
+
+def _check_is_of_run(path: Path) -> None:
+    """Raise a ``ValueError`` if a run whose folder ``path`` is in was written with another one."""
+    folder = Path(os.path.realpath(path.parent))
+    for above in (folder, folder.parent):
+        place = folder.relative_to(above)
+        try:
+            digests = dict(read_json(above / METRICS_FILE)[DIGESTS])
+        except (LookupError, OSError, TypeError, ValueError):
+            continue  # There is no run.
+        if any(Path(str(name)).parent == place for name in digests):
+            if digests.get((place / path.name).as_posix()) != digest_of(path):
+                raise ValueError(
+                    f"Expected {path} of the run in {above} (got that of another, or changed). Copy"
+                    f" the folder again, or train again; of a run without --data, delete it."
+                )
+            return
 
 
 def _number_column(fields: dict[str, Any]) -> NumberColumn:

@@ -38,14 +38,15 @@ def load_file(
 ) -> Dataset:
     """The task in a file, with all columns scaled, and categories as inputs of their own.
 
-    Missing numbers become the median, missing categories a category; columns with one value, and
-    texts that are different in every row, are left out. All of this is fitted by scikit-learn on
-    the training part, and is in ``encoding`` of what is returned, with ``notes`` that say it.
+    Missing numbers become the median, missing categories a category, and so does one number that is
+    there or missing; columns with one value, and texts that are different in every row, are left
+    out. All of this is fitted by scikit-learn on the training part, and is in ``encoding`` of what
+    is returned, with ``notes`` that say it.
 
     Args:
         path (path): ``.csv`` or ``.parquet``, or ``.npz`` with arrays ``x`` and ``y``.
-        test (path, optional): A file with the same columns, to test on. (default: every fifth row,
-            drawn at random, the same ones every time)
+        test (path, optional): A file with the same columns, to test on. (default: a fifth of
+            the rows, drawn at random, the same ones every time, with all classes in both parts)
         target (str, optional): The column to predict; not needed for ``.npz``.
         task (str, optional): ``"classification"`` or ``"regression"``. (default: found out)
         categories (sequence of str, optional): Columns that hold categories, though written as
@@ -56,7 +57,7 @@ def load_file(
 
     Raises:
         ImportError: If pandas, or pyarrow for Parquet, has to be installed first.
-        TypeError: If ``categories`` is one text.
+        TypeError: If a file is no path, or ``categories`` is one text or no names.
         ValueError: If both files have the same rows; or one is missing or damaged, or something in
             it is; with its name, and that of the column and the row, counted from 1 below the names
             of the columns.
@@ -68,8 +69,13 @@ def load_file(
             f"Expected categories to be a sequence of names (got str: {brief(categories)}). Use"
             f" [{categories!r}]."
         )
+    if wrong := [name for name in categories if not isinstance(name, str)]:
+        raise TypeError(
+            f"Expected categories to be names of columns (got {type(wrong[0]).__name__}:"
+            f" {brief(wrong[0])}). Use str, e.g. [{str(wrong[0])!r}]."
+        )
     options = {"data": os.fspath(as_path("path", path))}
-    options |= {} if test is None else {"test": os.fspath(test)}
+    options |= {} if test is None else {"test": os.fspath(as_path("test", test))}
     options |= {} if target is None else {"target": target}
     options |= {} if task is None else {"task": task}
     options |= {"categories": ",".join(categories)} if categories else {}
@@ -98,18 +104,22 @@ def load_file(
         test_y = read_target_like(test_table[target], os.fspath(test), targets.classes)
         test_x = test_table.drop(columns=target)
     _check_enough(train, targets, test_y, of_file)
+    for name in _flags(prepared.iloc[train]):
+        prepared[name] = texts_in(features[name])
     encoding = _fitted(prepared.iloc[train], target, targets, train, options)
     test_file = of_file if test is None else os.fspath(test)
     inputs = encoding.encode(test_x, test_file)
+    test_values = encoding.values(test_x, test_file)
     encoding.notes.extend(encoding.unknown(test_x))
     if test is not None and (more := sorted(set(test_x.columns) - set(features.columns))):
         encoding.notes.append(f"{test} has more columns, which are not used: {shown(more)}")
     train_inputs = encoding.encode(features.iloc[train], of_file)
     train_targets = as_targets(targets.values[train], encoding.target)
     test_targets = as_targets(test_y, encoding.target)
-    encoding.trained_on.extend(digests_of(train_inputs, train_targets.numpy()))
+    train_values = encoding.values(features.iloc[train], of_file)
+    encoding.trained_on.extend(digests_of(train_values, targets.values[train]))
     tested = "rows to test on" if test is None else f"rows of {test_file}"
-    encoding.notes.extend(encoding.seen(inputs, test_targets.numpy(), tested))
+    encoding.notes.extend(encoding.seen(test_values, test_y, tested))
     parts = f"{len(train):,} rows to train on, {len(test_y):,} to test on"
     encoding.notes.append(f"{parts}, {encoding.num_features:,} inputs")
     return Dataset(
@@ -179,7 +189,7 @@ def _prepared(features: DataFrame, of_file: str, categories: Sequence[str]) -> D
 def _split(
     targets: TargetColumn, column: Any, of_file: str
 ) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]]:
-    """Rows to train on and to test on, with all classes in both."""
+    """Rows to train on and to test on, in order, with all classes in both."""
     from sklearn.model_selection import train_test_split
 
     num_rows, classes = len(targets.values), targets.classes
@@ -208,7 +218,24 @@ def _split(
         stratify=None if classes is None else targets.values,
         random_state=0,
     )
+    if classes is not None:
+        _exchange_for_all_classes(test, train, targets.values)
+        _exchange_for_all_classes(train, test, targets.values)
     return numpy.sort(train), numpy.sort(test)
+
+
+def _exchange_for_all_classes(
+    part: NDArray[numpy.int64], other: NDArray[numpy.int64], classes: NDArray[Any]
+) -> None:
+    """Exchange a row of the largest class of ``part``, in place, for one of each that it lacks.
+
+    Both are in a random order, so that the first rows of a class are any.
+    """
+    for lacking in numpy.setdiff1d(classes[other], classes[part]):
+        largest = numpy.bincount(classes[part]).argmax()
+        here = (classes[part] == largest).argmax()
+        there = (classes[other] == lacking).argmax()
+        part[here], other[there] = other[there], part[here]
 
 
 def _check_enough(
@@ -272,6 +299,15 @@ def _fitted(
         options,
         notes,
     )
+
+
+def _flags(train: DataFrame) -> list[str]:
+    """Names of columns of one number, which is there or missing: what they say is which."""
+    return [
+        name
+        for name in train.columns
+        if train[name].dtype.kind == "f" and train[name].nunique() == 1 and train[name].hasnans
+    ]
 
 
 def _kinds(train: DataFrame) -> tuple[list[str], list[str], list[str], list[str]]:

@@ -12,7 +12,7 @@ import torch
 
 from pyg_modules._files import as_path, digest_of, read_json, staged_folder, write_json
 from pyg_modules._safetensors import read_tensors, write_tensors
-from pyg_modules.datasets.encoding import ENCODING_FILE, load_encoding
+from pyg_modules.datasets.encoding import DIGESTS, ENCODING_FILE, METRICS_FILE, load_encoding
 from pyg_modules.experiment.experiment import MODELS, OPTIONAL_MODELS, ExperimentResult
 from pyg_modules.experiment.experiment_config import ExperimentConfig
 from pyg_modules.modules.independence import Independence
@@ -22,14 +22,14 @@ from pyg_modules.partition.metrics import module_sizes
 from pyg_modules.partition.verdict import Verdict
 from pyg_modules.train.epoch_record import EpochRecord
 
-METRICS_FILE, LABELS_FILE = "metrics.json", "labels.json"
+LABELS_FILE = "labels.json"
+#: What is made of the other files of a run, to be looked at.
+REPORT_FILE, PICTURE_FILE = "report.html", "partition.png"
 _HISTORY = "history.json"
 _ANALYSIS = "analysis.safetensors"
 _FREE, _REGULARIZED = "free", "regularized"
 _LESIONS = "lesions."
 _SCORES = "all", "without", "only", "num_samples"
-#: In ``metrics.json``: what the other files of the run contain.
-_DIGESTS = "sha256"
 _LAYER = "config.json", "model.safetensors"
 _FOLDERS = "", f"{_FREE}/", f"{_REGULARIZED}/"
 _ENCODINGS = tuple(f"{folder}{ENCODING_FILE}" for folder in _FOLDERS)
@@ -52,12 +52,12 @@ def write_run(result: ExperimentResult, folder: str | os.PathLike[str]) -> None:
             fine-tuned layer: ``config.json`` and ``model.safetensors``; and for the report:
             ``history.json``, ``analysis.safetensors``, and the folders ``free`` and ``regularized``
             with the layers before the cut. Beside every layer that was trained on a file is
-            ``data.json``, how rows become inputs.
+            ``data.json``, how rows become inputs. A run that is there is replaced, all of it.
 
     Raises:
         ValueError: If ``folder`` is a file, or cannot be written to.
     """
-    with staged_folder(folder) as stage:
+    with staged_folder(folder, files_of_run(folder)) as stage:
         result.finetuned.save(stage)
         result.free.save(stage / _FREE)
         result.regularized.save(stage / _REGULARIZED)
@@ -80,7 +80,18 @@ def write_run(result: ExperimentResult, folder: str | os.PathLike[str]) -> None:
             for folder_of_layer in _FOLDERS:
                 result.encoding.save(stage / folder_of_layer)
         digests = {name: digest_of(stage / name) for name in names}
-        write_json(stage / METRICS_FILE, {**result.metrics(), _DIGESTS: digests})
+        write_json(stage / METRICS_FILE, {**result.metrics(), DIGESTS: digests})
+
+
+def files_of_run(folder: str | os.PathLike[str]) -> list[str]:
+    """Names of the files of the run in ``folder``; none if there is no run."""
+    try:
+        written = set(read_json(as_path("folder", folder) / METRICS_FILE)[DIGESTS])
+    except (LookupError, OSError, TypeError, ValueError):
+        return []
+    names = [name for name in (*_OTHERS, *_ENCODINGS) if name in written]
+    # Else they are the figures of something else.
+    return [*names, METRICS_FILE, REPORT_FILE, PICTURE_FILE] if names else []
 
 
 def load_run(folder: str | os.PathLike[str]) -> ExperimentResult:
@@ -111,7 +122,7 @@ def load_run(folder: str | os.PathLike[str]) -> ExperimentResult:
     except (OSError, ValueError) as error:
         raise _incomplete(folder, f"{type(error).__name__}: {error}") from error
     try:
-        digests = metrics[_DIGESTS]
+        digests = metrics[DIGESTS]
         names = (*_OTHERS, *(_ENCODINGS if ENCODING_FILE in digests else ()))
         foreign = [name for name in names if digest_of(folder / name) != digests[name]]
         if not foreign:
@@ -152,7 +163,7 @@ def _load_run(folder: Path, metrics: dict[str, Any]) -> ExperimentResult:
         finetuned=SynchronousGraph.load(folder),
         labels=labels,
         is_regression=is_regression,
-        encoding=load_encoding(folder) if ENCODING_FILE in metrics[_DIGESTS] else None,
+        encoding=load_encoding(folder) if ENCODING_FILE in metrics[DIGESTS] else None,
         test_score=_numbers(metrics["test_score"], models),
         other_seeds=[_numbers(scores, models) for scores in metrics["other_seeds"]],
         num_parameters=_numbers(metrics["num_parameters"], models),

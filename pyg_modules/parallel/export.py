@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import copy
 import importlib.util
-import json
 import logging
 import os
 import re
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from pyg_modules._checks import check_choice
-from pyg_modules._files import as_path, staged_folder, write_json
+from pyg_modules._files import as_path, read_json, staged_folder, write_json
 from pyg_modules.modules.joined_parts import check_fitting, graphs_alone, list_of_parts
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.ops.activation import ACTIVATIONS, PRELU
@@ -24,7 +23,7 @@ from pyg_modules.solve.unrolled import Unrolled
 
 FORMATS = ("onnx", "pt2")
 FORMAT_VERSION = 1
-_MANIFEST = "manifest.json"
+MANIFEST_FILE = "manifest.json"
 # What onnxruntime has no kernels for on a CPU: a file of it could be written, and not be opened.
 _WITHOUT_KERNELS = {
     torch.float64: ("elu", "gelu", "softplus"),
@@ -80,12 +79,11 @@ def export_parts(
             _check_kernels(part)
         _need_onnx()
     files = [f"part_{number}.{file_format}" for number in range(len(listed))]
-    earlier = _earlier_files(folder)
-    with staged_folder(folder) as stage:
+    with staged_folder(folder, exported_files(folder)) as stage:
         for part, name in zip(listed, files, strict=True):
             _write(part, stage / name, file_format)
         write_json(
-            stage / _MANIFEST,
+            stage / MANIFEST_FILE,
             {
                 "format_version": FORMAT_VERSION,
                 "file_format": file_format,
@@ -97,18 +95,16 @@ def export_parts(
                 " network, [B, num_outputs], are the sum of theirs.",
             },
         )
-    for name in earlier - set(files):
-        (folder / name).unlink(missing_ok=True)
-    return folder / _MANIFEST
+    return folder / MANIFEST_FILE
 
 
-def _earlier_files(folder: Path) -> set[str]:
-    """The parts of the manifest that is there, if one is."""
+def exported_files(folder: Path) -> list[str]:
+    """Names of the parts of the manifest in ``folder``, if there is one."""
     try:
-        parts = json.loads((folder / _MANIFEST).read_text(encoding="utf-8"))["parts"]
-        return {name for name in parts if re.fullmatch(r"part_\d+\.(onnx|pt2)", name)}
+        parts = read_json(folder / MANIFEST_FILE)["parts"]
+        return [name for name in parts if re.fullmatch(r"part_\d+\.(onnx|pt2)", name)]
     except (OSError, ValueError, KeyError, TypeError):  # It is another file of this name.
-        return set()
+        return []
 
 
 def _write(part: SynchronousGraph, path: Path, file_format: str) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from inspect import signature
 from typing import Any
@@ -150,10 +150,14 @@ def as_tensor(value: Any, dtype: torch.dtype) -> Tensor:
     if isinstance(value, Tensor):
         return value
     value = numpy.asarray(value)
+    if value.dtype.kind == "O":  # As of columns of pandas that are of several types, or nullable.
+        with suppress(ValueError):
+            value = numpy.asarray(value.tolist())
     if value.dtype.kind not in "biuf":
         raise TypeError(
-            f"Expected arrays of numbers (got {value.dtype}). Number classes from 0, e.g. by"
-            f" numpy.unique(y, return_inverse=True)."
+            f"Expected arrays of numbers (got {value.dtype}). Make numbers of texts: of classes"
+            f" e.g. by numpy.unique(y, return_inverse=True), of columns e.g. by"
+            f" pandas.get_dummies(x)."
         )
     # In the order of bytes and rows that torch takes; floats are float64 if nobody says otherwise.
     value = value.astype(value.dtype.newbyteorder("="), order="C")

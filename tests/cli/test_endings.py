@@ -8,7 +8,7 @@ from pyg_modules.cli.endings import uninterrupted
 
 
 def interrupted_work(done):
-    with uninterrupted():
+    with uninterrupted("it is done"):
         signal.raise_signal(signal.SIGINT)
         done.append(True)
 
@@ -17,12 +17,12 @@ def test_ctrl_c_waits_for_the_end_of_what_must_not_be_interrupted():
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     done = []
     try:
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt, match="it is done"):
             interrupted_work(done)
         assert done == [True]
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-        with pytest.raises(ZeroDivisionError), uninterrupted():
+        with pytest.raises(ZeroDivisionError), uninterrupted(""):
             raise ZeroDivisionError
     finally:
         signal.signal(signal.SIGINT, before)

@@ -4,6 +4,7 @@ import csv
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -267,6 +268,7 @@ def test_of_a_network_of_an_earlier_version_nothing_is_said_of_rows(wine, tmp_pa
     fields = json.loads(path.read_text())
     del fields["trained_on"]
     path.write_text(json.dumps(fields))
+    (tmp_path / "run" / "metrics.json").unlink()  # It knows the file as it was.
     assert main(["predict", str(tmp_path / "run"), str(wine[0])]) == 0
     accuracy, wrote = capsys.readouterr().out.splitlines()
     assert accuracy.startswith("accuracy ")
@@ -341,6 +343,143 @@ def test_ctrl_c_keeps_the_seeds_that_are_finished(tmp_path, monkeypatch, capsys)
     error = capsys.readouterr().err
     assert error == f"pyg-modules: interrupted; the result of 1 seed is in {out}\n"
     assert load_run(out).config.seed == 5
+
+
+@pytest.fixture
+def interrupting():
+    """Makes a function one that is interrupted by Ctrl-C just when it has done its work."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def interrupted(function):
+        def work(*arguments, **settings):
+            done = function(*arguments, **settings)
+            signal.raise_signal(signal.SIGINT)
+            return done
+
+        return work
+
+    yield interrupted
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_ctrl_c_while_a_run_is_written_says_that_it_is_there(
+    seeds, interrupting, wine, tmp_path, monkeypatch, capsys
+):
+    from pyg_modules.cli import train_run
+    from pyg_modules.report.html import write
+
+    out, run = tmp_path / "run", load_run(wine[1])
+    monkeypatch.setattr(train_run, "run_experiment", lambda *_: run)
+    write_it = write.write_run_with_report
+
+    def interrupted_at_the_last(result, folder):
+        is_last = len(result.other_seeds) == seeds
+        return (interrupting(write_it) if is_last else write_it)(result, folder)
+
+    monkeypatch.setattr(write, "write_run_with_report", interrupted_at_the_last)
+    arguments = ["--data", str(wine[0]), "--target", "grade", *SMALL, "--out", str(out)]
+    assert main(["train", *arguments, "--seeds", str(seeds), "--quiet"]) == 130
+    # The run that stands for one training is itself one of two seeds.
+    said = f"pyg-modules: interrupted; the result of {seeds + 1} seeds is in {out}\n"
+    assert capsys.readouterr().err == said
+    assert len(load_run(out).other_seeds) == seeds
+
+
+def test_ctrl_c_while_results_are_written_says_that_they_are_there(
+    interrupting, wine, tmp_path, monkeypatch, capsys
+):
+    from pyg_modules.cli import predict_file, saved
+    from pyg_modules.report.html import write
+
+    for module, name in (
+        (saved, "write_json"),
+        (saved, "export_parts"),
+        (predict_file, "_write"),
+        (write, "write_report"),
+    ):
+        monkeypatch.setattr(module, name, interrupting(getattr(module, name)))
+    run = tmp_path / "run"
+    shutil.copytree(wine[1], run)
+    for arguments, said in (
+        ("partition {run}/free --num-modules 2 --out {out}/cut", "network is in {out}/cut"),
+        ("export {run} --format pt2 --out {out}/parts", "modules are in {out}/parts"),
+        ("predict {run} {data} --out {out}/p.csv", "predictions are in {out}/p.csv"),
+        ("report {run}", "page is in {run}"),
+    ):
+        names = {"run": run, "out": tmp_path, "data": wine[0]}
+        assert main(arguments.format(**names).split()) == 130
+        error = capsys.readouterr().err
+        assert error == f"pyg-modules: interrupted; the {said.format(**names)}\n"
+    assert SynchronousGraph.load(tmp_path / "cut").labels is not None
+    assert (tmp_path / "parts" / "manifest.json").exists()
+    assert len(rows_of(tmp_path / "p.csv")) == 178
+
+
+def test_a_run_without_a_file_replaces_one_of_a_file_as_a_whole(wine, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(wine[1], folder)
+    (folder / "mine.txt").write_text("mine")
+    assert main(["train", "--dataset", "digits", *SMALL, "--out", str(folder), "--overwrite"]) == 0
+    assert not list(folder.rglob("data.json"))
+    assert (folder / "mine.txt").read_text() == "mine"
+    for network in (folder, folder / "free"):
+        capsys.readouterr()
+        assert main(["predict", str(network), str(wine[0])]) == 2
+        assert "without data.json" in capsys.readouterr().err
+    assert main(["report", str(folder)]) == 0
+
+
+def test_an_encoding_of_another_run_is_not_taken_along(wine, diabetes, tmp_path, capsys):
+    run, out = tmp_path / "run", str(tmp_path / "out")
+    shutil.copytree(wine[1], run)
+    for place in (run, run / "free"):
+        shutil.copy(diabetes[1] / "data.json", place)
+    for arguments in (
+        ["predict", str(run), str(wine[0])],
+        ["partition", str(run / "free"), "--num-modules", "2", "--out", out],
+        ["export", str(run), "--format", "pt2", "--out", out],
+    ):
+        assert main(arguments) == 2
+        assert re.search(r"data\.json of the run in .*got that of another", capsys.readouterr().err)
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_are_replaced_by_such_of_their_kind_as_a_whole(wine, tmp_path, capsys):
+    names = {"run": tmp_path / "run", "cut": tmp_path / "cut", "parts": tmp_path / "parts"}
+    shutil.copytree(wine[1], names["run"])
+    (tmp_path / "bare").mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(wine[1] / "free" / name, tmp_path / "bare")
+    export = "export {cut} --format pt2 --out {parts}"
+    partition = "partition {from} --num-modules {num} --out {cut}"
+    for num, source in ((4, names["run"] / "free"), (2, tmp_path / "bare")):
+        for command in (partition, export):
+            arguments = command.format(**names, **{"from": source, "num": num}).split()
+            assert main([*arguments, *([] if num == 4 else ["--overwrite"])]) == 0
+        if num == 4:
+            assert main(["report", str(names["cut"]), "--data", str(wine[0])]) == 0
+            for place in (names["cut"], names["parts"]):
+                assert (place / "data.json").exists()
+                (place / "mine.txt").write_text("mine")
+    network = ["config.json", "labels.json", "mine.txt", "model.safetensors"]
+    assert sorted(path.name for path in names["cut"].iterdir()) == network
+    exported = ["manifest.json", "mine.txt", "part_0.pt2", "part_1.pt2"]
+    assert sorted(path.name for path in names["parts"].iterdir()) == exported
+    capsys.readouterr()
+    before = {path: path.stat().st_mtime_ns for path in names["run"].rglob("*") if path.is_file()}
+    for arguments, message in (
+        ("partition {run}/free --out {run}", r"a network to replace.*run, with a run in it"),
+        ("partition {run}/free --out {parts}", r"with exported modules in it"),
+        ("export {run} --format pt2 --out {run}", r"exported modules to replace.*with a run in it"),
+        ("export {run} --format pt2 --out {cut}", r"with a network in it\)\. Name another"),
+        ("train --out {cut}", r"a run to replace.*with a network in it.*delete what is there"),
+        ("train --out {parts}", r"with exported modules in it"),
+    ):
+        assert main([*arguments.format(**names).split(), "--overwrite"]) == 2
+        assert re.search(message, capsys.readouterr().err), arguments
+    after = {path: path.stat().st_mtime_ns for path in names["run"].rglob("*") if path.is_file()}
+    assert after == before
 
 
 def test_predictions_do_not_replace_their_file_by_another_name_of_it(wine, tmp_path, capsys):

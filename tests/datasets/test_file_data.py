@@ -212,11 +212,77 @@ def test_rows_to_test_on_that_are_trained_on_are_said(tmp_path):
     encoding = load_file(twice, target="y").encoding
     assert f"10 of the 10 rows to test on {EQUAL}" in encoding.notes
     x = numpy.random.default_rng(0).normal(size=(50, 3)).astype("float32")
-    again = numpy.array([float(f"{number:.7g}") for number in x.ravel()], dtype="float32")
+    again = numpy.array([float(f"{number:.9g}") for number in x.ravel()])
     y = numpy.zeros(50, dtype=int)
     assert digests_of(x, y) == digests_of(again.reshape(50, 3), y)
     assert len(set(digests_of(x, y))) == 50
     assert digests_of(-0.0 * x, y) == digests_of(0 * x, y)
+
+
+def test_rows_that_differ_in_six_digits_are_others_beside_an_outlier_too(tmp_path):
+    rows = [f"{i},{i / 1000},{i % 2}\n" for i in range(1000, 1060)]
+    path = written(tmp_path, "a,b,y\n" + "".join(rows) + "1e12,1e12,0\n")
+    test = written(tmp_path, "a,b,y\n1001,1.00101,1\n1003,1.003,1\n1002,1.003,0\n", "test.csv")
+    encoding = load_file(path, test, target="y").encoding
+    assert f"1 of the 3 rows of {test} {EQUAL}" in encoding.notes
+    assert not any("trained on, in" in note for note in load_file(path, target="y").encoding.notes)
+    # Targets that are numbers, likewise.
+    rows = [f"{i % 2},{i}\n" for i in range(60)]
+    path = written(tmp_path, "a,y\n" + "".join(rows) + "1,1e12\n")
+    test = written(tmp_path, "a,y\n1,0.5\n1,3\n0,3\n", "test.csv")
+    notes = load_file(path, test, target="y", task="regression").encoding.notes
+    assert f"1 of the 3 rows of {test} {EQUAL}" in notes
+
+
+def test_a_row_with_something_missing_equals_one_with_the_median(tmp_path):
+    path = written(tmp_path, "a,b,y\n" + "".join(f"{i},{-i},{i % 2}\n" for i in range(11)))
+    test = written(tmp_path, "a,b,y\n5,,1\n4,,0\n", "test.csv")
+    notes = load_file(path, test, target="y").encoding.notes
+    assert f"1 of the 2 rows of {test} {EQUAL}" in notes
+
+
+@pytest.mark.parametrize(
+    ("counts", "num_test"),
+    [([998, 2], 200), ([90, 5, 3, 2], 20), ([2] * 8, 8), ([40, *[2] * 9], 12)],
+)
+def test_every_class_is_trained_on_and_tested_on(counts, num_test, tmp_path):
+    classes = numpy.repeat(numpy.arange(len(counts)), counts)
+    rows = [f"{i / 7},{label}\n" for i, label in enumerate(classes)]
+    path = written(tmp_path, "a,y\n" + "".join(rows))
+    data, again = (load_file(path, target="y", task="classification") for _ in range(2))
+    parts = data.train_y.bincount().tolist(), data.test_y.bincount().tolist()
+    assert min(parts[0]) >= 1 <= min(parts[1])
+    assert [sum(pair) for pair in zip(*parts, strict=True)] == counts
+    assert len(data.test_y) == num_test
+    assert torch.equal(data.test_x, again.test_x)
+
+
+def test_rows_of_a_rare_class_are_exchanged_and_no_others(tmp_path):
+    classes = numpy.repeat([0, 1], [998, 2])
+    path = written(tmp_path, "a,y\n" + "".join(f"{i},{y}\n" for i, y in enumerate(classes)))
+    data = load_file(path, target="y")
+    (number,) = data.encoding.numbers
+    found = (data.test_x[:, 0].double() * number.scale + number.mean).round().long().tolist()
+    _, test = train_test_split(numpy.arange(1000), test_size=200, stratify=classes, random_state=0)
+    assert len(set(test.tolist()) - set(found)) == 1
+    (new,) = set(found) - set(test.tolist())
+    assert new in (998, 999)
+
+
+@pytest.mark.parametrize("flag", ["1", "1.0", "0.5"])
+def test_a_number_that_is_there_or_missing_is_a_category(flag, tmp_path):
+    rows = [f"{i},{flag if i % 3 else ''},,{'uv'[i % 2]}\n" for i in range(30)]
+    path = written(tmp_path, "a,flag,empty,y\n" + "".join(rows))
+    data = load_file(path, target="y")
+    (column,) = data.encoding.categories
+    assert (column.name, column.categories) == ("flag", ["(missing)", flag.removesuffix(".0")])
+    assert data.train_x[:, 1:].sum(dim=1).tolist() == [1] * 24
+    notes = data.encoding.notes
+    assert "left out, for they have one value: 'empty'" in notes
+    missing = int(data.train_x[:, 1].sum())
+    assert f"column 'flag': {missing} missing, a category of their own" in notes
+    x = data.encoding.encode(pandas.DataFrame({"a": [0, 1], "flag": [float(flag), None]}), "new")
+    assert x[:, 1:].tolist() == [[0, 1], [1, 0]]
 
 
 def test_rows_to_test_on_are_others_than_those_to_train_on(tmp_path):

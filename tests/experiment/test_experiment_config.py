@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from pyg_modules.experiment import ExperimentConfig
@@ -18,6 +20,11 @@ from pyg_modules.experiment import ExperimentConfig
         ({"epochs": 0}, ValueError, r"epochs >= 1"),
         ({"finetune_epochs": -1}, ValueError, r"finetune_epochs >= 0"),
         ({"learning_rate": 0}, ValueError, r"learning_rate > 0 \(got 0\)"),
+        (
+            {"learning_rate": math.nan},
+            ValueError,
+            r"learning_rate > 0 \(got nan\)\. Give a positive number, e\.g\.",
+        ),
         ({"seed": 2**63}, ValueError, r"seed <= 9223372036854775807 \(got 9223372036854775808\)"),
         ({"seed": -1}, ValueError, r"seed >= 0"),
         ({"num_hidden": 8.0}, TypeError, r"num_hidden to be an int \(got float: 8.0\)"),

@@ -4,12 +4,13 @@ import math
 import os
 import re
 import shutil
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
 
-from pyg_modules.datasets import Dataset, load_dataset
+from pyg_modules.datasets import Dataset, load_dataset, load_encoding
+from pyg_modules.datasets.encoding import Encoding, NumberColumn, Target
 from pyg_modules.experiment import ExperimentConfig, load_run, run_experiment, write_run
 from pyg_modules.modules import LesionStudy
 
@@ -71,6 +72,54 @@ def test_a_run_of_a_version_without_scopes_is_one_of_hidden_units(result, folder
     del metrics["config"]["scope"]
     path.write_text(json.dumps(metrics))
     assert load_run(folder).config == result.config
+
+
+def encoding_of(median):
+    return Encoding([NumberColumn("a", median, 0.0, 1.0)], [], Target("y", ["0", "1"]), {}, [])
+
+
+ENCODINGS = ["data.json", "free/data.json", "regularized/data.json"]
+
+
+def test_a_run_without_a_file_of_data_leaves_nothing_of_the_one_before(result, tmp_path):
+    write_run(replace(result, encoding=encoding_of(0.0)), tmp_path)
+    assert load_run(tmp_path).encoding == encoding_of(0.0)
+    for name in ("report.html", "new.predictions.csv", "free/new.predictions.csv"):
+        (tmp_path / name).write_text("of the run before")
+    write_run(result, tmp_path)
+    assert load_run(tmp_path).encoding is None
+    assert not any((tmp_path / name).exists() for name in (*ENCODINGS, "report.html"))
+    assert (tmp_path / "free/new.predictions.csv").exists()
+    assert (tmp_path / "new.predictions.csv").exists()
+
+
+@pytest.mark.parametrize("metrics", [None, "{}", "[]", '{"sha256": "a"}', '{"accuracy": 1}'])
+def test_files_that_are_of_no_run_are_left_beside_one(metrics, result, tmp_path):
+    names = [*ENCODINGS, "report.html"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    if metrics is not None:
+        (tmp_path / "metrics.json").write_text(metrics)
+    write_run(result, tmp_path)
+    assert {(tmp_path / name).read_text() for name in names} == {"mine"}
+
+
+@pytest.mark.parametrize("place", ["", "free", "regularized"])
+@pytest.mark.parametrize("has_one", [True, False])
+def test_an_encoding_of_another_run_is_refused(has_one, place, result, tmp_path):
+    write_run(replace(result, encoding=encoding_of(0.0) if has_one else None), tmp_path)
+    if has_one:
+        assert load_encoding(tmp_path / place) == encoding_of(0.0)
+    encoding_of(1.0).save(tmp_path / place)
+    with pytest.raises(ValueError, match=r"data\.json of the run in .*of another.*train again; of"):
+        load_encoding(tmp_path / place)
+
+
+def test_an_encoding_of_something_else_inside_of_a_run_is_loaded(folder):
+    (folder / "parts").mkdir()
+    encoding_of(1.0).save(folder / "parts")
+    assert load_encoding(folder / "parts") == encoding_of(1.0)
 
 
 def test_another_folder_is_refused(tmp_path):

@@ -125,7 +125,7 @@ def test_seeded_leaves_the_global_generator_where_it_was():
     [
         ({"batch_size": 0}, ValueError, r"batch_size >= 1 \(got 0\)"),
         ({"epochs": -1}, ValueError, r"epochs >= 0 \(got -1\)"),
-        ({"learning_rate": -0.1}, ValueError, "learning_rate >= 0"),
+        ({"learning_rate": -0.1}, ValueError, "learning_rate > 0"),
         ({"weight_decay": "0.1"}, TypeError, "weight_decay to be a number"),
         ({"seed": None}, TypeError, "seed to be an int"),
         ({"seed": -1}, ValueError, r"seed >= 0 \(got -1\)"),

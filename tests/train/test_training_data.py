@@ -460,6 +460,18 @@ def test_arrays_of_pandas_are_taken(pair):
     assert torch.equal(fitted((pandas.DataFrame(x), pandas.Series(y))), fitted(pair))
 
 
+@pytest.mark.parametrize("dtype", ["Float32", "Float64", "mixed"])
+def test_frames_of_pandas_that_are_nullable_or_of_booleans_too_are_numbers(pair, dtype):
+    pandas = pytest.importorskip("pandas")
+    x, y = (value.numpy().copy() for value in pair)
+    x[:, 0] = x[:, 0] > 0
+    frame = pandas.DataFrame(x)
+    frame = frame.astype({0: bool} if dtype == "mixed" else dtype)
+    assert frame.to_numpy().dtype == object
+    targets = pandas.Series(y, dtype="Int64").astype(object)
+    assert torch.equal(fitted((frame, targets)), fitted((x, y)))
+
+
 @pytest.mark.parametrize(
     "changed", [lambda x: x[::-1].copy()[::-1], lambda x: x.astype(">f8"), numpy.asfortranarray]
 )

@@ -5,12 +5,16 @@ from pathlib import Path
 
 from pyg_modules._files import as_path, staged_folder
 from pyg_modules.experiment.experiment import ExperimentResult
-from pyg_modules.experiment.run_folder import load_run, write_run
+from pyg_modules.experiment.run_folder import (
+    PICTURE_FILE,
+    REPORT_FILE,
+    files_of_run,
+    load_run,
+    write_run,
+)
 from pyg_modules.report.html.libraries import check_report_libraries
 from pyg_modules.report.html.page import render_page
 from pyg_modules.report.partition_figure import partition_figure
-
-_REPORT, _PICTURE = "report.html", "partition.png"
 
 
 def write_run_with_report(result: ExperimentResult, folder: str | os.PathLike[str]) -> Path:
@@ -30,12 +34,12 @@ def write_run_with_report(result: ExperimentResult, folder: str | os.PathLike[st
     """
     check_report_libraries()
     folder = as_path("folder", folder)
-    with staged_folder(folder) as stage:
+    with staged_folder(folder, files_of_run(folder)) as stage:
         write_run(result, stage)
-        partition_figure(result).savefig(stage / _PICTURE, dpi=120)
+        partition_figure(result).savefig(stage / PICTURE_FILE, dpi=120)
         page = render_page(load_run(stage), folder)
-        (stage / _REPORT).write_text(page, encoding="utf-8")
-    return folder / _REPORT
+        (stage / REPORT_FILE).write_text(page, encoding="utf-8")
+    return folder / REPORT_FILE
 
 
 def write_report(folder: str | os.PathLike[str]) -> Path:
@@ -55,5 +59,5 @@ def write_report(folder: str | os.PathLike[str]) -> Path:
     folder = as_path("folder", folder)
     page = render_page(load_run(folder), folder)
     with staged_folder(folder) as stage:
-        (stage / _REPORT).write_text(page, encoding="utf-8")
-    return folder / _REPORT
+        (stage / REPORT_FILE).write_text(page, encoding="utf-8")
+    return folder / REPORT_FILE

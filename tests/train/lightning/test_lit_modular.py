@@ -217,7 +217,7 @@ def test_a_regularizer_of_another_layer_is_refused():
 
 
 def test_bad_numbers_are_refused():
-    with pytest.raises(ValueError, match=r"finite learning_rate >= 0 \(got -1\)"):
+    with pytest.raises(ValueError, match=r"finite learning_rate > 0 \(got -1\)"):
         LitModular(nn.Linear(3, 2), learning_rate=-1)
     with pytest.raises(TypeError, match=r"weight_decay to be a number \(got str"):
         LitModular(nn.Linear(3, 2), weight_decay="0.1")
