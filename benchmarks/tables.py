@@ -18,6 +18,7 @@ from benchmarks.accuracy import (
     mnist1d,
     sparsity,
     times,
+    topology,
     verdicts,
 )
 from benchmarks.accuracy.additive import __main__ as additive
@@ -217,6 +218,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "initialisation": initialisation.initialisation,
     },
     ROOT / "docs" / "explained" / "modules.md": {"modules": speed.modules},
+    ROOT / "docs" / "explained" / "topology.md": {"topology": topology.topology},
     ROOT / "docs" / "explained" / "partition.md": {
         "planted": partition.planted,
         "grid": partition.grid,

@@ -47,8 +47,14 @@ _SPARSE = (0.02, 0.5)
 SPACES = {
     "any": TopologySpace(**_SIZES, density=_SPARSE, num_modules=(1, 2, 4)),
     "complete": TopologySpace(**_SIZES, generators=("complete",)),
-    "sparse MLPs": TopologySpace(**_SIZES, density=_SPARSE, generators=("layered",)),
-    "MLPs": TopologySpace(**_SIZES, density=(1.0, 1.0), generators=("layered",)),
+    "sparse_mlp": TopologySpace(**_SIZES, density=_SPARSE, generators=("layered",)),
+    "mlp": TopologySpace(**_SIZES, density=(1.0, 1.0), generators=("layered",)),
+}
+LABELS = {
+    "any": "graphs of all kinds",
+    "complete": "complete graphs",
+    "sparse_mlp": "sparse MLPs",
+    "mlp": "MLPs",
 }
 #: Bounds of what is searched beside the topology.
 RATES = {"learning_rate": (3e-3, 3e-2), "weight_decay": (0.1, 1.0)}
@@ -182,7 +188,7 @@ def topology(path: Path = RESULTS) -> str:
         others = values["complete"]
         rows.append(
             [
-                name,
+                LABELS[name],
                 f"{kind.generator}{density}{modules}, {kind.num_updates} updates,"
                 f" {kind.activation}",
                 f"{round(mean(one['num_hidden'] for one in runs)):,}",

@@ -40,7 +40,7 @@ def test_a_search_of_topologies_that_is_killed_goes_on_and_measures_everything(
         assert all(14_000 < run["num_parameters"] <= topology.MAX_PARAMETERS for run in runs)
     kinds = [
         {trial["topology"]["generator"] for trial in results["searches"][name]["trials"]}
-        for name in ("complete", "sparse MLPs", "MLPs")
+        for name in ("complete", "sparse_mlp", "mlp")
     ]
     assert kinds == [{"complete"}, {"layered"}, {"layered"}]
     assert {trial["topology"]["density"] for trial in found["trials"]} == {1.0}

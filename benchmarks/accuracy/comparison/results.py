@@ -20,6 +20,7 @@ CELLS = {
     "after changes": (_ACCURACY / "changing" / "changing.json", "last", ""),
     "goals": (_ACCURACY / "alternating" / "alternating.json", "soon", ""),
 }
+TOPOLOGY = _ACCURACY / "topology.json"
 #: The runs of a row, in a list for every search of its recipe.
 Searches = list[list[dict[str, Any]]]
 #: Recipes are searched on one half of the data; of the other, one half is tested. What seeds differ
@@ -34,9 +35,17 @@ def results(path: Path = RESULTS) -> dict[str, Any]:
 
 
 def rows_measured(name: str, path: Path = RESULTS) -> dict[str, Searches]:
-    """The runs of a table by row; of other benchmarks, of ``"sums / sines, 400 samples"``."""
+    """The runs of a table by row; of other benchmarks, of ``"sums / sines, 400 samples"``.
+
+    Of ``"topology"``, those of fresh seeds.
+    """
     if " / " in name:
         return _rows_of_cells(*name.split(" / "))
+    if name == "topology":
+        return {
+            row: [[{"score": run["test_accuracy"]} for run in runs]]
+            for row, runs in results(TOPOLOGY)["fresh"].items()
+        }
     result = results(path).get(name, {"searches": []})
     rows: dict[str, Searches] = {}
     for search in result.get("searches", [result]):
