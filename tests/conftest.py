@@ -19,7 +19,7 @@ if not torch.cuda.is_available():
 import matplotlib.font_manager  # noqa: E402, F401
 
 # Reproducible, and no timing in tests: the same examples on every run, however long they take.
-settings.register_profile("pyg_modules", derandomize=True, deadline=None, max_examples=50)
+settings.register_profile("pyg_modules", derandomize=True, deadline=None, max_examples=30)
 settings.load_profile("pyg_modules")
 
 
