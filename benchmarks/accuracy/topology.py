@@ -180,12 +180,12 @@ def topology(path: Path = RESULTS) -> str:
         name: [100 * one["test_accuracy"] for one in runs]
         for name, runs in results["fresh"].items()
     }
+    of_complete = values["complete"]
     for name, runs in results["fresh"].items():
         found = TopologySearch.from_dict(results["searches"][name])
         best, kind = found.best, found.best.topology
         density = "" if kind.density is None else f", density {kind.density:.2f}"
         modules = "" if kind.num_modules == 1 else f", {kind.num_modules} modules"
-        others = values["complete"]
         rows.append(
             [
                 LABELS[name],
@@ -195,7 +195,7 @@ def topology(path: Path = RESULTS) -> str:
                 f"{round(mean(one['num_parameters'] for one in runs)):,}",
                 f"{100 * (best.score or 0):.1f}",
                 f"**{mean(values[name]):.2f}** ± {stdev(values[name]):.2f}",
-                "" if name == "complete" else mean_difference(values[name], others),
+                "" if name == "complete" else mean_difference(values[name], of_complete),
             ]
         )
     num_trials = max(len(one["trials"]) for one in results["searches"].values())

@@ -81,10 +81,15 @@ def test_a_single_class_is_refused():
 def test_it_is_searched_over_inside_a_pipeline():
     x, y = half_planes()
     model = make_pipeline(StandardScaler(), ModularClassifier(**SMALL))
-    grid = {"modularclassifier__num_modules": [2, 4]}
+    grid = {"modularclassifier__num_modules": [2, 4], "modularclassifier__finetune_epochs": [0, 4]}
     search = GridSearchCV(model, grid, cv=2, error_score="raise").fit(x, y)
     best = search.best_estimator_[-1]
     assert len(best.modules_) == search.best_params_["modularclassifier__num_modules"]
+    assert search.cv_results_["params"] == [
+        {"modularclassifier__finetune_epochs": epochs, "modularclassifier__num_modules": modules}
+        for epochs in (0, 4)
+        for modules in (2, 4)
+    ]
     assert search.score(x, y) > 0.97
     # Every fold is trained from the same seed, so that scores can be had again.
     again = cross_val_score(model.set_params(**search.best_params_), x, y, cv=2)
