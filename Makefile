@@ -7,7 +7,7 @@ TORCH ?= torch==2.13.0
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-scatter docs dist bench accuracy tables clean
+.PHONY: help demo test check suite docs test-scatter dist bench accuracy tables clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -15,14 +15,17 @@ help: ## List the targets
 demo: $(VENV)/.demo ## Train, organise and cut a network of digits; look at runs/demo/report.html
 	$(RUN) -m pyg_modules train --dataset digits --num-modules 4 --out runs/demo --overwrite
 
-test: $(VENV)/.test ## Format check, lint, order of imports, types, docstrings, tests and documentation
+test: check suite docs ## All of the following; side by side with make --jobs 2 test
+
+check: $(VENV)/.docs ## Format check, lint, order of imports, types and docstrings
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(VENV)/bin/lint-imports --no-cache
 	$(RUN) -m mypy
 	$(RUN) -m interrogate --quiet pyg_modules
+
+suite: $(VENV)/.docs ## The tests
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
-	$(MAKE) docs
 
 docs: $(VENV)/.docs ## Build the documentation; look at build/docs/index.html
 	$(RUN) -m sphinx -q -E -a -W --keep-going -n -c docs . build
@@ -102,6 +105,7 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 	$(PIP) install --quiet -e ".[train,report]"
 	touch $@
 
+# What is installed is away for a moment, so the tests wait for it, too.
 $(VENV)/.docs: $(VENV)/.test
 	$(PIP) install --quiet -e ".[docs]"
 	touch $@

@@ -94,7 +94,10 @@ class DenseGraph(nn.Module):
         with torch.no_grad():
             state = torch.zeros_like(injected)
             for _ in range(300):
-                state = self._f(injected + state @ recurrent.T)
+                before, state = state, self._f(injected + state @ recurrent.T)
+                # Nothing more changes, to the last bit; on meta there is nothing that could.
+                if state.is_meta or torch.equal(state, before):
+                    break
         if not torch.is_grad_enabled():
             return state
         # Hooks on saved tensors, such as those of a checkpoint, are not for this.

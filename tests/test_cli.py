@@ -5,16 +5,18 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
-from io import BytesIO, TextIOWrapper
+from io import BytesIO, StringIO, TextIOWrapper
 from unittest.mock import patch
 
 import pytest
 import torch
 
 from pyg_modules import SynchronousGraph, UnitGraph, __version__, _files, split
-from pyg_modules.cli import main
+from pyg_modules.cli import main, train_run
 from pyg_modules.datasets import DATASETS
+from pyg_modules.experiment import load_run
 
 FILES = [
     "analysis.safetensors",
@@ -58,14 +60,20 @@ def contents(folder):
 def run(tmp_path_factory):
     """The folder of a small run, and what it printed."""
     folder = tmp_path_factory.mktemp("runs") / "digits"
-    process = subprocess.run(
-        [sys.executable, "-m", "pyg_modules", "train", *SMALL, "--out", folder],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert process.stderr == ""
-    return folder, process.stdout
+    with redirect_stdout(StringIO()) as printed, redirect_stderr(StringIO()) as error:
+        assert main(["train", *SMALL, "--out", str(folder)]) == 0
+    assert error.getvalue() == ""
+    return folder, printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def quiet_run(tmp_path_factory):
+    """The folder of a run with ``--quiet`` and the second names of options, and what it printed."""
+    folder = tmp_path_factory.mktemp("quiet")
+    small = [{"--num-hidden": "--hidden", "--num-modules": "--modules"}.get(s, s) for s in SMALL]
+    with redirect_stdout(StringIO()) as printed, redirect_stderr(StringIO()) as error:
+        assert main(["train", *small, "--out", str(folder), "--quiet"]) == 0
+    return folder, (printed.getvalue(), error.getvalue())
 
 
 def test_it_writes_its_files_and_no_others(run):
@@ -98,10 +106,10 @@ def test_it_prints_plain_lines_and_a_summary_that_names_the_report_first(run):
     assert "\x1b" not in printed
 
 
-def test_quiet_prints_nothing(tmp_path, capsys):
-    assert main(["train", *SMALL, "--out", str(tmp_path), "--quiet"]) == 0
-    assert capsys.readouterr() == ("", "")
-    assert sorted(contents(tmp_path)) == FILES
+def test_quiet_prints_nothing(quiet_run):
+    folder, printed = quiet_run
+    assert printed == ("", "")
+    assert sorted(contents(folder)) == FILES
 
 
 def test_a_report_is_written_again(run, tmp_path, capsys):
@@ -172,8 +180,11 @@ def test_a_missing_extra_is_named_in_one_line_before_the_training(missing, run, 
 
 
 def test_a_run_that_cannot_be_written_where_it_should_is_kept_elsewhere(
-    tmp_path, monkeypatch, capsys
+    run, tmp_path, monkeypatch, capsys
 ):
+    # Trained already: what counts is how it is written.
+    loaded = load_run(run[0])
+    monkeypatch.setattr(train_run, "run_experiment", lambda *_: loaded)
     folder, rescue = tmp_path / "out", tmp_path / "rescue"
     rescue.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(rescue))
@@ -192,6 +203,31 @@ def test_a_run_that_cannot_be_written_where_it_should_is_kept_elsewhere(
     assert error.endswith(f"The run is not lost: it is in {kept}.\n")
     assert sorted(contents(kept)) == FILES
     assert not any(folder.iterdir())
+
+
+def test_a_run_whose_page_has_no_room_is_kept_without_it(run, tmp_path, monkeypatch, capsys):
+    loaded = load_run(run[0])
+    monkeypatch.setattr(train_run, "run_experiment", lambda *_: loaded)
+    folder, rescue = tmp_path / "out", tmp_path / "rescue"
+    rescue.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(rescue))
+    monkeypatch.setattr(train_run.Path, "home", lambda: rescue)
+    commit = _files._commit
+
+    def full(stage, target):
+        if (stage / "report.html").exists():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        commit(stage, target)
+
+    monkeypatch.setattr(_files, "_commit", full)
+    assert main(["train", *SMALL, "--out", str(folder), "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert is_one_line_with(error, f"it is in {folder}, without its page, which")
+    assert not list(rescue.iterdir())
+    monkeypatch.undo()
+    assert main(["report", str(folder)]) == 0
+    assert (folder / "report.html").exists()
+    assert load_run(folder).test_score == loaded.test_score
 
 
 def test_datasets_are_listed(capsys):
@@ -216,10 +252,8 @@ def test_version_and_help(arguments, expected, capsys):
     assert expected in capsys.readouterr().out
 
 
-def test_modules_and_hidden_are_second_names_of_options(tmp_path, capsys):
-    small = [{"--num-hidden": "--hidden", "--num-modules": "--modules"}.get(s, s) for s in SMALL]
-    assert main(["train", *small, "--out", str(tmp_path), "--quiet"]) == 0
-    config = json.loads((tmp_path / "metrics.json").read_text())["config"]
+def test_modules_and_hidden_are_second_names_of_options(quiet_run, capsys):
+    config = json.loads((quiet_run[0] / "metrics.json").read_text())["config"]
     assert (config["num_modules"], config["num_hidden"]) == (2, 8)
     with pytest.raises(SystemExit):
         main(["train", "--help"])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 import tempfile
 from argparse import Namespace
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 from pyg_modules._checks import as_int, check_device
@@ -112,15 +114,36 @@ def _write(result: ExperimentResult, out: Path) -> Path:
     try:
         return write_run_with_report(result, out)
     except ValueError as error:
-        for place in (tempfile.gettempdir(), Path.home()):
-            with suppress(OSError, ValueError):
-                folder = tempfile.mkdtemp(prefix="pyg-modules-run-", dir=place)
-                write_run_with_report(result, folder)
-                raise Refused(f"{error} The run is not lost: it is in {folder}.") from error
+        if folder := _written_elsewhere(partial(write_run_with_report, result)):
+            raise Refused(f"{error} The run is not lost: it is in {folder}.") from error
+        folder = _written(partial(write_run, result), out)
+        if folder := folder or _written_elsewhere(partial(write_run, result)):
+            raise Refused(
+                f"{error} The run is not lost: it is in {folder}, without its page, which"
+                f" pyg-modules report {folder} makes."
+            ) from error
         raise Refused(str(error)) from error
     except Exception:
         write_run(result, out)  # Its page can be made again.
         raise
+
+
+def _written_elsewhere(write: Callable[[Path], object]) -> Path | None:
+    """The folder of temporary files, or of the user, that has what ``write`` writes, if one can."""
+    for place in (tempfile.gettempdir(), Path.home()):
+        with suppress(OSError):
+            folder = Path(tempfile.mkdtemp(prefix="pyg-modules-run-", dir=place))
+            if _written(write, folder):
+                return folder
+            folder.rmdir()
+    return None
+
+
+def _written(write: Callable[[Path], object], folder: Path) -> Path | None:
+    with suppress(OSError, ValueError):
+        write(folder)
+        return folder
+    return None
 
 
 def _kept(result: ExperimentResult | None, out: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from typing import Any
 
 from torch import Tensor
 
@@ -32,6 +33,22 @@ def agreement(labels: Tensor, other: Tensor) -> dict[str, float]:
         ValueError: If one of them has a gap, their lengths differ or no unit is in a module of
             both.
     """
+    # Here, because it takes a second to import, and importing the package needs none of it.
+    from sklearn.metrics import normalized_mutual_info_score
+
+    nmi = normalized_mutual_info_score(*_compared(labels, other))
+    return {"ari": adjusted_rand_index(labels, other), "nmi": float(nmi)}
+
+
+def adjusted_rand_index(labels: Tensor, other: Tensor) -> float:
+    """That of :func:`agreement` alone, in half the time."""
+    from sklearn.metrics import adjusted_rand_score
+
+    return float(adjusted_rand_score(*_compared(labels, other)))
+
+
+def _compared(labels: Tensor, other: Tensor) -> tuple[Any, Any]:
+    """The modules of the units that both partitions label."""
     labels, other = (read_labels(one)[0] for one in (labels, other))
     if labels.shape != other.shape:
         raise ValueError(
@@ -46,14 +63,7 @@ def agreement(labels: Tensor, other: Tensor) -> dict[str, float]:
             "Expected at least one unit in a module of both partitions (got none). Make them with"
             " the same scope."
         )
-    # Here, because it takes a second to import, and training needs none of it.
-    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
-
-    pair = labels[compared].numpy(), other[compared].numpy()
-    return {
-        "ari": float(adjusted_rand_score(*pair)),
-        "nmi": float(normalized_mutual_info_score(*pair)),
-    }
+    return labels[compared].numpy(), other[compared].numpy()
 
 
 def stability(partitions: Sequence[Tensor]) -> dict[str, float]:

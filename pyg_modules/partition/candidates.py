@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from torch import Tensor
 
-from pyg_modules.partition.agreement import agreement
+from pyg_modules.partition.agreement import adjusted_rand_index
 from pyg_modules.partition.influence import labels_by_influence
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.units import Units
@@ -43,7 +43,7 @@ def candidates(
     """
     found: list[Tensor] = []
     for labels in _proposed(units, num_modules, tolerance, seed, known, influence, any_sizes):
-        if all(agreement(labels, other)["ari"] < _SAME for other in found):
+        if all(adjusted_rand_index(labels, other) < _SAME for other in found):
             found.append(labels)
         if len(found) == _MAX_CANDIDATES:
             break

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.partition.admissible import admissible
-from pyg_modules.partition.agreement import agreement
+from pyg_modules.partition.agreement import adjusted_rand_index
 from pyg_modules.partition.liveliness import Liveliness
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.metrics import normalized_cut
@@ -151,7 +151,7 @@ def at_random(units: Units, labels: Tensor, seed: int, *, known: Sequence[Tensor
     least, found = _num_dead(units, labels), []
     for draw in range(_DRAWS):
         mixed = shuffled(labels, classes, seed + _STRIDE * draw)
-        is_other = all(agreement(mixed[:num_inputs], other)["ari"] < 1 for other in others)
+        is_other = all(adjusted_rand_index(mixed[:num_inputs], other) < 1 for other in others)
         if is_other or draw == _DRAWS - 1:
             living = mixed if _num_dead(units, mixed) <= least else _revived(units, mixed, classes)
             found.append((_num_dead(units, living), living))

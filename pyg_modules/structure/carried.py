@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from collections import defaultdict
-
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -44,14 +41,19 @@ def carried_state(
 ) -> dict[str, Tensor]:
     """What ``optimizer`` remembers of the weights ``parameter``, of those on other edges.
 
-    Of new edges that is what it remembers after a first step without a gradient.
+    Of new edges that is 0; or the mean, where none is negative, as of second moments. By 0, Adam
+    would take steps several times as large as for others.
 
     Raises:
         ValueError: If it remembers something else than values per weight.
     """
     state = remembered(optimizer, parameter)
-    first = _first_state(optimizer, parameter) if state and edges.num_added else {}
-    return {name: edges.carry(value, first.get(name, 0.0)) for name, value in state.items()}
+    return {name: edges.carry(value, _of_new_edges(value)) for name, value in state.items()}
+
+
+def _of_new_edges(value: Tensor) -> Tensor | float:
+    is_scale = value.is_floating_point() and value.numel() > 0 and bool((value >= 0).all())
+    return value.mean() if is_scale else 0.0
 
 
 def _of_kinds(mask: Tensor, old: UnitGraph, new: UnitGraph) -> Tensor:
@@ -61,19 +63,3 @@ def _of_kinds(mask: Tensor, old: UnitGraph, new: UnitGraph) -> Tensor:
         for kind in (kinds(old)[mask.cpu()], kinds(old))
     )
     return on.where(seen, mask.any().cpu())[kinds(new)]
-
-
-def _first_state(optimizer: Optimizer, parameter: nn.Parameter) -> dict[str, Tensor]:
-    """What ``optimizer`` remembers of one weight that is 0 and has had no gradient but 0."""
-    weight = nn.Parameter(torch.zeros_like(parameter[:1]))
-    weight.grad = torch.zeros_like(weight)
-    group = next(
-        group
-        for group in optimizer.param_groups
-        if any(held is parameter for held in group["params"])
-    )
-    alike = copy.copy(optimizer)
-    alike.state = defaultdict(dict)
-    alike.param_groups = [{**group, "params": [weight]}]
-    alike.step()
-    return remembered(alike, weight)

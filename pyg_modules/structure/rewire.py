@@ -35,7 +35,9 @@ def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None
         layer (UnitLayer): The layer.
         graph (UnitGraph): The same units with the edges that it is to have, the same on all ranks.
         optimizer (torch.optim.Optimizer, optional): The optimizer of the layer. It goes on with the
-            new weights and with what it remembers of edges that stay. (default: none)
+            new weights and with what it remembers of edges that stay. Of new ones it remembers 0,
+            or the mean of all where none is negative, as of second moments: by 0, Adam would take
+            steps several times as large as for others. (default: none)
 
     Returns:
         UnitLayer: The layer itself.

@@ -49,6 +49,9 @@ class SparseSchedule:
     inputs or outputs. New edges are of the kinds that the layer has at first, such as from hidden
     units to outputs.
 
+    What knows the weights in another way has to be made again whenever edges change, as
+    ``DistributedDataParallel``, or begun when they no longer do, as averages of the weights.
+
     Args:
         layer (UnitLayer): The layer; it is changed in place, by :func:`rewire`.
         epochs (int): Number of epochs of the training, at least 2.

@@ -35,7 +35,7 @@ class CheckedLoss:
         Raises:
             TypeError: If the targets are of a type that the loss does not take, or it returns
                 something else than a scalar with a gradient.
-            ValueError: If a class is out of range, or shapes do not fit together.
+            ValueError: If a class is out of range, shapes do not fit together, or it is a sum.
         """
         if self._is_checked:
             try:
@@ -47,6 +47,8 @@ class CheckedLoss:
             with watch:
                 loss = self._loss(outputs, targets)
             _check_scalar(loss)
+            if loss is watch.summed:
+                raise _is_sum(self._loss)
             if watch.mixed and loss.requires_grad:  # Some fail here only.
                 torch.autograd.grad(loss, outputs, retain_graph=True)
         except RuntimeError as error:
@@ -76,10 +78,14 @@ def check_loss(loss: object) -> None:
             f" torch.nn.functional.mse_loss, or an object, such as torch.nn.MSELoss()."
         )
     if getattr(loss, "reduction", None) == "sum":
-        raise ValueError(
-            f"Expected a loss that is a mean over the samples (got {brief(loss)} with"
-            f" reduction='sum', which depends on the size of batches). Leave reduction out."
-        )
+        raise _is_sum(loss)
+
+
+def _is_sum(loss: object) -> ValueError:
+    return ValueError(
+        f"Expected a loss that is a mean over the samples (got {brief(loss)} with"
+        f" reduction='sum', which depends on the size of batches). Leave reduction out."
+    )
 
 
 def _check_scalar(loss: object) -> None:

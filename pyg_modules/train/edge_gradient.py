@@ -85,8 +85,10 @@ class EdgeGradient:
             batch = next(iter(batches))
         model.requires_grad_(requires_grad=False)
         layer: Any = layer_at(model, self._position)
+        own, own_weight = layer.graph, layer.weight.detach().clone()
         for graph in graphs:
             with self._apart(seed), torch.enable_grad():
+                rewire(layer, own).weight.detach().copy_(own_weight)  # The last may have had fewer.
                 weight = rewire(layer, graph).weight.requires_grad_()
                 loss = self._loss(*batches.run(model, batch))
                 (gradient,) = torch.autograd.grad(loss, weight)

@@ -37,6 +37,15 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     return float((found == y).double().mean())
 
 
+def num_samples_of(counted: Tensor) -> float:
+    """How many samples the targets are that count, of which each may have several.
+
+    Args:
+        counted (BoolTensor): Which targets count, ``[B, ...]``.
+    """
+    return int(counted.sum()) * len(counted) / counted.numel()
+
+
 @torch.no_grad()
 def evaluate(model: nn.Module, batches: Batches, loss: CheckedLoss) -> dict[str, float]:
     """The mean ``"loss"`` over the samples, and the ``"accuracy"`` if targets are classes ``[B]``.
@@ -52,9 +61,9 @@ def evaluate(model: nn.Module, batches: Batches, loss: CheckedLoss) -> dict[str,
     for batch in batches.joined():
         outputs, targets = batches.run(model, batch)
         value, counted = loss(outputs, targets), loss.counted(targets)
-        if not bool(counted.any()):
+        num_counted = num_samples_of(counted)
+        if num_counted == 0:
             continue
-        num_counted = int(counted.sum()) * len(targets) / targets.numel()
         terms = {"loss": float(value) * num_counted}
         if targets.dim() == 1 and outputs.dim() == 2 and not targets.is_floating_point():
             terms["accuracy"] = float((outputs.argmax(dim=-1) == targets)[counted].sum())

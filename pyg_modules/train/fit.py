@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any, TypedDict
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.data import Data
 
 from pyg_modules._brief import brief
 from pyg_modules._checks import as_coefficient, as_int, as_learning_rate, check_bool
+from pyg_modules.nn.evaluating import evaluating
 from pyg_modules.train.batches import Batches, Forward, described
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, Loss
@@ -17,7 +19,7 @@ from pyg_modules.train.early_stopping import EarlyStopping
 from pyg_modules.train.edge_gradient import EdgeGradient
 from pyg_modules.train.epoch_record import EpochRecord
 from pyg_modules.train.evaluation import evaluate
-from pyg_modules.train.optimization import Optimization
+from pyg_modules.train.optimization import Optimization, check_trains
 from pyg_modules.train.probe import Probe, steps_of_probe
 from pyg_modules.train.schedules import Schedules
 from pyg_modules.train.training_data import batches_of, makes_its_batches
@@ -139,11 +141,7 @@ def fit(
         is_validated=validation_data is not None, has_last_epoch=schedules.have_last_epoch
     )
     training_loss, validation_loss = CheckedLoss(loss), CheckedLoss(loss)
-    if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise ValueError(
-            "Expected a model with parameters to train (got none)."
-            " Set requires_grad of those that are to be trained."
-        )
+    check_trains(model)
     settings: Any = {"forward": forward, "batch_size": batch_size}
     batches = batches_of(data, model, part="training", seed=seed, **settings)
     validation = None
@@ -195,6 +193,11 @@ def fit(
                 remedy = f"the training diverged. Lower learning_rate ({learning_rate:g})."
                 if not all(part.are_finite() for part in (batches, validation) if part is not None):
                     remedy = "the data holds NaN or infinity. Take these samples out, or fill them."
+                elif _has_batch_without_targets(model, batches, training_loss):
+                    remedy = (
+                        "a batch has no target that counts, but only such as the loss ignores. Take"
+                        " these samples out, or use larger batches, in another order each epoch."
+                    )
                 raise DivergedError(
                     f"Expected finite losses (got {means} in epoch {epoch + 1}): {remedy}"
                 )
@@ -206,6 +209,12 @@ def fit(
     stopping.restore(model)
     model.eval()
     return history
+
+
+def _has_batch_without_targets(model: nn.Module, batches: Batches, loss: CheckedLoss) -> bool:
+    with evaluating(model), torch.no_grad():
+        targets = [batches.run(model, batch)[1] for batch in batches]
+    return not all(bool(loss.counted(one).any()) for one in targets)
 
 
 def _train_epoch(

@@ -46,6 +46,8 @@ class LossWatch(TorchFunctionMode):
         self.ignored: int | None = None
         #: The outputs and targets of a loss that compares them one by one, if their dtypes differ.
         self.mixed: tuple[Tensor, Tensor] | None = None
+        #: What the last loss returned, if that is a sum.
+        self.summed: Tensor | None = None
 
     def __torch_function__(
         self,
@@ -78,6 +80,8 @@ class LossWatch(TorchFunctionMode):
                 _check_classes(outputs, targets, ignored)
                 self.ignored = ignored if targets is self._targets else None
         result = func(*args, **kwargs)
+        if kwargs.get("reduction") == "sum":
+            self.summed = result
         if isinstance(result, Tensor) and self._compares_all_pairs(args, result):
             raise _unequal(self._outputs, self._targets)
         return result

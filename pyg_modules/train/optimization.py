@@ -39,6 +39,7 @@ class Optimization:
         one_cycle: bool,
         total_steps: int,
     ) -> None:
+        check_trains(model)
         self._spread = spread_in(model)
         of_model = parameters_but(beside, model)
         groups: list[dict[str, Any]] = [
@@ -58,6 +59,15 @@ class Optimization:
         clip(self.optimizer.param_groups[0]["params"], 1.0, self._spread)
         self.optimizer.step()
         self._scheduler.step()
+
+
+def check_trains(model: nn.Module) -> None:
+    """Raise a ``ValueError`` if a model has nothing to train."""
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(
+            "Expected a model with parameters to train (got none)."
+            " Set requires_grad of those that are to be trained."
+        )
 
 
 def _may_fuse(parameters: list[nn.Parameter]) -> bool:

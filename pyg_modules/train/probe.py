@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
-from math import ceil
+from math import ceil, inf
 from typing import Any, cast
 
 import torch
@@ -19,7 +19,7 @@ from pyg_modules.train.batches import Batches, Forward
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, Loss
 from pyg_modules.train.dependence import dependence
-from pyg_modules.train.evaluation import evaluate
+from pyg_modules.train.evaluation import evaluate, num_samples_of
 from pyg_modules.train.interaction import interaction
 from pyg_modules.train.optimization import Optimization
 from pyg_modules.train.seeding import seeded
@@ -95,7 +95,8 @@ class Probe:
         }
         self._chance: float | None = None
         self._steps = None if steps is None else as_int("steps", steps, smallest=1)
-        self._batches(self._model)  # What is wrong in the data is said before a training.
+        with self._apart():  # What is wrong in the data is said before a training.
+            self._batches(self._model)
 
     @property
     def _model(self) -> nn.Module:
@@ -256,16 +257,26 @@ class Probe:
         batches = self._batches(model)
         with torch.no_grad():  # Of the same batches as other losses, where these have weights.
             pairs = [batches.run(model, batch) for batch in batches.joined()]
-        constant = torch.cat([outputs for outputs, _ in pairs]).mean(dim=0).requires_grad_()
+
+        def loss_of(constant: Tensor) -> Tensor:
+            losses, weights = [], []
+            for outputs, targets in pairs:
+                loss = self._loss(constant.expand_as(outputs), targets)
+                if weight := num_samples_of(self._loss.counted(targets)):
+                    losses.append(loss * weight)
+                    weights.append(weight)
+            return torch.stack(losses).sum() / sum(weights)
+
+        mean = torch.cat([outputs for outputs, _ in pairs]).mean(dim=0)
+        # Outputs may be far from anything that is of use.
+        with torch.no_grad():
+            first = min(mean, torch.zeros_like(mean), key=lambda one: _last_if_nan(loss_of(one)))
+        constant = first.requires_grad_()
         optimizer = torch.optim.LBFGS([constant], max_iter=100, line_search_fn="strong_wolfe")
 
         def closure() -> Tensor:
             optimizer.zero_grad()
-            losses = [
-                self._loss(constant.expand_as(outputs), targets) * len(targets)
-                for outputs, targets in pairs
-            ]
-            total = torch.stack(losses).sum() / sum(len(targets) for _, targets in pairs)
+            total = loss_of(constant)
             total.backward()  # type: ignore[no-untyped-call]
             return total
 
@@ -295,6 +306,10 @@ class Probe:
 
     def _epoch(self, model: nn.Module) -> Batches:
         return batches_of(self._data, model, part="training", seed=self._seed, **self._batching)
+
+
+def _last_if_nan(loss: Tensor) -> float:
+    return inf if bool(loss.isnan()) else float(loss)
 
 
 def _never_negative(loss: float) -> float:

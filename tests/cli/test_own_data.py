@@ -7,6 +7,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 
 import numpy
 import pytest
@@ -39,11 +41,12 @@ def wine(tmp_path_factory):
     place = tmp_path_factory.mktemp("wine")
     table = own_table("wine")
     table.to_csv(place / "wine.csv", index=False)
-    command = [sys.executable, "-m", "pyg_modules", "train", "--out", place / "run"]
-    options = ["--data", place / "wine.csv", "--target", "grade", *SMALL, "--seeds", "2"]
-    ran = subprocess.run([*command, *options, "--random-cut"], capture_output=True, text=True)
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return place / "wine.csv", place / "run", ran.stdout
+    command = ["train", "--out", str(place / "run"), "--data", str(place / "wine.csv")]
+    command += ["--target", "grade", *SMALL, "--seeds", "2", "--random-cut"]
+    with redirect_stdout(StringIO()) as printed, redirect_stderr(StringIO()) as error:
+        assert main(command) == 0
+    assert error.getvalue() == ""
+    return place / "wine.csv", place / "run", printed.getvalue()
 
 
 @pytest.fixture(scope="module")

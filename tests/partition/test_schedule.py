@@ -1,3 +1,6 @@
+import copy
+from functools import cache
+
 import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel
@@ -450,20 +453,30 @@ def test_a_second_training_begins_free():
     assert opens_at(schedule) == 6
 
 
+@cache
+def uninterrupted():
+    """A schedule at its end, its states before every epoch, and what every epoch left."""
+    schedule = scheduled(100, planted()[0], cut=0.5)
+    states, left = [], []
+    for epoch in range(100):
+        states.append(copy.deepcopy((schedule.regularizer.state_dict(), schedule.state_dict())))
+        schedule.step(epoch)
+        left.append((schedule.regularizer.logits.detach().clone(), schedule.regularizer.strength))
+    return schedule, states, left
+
+
 @pytest.mark.parametrize("resumed_at", [3, 30, 53, 61, 99])
 def test_a_resumed_schedule_goes_on_with_what_was_found(resumed_at):
-    layer, _ = planted()
-    schedule = scheduled(100, layer, cut=0.5)
-    for epoch in range(resumed_at):
-        schedule.step(epoch)
-    resumed = scheduled(100, layer, cut=0.5)
-    resumed.regularizer.load_state_dict(schedule.regularizer.state_dict())
-    resumed.load_state_dict(schedule.state_dict())
+    schedule, states, left = uninterrupted()
+    resumed = scheduled(100, planted()[0], cut=0.5)
+    state_of_regularizer, state = states[resumed_at]
+    resumed.regularizer.load_state_dict(state_of_regularizer)
+    resumed.load_state_dict(state)
     for epoch in range(resumed_at, 100):
-        for one in (schedule, resumed):
-            one.step(epoch)
-        assert torch.equal(resumed.regularizer.logits, schedule.regularizer.logits)
-        assert resumed.regularizer.strength == schedule.regularizer.strength
+        resumed.step(epoch)
+        logits, strength = left[epoch]
+        assert torch.equal(resumed.regularizer.logits, logits)
+        assert resumed.regularizer.strength == strength
     assert torch.equal(resumed.labels(), schedule.labels())
 
 

@@ -28,7 +28,9 @@ def iterate(layer, x, steps):
     """States of all units after plain message passing, with weights as the solver scales them."""
     states = torch.cat([x, x.new_zeros(len(x), layer.graph.num_units - x.size(1))], dim=1)
     for _ in range(steps):
-        states = layer.step(states)
+        before, states = states, layer.step(states)
+        if torch.equal(states, before):  # To the last bit: no further step changes anything.
+            break
     return states
 
 

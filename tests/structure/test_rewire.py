@@ -108,7 +108,7 @@ def test_the_optimizer_goes_on_wherever_it_holds_the_parameters(groups):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_every_optimizer_goes_on_and_knows_of_new_edges_what_it_does_at_first(name):
+def test_every_optimizer_goes_on_and_new_edges_get_the_mean_of_what_is_never_negative(name):
     assert_goes_on(OPTIMIZERS[name], GROUPS["one"])
 
 
@@ -129,21 +129,51 @@ def assert_goes_on(make_optimizer, groups):
     assert weight not in optimizer.state
     after = optimizer.state.get(layer.weight, {})
     assert list(after) == list(before)
-    fresh = make_optimizer([torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))])
-    if before:
-        (unmoved,) = fresh.param_groups[0]["params"]
-        unmoved.grad = torch.zeros_like(unmoved)
-        fresh.step()
     for key, value in before.items():
         if torch.is_tensor(value) and value.shape == weight.shape:
             assert torch.equal(after[key][place >= 0], value[place[place >= 0]])
-            assert (after[key][place < 0] == fresh.state[unmoved][key]).all()
+            of_new = value.mean() if (value >= 0).all() else torch.zeros(())
+            assert (after[key][place < 0] == of_new).all()
         else:
             assert after[key] == value
     unmoved_weights = layer.weight.detach().clone()
     train(layer, optimizer)
     if any(one is layer.weight for one in held):
         assert layer.weight.requires_grad != torch.equal(layer.weight, unmoved_weights)
+
+
+def test_adam_takes_no_larger_steps_for_new_edges_than_for_others():
+    layer = new_layer()
+    layer.weight.requires_grad_()
+    optimizer = torch.optim.Adam([layer.weight], lr=0.01)
+    signs = torch.ones_like(layer.weight)
+    signs[::2] = -1
+    for _ in range(500):
+        layer.weight.grad = signs.clone()
+        optimizer.step()
+    graph, place = other_graph(layer.graph)
+    before = rewire(layer, graph, optimizer=optimizer).weight.detach().clone()
+    layer.weight.grad = torch.ones_like(layer.weight)
+    optimizer.step()
+    # As large as those of others if the gradient stays what it is: a tenth of it counts at first.
+    steps = (before - layer.weight)[place < 0]
+    torch.testing.assert_close(steps, torch.full_like(steps, 0.001), rtol=1e-2, atol=0)
+
+
+def test_an_optimizer_with_settings_of_its_own_goes_on():
+    class Signs(torch.optim.Optimizer):
+        def __init__(self, held, *, maximize=False):
+            self.maximize = maximize
+            super().__init__(held, {"lr": 0.01})
+
+        @torch.no_grad()
+        def step(self):
+            for held in self.param_groups[0]["params"]:
+                mean = self.state[held].setdefault("mean", torch.zeros_like(held))
+                mean.lerp_(held.grad, 0.1)
+                held.sub_(0.01 * mean.sign() * (-1 if self.maximize else 1))
+
+    assert_goes_on(Signs, GROUPS["one"])
 
 
 def test_edges_that_were_pruned_stay_so_and_new_ones_are_not():

@@ -180,6 +180,26 @@ def test_targets_that_would_be_broadcast_are_refused(loss, shape, num_outputs):
 
 
 @pytest.mark.parametrize(
+    "loss",
+    [
+        nn.CrossEntropyLoss(reduction="sum"),
+        partial(F.cross_entropy, reduction="sum"),
+        lambda outputs, targets: F.cross_entropy(outputs, targets, reduction="sum"),
+    ],
+)
+def test_a_sum_over_the_samples_is_refused(loss):
+    with pytest.raises(ValueError, match=r"a mean over the samples \(got .*Leave reduction out"):
+        fit_linear(CLASSES, loss)
+
+
+def test_a_sum_that_becomes_a_mean_is_let_through():
+    def mean(outputs, targets):
+        return F.cross_entropy(outputs, targets, reduction="sum") / len(targets)
+
+    assert len(fit_linear(CLASSES, mean)) == 1
+
+
+@pytest.mark.parametrize(
     ("loss", "y"),
     [
         (lambda outputs, targets: F.mse_loss(outputs.squeeze(1), targets), torch.ones(4)),

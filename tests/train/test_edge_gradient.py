@@ -100,6 +100,15 @@ def test_the_batch_is_that_of_the_seed_and_the_same_for_all_graphs():
     assert not torch.equal(first, other)
 
 
+def test_a_graph_before_with_fewer_edges_changes_nothing():
+    layer, (x, y) = new_layer(COMPLETE), data()
+    probe = EdgeGradient(layer, (x, y), loss=F.mse_loss, batch_size=30)
+    fewer = COMPLETE.with_edges(COMPLETE.edge_index[:, ::2])
+    (alone,) = probe([COMPLETE], seed=0)
+    _, after = probe([fewer, COMPLETE], seed=0)
+    assert torch.equal(after, alone)
+
+
 def test_the_training_goes_on_as_if_nothing_was():
     dataset = TensorDataset(*data())
     loader = DataLoader(dataset, batch_size=5, shuffle=True, generator=generator(3))

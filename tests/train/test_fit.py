@@ -5,7 +5,7 @@ import numpy
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from pyg_modules import PartitionRegularizer, PartitionSchedule, SynchronousGraph, UnitGraph
 from pyg_modules.datasets import Dataset
@@ -177,6 +177,14 @@ def test_a_sample_alone_in_its_batch_is_named_where_it_is_normalized(data, kind)
     model = nn.Sequential(nn.BatchNorm1d(2), linear())
     with pytest.raises(ValueError, match=r"the last sample is alone.*another batch_size"):
         fit(model, kind(data.train_x[:17], data.train_y[:17]), epochs=1, seed=0, batch_size=16)
+
+
+def test_a_batch_whose_targets_are_all_ignored_is_named():
+    x, y = torch.randn(16, 2), torch.zeros(16, dtype=torch.long)
+    y[8:] = -100
+    loader = DataLoader(TensorDataset(x, y), 8)
+    with pytest.raises(DivergedError, match="a batch has no target that counts, but only such as"):
+        fit(linear(), loader, epochs=1, seed=0)
 
 
 def test_another_dtype_than_that_of_the_model_is_named(data):

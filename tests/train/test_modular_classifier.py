@@ -14,8 +14,8 @@ SMALL = {
     "steps": 2,
     "epochs": 8,
     "finetune_epochs": 4,
-    "learning_rate": 0.03,
-    "batch_size": 16,
+    "learning_rate": 0.1,
+    "batch_size": 64,
     "random_state": 0,
 }
 

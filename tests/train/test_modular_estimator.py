@@ -15,10 +15,10 @@ from pyg_modules.train import DivergedError, ModularClassifier, ModularRegressor
 SMALL = {
     "num_hidden": 9,
     "steps": 2,
-    "epochs": 8,
-    "finetune_epochs": 4,
+    "epochs": 4,
+    "finetune_epochs": 2,
     "learning_rate": 0.03,
-    "batch_size": 16,
+    "batch_size": 64,
     "random_state": 0,
 }
 BOTH = pytest.mark.parametrize("estimator_class", [ModularClassifier, ModularRegressor])
@@ -277,7 +277,8 @@ def test_a_fit_that_fails_leaves_no_network_of_other_data(estimator_class):
     with pytest.raises(ValueError, match="num_modules <= num_hidden"):
         estimator.fit(x, y)
     assert numpy.array_equal(probabilities_or_predictions(estimator, x), before)
-    estimator.set_params(num_modules=2, learning_rate=1e30)
+    # More than one step: what the last one breaks is no DivergedError.
+    estimator.set_params(num_modules=2, learning_rate=1e30, batch_size=16)
     with pytest.raises(DivergedError):
         estimator.fit(x, y + 1)
     with pytest.raises(NotFittedError):

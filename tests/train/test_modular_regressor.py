@@ -12,10 +12,10 @@ from pyg_modules.train import ModularRegressor
 SMALL = {
     "num_hidden": 12,
     "steps": 2,
-    "epochs": 20,
-    "finetune_epochs": 10,
-    "learning_rate": 0.03,
-    "batch_size": 16,
+    "epochs": 16,
+    "finetune_epochs": 8,
+    "learning_rate": 0.05,
+    "batch_size": 32,
     "random_state": 0,
 }
 
@@ -27,16 +27,19 @@ def ridges(num_samples=256):
     return x, targets.round()
 
 
-def test_several_targets_are_learned_together():
+@pytest.fixture(scope="module")
+def regressor():
+    return ModularRegressor(2, **SMALL).fit(*ridges())
+
+
+def test_several_targets_are_learned_together(regressor):
     x, y = ridges()
-    regressor = ModularRegressor(2, **SMALL).fit(x, y)
     assert regressor.predict(x).shape == y.shape
     assert min(r2_score(y, regressor.predict(x), multioutput="raw_values")) > 0.9
 
 
-def test_the_network_predicts_in_the_unit_of_the_targets():
-    x, y = ridges()
-    regressor = ModularRegressor(2, **SMALL).fit(x, y)
+def test_the_network_predicts_in_the_unit_of_the_targets(regressor):
+    x, _ = ridges()
     inputs = torch.from_numpy(x)
     with torch.no_grad():
         assert numpy.array_equal(regressor.network_(inputs).numpy(), regressor.predict(x))
@@ -44,10 +47,10 @@ def test_the_network_predicts_in_the_unit_of_the_targets():
     numpy.testing.assert_allclose(added, regressor.predict(x), rtol=0, atol=1e-9)
 
 
-def test_another_unit_of_the_targets_gives_the_same_modules_and_predictions():
+def test_another_unit_of_the_targets_gives_the_same_modules_and_predictions(regressor):
     # Powers of two change no digit, and sums of integers are exact.
     x, y = ridges()
-    plain = ModularRegressor(2, **SMALL).fit(x, y)
+    plain = regressor
     scaled = ModularRegressor(2, **SMALL).fit(x, 1024 * y)
     shifted = ModularRegressor(2, **SMALL).fit(x, y + 4096)
     assert numpy.array_equal(scaled.predict(x), 1024 * plain.predict(x))
@@ -82,7 +85,7 @@ def test_a_constant_whose_mean_is_rounded_is_no_target_that_varies():
 
 def test_targets_too_far_from_0_for_the_precision_are_said():
     x, y = ridges()
-    few = SMALL | {"epochs": 2}
+    few = SMALL | {"epochs": 1, "finetune_epochs": 1}
     for dtype, far in (("float32", 1e9), ("float64", 1e18)):
         with pytest.warns(UserWarning, match=f"Predictions are {dtype}, as is X, .* too coarse"):
             ModularRegressor(2, **few).fit(x.astype(dtype), y + far)

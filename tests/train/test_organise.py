@@ -26,7 +26,7 @@ from pyg_modules.partition.liveliness import Liveliness
 from pyg_modules.train import Organised, accuracy, fit, organise, seeded
 from tests.strategies import generator
 
-SETTINGS = {"epochs": 8, "finetune_epochs": 3, "learning_rate": 0.02, "batch_size": 16}
+SETTINGS = {"epochs": 8, "finetune_epochs": 3, "learning_rate": 0.05, "batch_size": 40}
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_it_is_a_training_with_a_schedule_a_cut_and_a_training(data):
     by_hand = new_layer()
     regularizer = PartitionRegularizer(by_hand, 3, ncut=0.5, balance=2.0)
     schedule = PartitionSchedule(regularizer, 8, tolerance=0.2, seed=4)
-    options = {"seed": 4, "learning_rate": 0.02, "batch_size": 16}
+    options = {"seed": 4, "learning_rate": 0.05, "batch_size": 40}
     history = fit(by_hand, train, epochs=8, schedule=schedule, **options)
     labels = schedule.labels()
     modular = cut(by_hand, labels)
@@ -383,7 +383,7 @@ def test_coefficients_and_the_affinity_go_to_the_regularizer(data):
     by_hand = new_layer()
     regularizer = PartitionRegularizer(by_hand, 3, affinity="square", **coefficients)
     schedule = PartitionSchedule(regularizer, 8)
-    fit(by_hand, data[0], epochs=8, seed=0, schedule=schedule, learning_rate=0.02, batch_size=16)
+    fit(by_hand, data[0], epochs=8, seed=0, schedule=schedule, learning_rate=0.05, batch_size=40)
     assert same_states(organised.uncut, by_hand)
     assert organised.history[7].losses.keys() >= {"ncut", "balance", "cost_balance", "sharpness"}
 

@@ -5,7 +5,13 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    TensorDataset,
+)
 from torch_geometric.data import Data
 
 from pyg_modules import (
@@ -217,6 +223,56 @@ def test_chance_and_the_loss_as_it_is_are_of_the_same_batches_where_classes_have
     shares = torch.tensor([294.0, 300.0]) / 594
     assert probe.chance() == pytest.approx(float(-(shares * shares.log()).sum()), rel=1e-4)
     assert probe(None) == pytest.approx(loss(layer(x), y).item(), rel=1e-5)
+
+
+def test_chance_and_the_loss_as_it_is_are_of_the_targets_that_count_however_they_come():
+    # A batch with one of them, a batch with none, and two with all.
+    y = torch.zeros(64, dtype=torch.long)
+    y[:15], y[15], y[16:32] = -100, 1, -100
+    x = torch.randn(64, NUM_INPUTS, generator=generator(0))
+    layer, shares = new_layer(), torch.tensor([32.0, 1.0]) / 33
+    expected = float(-(shares * shares.log()).sum())
+    loader = DataLoader(TensorDataset(x, y), 16)
+    for given in (loader, (x, y)):
+        probe = Probe(layer, given, batch_size=None)
+        assert probe.chance() == pytest.approx(expected, rel=1e-4)
+        assert probe(None) == pytest.approx(F.cross_entropy(layer(x), y).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1.0, 10.0, 20.0])
+def test_chance_does_not_depend_on_how_far_away_outputs_are(scale):
+    layer, y = new_layer(), torch.arange(40) % NUM_OUTPUTS
+    with torch.no_grad():
+        layer.weight *= scale
+    assert Probe(layer, (data()[0], y)).chance() == pytest.approx(0.6931472, rel=1e-4)
+
+
+def test_a_stream_is_looked_at_and_no_random_number_is_drawn():
+    class Stream(IterableDataset):
+        def __iter__(self):
+            for x, y in zip(*data(), strict=True):
+                yield x + torch.randn(NUM_INPUTS), y
+
+    layer, loader = new_layer(), DataLoader(Stream(), 8)
+    state = torch.get_rng_state()
+    Probe(layer, loader, loss=F.mse_loss)(None)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_samples_are_the_same_where_a_sampler_of_batches_draws_them():
+    layer, dataset = new_layer(), TensorDataset(*data())
+    of_sampler = torch.Generator().manual_seed(5)
+    sampler = BatchSampler(RandomSampler(dataset, generator=of_sampler), 8, drop_last=False)
+    state = of_sampler.get_state()
+    probe = Probe(layer, DataLoader(dataset, batch_sampler=sampler), steps=2, loss=F.mse_loss)
+    assert probe(None) == probe(None)
+    assert torch.equal(of_sampler.get_state(), state)
+
+
+def test_a_model_that_is_not_trained_is_refused():
+    layer = new_layer().requires_grad_(False)
+    with pytest.raises(ValueError, match=r"a model with parameters to train \(got none\)"):
+        Probe(layer, data(), loss=F.mse_loss)(two_modules(layer))
 
 
 def test_losses_that_can_be_negative_are_refused():
