@@ -16,7 +16,6 @@ from benchmarks.accuracy import (
     images,
     initialisation,
     mnist1d,
-    sparsity,
     times,
     topology,
     verdicts,
@@ -30,6 +29,7 @@ from benchmarks.accuracy.extrapolation import __main__ as extrapolation
 from benchmarks.accuracy.partition import tables as partition
 from benchmarks.accuracy.propagation import __main__ as propagation
 from benchmarks.accuracy.rules import __main__ as rules
+from benchmarks.accuracy.sparsity import __main__ as sparsity
 from benchmarks.markdown import filled, table
 from benchmarks.report import __main__ as report
 from benchmarks.speed import first_use, generators, neighbours
@@ -214,7 +214,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     },
     ROOT / "docs" / "guides" / "images.md": {"images": images.images},
     ROOT / "docs" / "guides" / "sparse.md": {
-        "sparsity": sparsity.sparsity,
+        **sparsity.tables(),
         "initialisation": initialisation.initialisation,
     },
     ROOT / "docs" / "explained" / "modules.md": {"modules": speed.modules},

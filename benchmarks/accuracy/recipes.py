@@ -28,6 +28,8 @@ def measure(
     out: Path,
     *,
     quick: bool,
+    trial_seeds: range = TRIAL_SEEDS,
+    seeds: range = SEEDS,
 ) -> None:
     """Try every recipe on seeds of their own, then train the best on average on the others.
 
@@ -42,12 +44,15 @@ def measure(
         budgets (dict): How long to train, by the name of the task.
         out (Path): The JSON file, with a cell for every task and kind.
         quick (bool): See above.
+        trial_seeds (range, optional): Of the trials. (default: :data:`TRIAL_SEEDS`)
+        seeds (range, optional): Of the runs that count. (default: :data:`SEEDS`)
     """
     cells = []
     if out.exists() and not quick:
         cells = json.loads(out.read_text(encoding="utf-8"))["cells"]
     known = {(cell["task"], cell["model"]) for cell in cells}
-    trial_seeds, seeds = (TRIAL_SEEDS[:1], SEEDS[:1]) if quick else (TRIAL_SEEDS, SEEDS)
+    if quick:
+        trial_seeds, seeds = trial_seeds[:1], seeds[:1]
     for (task, name), all_recipes in recipes.items():
         if (task, name) in known:
             continue

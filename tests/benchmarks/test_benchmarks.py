@@ -1,10 +1,17 @@
 import json
+from dataclasses import replace
+from itertools import pairwise
 
 import pytest
+import torch
+from hypothesis import given, strategies
 
-from benchmarks.accuracy import cut_costs, images, recipes, sparsity, times
+from benchmarks.accuracy import cut_costs, images, recipes, times
 from benchmarks.accuracy.extrapolation import __main__ as extrapolation
 from benchmarks.accuracy.parallel import run_all
+from benchmarks.accuracy.sparsity import __main__ as sparsity
+from benchmarks.accuracy.sparsity.rigl import MaskedLinear, RigL
+from benchmarks.accuracy.sparsity.tasks import TASKS
 from benchmarks.tables import ROOT
 from pyg_modules.datasets import load_dataset
 
@@ -59,16 +66,47 @@ def test_work_that_other_processes_do_not_import_is_refused_by_a_quick_run_too()
         run_all(extrapolation.main, [()], quick=True)
 
 
-def test_the_sparsity_benchmark_measures_everything(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sparsity, "NUM_HIDDEN", 16)
-    monkeypatch.setattr(sparsity, "DENSITY", 0.2)
-    out = str(tmp_path / "sparsity.json")
-    sparsity.main(["--seeds", "1", "--epochs", "2", "--out", out])
-    runs = json.loads((tmp_path / "sparsity.json").read_text())["runs"]
-    assert [one["way"] for one in runs] == list(sparsity.WAYS)
-    assert [one["num_edges"] for one in runs[:6]] == [1440] + [288] * 5
+def test_the_benchmark_of_few_edges_measures_every_way(tmp_path, monkeypatch, capsys):
+    small = replace(TASKS["digits, a twentieth"], sizes=(64, 16, 10), num_edges=288)
+    monkeypatch.setitem(TASKS, "digits, a twentieth", small)
+    out = tmp_path / "sparsity.json"
+    sparsity.main(["--only", "digits, a twentieth", "--quick", "--epochs", "3", "--out", str(out)])
+    cells = json.loads(out.read_text())["cells"]
+    assert [cell["model"] for cell in cells] == list(small.ways)
+    edges = {cell["model"]: cell["runs"][0]["num_edges"] for cell in cells}
+    assert edges.pop("complete") == 1440
+    assert edges.pop("sparse") == pytest.approx(288, abs=60)  # Every edge by chance.
+    assert set(edges.values()) == {288}
     printed = capsys.readouterr().out
-    assert all(f"| {way} |" in printed for way in sparsity.WAYS)
+    assert all(f"| {way} |" in printed for way in small.ways)
+
+
+def test_rigl_exchanges_weights_for_those_whose_gradient_is_largest():
+    linear = MaskedLinear(6, 4, 8)
+    x = torch.randn(5, 6)
+    before, weight = linear.mask.clone(), linear.weight.detach().clone()
+    assert int(before.sum()) == 8
+    assert not weight[~before].any()
+    linear(x).square().sum().backward()
+    dense = weight.clone().requires_grad_()
+    torch.nn.functional.linear(x, dense, linear.bias).square().sum().backward()
+    linear.exchange(0.25)
+    gone = weight.abs().masked_fill(~before, torch.inf).view(-1).topk(2, largest=False).indices
+    stayed = before.view(-1).clone()
+    stayed[gone] = False
+    come = dense.grad.abs().view(-1).masked_fill(stayed, -1.0).topk(2).indices
+    expected = stayed.clone()
+    expected[come] = True
+    assert torch.equal(linear.mask.view(-1), expected)
+    assert torch.equal(linear.weight[linear.mask], (weight * stayed.view_as(weight))[linear.mask])
+
+
+@given(strategies.lists(strategies.integers(2, 9), min_size=2, max_size=4), strategies.data())
+def test_rigl_has_as_many_weights_as_asked_for(sizes, data):
+    most = sum(a * b for a, b in pairwise(sizes))
+    count = data.draw(strategies.integers(2 * (len(sizes) - 1), most))
+    masks = list(RigL(sizes, count).buffers())
+    assert sum(int(mask.sum()) for mask in masks) == count
 
 
 def test_the_quick_benchmark_of_images_measures_every_network(tmp_path, capsys):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
@@ -32,11 +32,13 @@ from pyg_modules._files import write_json
 from pyg_modules.datasets import PlantedProblem, planted_problem
 from pyg_modules.experiment.versions import versions
 from pyg_modules.partition import agreement
+from pyg_modules.structure import SparseSchedule
 from pyg_modules.train import Probe, fit, seeded
 
 RESULTS = Path(__file__).with_name("grid.json")
 # The schedule was not chosen on these. The limit of the verdict was, after a look at gelu.
 SEEDS = range(200, 210)
+_TENTH = "{} {} {}, a tenth of the edges"
 
 
 @dataclass(frozen=True)
@@ -56,10 +58,12 @@ class Setting:
     learning_rate: float = 2e-3
     weight_decay: float = 0.3
     batch_size: int = 100
+    #: Which part of the edges is left in the end.
+    density: float = 1.0
 
 
 def _settings() -> dict[str, Setting]:
-    settings = {}
+    settings, sparse = {}, {}
     # What a free network of six tasks needs to learn them.
     sixfold: dict[str, Any] = {"num_tasks": 6, "num_hidden": 96, "num_train": 18000}
     for num_tasks, epochs, kind, activation in product(
@@ -71,6 +75,8 @@ def _settings() -> dict[str, Setting]:
         more = sixfold if num_tasks == 6 else {}
         setting = Setting(kind=kind, activation=activation, epochs=epochs, **more)
         settings[f"{kind} {activation} {epochs} M={num_tasks}"] = setting
+        if num_tasks == 4:
+            sparse[_TENTH.format(kind, activation, epochs)] = replace(setting, density=0.1)
     sizes = 1, 2, 3, 4
     settings |= {
         "SGD": Setting(epochs=200, optimizer="SGD", learning_rate=0.1, weight_decay=1e-3),
@@ -82,7 +88,7 @@ def _settings() -> dict[str, Setting]:
         ),
         "no weight decay": Setting(epochs=200, weight_decay=0.0),
     }
-    return settings
+    return settings | sparse
 
 
 SETTINGS = _settings()
@@ -144,7 +150,10 @@ def _train(
     layer = _new_layer(problem, setting, seed)
     capacities = capacities_of(problem, setting.hidden_capacities)
     start = process_time()
-    verdict = None
+    verdict, schedules = None, []
+    if setting.density < 1:
+        left = round(setting.density * layer.graph.num_edges)
+        schedules.append(SparseSchedule(layer, epochs, num_edges=left, seed=seed))
     if scheduled:
         regularizer = PartitionRegularizer(
             layer,
@@ -154,11 +163,11 @@ def _train(
             generator=torch.Generator().manual_seed(seed),
         )
         schedule = PartitionSchedule(regularizer, epochs, seed=seed)
-        _fit(layer, problem, setting, epochs, seed, schedule)
+        _fit(layer, problem, setting, epochs, seed, [*schedules, schedule])
         verdict = schedule.verdict()
         labels = verdict.labels
     else:
-        _fit(layer, problem, setting, epochs, seed, None)
+        _fit(layer, problem, setting, epochs, seed, schedules)
         labels = partition_units(
             layer,
             setting.num_tasks,
@@ -170,7 +179,7 @@ def _train(
     seconds_until_cut = process_time() - start
     modular = cut(layer, labels)
     scores = {"uncut": _score(problem, layer), "cut": _score(problem, modular)}
-    _fit(modular, problem, setting, epochs // 2, seed, None)
+    _fit(modular, problem, setting, epochs // 2, seed, [])
     seconds = process_time() - start
     scores["final"] = _score(problem, modular)
     ari = agreement(labels, problem.owners(setting.num_hidden))["ari"]
@@ -191,17 +200,17 @@ def _fit(
     setting: Setting,
     epochs: int,
     seed: int,
-    schedule: PartitionSchedule | None,
+    schedules: list[Any],
 ) -> None:
     if setting.optimizer == "SGD":
-        _fit_by_sgd(layer, problem, setting, epochs, seed, schedule)
+        _fit_by_sgd(layer, problem, setting, epochs, seed, *schedules)
         return
     fit(
         layer,
         problem,
         epochs=epochs,
         seed=seed,
-        schedule=schedule,
+        schedule=schedules,
         loss=problem.loss,
         one_cycle=False,
         learning_rate=setting.learning_rate,
@@ -216,7 +225,7 @@ def _fit_by_sgd(
     setting: Setting,
     epochs: int,
     seed: int,
-    schedule: PartitionSchedule | None,
+    schedule: PartitionSchedule | None = None,
 ) -> None:
     """A loop as users write it."""
     x, y = problem.train_x, problem.train_y
