@@ -116,8 +116,8 @@ def _write(result: ExperimentResult, out: Path) -> Path:
     except ValueError as error:
         if folder := _written_elsewhere(partial(write_run_with_report, result)):
             raise Refused(f"{error} The run is not lost: it is in {folder}.") from error
-        folder = _written(partial(write_run, result), out)
-        if folder := folder or _written_elsewhere(partial(write_run, result)):
+        without_page = partial(write_run, result)
+        if folder := _written(without_page, out) or _written_elsewhere(without_page):
             raise Refused(
                 f"{error} The run is not lost: it is in {folder}, without its page, which"
                 f" pyg-modules report {folder} makes."

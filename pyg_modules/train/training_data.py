@@ -112,10 +112,10 @@ def batches_of(
 def undisturbed(data: Any, seed: int = 0) -> Iterator[None]:
     """Iterate ``data`` inside, by Python and NumPy from ``seed`` on; after, as if nothing was."""
     batch_sampler = getattr(data, "batch_sampler", None)
-    parts = (data, getattr(data, "sampler", None), batch_sampler)
+    samplers = [getattr(one, "sampler", None) for one in (data, batch_sampler)]
     generators = [
         generator
-        for part in (*parts, getattr(batch_sampler, "sampler", None))
+        for part in (data, batch_sampler, *samplers)
         if isinstance(generator := getattr(part, "generator", None), torch.Generator)
     ]
     states = [generator.get_state() for generator in generators]

@@ -38,7 +38,6 @@ from pyg_modules.train import Probe, fit, seeded
 RESULTS = Path(__file__).with_name("grid.json")
 # The schedule was not chosen on these. The limit of the verdict was, after a look at gelu.
 SEEDS = range(200, 210)
-_TENTH = "{} {} {}, a tenth of the edges"
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,10 @@ def _settings() -> dict[str, Setting]:
     ):
         more = sixfold if num_tasks == 6 else {}
         setting = Setting(kind=kind, activation=activation, epochs=epochs, **more)
-        settings[f"{kind} {activation} {epochs} M={num_tasks}"] = setting
+        name = f"{kind} {activation} {epochs}"
+        settings[f"{name} M={num_tasks}"] = setting
         if num_tasks == 4:
-            sparse[_TENTH.format(kind, activation, epochs)] = replace(setting, density=0.1)
+            sparse[f"{name}, a tenth of the edges"] = replace(setting, density=0.1)
     sizes = 1, 2, 3, 4
     settings |= {
         "SGD": Setting(epochs=200, optimizer="SGD", learning_rate=0.1, weight_decay=1e-3),

@@ -23,6 +23,7 @@ from benchmarks.accuracy.recipes import measure
 from benchmarks.accuracy.sparsity.tasks import TASKS
 from benchmarks.accuracy.sparsity.training import SEEDS, TRIAL_SEEDS, run
 from benchmarks.markdown import table
+from pyg_modules import UnitGraph
 from pyg_modules.datasets.named import DATA_ROOT_VARIABLE
 
 RESULTS = Path(__file__).with_name("sparsity.json")
@@ -35,9 +36,12 @@ def runs_of(task: str, path: Path = RESULTS) -> dict[str, list[dict[str, Any]]]:
     found = {cell["model"]: cell["runs"] for cell in cells if cell["task"] == task}
     if task == "MNIST-1D, a sixth":
         fresh = json.loads(topology.RESULTS.read_text(encoding="utf-8"))["fresh"]["complete"]
+        num_inputs, _, num_outputs = TASKS[task].sizes
         of_complete = [
             {
-                "num_edges": one["num_parameters"] - one["num_hidden"] - 10,
+                "num_edges": UnitGraph.complete(
+                    num_inputs, one["num_hidden"], num_outputs
+                ).num_edges,
                 "test": one["test_accuracy"],
             }
             for one in fresh
@@ -60,7 +64,7 @@ def sparsity(task: str, path: Path = RESULTS) -> str:
                 way,
                 f"{round(mean(one['num_edges'] for one in runs)):,}",
                 f"**{mean(values):.2f}**{spread}",
-                "" if way == FIRST or len(values) == 1 else mean_difference(values, first),
+                "" if way == FIRST or len(first) == 1 else mean_difference(values, first),
                 f"{mean(seconds):.0f}" if seconds else "",
             ]
         )
