@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+# Without what the make that runs the tests says to the makes under it.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in {"MAKEFLAGS", "MFLAGS", "MAKELEVEL"}}
 # Knows no torch; its pip finds the packages in $FOUND, and all asked for are written to $ASKED.
 PYTHON = """#!/bin/sh
 case "$*" in
@@ -44,7 +46,7 @@ def test_torch_is_that_which_is_there_or_the_smallest_that_pip_finds(
     ran = subprocess.run(
         ["make", "--silent", f"VENV={venv}", f"{venv}/.torch"],
         cwd=ROOT,
-        env={**os.environ, **variables},
+        env={**ENVIRONMENT, **variables},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -64,7 +66,7 @@ def test_where_pip_finds_no_torch_at_all_its_message_is_seen(tmp_path):
     ran = subprocess.run(
         ["make", "--silent", f"VENV={tmp_path}/venv", f"{tmp_path}/venv/.torch"],
         cwd=ROOT,
-        env={**os.environ, "FOUND": "", "ASKED": str(tmp_path / "asked")},
+        env={**ENVIRONMENT, "FOUND": "", "ASKED": str(tmp_path / "asked")},
         capture_output=True,
         text=True,
     )
