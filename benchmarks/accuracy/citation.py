@@ -30,6 +30,7 @@ from benchmarks.accuracy.intervals import half_interval, mean_difference
 from benchmarks.accuracy.parallel import run_all
 from benchmarks.accuracy.random_labels import random_labels
 from benchmarks.markdown import table
+from benchmarks.options import parse
 from pyg_modules import (
     PartitionRegularizer,
     PartitionSchedule,
@@ -270,11 +271,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Search, train, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.citation")
     parser.add_argument("--data-root", metavar="DIR", help="local copies, in Planetoid/")
-    parser.add_argument("--quick", action="store_true", help="one trial, two seeds, four epochs")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file")
-    options = parser.parse_args(arguments)
-    if options.quick and options.out == RESULTS:
-        parser.error("--quick goes with --out: its results are no measurement")
+    options = parse(parser, arguments, RESULTS, quick="one trial, two seeds, four epochs")
     root = options.data_root or os.environ.get(DATA_ROOT_VARIABLE)
     names = ["Cora"]
     if root is not None:

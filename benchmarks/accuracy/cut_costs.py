@@ -25,6 +25,7 @@ from benchmarks.accuracy.comparison.problem import on_model
 from benchmarks.accuracy.held_out import held_out
 from benchmarks.accuracy.recipes import mean_and_spread, measure
 from benchmarks.markdown import table
+from benchmarks.options import parse
 from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
 from pyg_modules.datasets import load_dataset
 from pyg_modules.experiment.baselines import num_parameters
@@ -146,9 +147,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.cut_costs")
     parser.add_argument("--data-root", metavar="DIR", help="local copies of data sets")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="default: %(default)s")
-    parser.add_argument("--quick", action="store_true", help="one recipe, one seed")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file")
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments, RESULTS, quick="one recipe, one seed")
     names = ["uncut", *(f"cut {number}" for number in MODULES[1:])]
     names += [f"MLP {width}" for width in WIDTHS]
     measure(

@@ -27,6 +27,7 @@ from benchmarks.accuracy.intervals import mean_difference
 from benchmarks.accuracy.parallel import by_name, run_all
 from benchmarks.accuracy.random_labels import random_labels
 from benchmarks.markdown import table
+from benchmarks.options import parse
 from pyg_modules import SynchronousConv2d, UnitGraph, Unrolled, cut
 from pyg_modules._files import write_json
 from pyg_modules.datasets import load_dataset
@@ -198,10 +199,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=30, help="default: %(default)s")
     parser.add_argument("--seeds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--search", action="store_true", help="choose settings, on held-out data")
-    parser.add_argument("--quick", action="store_true", help="small digits, an epoch, one seed")
     parser.add_argument("--data-root", type=Path, help="folder with mnist/")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file")
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments, RESULTS, quick="small digits, an epoch, one seed")
     name = "digits" if options.quick else "mnist10k"
     shared = {"data": name, "data_root": options.data_root, "search": options.search}
     shared["epochs"] = 2 if options.quick else options.epochs

@@ -10,6 +10,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.accuracy.parallel import run_all
+from benchmarks.options import parse
 from pyg_modules._files import write_json
 from pyg_modules.experiment.versions import versions
 
@@ -107,9 +108,7 @@ def command(
     parser = argparse.ArgumentParser(prog=f"python -m {package}")
     parser.add_argument("--only", nargs="*", default=list(budgets), choices=budgets, help="tasks")
     parser.add_argument(f"--{unit}", dest="budget", type=int, help=f"default: {budgets}")
-    parser.add_argument("--quick", action="store_true", help="one recipe, one seed")
-    parser.add_argument("--out", type=Path, default=results, help="the JSON file")
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments, results, quick="one recipe, one seed")
     measure(
         run,
         {key: tried for key, tried in recipes.items() if key[0] in options.only},

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from benchmarks.accuracy.intervals import mean_difference
 from benchmarks.accuracy.parallel import by_name, run_all
 from benchmarks.markdown import table
+from benchmarks.options import parse
 from pyg_modules import SynchronousGraph
 from pyg_modules._files import write_json
 from pyg_modules.datasets import load_dataset
@@ -214,11 +215,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.accuracy.topology", description=__doc__
     )
-    parser.add_argument("--quick", action="store_true", help="two trials of an epoch: does it run?")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file")
-    options = parser.parse_args(arguments)
-    if options.quick and options.out == RESULTS:
-        parser.error("--quick goes with --out: its results are no measurement")
+    options = parse(parser, arguments, RESULTS, quick="two trials of an epoch")
     run(options.out, QUICK if options.quick else Budget(), quick=options.quick)
     print(topology(options.out))
 

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.markdown import table
+from benchmarks.options import parse
 from pyg_modules._files import write_json
 from pyg_modules.experiment.versions import versions
 
@@ -75,12 +76,10 @@ def first_use(path: Path = RESULTS) -> str:
 def main(arguments: list[str] | None = None) -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.first_use")
-    parser.add_argument("--quick", action="store_true", help="once: does it run?")
-    parser.add_argument("--out", type=Path, help="the JSON file (default: beside this program)")
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments, RESULTS, quick="once")
     waits = measure(1 if options.quick else _ROUNDS)
-    write_json(options.out or RESULTS, {"versions": versions(), "waits": waits})
-    print(first_use(options.out or RESULTS))
+    write_json(options.out, {"versions": versions(), "waits": waits})
+    print(first_use(options.out))
 
 
 if __name__ == "__main__":

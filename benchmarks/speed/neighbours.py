@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.markdown import table
+from benchmarks.options import parse
 from benchmarks.speed.timing import interleaved, ratio
 from pyg_modules import SynchronousConv, UnitGraph, Unrolled
 from pyg_modules._files import write_json
@@ -158,12 +159,10 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed.neighbours")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="small sizes, once: does it run?")
-    parser.add_argument("--out", type=Path, help="the JSON file (default: beside this program)")
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments, RESULTS, quick="small sizes, once")
     device = torch.device(options.device)
     rows = run(device, quick=options.quick)
-    path = options.out or RESULTS
+    path = options.out
     found = {} if not path.exists() else json.loads(path.read_text(encoding="utf-8"))
     entry = {"versions": versions(), "threads": torch.get_num_threads(), "rows": rows}
     write_json(path, {**found, device.type: entry})

@@ -1,6 +1,5 @@
 import json
 
-import pytest
 import torch
 
 from benchmarks.accuracy import topology
@@ -50,9 +49,3 @@ def test_a_search_of_topologies_that_is_killed_goes_on_and_measures_everything(
     trained.clear()
     topology.main(again)
     assert not trained
-
-
-def test_a_quick_search_of_topologies_is_no_measurement(capsys):
-    with pytest.raises(SystemExit):
-        topology.main(["--quick"])
-    assert "--quick goes with --out" in capsys.readouterr().err

@@ -26,6 +26,7 @@ from benchmarks.accuracy.comparison.problems import PROBLEMS
 from benchmarks.accuracy.comparison.results import rows_measured, scores
 from benchmarks.accuracy.parallel import run_all
 from benchmarks.markdown import table
+from benchmarks.options import parse
 from pyg_modules._files import write_json
 from pyg_modules.experiment.versions import versions
 
@@ -105,9 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Fit, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy.comparison.classical")
     parser.add_argument("--data-root", metavar="DIR", help="local copies of data sets")
-    parser.add_argument("--quick", action="store_true", help="wine and one seed: does it run?")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file")
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments, RESULTS, quick="wine and one seed")
     jobs = []
     for name in ("wine",) if options.quick else NAMES:
         # Where the test data are fixed, seeds change nothing.

@@ -23,6 +23,7 @@ from benchmarks.accuracy.recipes import measure
 from benchmarks.accuracy.sparsity.tasks import TASKS
 from benchmarks.accuracy.sparsity.training import SEEDS, TRIAL_SEEDS, run
 from benchmarks.markdown import table
+from benchmarks.options import parse
 from pyg_modules import UnitGraph
 from pyg_modules.datasets.named import DATA_ROOT_VARIABLE
 
@@ -84,9 +85,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", nargs="*", default=list(TASKS), choices=TASKS, help="tasks")
     parser.add_argument("--epochs", type=int, help="default: those of the task")
     parser.add_argument("--data-root", type=Path, help="folder with local copies of the data")
-    parser.add_argument("--quick", action="store_true", help="one recipe, one seed")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="the JSON file")
-    options = parser.parse_args(arguments)
+    options = parse(parser, arguments, RESULTS, quick="one recipe, one seed")
     if options.data_root:
         os.environ[DATA_ROOT_VARIABLE] = str(options.data_root)  # Other processes read it, too.
     measure(
