@@ -186,10 +186,16 @@ def fit(
         for epoch in range(epochs):
             model.train()
             phase = schedules.step(epoch)
-            means = _train_epoch(model, batches, training_loss, schedules, optimization)
+            means, last_batch = _train_epoch(
+                model, batches, training_loss, schedules, optimization
+            )
             if validation is not None:
                 means["validation"] = evaluate(model, validation, validation_loss)["loss"]
-            if not all(map(isfinite, means.values())):
+            losses = dict(means)
+            if epoch + 1 == epochs:  # No other loss tells of the last step.
+                with evaluating(model), torch.no_grad():
+                    losses["at last"] = float(training_loss(*batches.run(model, last_batch)))
+            if not all(map(isfinite, losses.values())):
                 remedy = f"the training diverged. Lower learning_rate ({learning_rate:g})."
                 if not all(part.are_finite() for part in (batches, validation) if part is not None):
                     remedy = "the data holds NaN or infinity. Take these samples out, or fill them."
@@ -199,7 +205,7 @@ def fit(
                         " these samples out, or use larger batches, in another order each epoch."
                     )
                 raise DivergedError(
-                    f"Expected finite losses (got {means} in epoch {epoch + 1}): {remedy}"
+                    f"Expected finite losses (got {losses} in epoch {epoch + 1}): {remedy}"
                 )
             history.append(EpochRecord(phase, means))
             if on_epoch is not None:
@@ -223,8 +229,8 @@ def _train_epoch(
     loss: CheckedLoss,
     schedules: Schedules,
     optimization: Optimization,
-) -> dict[str, float]:
-    """The mean losses of the batches; those of one name are added up."""
+) -> tuple[dict[str, float], Any]:
+    """The mean losses of the batches, those of one name added up, and the last batch."""
     sums: dict[str, Tensor] = {}
     for batch in batches:
         total = loss(*batches.run(model, batch))
@@ -236,4 +242,4 @@ def _train_epoch(
         optimization.step(total)
         for name, term in terms.items():
             sums[name] = sums[name] + term if name in sums else term
-    return {name: float(value) / len(batches) for name, value in sums.items()}
+    return {name: float(value) / len(batches) for name, value in sums.items()}, batch

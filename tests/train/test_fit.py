@@ -75,6 +75,19 @@ def test_a_schedule_for_another_number_of_epochs_is_refused(data):
             fit(layer, data, epochs=epochs, seed=0, schedule=schedule)
 
 
+def test_a_training_of_which_the_last_step_diverges_says_so(data):
+    with pytest.raises(DivergedError, match=r"'at last': nan} in epoch 1\): the training div"):
+        fit(
+            nn.Sequential(linear(), linear()),
+            data,
+            epochs=1,
+            seed=0,
+            one_cycle=False,
+            learning_rate=1e38,
+            batch_size=len(data.train_x),
+        )
+
+
 def test_a_training_that_diverged_stops_and_says_so(data):
     with pytest.raises(DivergedError, match=r"finite losses \(got .*nan.*Lower learning_rate"):
         fit(

@@ -10,6 +10,7 @@ from typing import Any
 
 from scipy.stats import t as student
 
+from benchmarks.accuracy.partition.grid import FEW
 from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("partition.json")
@@ -55,13 +56,11 @@ def planted() -> str:
 
 def grid() -> str:
     """The schedule and modules read off a free training, setting by setting."""
-    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for run in json.loads(GRID.read_text(encoding="utf-8"))["runs"]:
-        groups[run["setting"]].append(run)
     rows = []
-    for name, runs in groups.items():
-        least = 0.95 if name.startswith("product") else 0.99
-        learned = [run for run in runs if run["post_hoc"]["uncut"] >= least]
+    for name, runs in _runs_by_setting().items():
+        if name.endswith(FEW):
+            continue
+        learned = _learned(name, runs)
         right = [sum(map(_is_right, (run[kind] for run in learned))) for kind in _KINDS]
         final = [[run[kind]["final"] for run in runs] for kind in _KINDS]
         gains = [with_ - without for with_, without in zip(*final, strict=True)]
@@ -78,6 +77,47 @@ def grid() -> str:
         )
     header = ["setting", "learned", "right, schedule", "right, post hoc"]
     return table([*header, "final, schedule", "final, post hoc", "difference", "time, ratio"], rows)
+
+
+def few_edges() -> str:
+    """The schedule on the grid, with all edges and with those that a sparse one leaves."""
+    groups = _runs_by_setting()
+    rows = []
+    for name, few in groups.items():
+        if not name.endswith(FEW):
+            continue
+        setting = name.removesuffix(FEW)
+        of_seed = {run["seed"]: run for run in groups[f"{setting} M=4"]}
+        both = [of_seed[run["seed"]] for run in few], few
+        learned = [_learned(name, runs) for runs in both]
+        right = [sum(_is_right(run["schedule"]) for run in runs) for runs in learned]
+        final = [[run["schedule"]["final"] for run in runs] for runs in both]
+        gains = [less - more for more, less in zip(*final, strict=True)]
+        called = [run["schedule"] for run in few if run["schedule"]["word"] == "good"]
+        rows.append(
+            [
+                setting,
+                *(f"{n} of {len(runs)}" for n, runs in zip(right, learned, strict=True)),
+                *(f"{mean(scores):.3f}" for scores in final),
+                f"{mean(gains):+.3f} ± {_half_width(gains):.3f}",
+                f"{len(called)}, {sum(run['ari'] != 1 for run in called)}",
+            ]
+        )
+    header = ["setting", "right of learned, all edges", "a tenth", "final, all edges", "a tenth"]
+    return table([*header, "difference", 'a tenth: called "good", wrong ones of these'], rows)
+
+
+def _runs_by_setting() -> dict[str, list[dict[str, Any]]]:
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for run in json.loads(GRID.read_text(encoding="utf-8"))["runs"]:
+        groups[run["setting"]].append(run)
+    return groups
+
+
+def _learned(name: str, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those in which a free training learns its tasks."""
+    least = 0.95 if name.startswith("product") else 0.99
+    return [run for run in runs if run["post_hoc"]["uncut"] >= least]
 
 
 def verdicts() -> str:
