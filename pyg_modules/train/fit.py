@@ -147,18 +147,7 @@ def fit(
     validation = None
     if validation_data is not None:
         validation = batches_of(validation_data, model, part="validation", seed=None, **settings)
-        if forward is None and isinstance(data, Data) != isinstance(validation_data, Data):
-            raise TypeError(
-                f"Expected validation data of the kind of the training data (got"
-                f" {described(validation_data)} and {described(data)}). Of a graph, give the graph:"
-                f" its val_mask counts."
-            )
-        is_one = isinstance(data, Data) and validation_data is data
-        if is_one and (both := int((data.train_mask & data.val_mask).sum())):
-            raise ValueError(
-                f"Expected nodes in val_mask that are not trained on (got {both} that are in"
-                f" train_mask too). Take them out of one of the masks."
-            )
+        _check_apart(data, validation_data, of_pairs=forward is None)
     history: list[EpochRecord] = []
     if epochs == 0:
         return history
@@ -186,9 +175,7 @@ def fit(
         for epoch in range(epochs):
             model.train()
             phase = schedules.step(epoch)
-            means, last_batch = _train_epoch(
-                model, batches, training_loss, schedules, optimization
-            )
+            means, last_batch = _train_epoch(model, batches, training_loss, schedules, optimization)
             if validation is not None:
                 means["validation"] = evaluate(model, validation, validation_loss)["loss"]
             losses = dict(means)
@@ -196,16 +183,9 @@ def fit(
                 with evaluating(model), torch.no_grad():
                     losses["at last"] = float(training_loss(*batches.run(model, last_batch)))
             if not all(map(isfinite, losses.values())):
-                remedy = f"the training diverged. Lower learning_rate ({learning_rate:g})."
-                if not all(part.are_finite() for part in (batches, validation) if part is not None):
-                    remedy = "the data holds NaN or infinity. Take these samples out, or fill them."
-                elif _has_batch_without_targets(model, batches, training_loss):
-                    remedy = (
-                        "a batch has no target that counts, but only such as the loss ignores. Take"
-                        " these samples out, or use larger batches, in another order each epoch."
-                    )
                 raise DivergedError(
-                    f"Expected finite losses (got {losses} in epoch {epoch + 1}): {remedy}"
+                    f"Expected finite losses (got {losses} in epoch {epoch + 1}):"
+                    f" {_why(model, batches, validation, training_loss, learning_rate)}"
                 )
             history.append(EpochRecord(phase, means))
             if on_epoch is not None:
@@ -215,6 +195,40 @@ def fit(
     stopping.restore(model)
     model.eval()
     return history
+
+
+def _check_apart(data: Any, validation_data: Any, *, of_pairs: bool) -> None:
+    """Raise an error if what is validated on is of another kind, or is trained on."""
+    if of_pairs and isinstance(data, Data) != isinstance(validation_data, Data):
+        raise TypeError(
+            f"Expected validation data of the kind of the training data (got"
+            f" {described(validation_data)} and {described(data)}). Of a graph, give the graph:"
+            f" its val_mask counts."
+        )
+    is_one = isinstance(data, Data) and validation_data is data
+    if is_one and (both := int((data.train_mask & data.val_mask).sum())):
+        raise ValueError(
+            f"Expected nodes in val_mask that are not trained on (got {both} that are in"
+            f" train_mask too). Take them out of one of the masks."
+        )
+
+
+def _why(
+    model: nn.Module,
+    batches: Batches,
+    validation: Batches | None,
+    loss: CheckedLoss,
+    learning_rate: float,
+) -> str:
+    """Why losses are not finite, and the remedy."""
+    if not all(part.are_finite() for part in (batches, validation) if part is not None):
+        return "the data holds NaN or infinity. Take these samples out, or fill them."
+    if _has_batch_without_targets(model, batches, loss):
+        return (
+            "a batch has no target that counts, but only such as the loss ignores. Take these"
+            " samples out, or use larger batches, in another order each epoch."
+        )
+    return f"the training diverged. Lower learning_rate ({learning_rate:g})."
 
 
 def _has_batch_without_targets(model: nn.Module, batches: Batches, loss: CheckedLoss) -> bool:
