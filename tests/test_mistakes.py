@@ -810,7 +810,7 @@ MISTAKES = {
         lambda: SparseSchedule(layer(), 10, num_edges=100, optimizer="adam"),
         "torch.optim.Optimizer",
         "str",
-        "Go on without",
+        "Go on with another",
     ),
     "edges for a graph": (lambda: rewire(layer(), EDGES), "a UnitGraph", "Tensor", "Build one"),
     "a layer for a training": (

@@ -22,21 +22,28 @@ def small_world_pairs(
 ) -> Edges:
     """A ring of ``degree`` nearest neighbours, of whose pairs some get another end.
 
-    As Watts and Strogatz drew them, and networkx does: the number of pairs stays the same.
+    As Watts and Strogatz drew them, and networkx does: the number of pairs stays the same, and a
+    pair that moves leaves its place, which is free for those whose turn comes later.
     """
     first = np.tile(np.arange(count), degree // 2)
     second = (first + np.repeat(np.arange(1, degree // 2 + 1), count)) % count
+    ring = _position(first, second)
+    by_place = np.argsort(ring)
     moves = rng.random(first.size) < rewire_prob
-    present = np.sort(_position(first[~moves], second[~moves]))
-    homeless = first[moves]
+    present = np.sort(ring[~moves])
+    homeless = np.flatnonzero(moves)  # Which pairs, by their turn.
     for _ in range(_ROUNDS):
         if not homeless.size:
             break
-        drawn = _position(homeless, (homeless + rng.integers(1, count, homeless.size)) % count)
+        end = first[homeless]
+        drawn = _position(end, (end + rng.integers(1, count, end.size)) % count)
         order = np.argsort(drawn, kind="stable")
         homeless, drawn = homeless[order], drawn[order]
         settles = np.diff(drawn, prepend=-1) != 0
         settles &= np.append(present, -1)[np.searchsorted(present, drawn)] != drawn
+        # A place on the ring is free when its own pair has had its turn, which is before.
+        turn = by_place[np.searchsorted(ring, drawn, sorter=by_place).clip(max=ring.size - 1)]
+        settles &= (ring[turn] != drawn) | (turn < homeless)
         present = np.sort(np.append(present, drawn[settles]))
         homeless = homeless[~settles]
     if homeless.size:

@@ -13,6 +13,9 @@ from pyg_modules.structure.edge_map import EdgeMap
 from pyg_modules.structure.optimizer_state import remembered
 from pyg_modules.structure.possible_edges import NUM_KINDS, kinds
 
+# What optimizers of torch remember that may be negative, though it may happen not to be.
+_SIGNED = ("exp_avg", "momentum_buffer", "grad_avg", "prev", "ax")
+
 
 def carried_layer(layer: Layer, graph: UnitGraph, edges: EdgeMap) -> Layer:
     """A new layer on ``graph`` with the weights, biases and labels of ``layer``.
@@ -41,19 +44,20 @@ def carried_state(
 ) -> dict[str, Tensor]:
     """What ``optimizer`` remembers of the weights ``parameter``, of those on other edges.
 
-    Of new edges that is 0; or the mean, where none is negative, as of second moments. By 0, Adam
-    would take steps several times as large as for others.
+    Of new edges that is 0; or the mean, where none is negative, as of second moments, and it is no
+    momentum or average of weights. By 0, Adam would take steps several times as large as for
+    others.
 
     Raises:
         ValueError: If it remembers something else than values per weight.
     """
     state = remembered(optimizer, parameter)
-    return {name: edges.carry(value, _of_new_edges(value)) for name, value in state.items()}
+    return {name: edges.carry(value, _of_new_edges(name, value)) for name, value in state.items()}
 
 
-def _of_new_edges(value: Tensor) -> Tensor | float:
+def _of_new_edges(name: str, value: Tensor) -> Tensor | float:
     is_scale = value.is_floating_point() and value.numel() > 0 and bool((value >= 0).all())
-    return value.mean() if is_scale else 0.0
+    return value.mean() if is_scale and name not in _SIGNED else 0.0
 
 
 def _of_kinds(mask: Tensor, old: UnitGraph, new: UnitGraph) -> Tensor:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -32,10 +33,26 @@ def edges_by_gradient(asked: Growing) -> Tensor:
     score = np.empty(0)
     for block, gradient in zip(blocks, asked.probe(graphs, asked.seed), strict=True):
         edges = torch.cat([edges, missing.at(block)], dim=1)
-        found = gradient[graph.num_edges :].abs().double().cpu().numpy()
+        found = _of_missing(gradient, graph.num_edges, block.size)
         if asked.price is not None:
             found = asked.price.worth(found, missing.at(block))
         score = np.append(score, found)
         best = take_best(score, edges[1].numpy(), asked.room, asked.number)
         edges, score = edges[:, torch.from_numpy(best)], score[best]
     return edges
+
+
+def _of_missing(gradient: Tensor, num_edges: int, num_missing: int) -> npt.NDArray[np.float64]:
+    """The size of the gradients of missing edges, which come after those that are there."""
+    if gradient.shape != (num_edges + num_missing,):
+        raise ValueError(
+            f"Expected a gradient for each of {num_edges + num_missing} edges (got the shape"
+            f" {list(gradient.shape)}). Return those of all edges of the graph that was given."
+        )
+    found = gradient[num_edges:].abs().double()
+    if not bool(found.isfinite().all()):
+        raise ValueError(
+            "Expected finite gradients of missing edges (got NaN or infinity). The training"
+            " diverged, or the data holds such values; lower the learning rate, or take them out."
+        )
+    return found.cpu().numpy()

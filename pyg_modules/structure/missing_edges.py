@@ -5,7 +5,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pyg_modules.graph.sampling import Edges, Ints
+from pyg_modules.graph.sampling import Edges, Ints, distinct
 from pyg_modules.structure.possible_edges import PossibleEdges
 
 
@@ -29,7 +29,7 @@ class MissingEdges:
         if not possible.has_loops:
             units = np.arange(targets.size)
             taken.append(self._cells(units, units))
-        cells = np.sort(np.concatenate(taken))
+        cells = distinct(np.concatenate(taken))
         # How many missing edges come before each of these.
         self._before = cells - np.arange(cells.size)
         #: Number of missing edges.

@@ -10,7 +10,10 @@ from torch.optim import Optimizer
 
 from pyg_modules.nn.unit_layer import UnitLayer
 
-_REMEDY = "Go on without optimizer=, and make a new one afterwards."
+_REMEDY = (
+    "Go on with another one, e.g. torch.optim.AdamW; or delete it before the edges change, and make"
+    " a new one afterwards."
+)
 
 
 def check_optimizes(
@@ -58,11 +61,11 @@ def trained_parameters(layer: UnitLayer, *names: str) -> dict[str, nn.Parameter]
     for name in names:
         if name not in own:
             raise ValueError(
-                f"Expected {name} to be a parameter of the layer, for optimizer= (got one that is"
-                f" computed from {', '.join(others)}). Make it one before the optimizer is made, by"
-                f" what undoes this in torch.nn.utils: parametrize.remove_parametrizations,"
-                f" prune.remove, remove_weight_norm or remove_spectral_norm, of (layer, {name!r});"
-                f" or go on without optimizer=, and make a new one afterwards."
+                f"Expected {name} to be a parameter of the layer (got one that is computed from"
+                f" {', '.join(others)}). Make it one before the optimizer is made, by what undoes"
+                f" this in torch.nn.utils: parametrize.remove_parametrizations, prune.remove,"
+                f" remove_weight_norm or remove_spectral_norm, of (layer, {name!r}). Only cut and"
+                f" prune_cross_edges go on as it is, without optimizer=."
             )
     return {name: own[name] for name in names}
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.optim import Optimizer
@@ -35,9 +37,9 @@ def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None
         layer (UnitLayer): The layer.
         graph (UnitGraph): The same units with the edges that it is to have, the same on all ranks.
         optimizer (torch.optim.Optimizer, optional): The optimizer of the layer. It goes on with the
-            new weights and with what it remembers of edges that stay. Of new ones it remembers 0,
-            or the mean of all where none is negative, as of second moments: by 0, Adam would take
-            steps several times as large as for others. (default: none)
+            new weights and with what it remembers of edges that stay. Of new ones it remembers 0;
+            of second moments and the like, which are never negative, the mean of all: by 0, Adam
+            would take steps several times as large as for others. (default: none)
 
     Returns:
         UnitLayer: The layer itself.
@@ -56,12 +58,19 @@ def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None
     """
     check_layer(layer)
     _check_graph(layer, graph)
-    weight = trained_parameters(layer, "weight")["weight"]
+    trained_parameters(layer, "weight")
     check_can_change(layer, optimizer)
-    edges = EdgeMap.between(layer.graph, graph)
-    state = {} if optimizer is None else carried_state(optimizer, weight, edges)
     if not has_far_outputs(layer.graph, layer.solver.num_updates):  # Else it was said.
         warn_of_far_outputs(graph, layer.solver.num_updates, stacklevel=3)
+    put_edges(layer, graph, optimizer)
+    return layer
+
+
+def put_edges(layer: UnitLayer, graph: UnitGraph, optimizer: Optimizer | None = None) -> None:
+    """The change of :func:`rewire`, of which all is known to be right."""
+    weight: Any = layer.weight
+    edges = EdgeMap.between(layer.graph, graph)
+    state = {} if optimizer is None else carried_state(optimizer, weight, edges)
     made = carried_layer(layer, graph, edges)
     if weight.grad is not None:
         made.weight.grad = edges.carry(weight.grad)
@@ -72,7 +81,6 @@ def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None
     if optimizer is not None:
         replace_parameter(optimizer, weight, layer.weight, state)
         watch_left_behind(weight)
-    return layer
 
 
 def _check_graph(layer: UnitLayer, graph: UnitGraph) -> None:

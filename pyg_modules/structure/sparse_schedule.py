@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from pyg_modules._brief import brief
-from pyg_modules._checks import as_coefficient, as_int, as_share, check_choice, check_state
+from pyg_modules._checks import as_coefficient, as_int, as_share, check_choice
 from pyg_modules.graph.sampling import Ints
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import read_labels
-from pyg_modules.structure.edge_map import EdgeMap
+from pyg_modules.structure.edge_memory import EdgeMemory
 from pyg_modules.structure.edge_price import EdgePrice
 from pyg_modules.structure.edge_record import EdgeRecord
 from pyg_modules.structure.edge_scores import SCORES
@@ -113,14 +113,8 @@ class SparseSchedule:
         30
     """
 
-    history: list[EdgeRecord]
-    first_graph: UnitGraph
-    _epoch: int
-    # The edges of which something is known: their first weights, and in which record of the history
-    # they came, −1 for those of the first graph.
-    _known: UnitGraph
-    _first_weight: Tensor
-    _since: Tensor
+    _memory: EdgeMemory
+    _possible: PossibleEdges
 
     def __init__(
         self,
@@ -150,21 +144,32 @@ class SparseSchedule:
         given: Any = layer.labels if labels is None else labels
         if given is not None:
             given = read_labels(given, layer.graph.num_units)[0].cpu().long()
+            _check_within(given, layer.labels)
         self._price = None
         if cross_price is not None:
             self._price = EdgePrice(
                 self._check_priced(labels, given), layer.graph.num_inputs, _as_price(cross_price)
             )
-        self._possible = PossibleEdges(layer.graph, None if self._price else given)
+        self._labels = None if self._price else given
         self._max_in_degree = layer.graph.num_units
         if max_in_degree is not None:
             self._max_in_degree = as_int("max_in_degree", max_in_degree, smallest=1)
         self.seed = as_int("seed", seed, smallest=0)
+        weight = trained_parameters(layer, "weight")
         if optimizer is not None:
-            check_optimizes(optimizer, trained_parameters(layer, "weight"))
+            check_optimizes(optimizer, weight)
         self.optimizer, self.gradient = optimizer, gradient
-        self._check_number()
         self._begin()
+
+    @property
+    def history(self) -> list[EdgeRecord]:
+        """What became of the edges in every epoch."""
+        return self._memory.history
+
+    @property
+    def first_graph(self) -> UnitGraph:
+        """The graph of the layer as the training began."""
+        return self._memory.first_graph
 
     @property
     def gradient(self) -> GradientProbe | None:
@@ -206,19 +211,21 @@ class SparseSchedule:
                 layer is then as it was.
         """
         epoch = as_int("epoch", epoch, smallest=0)
-        if self.history and epoch == self._epoch:
+        if self.history and epoch == self._memory.epoch:
             return
-        check_can_change(self.layer, self.optimizer)
-        self._check_all_are_on(epoch)
-        self._check_has_gradient()
-        if epoch < self._epoch:
-            self._begin()  # Another training begins.
-        self._epoch = epoch
-        self._follow()
+        if epoch <= self._settled_at or self.layer.graph.num_edges != self.num_edges:
+            check_can_change(self.layer, self.optimizer)
+            self._check_all_are_on(epoch)
+            self._check_has_gradient()
+        if not self.history or epoch < self._memory.epoch:
+            self._begin()  # This training, or another one.
+        self._memory.follow(self.layer)
         number, exchanged = self._plan(epoch)
-        if number != self._known.num_edges or exchanged:
-            self._rewire(self._next_graph(number, exchanged))
-        self._record()
+        if number != self.layer.graph.num_edges or exchanged:
+            seed = (self.seed + epoch) % 2**63
+            self._rewire(self._next_graph(number, exchanged, seed))
+            self._memory.follow(self.layer)
+        self._memory.record(epoch)
 
     def penalties(self) -> dict[str, tuple[float, Tensor]]:
         """What is added to the loss: nothing."""
@@ -230,15 +237,8 @@ class SparseSchedule:
 
     def state_dict(self) -> dict[str, Any]:
         """What has to be kept, beside the ``state_dict`` of the layer, to go on in an epoch."""
-        self._follow()
-        return {
-            "epoch": self._epoch,
-            "first": self.first_graph.edge_index,
-            "edge_index": self._known.edge_index,
-            "first_weight": self._first_weight,
-            "since": self._since,
-            "history": [list(record) for record in self.history],
-        }
+        self._memory.follow(self.layer)
+        return self._memory.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state_dict` returned.
@@ -250,20 +250,17 @@ class SparseSchedule:
             TypeError: If ``state`` is no dict.
             ValueError: If it is that of something else, or of a layer of other units.
         """
-        check_state(type(self).__name__, state, self.state_dict())
-        units = self.layer.graph
-        graph, first = units.with_edges(state["edge_index"]), units.with_edges(state["first"])
-        history = [EdgeRecord(*record) for record in state["history"]]
-        self._rewire(graph)  # What can fail comes before the change.
-        self._epoch, self._known = state["epoch"], self.layer.graph
-        self.first_graph, self.history = first, history
-        self._first_weight, self._since = state["first_weight"], state["since"]
+        memory = EdgeMemory.of_state(state, self.layer)
+        possible = PossibleEdges(memory.first_graph, self._labels)
+        self._rewire(memory.graph)  # What can fail comes before the change.
+        memory.follow(self.layer)
+        self._memory, self._possible = memory, possible
 
     def __str__(self) -> str:
         """Where the training is: the epoch, and the numbers of edges."""
         return (
-            f"epoch {self._epoch + 1} of {self.epochs}: {self.layer.graph.num_edges} edges, from"
-            f" {self.first_graph.num_edges} to {self.num_edges}"
+            f"epoch {self._memory.epoch + 1} of {self.epochs}: {self.layer.graph.num_edges} edges,"
+            f" from {self.first_graph.num_edges} to {self.num_edges}"
         )
 
     @property
@@ -272,39 +269,14 @@ class SparseSchedule:
         return int(_LAST * self.epochs)
 
     def _begin(self) -> None:
-        self._epoch, self.history = 0, []
-        self._known = self.first_graph = self.layer.graph
-        self._first_weight = self.layer.edge_weight().detach().clone()
-        self._since = torch.full((self._known.num_edges,), -1, device="cpu")
+        possible = PossibleEdges(self.layer.graph, self._labels)
+        self._check_number(possible)
+        self._memory, self._possible = EdgeMemory(self.layer), possible
 
     def _rewire(self, graph: UnitGraph) -> None:
         """Give the layer the edges of ``graph``, unless it has them."""
         if graph != self.layer.graph:
             rewire(self.layer, graph, optimizer=self.optimizer)
-
-    def _follow(self) -> None:
-        """Know the edges that the layer has now; those that are new came with weight 0."""
-        graph = self.layer.graph
-        # The layer may have been moved in the meantime.
-        self._first_weight = self._first_weight.to(self.layer.device)
-        if graph is not self._known:
-            edges = EdgeMap.between(self._known, graph)
-            self._first_weight = edges.carry(self._first_weight)
-            self._since = edges.carry(self._since, len(self.history))
-            self._known = graph
-
-    def _record(self) -> None:
-        """Note what became of the edges since the last record."""
-        self._follow()
-        before = self.history[-1].num_edges if self.history else self.first_graph.num_edges
-        number = self._known.num_edges
-        came = torch.bincount(self._since + 1, minlength=len(self.history) + 2)
-        num_stayed, *left = came.tolist()
-        grown = left[-1]
-        pruned = before + grown - number
-        self.history.append(EdgeRecord(self._epoch, number, num_stayed, grown, pruned, grown))
-        records = zip(self.history, left, strict=True)
-        self.history[:] = [record._replace(num_left=num) for record, num in records]
 
     def _plan(self, epoch: int) -> tuple[int, int]:
         """Number of edges in an epoch, and how many are exchanged at its beginning."""
@@ -316,16 +288,16 @@ class SparseSchedule:
         share = self.exchange / 2 * (1 + cos(pi * done))
         return number, round(share * min(number, self.layer.graph.num_edges))
 
-    def _next_graph(self, number: int, exchanged: int) -> UnitGraph:
+    def _next_graph(self, number: int, exchanged: int, seed: int) -> UnitGraph:
         graph = self.layer.graph
         target = graph.edge_index[1].numpy()
-        score = self._scores()
+        score = self._scores(seed)
         is_needed = needed_edges(graph, score)
         best_first = np.lexsort((-score, ~is_needed))
         num_kept = max(min(number, graph.num_edges) - exchanged, int(is_needed.sum()))
         kept, others = best_first[:num_kept], best_first[num_kept:]
         room = self._max_in_degree - _in_degree(target[kept], graph.num_units)
-        grown = self._grown(room, number - num_kept)
+        grown = self._grown(room, number - num_kept, seed)
         # Where too few are possible, some of the others stay.
         room -= _in_degree(grown[1].numpy(), graph.num_units)
         lacking = number - num_kept - grown.size(1)
@@ -334,7 +306,7 @@ class SparseSchedule:
         old = graph.edge_index[:, torch.from_numpy(kept)]
         return self.layer.graph.with_edges(torch.cat([old, grown], dim=1))
 
-    def _grown(self, room: Ints, number: int) -> Tensor:
+    def _grown(self, room: Ints, number: int, seed: int) -> Tensor:
         if self.grow is None or not number:
             return torch.empty(2, 0, dtype=torch.long, device="cpu")
         asked = Growing(
@@ -343,18 +315,18 @@ class SparseSchedule:
             room,
             number,
             self.gradient,
-            self._seed_of_epoch(),
+            seed,
             self._price,
         )
         return GROWTHS[self.grow].edges(asked)
 
-    def _scores(self) -> npt.NDArray[np.float64]:
+    def _scores(self, seed: int) -> npt.NDArray[np.float64]:
         weight = self.layer.edge_weight().detach()
         gradient, rule = torch.zeros_like(weight), SCORES[self.score]
         if rule.needs_gradient:
             assert self.gradient is not None
-            (gradient,) = self.gradient([self.layer.graph], self._seed_of_epoch())
-        score = rule.of(weight.double(), gradient.double(), self._first_weight.double())
+            (gradient,) = self.gradient([self.layer.graph], seed)
+        score = rule.of(weight.double(), gradient.double(), self._memory.first_weight.double())
         if not bool(score.isfinite().all()):
             raise ValueError(
                 "Expected finite weights and gradients (got NaN or infinity). The training"
@@ -364,9 +336,6 @@ class SparseSchedule:
         if self._price is not None:
             scores = self._price.worth(scores, self.layer.graph.edge_index)
         return scores
-
-    def _seed_of_epoch(self) -> int:
-        return (self.seed + self._epoch) % 2**63
 
     def _check_all_are_on(self, epoch: int) -> None:
         """What is off is no path, and what grows beside it might join modules again."""
@@ -404,14 +373,21 @@ class SparseSchedule:
             )
         return given
 
-    def _check_number(self) -> None:
+    def _check_number(self, possible: PossibleEdges) -> None:
         """Raise a ``ValueError`` if the layer cannot have so many edges."""
         graph = self.layer.graph
-        least = 2 * graph.num_hidden + graph.num_outputs
+        if not graph.num_edges:
+            raise ValueError(
+                "Expected a layer with edges (got none): those that come are of the kinds that it"
+                " has. Begin with another graph, e.g. UnitGraph.fixed_in_degree."
+            )
+        # Each unit may need others, but never more than there are.
+        least = min(2 * graph.num_hidden + graph.num_outputs, graph.num_edges)
         if self.num_edges < least:
             raise ValueError(
-                f"Expected num_edges >= {least}, one into and one out of every hidden unit, and one"
-                f" into every output (got {self.num_edges}). Raise it, or use fewer units."
+                f"Expected num_edges >= {least}, as many as it may take that every unit has a path"
+                f" from the inputs and to the outputs (got {self.num_edges}). Raise it, or use"
+                f" fewer units."
             )
         in_degree = _in_degree(graph.edge_index[1].numpy(), graph.num_units)
         largest = int(in_degree.max(initial=0))
@@ -423,8 +399,9 @@ class SparseSchedule:
             )
         if self.num_edges <= graph.num_edges:
             return
-        possible = self._possible.num_into(graph.num_units).clip(max=self._max_in_degree)
-        most = int(possible.sum()) if self.grow is not None else graph.num_edges
+        into = possible.num_into(graph.num_units).clip(max=self._max_in_degree)
+        # Edges between modules that are there may stay, but come no more once they went.
+        most = max(int(into.sum()) if self.grow is not None else 0, graph.num_edges)
         if self.num_edges > most:
             raise ValueError(
                 f"Expected num_edges <= {most}, the most that the layer may have (got"
@@ -446,3 +423,16 @@ def _as_price(value: object) -> float:
             " Raise it."
         )
     return price
+
+
+def _check_within(labels: Tensor, own: Tensor | None) -> None:
+    """Raise a ``ValueError`` if edges within ``labels`` may join modules of a layer that is cut."""
+    if own is None:
+        return
+    own = own.cpu()
+    pairs = torch.unique(torch.stack([labels, own])[:, own >= 0], dim=1)
+    if bool((pairs[0] < 0).any()) or len(torch.unique(pairs[0])) < pairs.size(1):
+        raise ValueError(
+            "Expected labels whose modules are those of the layer, which is cut, or parts of them"
+            " (got others, within which edges would join its modules). Leave labels out."
+        )

@@ -14,7 +14,7 @@ from pyg_modules._checks import as_int
 from pyg_modules._reference import Reference
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.unit_layer import UnitLayer
-from pyg_modules.structure.rewire import rewire
+from pyg_modules.structure.rewire import put_edges
 from pyg_modules.train.batches import Batches, Forward
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, Loss
@@ -88,8 +88,11 @@ class EdgeGradient:
         own, own_weight = layer.graph, layer.weight.detach().clone()
         for graph in graphs:
             with self._apart(seed), torch.enable_grad():
-                rewire(layer, own).weight.detach().copy_(own_weight)  # The last may have had fewer.
-                weight = rewire(layer, graph).weight.requires_grad_()
+                # Whatever optimizes the model has nothing to do with the copy.
+                put_edges(layer, own)
+                layer.weight.detach().copy_(own_weight)  # The last may have had fewer.
+                put_edges(layer, graph)
+                weight = layer.weight.requires_grad_()
                 loss = self._loss(*batches.run(model, batch))
                 (gradient,) = torch.autograd.grad(loss, weight)
             # Of an edge with several weights, the length.

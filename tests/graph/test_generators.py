@@ -130,6 +130,28 @@ def test_small_worlds_are_those_of_networkx(rewire_prob, seeds):
     assert path_length[0] == pytest.approx(path_length[1], rel=0.05)
 
 
+@pytest.mark.parametrize(("count", "degree"), [(100, 10), (30, 6), (12, 4)])
+def test_connections_of_small_worlds_leave_their_places_as_often_as_those_of_networkx(
+    count, degree
+):
+    def share_that_left(graph):
+        near = range(degree // 2 + 1), range(count - degree // 2, count)
+        left = [all((i - j) % count not in part for part in near) for j, i in graph.edges]
+        return sum(left) / len(left)
+
+    ours, theirs = (
+        numpy.array([share_that_left(make(seed)) for seed in range(60)])
+        for make in (
+            lambda seed: among_hidden(
+                UnitGraph.small_world(1, count, 1, degree, 1.0, generator=generator(seed))
+            ),
+            lambda seed: networkx.watts_strogatz_graph(count, degree, 1.0, seed),
+        )
+    )
+    spread = (ours.var() + theirs.var()) ** 0.5 / len(ours) ** 0.5
+    assert abs(ours.mean() - theirs.mean()) < 4 * spread
+
+
 @pytest.mark.parametrize("degree", [4, 6, 8])
 def test_small_worlds_keep_all_connections_where_there_is_hardly_room(degree):
     graph = UnitGraph.small_world(1, 9, 1, degree, 1.0, end_prob=1, generator=generator(0))

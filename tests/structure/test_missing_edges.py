@@ -71,6 +71,17 @@ def test_an_mlp_of_one_level_stays_one(graph, count):
     assert MissingEdges(PossibleEdges(graph), graph.edge_index, every).count == count
 
 
+def test_a_loop_that_came_by_other_hands_is_no_second_place():
+    graph = UnitGraph(torch.tensor([[0, 1, 1, 2], [1, 2, 3, 3]]), 4, 1, 1)
+    every = np.ones(4, dtype=bool)
+    with_loop = torch.cat([graph.edge_index, torch.tensor([[2], [2]])], dim=1)
+    before, after = (
+        MissingEdges(PossibleEdges(graph), edges, every) for edges in (graph.edge_index, with_loop)
+    )
+    assert before.count == after.count == 2
+    assert pairs(before.at(np.arange(2))) == pairs(after.at(np.arange(2))) == [(2, 1), (0, 2)]
+
+
 def test_a_million_units_need_no_matrix():
     num_units = 10**6
     edge_index = torch.tensor([[0, 1, num_units - 2], [1, 2, num_units - 1]])

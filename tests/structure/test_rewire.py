@@ -142,6 +142,28 @@ def assert_goes_on(make_optimizer, groups):
         assert layer.weight.requires_grad != torch.equal(layer.weight, unmoved_weights)
 
 
+@pytest.mark.parametrize("name", ["SGD with momentum", "Adam", "RMSprop", "ASGD", "Rprop"])
+def test_new_edges_have_no_momentum_even_if_that_of_all_others_is_positive(name):
+    make = {
+        "SGD with momentum": lambda held: torch.optim.SGD(held, lr=0.1, momentum=0.9),
+        "Adam": lambda held: torch.optim.Adam(held, lr=0.1),
+        "RMSprop": lambda held: torch.optim.RMSprop(held, lr=0.1, momentum=0.9, centered=True),
+        "ASGD": lambda held: torch.optim.ASGD(held, lr=0.1),
+        "Rprop": lambda held: torch.optim.Rprop(held, lr=0.1),
+    }[name]
+    layer = SynchronousGraph(UnitGraph(torch.tensor([[0, 1, 2], [2, 2, 3]]), 4, 2, 1))
+    with torch.no_grad():
+        layer.weight.fill_(3.0)
+    optimizer = make([layer.weight])
+    layer(torch.ones(3, 2)).sum().backward()
+    optimizer.step()
+    new = layer.graph.with_edges(torch.tensor([[0, 1, 2, 2], [2, 2, 3, 2]]))
+    rewire(layer, new, optimizer=optimizer)
+    layer.weight.grad = torch.zeros(4)
+    optimizer.step()
+    assert layer.weight[-1] == 0
+
+
 def test_adam_takes_no_larger_steps_for_new_edges_than_for_others():
     layer = new_layer()
     layer.weight.requires_grad_()

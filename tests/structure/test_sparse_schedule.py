@@ -6,6 +6,7 @@ from math import cos, pi
 import numpy as np
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from pyg_modules import (
@@ -80,7 +81,7 @@ def test_the_number_of_edges_is_kept_exactly(score, grow):
     assert numbers[0] == first
     assert numbers[6:] == [50, 50]
     assert graphs[6] is graphs[7]
-    assert Reach.of(layer.graph).is_alive().all()
+    assert Reach.of(layer.graph).is_alive()[graph.num_inputs :].all()
 
 
 @pytest.mark.parametrize("grow", GROWTHS)
@@ -111,6 +112,8 @@ def test_edges_with_the_lowest_scores_go_but_for_those_that_a_unit_needs():
     for score in SCORES:
         layer = new_layer()
         initial = layer.weight.detach().clone()
+        _, schedule = with_optimizer(layer, num_edges=100, score=score, grow=None)
+        schedule.step(0)
         with torch.no_grad():
             layer.weight.copy_(normal(layer.graph.num_edges, seed=5))
         (gradient,) = EdgeGradient(layer, (x, y), loss=F.mse_loss)([layer.graph], seed=1)
@@ -121,8 +124,6 @@ def test_edges_with_the_lowest_scores_go_but_for_those_that_a_unit_needs():
             "weight_gradient": (weight * gradient).abs(),
             "movement": weight**2 - initial**2,
         }[score]
-        _, schedule = with_optimizer(layer, num_edges=100, score=score, grow=None)
-        schedule._first_weight = initial
         before = layer.graph
         schedule.step(1)
         is_kept = torch.isin(torch.tensor(place(before)), torch.tensor(place(layer.graph)))
@@ -266,8 +267,10 @@ def test_movement_is_told_from_when_an_edge_came():
     initial = dict(zip(place(layer.graph), layer.weight.tolist(), strict=True))
     graphs = train(layer, optimizer, schedule, range(5))
     stayed = set(place(graphs[0])).intersection(*map(place, graphs[1:]))
-    known = dict(zip(place(schedule._known), schedule._first_weight.tolist(), strict=True))
-    assert place(schedule._known) == place(graphs[4])
+    state = schedule.state_dict()
+    assert torch.equal(state["edge_index"], layer.graph.edge_index)
+    known = dict(zip(place(layer.graph), state["first_weight"].tolist(), strict=True))
+    assert place(layer.graph) == place(graphs[4])
     came = set(place(graphs[4])) - set(place(graphs[3]))
     assert came
     assert all(known[key] == initial[key] for key in stayed)
@@ -306,7 +309,17 @@ def test_a_second_step_of_an_epoch_changes_nothing():
 
 
 @pytest.mark.parametrize(
-    "broken", [{"first": torch.full((2, 3), 99)}, {"edge_index": "none"}, {"history": [(1,)]}]
+    "broken",
+    [
+        {"first": torch.full((2, 3), 99)},
+        {"edge_index": "none"},
+        {"history": [(1,)]},
+        {"history": [("one",) * 6]},
+        {"epoch": "x"},
+        {"since": torch.zeros(3).long()},
+        {"first_weight": [0.0]},
+        {"units": [13, 4, 2]},
+    ],
 )
 def test_a_state_that_is_broken_leaves_the_layer_and_the_schedule_as_they_were(broken):
     layer = new_layer()
@@ -488,7 +501,7 @@ def test_gradients_of_blocks_are_gradients_of_all(monkeypatch):
     ("settings", "error", "match"),
     [
         ({"epochs": 1}, ValueError, r"epochs >= 2 \(got 1\)"),
-        ({"num_edges": 25}, ValueError, r"num_edges >= 26, one into and one out of.*\(got 25\)"),
+        ({"num_edges": 25}, ValueError, r"num_edges >= 26, as many as it may take.*\(got 25\)"),
         ({"num_edges": 205}, ValueError, r"num_edges <= 204, the most.*\(got 205\)"),
         ({"num_edges": 0.5}, TypeError, r"num_edges to be an int \(got float"),
         ({"score": "size"}, ValueError, r"score to be one of 'magnitude', .*\(got 'size'\)"),
@@ -518,6 +531,129 @@ def test_growing_needs_a_way_and_modules_limit_it():
         SparseSchedule(new_layer(graph), 8, num_edges=133, labels=labels)
     with pytest.raises(ValueError, match=rf"num_edges <= {graph.num_edges}, the most"):
         SparseSchedule(new_layer(graph), 8, num_edges=132, grow=None)
+    # Edges between modules that are there may stay.
+    few = UnitGraph(torch.tensor([[0, 1, 1, 2, 3], [3, 2, 3, 4, 5]]), 6, 2, 2)
+    parts = torch.tensor([0, 1] * 3)
+    with pytest.raises(ValueError, match=r"num_edges <= 5, the most that .*\(got 6\)"):
+        SparseSchedule(new_layer(few, solver=Unrolled(4)), 8, num_edges=6, labels=parts)
+    layer = new_layer(few, solver=Unrolled(4))
+    schedule = SparseSchedule(layer, 8, num_edges=5, labels=parts, grow="random")
+    for epoch in range(8):
+        schedule.step(epoch)
+        assert layer.graph.num_edges == 5
+    with pytest.raises(ValueError, match=r"a layer with edges \(got none\)"):
+        SparseSchedule(new_layer(UnitGraph(torch.empty(2, 0).long(), 3, 1, 1)), 8, num_edges=1)
+
+
+def test_a_graph_of_fewer_edges_than_units_may_keep_them():
+    graph = UnitGraph.erdos_renyi(8, 200, 4, 0.005, repair=True, generator=generator(0))
+    assert graph.num_edges < 400
+    layer = new_layer(graph, solver=Unrolled(30))
+    schedule = SparseSchedule(layer, 8, num_edges=graph.num_edges, grow="random", exchange=0.5)
+    for epoch in range(8):
+        schedule.step(epoch)
+        assert layer.graph.num_edges == graph.num_edges
+        assert Reach.of(layer.graph).is_alive()[graph.num_inputs :].all()
+    assert layer.graph != graph
+    with pytest.raises(ValueError, match=rf"num_edges >= {graph.num_edges}, as many"):
+        SparseSchedule(layer, 8, num_edges=graph.num_edges - 1)
+
+
+def test_the_modules_of_a_cut_layer_stay_apart_whatever_labels_say():
+    own = torch.tensor([-1] * 3 + [0, 1] * 6 + [-1] * 2)
+    layer = cut(new_layer(), own)
+    finer = own.clone()
+    finer[3] = 2
+    for labels in (own, finer):
+        SparseSchedule(layer, 8, num_edges=60, labels=labels)
+    coarser, shifted = own.clamp(max=0), own.roll(1)
+    for labels in (coarser, shifted, torch.where(own == 1, -1, own)):
+        with pytest.raises(ValueError, match="labels whose modules are those of the layer, which"):
+            SparseSchedule(layer, 8, num_edges=60, labels=labels)
+
+
+def test_a_training_begins_with_its_first_step():
+    layer = new_layer()
+    optimizer, schedule = with_optimizer(layer, num_edges=60, grow=None, score="movement")
+    with torch.no_grad():  # As of weights that are loaded.
+        layer.weight.copy_(normal(layer.graph.num_edges, seed=5))
+    rewire(layer, layer.graph.with_edges(layer.graph.edge_index[:, 20:]), optimizer=optimizer)
+    first, weight = layer.graph, layer.weight.detach().clone()
+    schedule.step(0)
+    assert layer.graph is first is schedule.first_graph
+    assert torch.equal(schedule.state_dict()["first_weight"], weight)
+    assert schedule.history == [(0, first.num_edges, first.num_edges, 0, 0, 0)]
+
+
+def test_new_edges_are_of_the_kinds_of_the_first_graph_in_a_resumed_training():
+    def new_schedule(layer):
+        return SparseSchedule(layer, 20, num_edges=24, grow="random", exchange=0.5, seed=1)
+
+    layer = SynchronousGraph(UnitGraph.complete(4, 8, 2))
+    schedule = new_schedule(layer)
+    for epoch in range(12):
+        schedule.step(epoch)
+    source, target = layer.graph.edge_index
+    # None of them is a loop by now, as a resumed training finds it.
+    without = layer.graph.edge_index[:, source != target]
+    other = SynchronousGraph(layer.graph.with_edges(without))
+    resumed = new_schedule(other)
+    resumed.load_state_dict(copy.deepcopy(schedule.state_dict()))
+    other.load_state_dict(layer.state_dict())
+    for epoch in range(12, 20):
+        schedule.step(epoch)
+        resumed.step(epoch)
+        assert other.graph == layer.graph
+    assert resumed.history == schedule.history
+
+
+def test_a_layer_may_be_compiled_when_its_edges_have_come_to_rest():
+    layer = new_layer()
+    optimizer, schedule = with_optimizer(layer, num_edges=60)
+    train(layer, optimizer, schedule, range(7))
+    layer.compile(backend="eager")
+    schedule.step(7)
+    assert schedule.history[-1].num_edges == 60
+
+
+@pytest.mark.parametrize("kept", [-1, 3])
+def test_gradients_of_missing_edges_that_say_nothing_are_refused(kept):
+    graph = UnitGraph.erdos_renyi(3, 12, 2, 0.3, generator=generator(0), repair=True)
+    layer = new_layer(graph)
+
+    def probe(graphs, _):
+        for one in graphs:
+            gradient = torch.ones(one.num_edges)
+            gradient[graph.num_edges :] = torch.nan
+            yield gradient if kept < 0 else gradient[:kept]
+
+    schedule = SparseSchedule(layer, 8, num_edges=graph.num_edges, gradient=probe)
+    schedule.step(0)
+    message = "finite gradients of missing edges" if kept < 0 else r"\(got the shape \[3\]\)"
+    with pytest.raises(ValueError, match=message):
+        schedule.step(1)
+    assert layer.graph is graph
+    assert len(schedule.history) == 1
+
+
+def test_a_model_may_hold_its_optimizer():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = new_layer()
+            self.optimizer = torch.optim.Adam(self.parameters())
+
+        def forward(self, x):
+            return self.layer(x)
+
+    model = Model()
+    gradient = EdgeGradient(model, data(), loss=F.mse_loss)
+    settings = {"optimizer": model.optimizer, "gradient": gradient}
+    schedule = SparseSchedule(model.layer, 8, num_edges=60, **settings)
+    for epoch in range(8):
+        schedule.step(epoch)
+    assert model.layer.graph.num_edges == 60
+    assert model.optimizer.param_groups[0]["params"][-2] is model.layer.weight
 
 
 def test_a_step_that_cannot_be_leaves_the_layer_as_it_was():
