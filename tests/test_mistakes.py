@@ -675,7 +675,7 @@ MISTAKES = {
     "the state of a schedule of other modules": (
         lambda: sparse().load_state_dict(PartitionSchedule(regularizer(), 1).state_dict()),
         "the state of a SparseSchedule",
-        "without 'first', 'edge_index'",
+        "without 'units', 'first', 'edge_index'",
         "state_dict() of a SparseSchedule",
     ),
     "the state of a file": (

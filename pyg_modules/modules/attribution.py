@@ -52,9 +52,8 @@ def input_attribution(
             f"Expected at least one part and one sample (got {len(parts)} and {len(x)})."
             " Use split(layer), and give a batch of samples."
         )
-    read = head or nn.Identity()
     with evaluating(*parts, *([head] if isinstance(head, nn.Module) else [])):
-        return torch.stack([_of_part(part, x.detach(), others, named, read) for part in parts])
+        return torch.stack([_of_part(part, x.detach(), others, named, head) for part in parts])
 
 
 def _of_part(
@@ -62,16 +61,18 @@ def _of_part(
     x: Tensor,
     others: tuple[Any, ...],
     named: dict[str, Any],
-    read: Callable[[Tensor], Tensor],
+    head: Callable[[Tensor], Tensor] | None,
 ) -> Tensor:
     x = x.clone().requires_grad_()
     with torch.enable_grad():
-        outputs = read(part(x, *others, **named))
-        if outputs.dim() != 2 or len(outputs) != len(x):
+        outputs = part(x, *others, **named)
+        outputs = outputs if head is None else head(outputs)
+        # A head may make one of several, as of the nodes of a graph.
+        if outputs.dim() != 2 or (head is None and len(outputs) != len(x)):
             raise ValueError(
-                f"Expected outputs of shape [{len(x)}, O] from every part (got"
-                f" {list(outputs.shape)}). Pass head=, what makes such of them, e.g. lambda images:"
-                f" images.mean((-2, -1))."
+                f"Expected outputs of shape {'[B, O]' if head else f'[{len(x)}, O]'} from every"
+                f" part (got {list(outputs.shape)}). Pass head=, what makes such of them, e.g."
+                f" lambda images: images.mean((-2, -1))."
             )
         check_outputs(outputs)
         # Where samples do not depend on each other, the derivatives of the sum are those of each.

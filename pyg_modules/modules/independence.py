@@ -81,9 +81,13 @@ def check_independence(
     num_dims = 1 + len(layer.positions)
     # Nodes and pixels are no samples.
     samples = x.unsqueeze(0) if x.dim() == num_dims > 1 else x
-    if samples.dim() != num_dims + 1 or len(samples) == 0:
+    sizes = list(samples.shape)
+    if samples.dim() == num_dims + 1:
+        del sizes[layer.unit_dim]
+    if samples.dim() != num_dims + 1 or 0 in sizes:
         raise ValueError(
-            f"Expected x of shape {layer.input_shape('B')} with B >= 1 (got {list(x.shape)})."
+            f"Expected x of shape {layer.input_shape('B')} with"
+            f" {', '.join(('B', *layer.positions))} >= 1 (got {list(x.shape)})."
             " Give a batch of inputs of the layer."
         )
     paths = _count_paths(layer)

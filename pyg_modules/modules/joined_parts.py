@@ -22,7 +22,8 @@ class JoinedParts:
 
     Attributes:
         graph: Inputs and outputs of all parts, and the hidden units of every part.
-        labels: The part of every unit, ``[N]``, −1 for those that all share.
+        labels: The part of every unit, or its module in a part that is cut, ``[N]``; −1 for those
+            that all share.
 
     Raises:
         TypeError: If a part is no layer of units.
@@ -214,16 +215,23 @@ def _ids_in_line(graphs: Sequence[UnitGraph], num_units: int) -> list[Tensor]:
 
 def _labels(parts: Sequence[UnitLayer], unit_ids: Sequence[Tensor], graph: UnitGraph) -> Tensor:
     labels = torch.full((graph.num_units,), SHARED, device="cpu")
-    for number, (part, ids) in enumerate(zip(parts, unit_ids, strict=True)):
+    first = 0
+    for part, ids in zip(parts, unit_ids, strict=True):
         own = part.graph
-        labels[ids[own.hidden.start : own.hidden.stop]] = number
+        # A part may be cut itself.
+        within = torch.zeros_like(ids) if part.labels is None else part.labels.cpu()
+        module = torch.where(within >= 0, first + within, SHARED)
         if part.origin is not None:
-            labels[ids[part.origin.labels == part.origin.module]] = number
-            continue
-        # An output that feeds back into the hidden units of a part is its own.
-        source, target = own.edge_index
-        feeds_back = (source >= own.outputs.start) & (target < own.outputs.start)
-        labels[ids[source[feeds_back]]] = number
+            is_owned = part.origin.labels == part.origin.module
+        else:
+            # An output that feeds back into the hidden units of a part is its own.
+            source, target = own.edge_index
+            feeds_back = (source >= own.outputs.start) & (target < own.outputs.start)
+            is_owned = torch.zeros_like(ids, dtype=torch.bool)
+            is_owned[source[feeds_back]] = True
+        is_owned[own.hidden.start : own.hidden.stop] = True
+        labels[ids[is_owned]] = module[is_owned]
+        first += (int(within.max()) if len(within) else 0) + 1
     # Without gaps, where a part has no units of its own.
     is_owned = labels >= 0
     labels[is_owned] = torch.unique(labels[is_owned], return_inverse=True)[1]

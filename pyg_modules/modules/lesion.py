@@ -95,11 +95,12 @@ def lesion_study(
         # The others are added up, as a network without the module does; a difference would round.
         left = ~torch.eye(len(stacked), dtype=torch.bool, device=stacked.device)
         whole = read(stacked.sum(dim=0))
-        if whole.dim() != 2 or len(whole) != len(x):
+        # A head may make one of several, as of the nodes of a graph.
+        if whole.dim() != 2 or (head is None and len(whole) != len(x)):
             raise ValueError(
-                f"Expected outputs of shape [{len(x)}, C] from every part (got"
-                f" {list(whole.shape)}). Pass head=, what makes such of them, e.g. lambda images:"
-                f" linear(images.mean((-2, -1)))."
+                f"Expected outputs of shape {'[B, C]' if head else f'[{len(x)}, C]'} from every"
+                f" part (got {list(whole.shape)}). Pass head=, what makes such of them, e.g. lambda"
+                f" images: linear(images.mean((-2, -1)))."
             )
         without = [read(stacked[kept].sum(dim=0)) for kept in left]
         only = [read(of_part) for of_part in stacked]

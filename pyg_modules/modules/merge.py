@@ -28,8 +28,8 @@ def merge(parts: Iterable[nn.Module]) -> UnitLayer:
 
     Returns:
         UnitLayer: As :func:`cut` returns it, with copies of the weights, and ``labels`` that
-        tell the parts apart. The ``contraction`` of an ``Equilibrium`` is in its weights, and no
-        longer in its solver.
+        tell the parts apart, and the modules of a part that is cut itself. The ``contraction`` of
+        an ``Equilibrium`` is in its weights, and no longer in its solver.
 
     Raises:
         TypeError: If a part is no layer of units.

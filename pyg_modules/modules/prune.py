@@ -19,8 +19,8 @@ def prune_cross_edges(layer: Layer, labels: Tensor, *, optimizer: Optimizer | No
     optimizer stay the same. The weights of removed edges become 0, and from then on they have no
     effect and a gradient of exactly 0; :func:`cut` makes the smaller layer in the end.
 
-    A layer with ``normalize_states=True`` goes on to divide the states of all modules together;
-    cut, it divides those of each apart.
+    What is left computes what the cut layer does: one with ``normalize_states=True`` gets
+    ``labels``, and divides the states of each module apart.
 
     An average of the weights, such as ``torch.optim.swa_utils.AveragedModel``, is a copy with
     edges of its own: prune the layer in it by the same ``labels``, or make it afterwards.
@@ -42,7 +42,8 @@ def prune_cross_edges(layer: Layer, labels: Tensor, *, optimizer: Optimizer | No
             for an optimizer as :func:`cut`.
     """
     check_layer(layer)
-    kept = stays_independent(layer.graph, check_modules(layer, labels)).to(layer.device)
+    labels = check_modules(layer, labels)
+    kept = stays_independent(layer.graph, labels).to(layer.device)
     state = []
     if optimizer is not None:
         check_optimizes(optimizer, trained_parameters(layer, "weight"))
@@ -52,6 +53,8 @@ def prune_cross_edges(layer: Layer, labels: Tensor, *, optimizer: Optimizer | No
     for value in state:
         clear(value, kept)
     layer.edge_mask = kept
+    if layer.divides_modules_apart:
+        layer.labels = labels.to(layer.device)
     # Weights that are computed from other parameters are left to the mask.
     weight = dict(layer.named_parameters(recurse=False)).get("weight")
     if weight is not None:

@@ -60,6 +60,8 @@ def check_images(name: str, value: Tensor, channels: int, units: str, weight: Te
         remedy = "Give it height and width."
         if value.dim() == 2 and channels and value.size(-1) % channels == 0:
             remedy = f"Use {name}.unflatten(1, ({channels}, height, width))."
+        elif value.dim() > 4:
+            remedy = f"Use {name}.flatten(0, {value.dim() - 4})."
         raise ValueError(
             f"Expected {name} of shape {shape} of the graph (got {list(value.shape)}). {remedy}"
         )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import GCN, GCNConv, Sequential, SumAggregation
+from torch_geometric.nn import GCN, GCNConv, MessagePassing, Sequential, SumAggregation
 
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.ops.activation import activation_of
@@ -44,6 +44,11 @@ def read_convolutions(convs: nn.Module | Iterable[nn.Module]) -> Convolutions:
             layers.append(module)
             names.append(None)
             continue
+        if isinstance(module, MessagePassing | nn.Sequential):
+            raise ValueError(
+                f"Expected GCNConv and activations alone (got {module!r}). Train GCNConv, none of a"
+                f" subclass, and give them one after the other."
+            )
         if not layers or names[-1] is not None:
             raise ValueError(
                 f"Expected an activation after a GCNConv (got {module!r} elsewhere). Keep it"
@@ -78,8 +83,8 @@ def read_convolutions(convs: nn.Module | Iterable[nn.Module]) -> Convolutions:
         _weights(graph, [conv.lin.weight.detach() for conv in layers], sizes),
         _biases(layers, weight),
         hidden[0] if len(set(hidden)) == 1 else hidden or none,
-        layers[0].normalize,
-        layers[0].add_self_loops,
+        bool(layers[0].normalize),
+        bool(layers[0].add_self_loops),
         len(layers) - 1,
     )
 
@@ -173,13 +178,13 @@ def _check_alike(layers: list[GCNConv]) -> None:
                 f" Remove them first."
             )
         for name in ("normalize", "add_self_loops"):
-            if getattr(conv, name) is not getattr(first, name):
+            if bool(getattr(conv, name)) != bool(getattr(first, name)):
                 raise ValueError(
                     f"Expected the same {name} in all convolutions (got {getattr(first, name)} and"
                     f" {getattr(conv, name)}): a layer has one adjacency matrix."
                     " Convert each of them into a layer of its own."
                 )
-    if first.normalize is False and any(conv.add_self_loops for conv in layers):
+    if not first.normalize and any(conv.add_self_loops for conv in layers):
         raise ValueError(
             "Expected no self-loops without normalize (got both)."
             " Use GCNConv(..., add_self_loops=False), or normalize=True."

@@ -85,6 +85,8 @@ def state_to_load(
             )
         else:
             layer.place_labels(labels.clone())
+    elif fits and labels is None and layer.labels is not None and _num_joining(layer.labels, layer):
+        layer.place_labels(None)  # It had them while its edges were pruned.
     return others
 
 
@@ -96,7 +98,15 @@ def _check_no_edge_between(labels: Tensor, layer: LoadingLayer) -> None:
     known = layer.labels
     if known is not None and torch.equal(labels.to(known.device), known):
         return
-    source, target = labels.cpu()[layer.graph.edge_index]
-    count = int(((source != target) & (source >= 0) & (target >= 0)).sum())
+    count = _num_joining(labels, layer)
     if count:
         raise ValueError(f"modules that {count} of its edges join")
+
+
+def _num_joining(labels: Tensor, layer: LoadingLayer) -> int:
+    """How many edges that are on join two modules."""
+    source, target = labels.cpu()[layer.graph.edge_index]
+    joins = (source != target) & (source >= 0) & (target >= 0)
+    if layer.edge_mask is not None:
+        joins &= layer.edge_mask.cpu()
+    return int(joins.sum())

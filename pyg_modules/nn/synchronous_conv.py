@@ -76,8 +76,9 @@ class SynchronousConv(BackedLayer, MessagePassing):
             largest magnitude before outputs are read, those of each module apart where the layer is
             cut. What comes from far away is small, and can be read then. (default: ``False``)
         carry (bool, optional): Whether hidden units begin by carrying on what their neighbours
-            have, so that gradients come from far away: edges from a unit to itself start with
-            u = 0.9, and all other weights among hidden units at a tenth of what they would.
+            have, so that gradients come from far away: edges from a unit to itself that look at
+            neighbours start with u = 0.9, and all other weights that these units have from hidden
+            ones at a tenth of what they would. Units without such an edge begin as they would.
             (default: ``False``)
         dropout (float, optional): As for :class:`SynchronousGraph`; drawn for every node and unit.
             (default: 0)
@@ -146,7 +147,10 @@ class SynchronousConv(BackedLayer, MessagePassing):
         dtype: torch.dtype | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        if not any(normalize is known or normalize == known for known in NORMALIZATIONS):
+        # Neither 0 nor NumPy's False is the False that is asked for below.
+        if not any(
+            type(normalize) is type(known) and normalize == known for known in NORMALIZATIONS
+        ):
             raise ValueError(
                 f"Expected normalize to be True, False or 'mean' (got {brief(normalize)})."
                 " Choose one of these."
@@ -165,7 +169,6 @@ class SynchronousConv(BackedLayer, MessagePassing):
                 "Expected no add_self_loops=True with normalize=False (got both): weights are used"
                 " as given. Add them to the data, with torch_geometric.utils.add_self_loops."
             )
-        # The start of the weights, which is drawn at the end of the next line, depends on it.
         self.settings: dict[str, Any] = {"normalize": normalize, **flags}
         super().__init__(
             graph,
@@ -184,6 +187,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
         )
         mask = None if neighbours is None else looking_edges(graph, neighbours).to(self.device)
         self.register_buffer("neighbours", mask)
+        self._begin_to_carry()
         # Those of the latest forward pass.
         self._latest: Neighbours | None = None
 
@@ -233,6 +237,11 @@ class SynchronousConv(BackedLayer, MessagePassing):
                 layer.bias.copy_(parts.bias)
         return layer
 
+    @property
+    def divides_modules_apart(self) -> bool:
+        """See :attr:`UnitLayer.divides_modules_apart`."""
+        return bool(self.settings["normalize_states"])
+
     def config(self) -> dict[str, Any]:
         """See :meth:`UnitLayer.config`."""
         return {**super().config(), **self.settings, "bias": self.bias is not None}
@@ -245,14 +254,21 @@ class SynchronousConv(BackedLayer, MessagePassing):
                 default.
         """
         super().reset_parameters(generator)
+        if "neighbours" in self._buffers:  # Else the layer is being made, and does so itself.
+            self._begin_to_carry()
+
+    def _begin_to_carry(self) -> None:
         if not self.settings["carry"]:
             return
         source, target = self.graph.edge_index.to(self.device)
         hidden = self.graph.hidden
         inside = (source >= hidden.start) & (target < hidden.stop)
+        carries = inside & (source == target)
+        if self.neighbours is not None:
+            carries &= self.neighbours
         with torch.no_grad():
-            self.weight[inside] *= _BESIDE
-            self.weight[inside & (source == target), 1] = _CARRIED
+            self.weight[inside & torch.isin(target, target[carries])] *= _BESIDE
+            self.weight[carries, 1] = _CARRIED
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_latest": None}  # It is built again.

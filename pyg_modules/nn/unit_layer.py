@@ -231,6 +231,11 @@ class UnitLayer(nn.Module):
         return layer
 
     @property
+    def divides_modules_apart(self) -> bool:
+        """Whether ``labels`` change what is computed: states are divided within modules."""
+        return False
+
+    @property
     def solver(self) -> Solver:
         """When the updates stop; it can be exchanged."""
         return self._solver

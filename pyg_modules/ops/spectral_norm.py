@@ -20,7 +20,9 @@ def spectral_norm(operator: EdgeOperator, weight: Tensor) -> Tensor:
     r"""The largest singular value :math:`\sigma = u^\top W v`, differentiable in ``weight``.
 
     Estimated from below in a Krylov space of W^T W, which starts from the same random vector at
-    every call, so that the result is a function of the weights alone.
+    every call, so that the result is a function of the weights alone. Its gradient takes u and v
+    as constants; it is exact where the space holds the singular vectors, and else off by as little
+    as the estimate, some tenths of a percent.
 
     Returns:
         Tensor: A scalar; 0 for a matrix without rows.
@@ -85,7 +87,8 @@ class _SpectralNorm(Differentiable):
         state: Tensor,  # noqa: ARG002
         *saved: Tensor,
     ) -> tuple[Tensor, None]:
-        # With u and v constant this is the derivative of sigma, since both are stationary.
+        # The derivative with u and v constant, that of sigma where both are singular vectors. They
+        # nearly are: as the estimate, they lack what 20 steps do not find.
         operator, (left, right) = self.operator, saved
         gradient = operator.new_gradient(weight)
         operator.accumulate(gradient, operator.enter(left), operator.enter(right))

@@ -183,9 +183,9 @@ def fit(
                 with evaluating(model), torch.no_grad():
                     losses["at last"] = float(training_loss(*batches.run(model, last_batch)))
             if not all(map(isfinite, losses.values())):
+                remedy = _remedy(model, batches, validation, training_loss, learning_rate)
                 raise DivergedError(
-                    f"Expected finite losses (got {losses} in epoch {epoch + 1}):"
-                    f" {_why(model, batches, validation, training_loss, learning_rate)}"
+                    f"Expected finite losses (got {losses} in epoch {epoch + 1}): {remedy}"
                 )
             history.append(EpochRecord(phase, means))
             if on_epoch is not None:
@@ -213,7 +213,7 @@ def _check_apart(data: Any, validation_data: Any, *, of_pairs: bool) -> None:
         )
 
 
-def _why(
+def _remedy(
     model: nn.Module,
     batches: Batches,
     validation: Batches | None,

@@ -157,9 +157,15 @@ def _check_classes(outputs: Tensor, targets: Tensor, ignored: int) -> None:
         )
     *rows, num_classes = outputs.movedim(min(1, outputs.dim() - 1), -1).shape
     if list(targets.shape) != rows:
+        remedy = "Give one class per sample, not a row of them: y.flatten()."
+        if targets.dim() == 1 and len(rows) > 1:
+            remedy = (
+                "Give a class for each place of the outputs, or the model one output per sample,"
+                " e.g. by a mean over all places and a Linear."
+            )
         raise ValueError(
             f"Expected classes {rows} for outputs {list(outputs.shape)} (got"
-            f" {list(targets.shape)}). Give one class per sample, not a row of them: y.flatten()."
+            f" {list(targets.shape)}). {remedy}"
         )
     classes = targets[targets != ignored]
     is_wrong = (classes < 0) | (classes >= num_classes)

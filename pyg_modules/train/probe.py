@@ -122,8 +122,6 @@ class Probe:
                 return self._measured(model)
             layer: Any = layer_at(model, self._position)
             prune_cross_edges(layer, labels)
-            # Cut, it would divide the states of modules apart, if it divides any.
-            layer.labels = read_labels(labels)[0].to(layer.device, torch.long)
             at_once = self._measured(model)
             if not trained:
                 return at_once

@@ -44,6 +44,73 @@ def layer_of(**kwargs):
     return conv_of(GRAPH, neighbours=mask, **kwargs)
 
 
+@pytest.mark.parametrize("normalize_states", [False, True])
+@pytest.mark.parametrize("is_of_one", [False, True])
+def test_parts_that_are_cut_themselves_add_up_when_merged(normalize_states, is_of_one):
+    layers = [conv_of(GRAPH, seed, normalize_states=normalize_states) for seed in (1, 2)]
+    if is_of_one:
+        layers = list(split(cut(layers[0], ALL)))
+    num_hidden = layers[0].graph.num_hidden
+    halves = torch.full((layers[0].graph.num_units,), -1)
+    halves[layers[0].graph.num_inputs :][:num_hidden] = torch.arange(num_hidden) % 2
+    parts = [cut(layers[0], halves), layers[1]]
+    merged, x = merge(parts), normal(NUM_NODES, 4)
+    expected = sum(part(x, EDGES) for part in parts)
+    torch.testing.assert_close(merged(x, EDGES), expected, rtol=1e-12, atol=1e-12)
+    assert int(merged.labels.max()) == 2
+    assert len(split(merged)) == 3
+
+
+@pytest.mark.parametrize("labels", [HIDDEN, ALL])
+def test_pruned_it_divides_the_states_of_modules_apart_as_the_cut_layer_does(labels):
+    layer, x = conv_of(GRAPH, normalize_states=True), normal(NUM_NODES, 4)
+    expected = cut(layer, labels)(x, EDGES)
+    pruned = prune_cross_edges(layer, labels)
+    assert not torch.allclose(conv_of(GRAPH, normalize_states=True)(x, EDGES), expected)
+    torch.testing.assert_close(pruned(x, EDGES), expected, rtol=1e-12, atol=1e-12)
+    nn.utils.vector_to_parameters(
+        nn.utils.parameters_to_vector(pruned.parameters()) * 2, pruned.parameters()
+    )
+    small = cut(pruned, labels)
+    torch.testing.assert_close(small(x, EDGES), pruned(x, EDGES), rtol=1e-12, atol=1e-12)
+    fresh = conv_of(GRAPH, normalize_states=True)
+    fresh.load_state_dict(pruned.state_dict())
+    assert torch.equal(fresh(x, EDGES), pruned(x, EDGES))
+    whole = conv_of(GRAPH, normalize_states=True)
+    pruned.load_state_dict(whole.state_dict())
+    assert torch.equal(pruned(x, EDGES), whole(x, EDGES))
+
+
+def test_graphs_are_classified_by_what_a_head_makes_of_their_nodes():
+    parts = split(cut(conv_of(GRAPH), HIDDEN))
+    batch, y = torch.tensor([0, 0, 0, 1, 1, 1, 1]), torch.tensor([0, 1])
+    x = normal(NUM_NODES, 4)
+
+    def head(nodes):
+        return global_mean_pool(nodes, batch)
+
+    study = lesion_study(parts, x, y, EDGES, head=head)
+    logits = head(sum(part(x, EDGES) for part in parts))
+    assert study.all.tolist() == (logits.argmax(dim=1) == y).double().tolist()
+    attribution = input_attribution(parts, x, EDGES, head=head)
+    leaf = x.clone().requires_grad_()
+    of_outputs = head(parts[1](leaf, EDGES)).sum(dim=0)
+    expected = sum(
+        torch.autograd.grad(one, leaf, retain_graph=True)[0].abs() for one in of_outputs
+    ).mean(dim=0)
+    torch.testing.assert_close(attribution[1], expected)
+    with pytest.raises(ValueError, match=r"y of shape \[2\]"):
+        lesion_study(parts, x, torch.zeros(NUM_NODES).long(), EDGES, head=head)
+
+
+def test_a_graph_without_nodes_proves_nothing():
+    modular = cut(conv_of(GRAPH), HIDDEN)
+    none = torch.empty(2, 0, dtype=torch.long)
+    for x in (normal(0, 4), normal(2, 0, 4)):
+        with pytest.raises(ValueError, match=r"\[B, V, 4\] with B, V >= 1"):
+            check_independence(modular, x, none)
+
+
 @pytest.mark.parametrize("labels", [HIDDEN, ALL])
 @pytest.mark.parametrize("solver", [Unrolled(4), EQUILIBRIUM])
 @pytest.mark.parametrize("normalize_states", [False, True])

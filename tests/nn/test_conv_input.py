@@ -1,5 +1,6 @@
 """What a SynchronousConv cannot compute with, and what it says then."""
 
+import numpy
 import pytest
 import torch
 from torch_geometric.data import Data
@@ -70,6 +71,8 @@ def test_settings_that_do_not_fit():
     mask = torch.ones(50, dtype=torch.bool)
     refused = [
         ({"normalize": "rw"}, ValueError, "True, False or 'mean'"),
+        ({"normalize": 0}, ValueError, r"True, False or 'mean' \(got 0\)"),
+        ({"normalize": numpy.False_}, ValueError, r"True, False or 'mean' \(got .*False"),
         ({"normalize": False, "add_self_loops": True}, ValueError, "add_self_loops"),
         ({"normalize_states": 1}, TypeError, "normalize_states to be a bool"),
         ({"carry": None}, TypeError, "carry to be a bool"),

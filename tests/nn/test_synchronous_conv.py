@@ -155,6 +155,24 @@ def test_units_that_carry_begin_with_what_their_neighbours_have():
     assert torch.equal(layer.weight[~hidden], plain.weight[~hidden])
 
 
+def test_units_that_cannot_carry_begin_as_they_would():
+    layered = UnitGraph.layered([3, 4, 4, 2])
+    assert torch.equal(conv_of(layered, carry=True).weight, conv_of(layered).weight)
+    # Of the edges from units to themselves, only that of unit 3 looks at neighbours.
+    looking = torch.tensor([[3], [3]])
+    layer, plain = conv_of(neighbours=looking, carry=True), conv_of(neighbours=looking)
+    source, target = SMALL.edge_index
+    into = (source >= 3) & (target == 3)
+    assert torch.equal(layer.weight[~into], plain.weight[~into])
+    assert layer.weight[into & (source == 3), 1].item() == 0.9
+    others = into & (source > 3)
+    torch.testing.assert_close(layer.weight[others], plain.weight[others] / 10)
+    drawn = SynchronousConv(SMALL, neighbours=looking, carry=True, generator=generator(4))
+    layer = SynchronousConv(SMALL, neighbours=looking, carry=True)
+    layer.reset_parameters(generator(4))
+    assert torch.equal(layer.weight, drawn.weight)
+
+
 def test_neighbours_are_a_mask_or_a_list_of_edges():
     edges = SMALL.edge_index[:, [4, 9, 4]]
     listed, masked = conv_of(neighbours=edges), conv_of(neighbours=torch.arange(50) < 1)
