@@ -313,6 +313,12 @@ MISTAKES = {
         "Give a list",
     ),
     "flat images": (lambda: images()(torch.rand(5, 3)), "[B, 3, H, W]", "[5, 3]", "x.unflatten"),
+    "images of images": (
+        lambda: images()(torch.rand(2, 5, 3, 8, 8)),
+        "[B, 3, H, W]",
+        "[2, 5, 3, 8, 8]",
+        "x.flatten(0, 1)",
+    ),
     "channels last": (lambda: images()(torch.rand(5, 8, 8, 3)), "3, H", "8, 3]", "x.movedim"),
     "bytes": (lambda: images()(torch.zeros(5, 3, 8, 8).byte()), "float32", "uint8", "x.to("),
     "an even kernel": (lambda: SynchronousConv2d(GRAPH, kernel_size=4), "an odd", "4", "Use 5"),

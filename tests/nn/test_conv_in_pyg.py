@@ -11,7 +11,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.explain import Explainer, GNNExplainer
 from torch_geometric.loader import NeighborLoader
-from torch_geometric.nn import GCN, GCNConv, MessagePassing, Sequential, to_hetero
+from torch_geometric.nn import GCN, GCNConv, MessagePassing, SAGEConv, Sequential, to_hetero
 from torch_geometric.transforms import ToSparseTensor
 from torch_geometric.typing import WITH_PYG_LIB, WITH_TORCH_SPARSE
 from torch_geometric.utils import k_hop_subgraph, to_torch_csr_tensor
@@ -52,6 +52,9 @@ def test_a_transposed_adjacency_matrix_of_torch(normalize):
         torch.sparse_coo_tensor(edges.flip(0), weight, size, is_coalesced=True),
     ):
         torch.testing.assert_close(layer(x, adj_t), expected, rtol=0, atol=1e-12)
+    for ones in (torch.ones(edges.size(1), dtype=kind) for kind in (torch.long, torch.bool)):
+        adj_t = torch.sparse_coo_tensor(edges.flip(0), ones, size)
+        torch.testing.assert_close(layer(x, adj_t), layer(x, edges), rtol=0, atol=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks")
@@ -515,6 +518,8 @@ def test_what_is_no_stack_of_graph_convolutions_is_refused_by_name():
         ([conv, nn.BatchNorm1d(3), conv], ValueError, "BatchNorm1d"),
         ([conv, relu], ValueError, "GCNConv at the end"),
         ([relu, conv], ValueError, "after a GCNConv"),
+        ([SAGEConv(3, 3)], ValueError, "GCNConv and activations alone .got SAGEConv"),
+        ([nn.Sequential(conv)], ValueError, "one after the other"),
         ([], ValueError, "at least one GCNConv"),
         ([conv, relu, GCNConv(3, 3, improved=True)], ValueError, "improved"),
         ([conv, relu, GCNConv(3, 3, add_self_loops=False)], ValueError, "same add_self_loops"),
