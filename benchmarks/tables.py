@@ -215,6 +215,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "docs" / "guides" / "images.md": {"images": images.images},
     ROOT / "docs" / "guides" / "sparse.md": {
         **sparsity.tables(),
+        "few_edges": partition.few_edges,
         "initialisation": initialisation.initialisation,
     },
     ROOT / "docs" / "explained" / "modules.md": {"modules": speed.modules},
