@@ -53,11 +53,17 @@ def runs_of(task: str, path: Path = RESULTS) -> dict[str, list[dict[str, Any]]]:
 
 def sparsity(task: str, path: Path = RESULTS) -> str:
     """A row per way to the edges of a task."""
-    scores = {way: [100 * one["test"] for one in runs] for way, runs in runs_of(task, path).items()}
-    # Both may be the same where little was measured.
-    bases = dict.fromkeys((next(iter(scores)), FIRST))
+    found = runs_of(task, path)
+    scores = {way: [100 * one["test"] for one in runs] for way, runs in found.items()}
+    complete = next(iter(scores))
+
+    def difference(way: str, base: str) -> str:
+        if way == base or 1 in (len(scores[way]), len(scores[base])):  # A quick run is of one.
+            return ""
+        return mean_difference(scores[way], scores[base])
+
     rows = []
-    for way, runs in runs_of(task, path).items():
+    for way, runs in found.items():
         values = scores[way]
         spread = f" ± {stdev(values):.2f}" if len(values) > 1 else ""
         seconds = [one["seconds"] for one in runs if "seconds" in one]
@@ -66,15 +72,14 @@ def sparsity(task: str, path: Path = RESULTS) -> str:
                 way,
                 f"{round(mean(one['num_edges'] for one in runs)):,}",
                 f"**{mean(values):.2f}**{spread}",
-                *(
-                    "" if way == base or len(values) == 1 else mean_difference(values, scores[base])
-                    for base in bases
-                ),
+                difference(way, complete),
+                difference(way, FIRST),
                 f"{mean(seconds):.0f}" if seconds else "",
             ]
         )
     header = [f"{task}, {len(scores[FIRST])} seeds", "edges", "test accuracy, %"]
-    return table([*header, *(f"difference to {base}" for base in bases), "CPU s"], rows)
+    differences = [f"difference to {base}" for base in (complete, FIRST)]
+    return table([*header, *differences, "CPU s"], rows)
 
 
 def tables() -> dict[str, Callable[[], str]]:
