@@ -58,7 +58,7 @@ def test_every_tensor_is_made_on_a_device(file):
 
 
 @pytest.mark.parametrize("solver", [Unrolled(4), Equilibrium(contraction=0.9)], ids=str)
-def test_a_layer_on_the_cpu_is_the_same_where_the_default_device_is_another(solver):
+def test_a_layer_on_the_cpu_is_the_same_where_the_default_device_is_another(solver, tmp_path):
     x = normal(5, 3)
 
     def everything():
@@ -83,6 +83,8 @@ def test_a_layer_on_the_cpu_is_the_same_where_the_default_device_is_another(solv
             planted_problem(2, num_train=5, num_test=5, seed=3).train_x,
         ]
         check_independence(modular, x)
+        modular.save(tmp_path)
+        results.append(SynchronousGraph.load(tmp_path)(x))
         plot_unit_graph(modular, ax=Figure().subplots())
         results.append(prune_cross_edges(layer, labels)(x))
         return [result.detach() for result in results]

@@ -85,7 +85,7 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
             )
         state = carried_state(optimizer, layer.weight, edges)
     modular = carried_layer(layer, graph.with_edges(graph.edge_index[:, kept]), edges)
-    modular.labels = labels.to(layer.device, copy=True)
+    modular.place_labels(labels.clone())
     if optimizer is None:
         watch_for_optimizer(layer, modular.weight)
     else:

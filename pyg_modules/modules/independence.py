@@ -157,6 +157,8 @@ def _max_cross_jacobian(
     """
     labels = _labels(layer)
     units = torch.nonzero((labels >= 0) & (_unit_ids(layer) >= layer.graph.num_inputs)).view(-1)
+    if not len(units):
+        return 0.0
     largest, num_positions = 0.0, states.numel() // layer.graph.num_units
     for rows in torch.split(units, max(1, _ROWS_AT_ONCE // num_positions)):
         # One copy of the states per row: the gradient of copy r is row r of the Jacobian.

@@ -46,7 +46,11 @@ def merge(parts: Iterable[nn.Module]) -> UnitLayer:
         layer.weight.copy_(joined.weight(listed))
         if layer.bias is not None:
             layer.bias.copy_(joined.bias(listed))
-    layer.labels = joined.labels.to(layer.device)
+    layer.place_labels(joined.labels)
+    layer.weight.requires_grad_(any(part.weight.requires_grad for part in listed))
+    if layer.bias is not None:
+        biases = [part.bias for part in listed if part.bias is not None]
+        layer.bias.requires_grad_(any(bias.requires_grad for bias in biases))
     for name in layer.edge_masks:
         mask = joined.mask(listed, name)
         if mask is not None:

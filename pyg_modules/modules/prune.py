@@ -54,7 +54,7 @@ def prune_cross_edges(layer: Layer, labels: Tensor, *, optimizer: Optimizer | No
         clear(value, kept)
     layer.edge_mask = kept
     if layer.divides_modules_apart:
-        layer.labels = labels.to(layer.device)
+        layer.place_labels(labels)
     # Weights that are computed from other parameters are left to the mask.
     weight = dict(layer.named_parameters(recurse=False)).get("weight")
     if weight is not None:

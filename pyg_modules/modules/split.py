@@ -48,6 +48,11 @@ def split(layer: UnitLayer) -> nn.ModuleList:
         )
     labels = layer.labels.cpu()
     num_modules = check_labels(labels, layer.graph.num_units)
+    if num_modules == 0:
+        raise ValueError(
+            "Expected a module at least (got labels under which all units are shared). A layer"
+            " without hidden units is one part: use it as it is."
+        )
     if not bool(stays_independent(layer.graph, labels).all()):
         raise ValueError(
             "Expected no edge between modules (got a layer with some). Cut it again:"
@@ -76,17 +81,18 @@ def _part(layer: UnitLayer, labels: Tensor, module: int) -> UnitLayer:
         layer.dynamics.select(unit_ids[is_hidden & present] - graph.num_inputs),
     )
     owned = (labels == module) | ((labels == SHARED) & (module == 0))
-    device = layer.device
+    device, edge_ids = layer.device, kept.nonzero().flatten()
     with torch.no_grad():
-        part.weight.copy_(layer.scaled_weight()[kept.to(device)])
+        # By their numbers, which a layer without values, on meta, knows too.
+        part.weight.copy_(layer.scaled_weight()[edge_ids.to(device)])
         if part.bias is not None and layer.bias is not None:
             bias = torch.where(owned[graph.num_inputs :].to(device), whole(layer.bias), 0.0)
-            part.bias.copy_(bias[present[graph.num_inputs :].to(device)])
+            part.bias.copy_(bias[present[graph.num_inputs :].nonzero().flatten().to(device)])
     for name in layer.edge_masks:
         mask = getattr(layer, name)
         if mask is not None and not bool(mask.cpu()[kept].all()):
-            setattr(part, name, mask[kept.to(device)])
-    part.origin = Origin(module, unit_ids[present], labels[present], kept.nonzero().flatten())
+            setattr(part, name, mask[edge_ids.to(device)])
+    part.origin = Origin(module, unit_ids[present], labels[present], edge_ids)
     return part
 
 

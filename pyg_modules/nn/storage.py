@@ -104,7 +104,7 @@ def load_layer(kinds: Mapping[str, Callable[..., Layer]], folder: str | os.PathL
     folder = as_path("folder", folder)
     config = _read_config(folder)
     kind = config.pop("layer", _FIRST_KIND)
-    if kind not in kinds:
+    if not isinstance(kind, str) or kind not in kinds:
         raise ValueError(
             f"Expected a saved {' or '.join(kinds)} in {folder} (got a {kind}). Use {kind}.load."
         )
@@ -132,6 +132,7 @@ def load_layer(kinds: Mapping[str, Callable[..., Layer]], folder: str | os.PathL
             activation=config["activation"],
             **settings,
             dtype=weight.dtype,
+            device="cpu",  # Whatever the default is.
             generator=torch.Generator("cpu"),  # They are overwritten.
         )
         if weight.shape != layer.weight.shape:

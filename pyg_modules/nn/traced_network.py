@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import torch_geometric.nn
 from torch import Tensor, fx, nn
 
@@ -98,8 +99,10 @@ def trace(model: nn.Module) -> fx.Graph:
         one.name: one.default for one in parameters if one.default is not one.empty
     }
     try:
-        with evaluating(model):
-            return _Tracer().trace(model, concrete_args=defaults)
+        with torch.random.fork_rng(), evaluating(model):
+            before = torch.random.get_rng_state()
+            graph = _Tracer().trace(model, concrete_args=defaults)
+            draws = not torch.equal(torch.random.get_rng_state(), before)
     # Whatever the code of a network raises when it meets a stand-in for numbers.
     except Exception as error:
         reason = str(error).split("\n")[0]
@@ -108,3 +111,9 @@ def trace(model: nn.Module) -> fx.Graph:
             f" {type(model).__name__}: {reason}). Take the parts of it that torch.fx can trace, and"
             f" convert each."
         ) from error
+    if draws:
+        raise ValueError(
+            f"Expected a network that draws nothing in evaluation (got {type(model).__name__}, in"
+            f" which random numbers would be constants). Draw them where self.training, or outside."
+        )
+    return graph

@@ -456,6 +456,9 @@ class UnitLayer(nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.place_labels(self.labels)
+        for name in self.edge_masks:  # Module.type makes numbers of them, too.
+            mask = getattr(self, name)
+            setattr(self, name, None if mask is None else mask.bool())
         self._build()
         return self
 

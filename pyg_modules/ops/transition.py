@@ -79,7 +79,7 @@ class Transition(NamedTuple):
         """The largest slope of a function, differentiable where slopes are learned."""
         largest = [run.lipschitz(slope) for run, slope in self._with_slopes()]
         learned = [slope for slope in largest if isinstance(slope, Tensor)]
-        known = max((slope for slope in largest if not isinstance(slope, Tensor)), default=0.0)
+        known = max([0.0, *(slope for slope in largest if not isinstance(slope, Tensor))])
         return torch.stack(learned).max().clamp(min=known) if learned else known
 
     def _activated(self, sums: Tensor) -> Tensor:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -118,7 +119,8 @@ class DistributedModules(nn.Module):
             x = self._widened(x)
         elif x.requires_grad:
             x = _Entered.apply(x, self._group.ranks)  # type: ignore[no-untyped-call]
-        outputs = self._local[0](x)
+        with self._draws_of_its_own(x.device):
+            outputs = self._of_this_rank()(x)
         if torch.is_grad_enabled() and not outputs.requires_grad:
             # Where all modules of this rank are frozen, others may be trained.
             outputs = outputs.detach().requires_grad_()
@@ -175,6 +177,28 @@ class DistributedModules(nn.Module):
         """The ranks, for ``repr``."""
         return f"modules_of_ranks={self.modules_of_ranks}"
 
+    def _of_this_rank(self) -> ModularGraph:
+        """Those of this rank, also where one was replaced in :attr:`parts`."""
+        parts = list(self._own_parts().values())
+        known = list(self._local[0].parts)
+        if len(parts) != len(known) or any(a is not b for a, b in zip(parts, known, strict=True)):
+            self._local = (ModularGraph(parts),)
+        return self._local[0]
+
+    @contextmanager
+    def _draws_of_its_own(self, device: torch.device) -> Iterator[None]:
+        """Dropout of this rank: with the seed that all share, all modules would drop the same."""
+        parts = self._own_parts().values()
+        if not any(part.training and part.dynamics.dropout > 0 for part in parts):
+            yield
+            return
+        seed = int(torch.randint(2**62, (), device="cpu")) + dist.get_rank()
+        devices = [] if device.type == "cpu" else [device]
+        kind = "cuda" if device.type == "cpu" else device.type
+        with torch.random.fork_rng(devices, device_type=kind):
+            torch.manual_seed(seed)
+            yield
+
     def _widened(self, x: Tensor) -> Tensor:
         """The inputs of this rank in their places among all, 0 elsewhere, where nobody reads."""
         if x.size(-1) != self.input_ids.numel():
@@ -210,7 +234,7 @@ class DistributedModules(nn.Module):
 
     def _apply(self, fn: Any, recurse: bool = True) -> DistributedModules:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        self._local[0]._prepare()
+        self._of_this_rank()._prepare()
         self.input_ids = self._ids_of_inputs()
         return self
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import inf
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,7 @@ def clip_grad_norm_(model: nn.Module, max_norm: float) -> Tensor:
     Args:
         model (torch.nn.Module): :class:`DistributedModules`, or a model with such, where all else
             is the same on every rank.
-        max_norm (float): The largest norm.
+        max_norm (float): The largest norm; infinite to be told the norm alone.
 
     Returns:
         Tensor: The norm before, a scalar, the same on every rank.
@@ -37,7 +38,9 @@ def clip_grad_norm_(model: nn.Module, max_norm: float) -> Tensor:
             f" not its parameters."
         )
     parameters = list(model.parameters())
-    return clip(parameters, as_coefficient("max_norm", max_norm), spread_in(model))
+    if max_norm != inf:
+        max_norm = as_coefficient("max_norm", max_norm)
+    return clip(parameters, max_norm, spread_in(model))
 
 
 def spread_in(model: nn.Module) -> list[DistributedModules]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -184,16 +185,25 @@ class ModularGraph(nn.Module):
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the modules into ``folder``, merged, as :meth:`UnitLayer.save` does.
 
+        A part that is cut itself comes back as the modules that it has.
+
         Args:
             folder (path): Made if it does not exist. Each file is replaced as a whole.
 
         Raises:
             ImportError: If safetensors has to be installed first.
             TypeError: If the solver is none of this package.
-            ValueError: If ``folder`` is a file, or the parts disagree about an output that feeds
-                back, see :func:`merge`.
+            ValueError: If ``folder`` is a file, one of several parts has no hidden units, or the
+                parts disagree about an output that feeds back, see :func:`merge`.
         """
-        merge(self._listed()).save(folder)
+        parts = self._listed()
+        without = [number for number, part in enumerate(parts) if part.graph.num_hidden == 0]
+        if without and len(parts) > 1:
+            raise ValueError(
+                f"Expected parts with hidden units, which tell them apart (got part {without[0]}"
+                f" without). Save it on its own, part.save(folder), or leave it out."
+            )
+        merge(parts).save(folder)
 
     @classmethod
     def load(
@@ -252,7 +262,7 @@ class ModularGraph(nn.Module):
 
     def _number(self, module: int) -> int:
         count = len(self.parts)
-        if isinstance(module, bool) or not isinstance(module, int):
+        if isinstance(module, bool) or not isinstance(module, Integral):
             raise TypeError(
                 f"Expected modules as ints (got {type(module).__name__}: {brief(module)})."
                 " Give their numbers, e.g. [0, 2]."
@@ -261,7 +271,7 @@ class ModularGraph(nn.Module):
             raise IndexError(
                 f"Expected modules from 0 to {count - 1} (got {module}). Name those that are there."
             )
-        return module % count
+        return int(module) % count
 
     def _devices(self) -> set[torch.device]:
         return {part.device for part in self._listed()}

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut, merge, split
+from pyg_modules.modules import check_independence
 from tests.strategies import layers_with_labels, normal
 
 
@@ -274,6 +275,21 @@ def test_labels_are_not_lost_where_weights_are():
     empty = modular.to("meta").to_empty(device="cpu")
     assert torch.equal(empty.labels, labels)
     assert empty.labels.device == empty.weight.device
+    # Also of a layer that is cut where weights have no values, and of its parts.
+    layer = SynchronousGraph(UnitGraph.complete(2, 4, 1), device="meta")
+    labels = torch.tensor([-1, -1, 0, 1, 0, 1, -1])
+    modular = cut(layer, labels)
+    assert len(split(modular)) == 2
+    empty = modular.to_empty(device="cpu")
+    assert torch.equal(empty.labels, labels)
+
+
+def test_a_layer_whose_units_are_all_shared_has_no_parts():
+    layer = SynchronousGraph(UnitGraph.layered([4, 2]))
+    modular = cut(layer, torch.full((6,), -1))
+    for apart in (split, lambda layer: check_independence(layer, torch.rand(5, 4))):
+        with pytest.raises(ValueError, match=r"Expected a module at least .*use it as it is"):
+            apart(modular)
 
 
 def test_labels_that_change_afterwards_are_not_those_of_the_layer():

@@ -22,6 +22,15 @@ def test_merging_is_the_inverse_of_splitting(scope, data):
     assert (merged.solver, merged.activation) == (modular.solver, modular.activation)
 
 
+@pytest.mark.parametrize("frozen", [(0,), (1,), (0, 1)])
+def test_what_is_trained_in_one_part_is_trained_when_merged(frozen):
+    parts = parts_of_any_sizes(4, 2)
+    for number in frozen:
+        parts[number].requires_grad_(False)
+    merged = merge(parts)
+    assert {one.requires_grad for one in merged.parameters()} == {len(frozen) == 1}
+
+
 def parts_of_any_sizes(*sizes, num_inputs=3, num_outputs=2, direct=True, **kwargs):
     parts = []
     for seed, size in enumerate(sizes):

@@ -209,3 +209,12 @@ def test_what_is_made_in_inference_mode_can_be_trained(make):
     for network in (made, merged, *parts):
         network(normal(4, 3)).sum().backward()
         assert network.weight.grad.isfinite().all()
+
+
+def test_edges_stay_off_whatever_type_a_layer_gets():
+    layer = SynchronousGraph(UnitGraph.complete(4, 6, 2))
+    prune_cross_edges(layer, torch.tensor([-1] * 4 + [0, 1] * 3 + [-1] * 2))
+    x = torch.rand(2, 4)
+    expected = layer(x)
+    assert layer.type(torch.float64).edge_mask.dtype == torch.bool
+    torch.testing.assert_close(layer(x.double()), expected.double())

@@ -310,6 +310,11 @@ class OverwritesWhatIsRead(nn.Module):
         return self.act(hidden) + hidden
 
 
+class Draws(OverwritesWhatIsRead):
+    def forward(self, x):
+        return self.first(x) + torch.randn(2)
+
+
 class Accumulates(OverwritesWhatIsRead):
     def forward(self, x):
         hidden = self.first(x)
@@ -468,6 +473,7 @@ def within(*modules):
         (Accumulates(), r"iadd.*in place"),
         *[(Discards(change), rf"{name}.*(in place|writes)") for name, change in DISCARDED.items()],
         (AlwaysDrops(), r"dropout.*training=self.training"),
+        (Draws(), r"draws nothing in evaluation \(got Draws"),
         *[(Does(operation), message) for message, operation in REFUSED_ARITHMETIC.items()],
         (ComputesWeights(), r"linear.*weight is computed"),
         (OverwritesThroughDropout(), r"relu.*inplace=False"),

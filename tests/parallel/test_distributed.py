@@ -108,7 +108,27 @@ def train_and_save(checkpoint):
         "weights": {name: part.weight.tolist() for name, part in model.parts.items()},
         "refusals": refusals(checkpoint, optimizer),
         "sharded": with_sharded_inputs(),
+        "drawn": drawn(),
     }
+
+
+def drawn():
+    """Which units the modules of this rank drop, and a number that is drawn afterwards."""
+    torch.manual_seed(0)
+    layer = SynchronousGraph(UnitGraph.complete(3, 8, 2), dropout=0.5)
+    labels = torch.tensor([-1] * 3 + [0, 1] * 4 + [-1] * 2)
+    model = DistributedModules(split(cut(layer, labels)))
+    ((dynamics,),) = ([part.dynamics for part in model.parts.values()],)
+    masks, draw = [], dynamics.draw_mask
+
+    def recorded(*sizes):
+        masks.append(draw(*sizes))
+        return masks[-1]
+
+    dynamics.draw_mask = recorded
+    for _ in range(2):
+        model(torch.rand(16, 3))
+    return {"masks": [mask.tolist() for mask in masks], "after": torch.rand(2).tolist()}
 
 
 def layer_with_partitioned_inputs():
@@ -210,6 +230,15 @@ def test_two_ranks_train_as_one_process_does(two_ranks, expected):
     assert found.keys() == weights.keys()
     for name, weight in weights.items():
         assert found[name] == pytest.approx(weight, rel=1e-6, abs=1e-9)
+
+
+def test_modules_of_two_ranks_with_one_seed_drop_units_of_their_own(two_ranks):
+    first, second = (rank["drawn"] for rank in two_ranks[1])
+    masks = [*first["masks"], *second["masks"]]
+    assert len(masks) == 4
+    assert all(masks.count(mask) == 1 for mask in masks)
+    # All else is drawn alike on both, before and afterwards.
+    assert first["after"] == second["after"]
 
 
 def test_a_training_step_is_one_all_reduce_and_nothing_else(two_ranks):
@@ -339,6 +368,29 @@ def test_one_rank_computes_the_cut_layer():
     with pytest.raises(ValueError, match=r"the 3 inputs of this rank \(got \[5, 4\]\)"):
         sharded(normal(5, 4))
     assert list(model.state_dict())[:2] == ["parts.0.weight", "parts.0.bias"]
+
+
+@pytest.mark.usefixtures("single_rank")
+def test_a_module_that_is_replaced_takes_part():
+    model = DistributedModules(split(cut_layer()))
+    others, x = split(cut_layer(seed=3)), normal(4, 3)
+    model.parts["1"] = others[1]
+    expected = sum(part(x) for part in model.parts.values())
+    torch.testing.assert_close(model(x), expected, rtol=1e-12, atol=1e-12)
+    model.float()
+    assert model(x.float()).dtype == torch.float32
+
+
+@pytest.mark.usefixtures("single_rank")
+def test_a_norm_may_be_asked_for_without_a_limit():
+    model = DistributedModules(split(cut_layer()))
+    model(normal(4, 3)).square().sum().backward()
+    before = [parameter.grad.clone() for parameter in model.parameters()]
+    norm = clip_grad_norm_(model, float("inf"))
+    assert norm.item() == pytest.approx(torch.stack([one.norm() for one in before]).norm().item())
+    assert all(map(torch.equal, before, [one.grad for one in model.parameters()]))
+    with pytest.raises(ValueError, match="max_norm"):
+        clip_grad_norm_(model, float("nan"))
 
 
 @pytest.mark.usefixtures("single_rank")

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
+import numpy
 import pytest
 import torch
 from hypothesis import given
@@ -124,7 +125,7 @@ def test_lesions_share_the_parameters():
     torch.testing.assert_close(graph.only(1)(x), outputs[1], rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(graph.drop()(x), graph(x), rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(graph.drop(-1)(x), graph.only(0, 1)(x), rtol=1e-12, atol=1e-12)
-    assert graph.only(2).parts[0] is graph.parts[2]
+    assert graph.only(numpy.int64(2)).parts[0] is graph.parts[2]
     for choose in (graph.drop, graph.only):
         for number in (3, -4):
             with pytest.raises(IndexError, match=rf"from 0 to 2 \(got {number}\)"):
@@ -602,3 +603,16 @@ def test_what_parts_take_by_name_is_given_by_name():
     torch.testing.assert_close(model(x, edges, edge_weight=weight), expected)
     with pytest.raises(TypeError, match="unexpected keyword argument 'edge_weight'"):
         ModularGraph(split(cut_layer()))(normal(3, 3), edge_weight=weight)
+
+
+def test_parts_that_nothing_tells_apart_are_not_saved_together(tmp_path):
+    none, some = (
+        SynchronousGraph(UnitGraph.layered(sizes), Unrolled(1)) for sizes in ([4, 2], [4, 3, 2])
+    )
+    with pytest.raises(
+        ValueError, match=r"hidden units, which tell them apart \(got part 1 without"
+    ):
+        ModularGraph([some, none]).save(tmp_path / "both")
+    x = torch.rand(5, 4)
+    ModularGraph([some]).save(tmp_path / "one")
+    torch.testing.assert_close(ModularGraph.load(tmp_path / "one")(x), some(x))
