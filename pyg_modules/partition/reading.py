@@ -11,7 +11,7 @@ from pyg_modules.partition.influence import labels_by_influence
 from pyg_modules.partition.judge import PartitionProbe, at_random, judge, losses_in
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.units import Units
-from pyg_modules.partition.verdict import GOOD, Verdict, share_lost
+from pyg_modules.partition.verdict import GOOD, Verdict, is_indifferent, share_lost
 
 # A network that is no better than this share of chance has learned next to nothing.
 _NOTHING = 0.9
@@ -75,7 +75,8 @@ def choose_num_modules(
 ) -> int:
     """The largest number of modules of which the modules of the weights as they are are good.
 
-    Of a network that has learned next to nothing, where all cost as little, it is 2.
+    They are not where modules at random cost next to nothing either. Of a network that has learned
+    next to nothing it is 2.
 
     Args:
         units (Units): The units that are partitioned.
@@ -86,10 +87,11 @@ def choose_num_modules(
         tolerance (float): By which share of its capacity a module may be smaller or larger.
         seed (int): Of everything random.
     """
-    uncut, influence = probe(None), _told(units, probe)
-    if present is None and uncut > _NOTHING * probe.chance():
+    uncut, influence, chance = probe(None), _told(units, probe), probe.chance()
+    if present is None and uncut > _NOTHING * chance:
         return 2
     lost: dict[int, float] = {}
+    good = []
     for num_modules in range(2 if present is None else present + 1, units.most_modules() + 1):
         try:
             labels = find_labels(units, num_modules, tolerance=tolerance, seed=seed)
@@ -107,7 +109,8 @@ def choose_num_modules(
             losses = [each for each in losses if each.separated is not None]
         shares = [share_lost(each.worth, uncut, random.worth) for each in losses]
         lost[num_modules] = min(shares, default=1.0)
-    good = [num_modules for num_modules, share in lost.items() if share < GOOD]
+        if lost[num_modules] < GOOD and not is_indifferent(random.worth, uncut, chance):
+            good.append(num_modules)
     if good:
         return good[-1]
     if present is not None:

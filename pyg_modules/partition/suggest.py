@@ -70,7 +70,7 @@ def suggest_num_modules(
         layer (Partitionable): A layer, usually a trained one. It is left as it is.
         max_modules (int, optional): Largest number of modules :math:`K_{\max}` to consider, from 2
             to the number of units that are not isolated less one. (default: 16, or that number
-            where it is less)
+            where it is less, or as many as there are inputs and outputs for modules to own)
         scope (str, optional): ``"hidden"`` looks at the edges among hidden units, ``"inputs"`` at
             those among inputs and hidden units, ``"all"`` at all. (default: ``"hidden"``)
         affinity (str, optional): ``"abs"`` as above, or ``"square"`` with :math:`w^2` in the place
@@ -98,7 +98,7 @@ def suggest_num_modules(
     matrix = units.affinity_matrix()
     linked = has_links(matrix)
     matrix = matrix[linked][:, linked]
-    max_modules = _checked(max_modules, matrix.shape[0])
+    max_modules = _checked(max_modules, matrix.shape[0], units.num_ends() or matrix.shape[0])
     values = _smallest_eigenvalues(matrix, max_modules + 1)
     if values[-1] < _ROUNDING:
         raise ValueError(
@@ -112,7 +112,7 @@ def suggest_num_modules(
     return ModuleSuggestion(num_modules, values, gaps)
 
 
-def _checked(max_modules: int | None, num_units: int) -> int:
+def _checked(max_modules: int | None, num_units: int, num_ends: int) -> int:
     if num_units < 3:
         raise ValueError(
             f"Expected at least 3 units with weights between them (got {num_units}). There is"
@@ -120,7 +120,7 @@ def _checked(max_modules: int | None, num_units: int) -> int:
             " Give a layer with more, or num_modules=2."
         )
     if max_modules is None:
-        return min(_MAX_MODULES, num_units - 1)
+        return max(2, min(_MAX_MODULES, num_units - 1, num_ends))
     if max_modules >= num_units:
         raise ValueError(
             f"Expected max_modules from 2 to {num_units - 1}, one less than the units with weights"

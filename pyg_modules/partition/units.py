@@ -300,7 +300,7 @@ class Units:
         """How many of them, and of each class, a module may have; see ``SizeBounds.of``."""
         num_modules = as_int("num_modules", num_modules, smallest=2)
         graph = self.layer.graph
-        num_ends = self._num_ends()
+        num_ends = self.num_ends()
         if 0 < num_ends < num_modules <= len(self):
             own, kinds = "an input", "inputs"
             if self.owns_outputs:
@@ -319,9 +319,9 @@ class Units:
 
     def most_modules(self) -> int:
         """The largest number of modules that are tried where nobody says how many."""
-        return min(_MOST_MODULES, len(self), self._num_ends() or len(self))
+        return min(_MOST_MODULES, len(self), self.num_ends() or len(self))
 
-    def _num_ends(self) -> int:
+    def num_ends(self) -> int:
         """How many modules can have an end of their own of each kind that is theirs, 0 if none."""
         graph = self.layer.graph
         if not self.owns_inputs or not graph.num_inputs or not graph.num_outputs:

@@ -42,6 +42,11 @@ def share_lost(cut: float, uncut: float, at_random: float) -> float:
     return costs / max(at_random - uncut, costs, _NO_LOSS)
 
 
+def is_indifferent(at_random: float, uncut: float, chance: float) -> bool:
+    """Whether a cut at random costs next to nothing, so that no other can tell anything."""
+    return at_random - uncut < _INDIFFERENT * (chance - uncut)
+
+
 class Losses(NamedTuple):
     """What a probe says of modules.
 
@@ -60,7 +65,7 @@ class Losses(NamedTuple):
         return self.probed if self.separated is None else min(self.probed, self.separated)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Verdict:
     """What modules are worth: losses of a network that was cut into them and trained for a while.
 
@@ -125,7 +130,7 @@ class Verdict:
         """
         if self.unlearned > _MAX_UNLEARNED:
             return "unlearned"
-        if mean(self.random) - self.uncut < _INDIFFERENT * (self.chance - self.uncut):
+        if is_indifferent(mean(self.random), self.uncut, self.chance):
             return "indifferent"
         return "good" if self.lost < GOOD else "fair" if self.lost < _FAIR else "poor"
 

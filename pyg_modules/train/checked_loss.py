@@ -28,6 +28,7 @@ class CheckedLoss:
         self._loss = loss
         self._is_checked = False
         self._ignored: int | None = None
+        self._class_weight: Tensor | None = None
 
     def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss.
@@ -59,7 +60,7 @@ class CheckedLoss:
                 f"Expected targets that are {outputs.dtype}, as the outputs (got {targets.dtype})."
                 f" Use y.to({outputs.dtype}), or y.astype(float) of an array."
             ) from error
-        self._ignored = watch.ignored
+        self._ignored, self._class_weight = watch.ignored, watch.class_weight
         self._is_checked = True
         return loss
 
@@ -68,6 +69,25 @@ class CheckedLoss:
         if self._ignored is None:
             return torch.ones_like(targets, dtype=torch.bool)
         return targets != self._ignored
+
+    def weight(self, targets: Tensor) -> float:
+        """What the loss of these targets, a mean, counts beside those of other batches.
+
+        The number of samples that count, or the sum of the weights of their classes.
+        """
+        counted = self.counted(targets)
+        if self._class_weight is None:
+            return num_samples_of(counted)
+        return float(self._class_weight[targets[counted]].sum())
+
+
+def num_samples_of(counted: Tensor) -> float:
+    """How many samples the targets are that count, of which each may have several.
+
+    Args:
+        counted (BoolTensor): Which targets count, ``[B, ...]``.
+    """
+    return int(counted.sum()) * len(counted) / counted.numel()
 
 
 def check_loss(loss: object) -> None:

@@ -37,42 +37,35 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     return float((found == y).double().mean())
 
 
-def num_samples_of(counted: Tensor) -> float:
-    """How many samples the targets are that count, of which each may have several.
-
-    Args:
-        counted (BoolTensor): Which targets count, ``[B, ...]``.
-    """
-    return int(counted.sum()) * len(counted) / counted.numel()
-
-
 @torch.no_grad()
 def evaluate(model: nn.Module, batches: Batches, loss: CheckedLoss) -> dict[str, float]:
     """The mean ``"loss"`` over the samples, and the ``"accuracy"`` if targets are classes ``[B]``.
 
-    Targets that the loss ignores do not count. The model is left in evaluation mode.
+    Where classes have weights, the mean is by these, as of one batch of all samples. Targets that
+    the loss ignores do not count. The model is left in evaluation mode.
 
     Raises:
         ValueError: If nothing counts.
     """
     model.eval()
     sums: dict[str, float] = {}
-    num_samples = 0.0
+    weights: dict[str, float] = {}
     for batch in batches.joined():
         outputs, targets = batches.run(model, batch)
         value, counted = loss(outputs, targets), loss.counted(targets)
-        num_counted = num_samples_of(counted)
-        if num_counted == 0:
+        weight = loss.weight(targets)
+        if weight == 0:
             continue
-        terms = {"loss": float(value) * num_counted}
+        terms = {"loss": (float(value) * weight, weight)}
         if targets.dim() == 1 and outputs.dim() == 2 and not targets.is_floating_point():
-            terms["accuracy"] = float((outputs.argmax(dim=-1) == targets)[counted].sum())
-        for name, term in terms.items():
+            right = (outputs.argmax(dim=-1) == targets)[counted]
+            terms["accuracy"] = float(right.sum()), len(right)
+        for name, (term, weight) in terms.items():
             sums[name] = sums.get(name, 0.0) + term
-        num_samples += num_counted
-    if num_samples == 0:
+            weights[name] = weights.get(name, 0.0) + weight
+    if not weights:
         raise ValueError(
             "Expected at least one validation sample that counts (got none)."
             " Give some, or leave validation_data out."
         )
-    return {name: total / num_samples for name, total in sums.items()}
+    return {name: total / weights[name] for name, total in sums.items()}

@@ -59,7 +59,7 @@ def interaction(
             values.copy_(columns[unit, chosen.to(columns.device)].view_as(values))
             after = _slopes(layer, replaced, others, named, weights)
             found[unit] += (after - before).to(single).abs().sum(dim=(0, 2))
-    found *= of_inputs
+    found *= of_inputs / columns.size(1)
     found.fill_diagonal_(0)
     return found + found.T
 

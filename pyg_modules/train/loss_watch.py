@@ -44,6 +44,8 @@ class LossWatch(TorchFunctionMode):
         self._outputs, self._targets = outputs, targets
         #: The class whose targets do not count, where the targets are classes.
         self.ignored: int | None = None
+        #: What each class counts in the mean, where that is not the same.
+        self.class_weight: Tensor | None = None
         #: The outputs and targets of a loss that compares them one by one, if their dtypes differ.
         self.mixed: tuple[Tensor, Tensor] | None = None
         #: What the last loss returned, if that is a sum.
@@ -78,7 +80,8 @@ class LossWatch(TorchFunctionMode):
                 _check_logits(outputs, are_logits=func is F.cross_entropy)
                 ignored = given.arguments["ignore_index"]
                 _check_classes(outputs, targets, ignored)
-                self.ignored = ignored if targets is self._targets else None
+                if targets is self._targets:
+                    self.ignored, self.class_weight = ignored, given.arguments["weight"]
         result = func(*args, **kwargs)
         if kwargs.get("reduction") == "sum":
             self.summed = result

@@ -35,7 +35,7 @@ class OrganiseOptions(FitOptions, total=False):
     sharpness: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Organised:
     """What :func:`organise` made and measured.
 
@@ -95,8 +95,9 @@ def organise(
     :func:`fit`, then :func:`pyg_modules.cut`, then :func:`fit` again. ``seed`` fixes all but what
     the model itself draws from torch's global generator, as for dropout; see :func:`seeded`. What
     modules are worth is told by short trainings of cut copies, see :class:`Probe`: at most nine at
-    each of eight readings, with 1 % of the steps of the training until the cut. Before the
-    training, a model with a layer in it is run on a batch, to see that it can be cut.
+    each of eight readings, and four more for each number that is tried with ``"auto"``, with 1 % of
+    the steps of the training until the cut, five at least. Before the training, a model with a
+    layer in it is run on a batch, to see that it can be cut.
 
     Args:
         model (torch.nn.Module): A :class:`SynchronousGraph`, which is trained and left uncut; or a

@@ -19,7 +19,7 @@ from pyg_modules.train.batches import Batches, Forward
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, Loss
 from pyg_modules.train.dependence import dependence
-from pyg_modules.train.evaluation import evaluate, num_samples_of
+from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.interaction import interaction
 from pyg_modules.train.optimization import Optimization
 from pyg_modules.train.seeding import seeded
@@ -260,7 +260,7 @@ class Probe:
             losses, weights = [], []
             for outputs, targets in pairs:
                 loss = self._loss(constant.expand_as(outputs), targets)
-                if weight := num_samples_of(self._loss.counted(targets)):
+                if weight := self._loss.weight(targets):
                     losses.append(loss * weight)
                     weights.append(weight)
             return torch.stack(losses).sum() / sum(weights)

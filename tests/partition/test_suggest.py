@@ -7,7 +7,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pyg_modules import SynchronousGraph, UnitGraph
+from pyg_modules import SynchronousGraph, UnitGraph, partition_units
 from pyg_modules.partition import ModuleSuggestion, suggest, suggest_num_modules
 from tests.strategies import generator, layers, units_of
 
@@ -158,6 +158,16 @@ def test_isolated_units_do_not_count():
     with pytest.raises(ValueError, match=r"max_modules from 2 to 23,.*got 24.*max_modules=23"):
         suggest_num_modules(layer, max_modules=24)
     assert suggest_num_modules(layer) == suggest_num_modules(layer, max_modules=16)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "scope", "most"), [((6, 40, 2), "all", 2), ((3, 40, 5), "inputs", 3)]
+)
+def test_no_more_modules_are_considered_than_can_own_inputs_and_outputs(sizes, scope, most):
+    layer = SynchronousGraph(UnitGraph.complete(*sizes), generator=generator(0))
+    suggestion = suggest_num_modules(layer, scope=scope)
+    assert max(suggestion.gaps) == most
+    partition_units(layer, suggestion.num_modules, scope=scope)
 
 
 def test_few_units_are_considered_up_to_their_number_by_default():

@@ -1,3 +1,4 @@
+import copy
 import random
 
 import numpy
@@ -218,11 +219,23 @@ def test_chance_and_the_loss_as_it_is_are_of_the_same_batches_where_classes_have
     y = (torch.arange(300) % 50 == 0).long()
     loss = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 50.0]))
     layer = new_layer()
-    probe = Probe(layer, (x, y), loss=loss)
-    # With such weights, the classes count as much as 294 and 300 samples.
+    # With such weights, the classes count as much as 294 and 300 samples, however these come.
     shares = torch.tensor([294.0, 300.0]) / 594
-    assert probe.chance() == pytest.approx(float(-(shares * shares.log()).sum()), rel=1e-4)
-    assert probe(None) == pytest.approx(loss(layer(x), y).item(), rel=1e-5)
+    expected = loss(layer(x), y).item()
+    for given in ((x, y), DataLoader(TensorDataset(x, y), 16)):
+        probe = Probe(layer, given, loss=loss)
+        assert probe.chance() == pytest.approx(float(-(shares * shares.log()).sum()), rel=1e-4)
+        assert probe(None) == pytest.approx(expected, rel=1e-5)
+        (record,) = fit(
+            copy.deepcopy(layer),
+            given,
+            epochs=1,
+            seed=0,
+            loss=loss,
+            learning_rate=1e-12,
+            validation_data=given,
+        )
+        assert record.losses["validation"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_chance_and_the_loss_as_it_is_are_of_the_targets_that_count_however_they_come():
