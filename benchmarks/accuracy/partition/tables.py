@@ -10,7 +10,7 @@ from typing import Any
 
 from scipy.stats import t as student
 
-from benchmarks.accuracy.partition.grid import FEW
+from benchmarks.accuracy.partition.grid import FEW, SEEDS
 from benchmarks.markdown import table
 
 RESULTS = Path(__file__).with_name("partition.json")
@@ -58,7 +58,7 @@ def grid() -> str:
     """The schedule and modules read off a free training, setting by setting."""
     rows = []
     for name, runs in _runs_by_setting().items():
-        if name.endswith(FEW):
+        if name.endswith(FEW) or len(runs) < len(SEEDS):
             continue
         learned = _learned(name, runs)
         right = [sum(map(_is_right, (run[kind] for run in learned))) for kind in _KINDS]
@@ -84,7 +84,7 @@ def few_edges() -> str:
     groups = _runs_by_setting()
     rows = []
     for name, few in groups.items():
-        if not name.endswith(FEW):
+        if not name.endswith(FEW) or len(few) < len(SEEDS):
             continue
         setting = name.removesuffix(FEW)
         of_seed = {run["seed"]: run for run in groups[f"{setting} M=4"]}
