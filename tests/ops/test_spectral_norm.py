@@ -49,6 +49,7 @@ def test_it_is_that_of_large_and_small_weights_too(dtype, scale):
     exact = torch.linalg.matrix_norm(weight.double().view(20, 20) / scale, 2)
     norm = spectral_norm(BACKENDS["scatter"].build(block), weight)
     assert norm.dtype == dtype
-    torch.testing.assert_close(
-        norm.double() / scale, exact, rtol=4 * torch.finfo(dtype).eps, atol=0
-    )
+    # The steps are rounded as often, in single precision at least, and processors sum differently.
+    inside = torch.finfo(torch.promote_types(dtype, torch.float32)).eps
+    rtol = 4 * torch.finfo(dtype).eps + 16 * inside
+    torch.testing.assert_close(norm.double() / scale, exact, rtol=rtol, atol=0)
