@@ -192,8 +192,8 @@ def _of_matrix(
         (target, source), values = matrix.indices(), matrix.values()
     else:
         (target, source), values = to_edge_index(matrix)
-    if has_values and not values.is_complex():
-        values = values.to(torch.promote_types(values.dtype, torch.float16))  # Of 0 and 1, too.
+    if has_values and not (values.is_floating_point() or values.is_complex()):
+        values = values.float()  # Of 0 and 1, or other whole numbers.
     return torch.stack([source, target]), values if has_values else None
 
 

@@ -99,7 +99,7 @@ def trace(model: nn.Module) -> fx.Graph:
         one.name: one.default for one in parameters if one.default is not one.empty
     }
     try:
-        with torch.random.fork_rng(), evaluating(model):
+        with torch.random.fork_rng(devices=[]), evaluating(model):
             before = torch.random.get_rng_state()
             graph = _Tracer().trace(model, concrete_args=defaults)
             draws = not torch.equal(torch.random.get_rng_state(), before)

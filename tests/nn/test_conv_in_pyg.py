@@ -55,6 +55,9 @@ def test_a_transposed_adjacency_matrix_of_torch(normalize):
     for ones in (torch.ones(edges.size(1), dtype=kind) for kind in (torch.long, torch.bool)):
         adj_t = torch.sparse_coo_tensor(edges.flip(0), ones, size)
         torch.testing.assert_close(layer(x, adj_t), layer(x, edges), rtol=0, atol=1e-12)
+    counts = torch.sparse_coo_tensor(edges.flip(0), 100_003 * ones.long(), size)
+    expected = layer(x, edges, 100_003.0 * ones.double())
+    torch.testing.assert_close(layer(x, counts), expected, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks")
