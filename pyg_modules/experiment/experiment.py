@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_modules._checks import check_device
+from pyg_modules._seeding import seeded
 from pyg_modules.datasets.dataset import Dataset
 from pyg_modules.datasets.encoding import Encoding
 from pyg_modules.experiment.baselines import mlp_of_size, num_parameters, random_balanced_labels
@@ -33,7 +34,6 @@ from pyg_modules.solve.unrolled import Unrolled
 from pyg_modules.train.epoch_record import EpochRecord
 from pyg_modules.train.fit import EpochCallback, FitOptions, fit
 from pyg_modules.train.organise import Organised, organise
-from pyg_modules.train.seeding import seeded
 
 #: The rows of the result, in the order of the table, and what they mean.
 MODELS = {

@@ -13,6 +13,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 
 from pyg_modules._checks import check_bool
+from pyg_modules._seeding import seeded
 from pyg_modules.modules.joined_parts import check_fitting, graphs_alone, list_of_parts
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.ops.batched_gradient import for_each_gradient
@@ -192,11 +193,8 @@ class DistributedModules(nn.Module):
         if not any(part.training and part.dynamics.dropout > 0 for part in parts):
             yield
             return
-        seed = int(torch.randint(2**62, (), device="cpu")) + dist.get_rank()
-        devices = [] if device.type == "cpu" else [device]
-        kind = "cuda" if device.type == "cpu" else device.type
-        with torch.random.fork_rng(devices, device_type=kind):
-            torch.manual_seed(seed)
+        seed = int(torch.randint(2**62, (), device="cpu"))
+        with seeded(seed + dist.get_rank(), device):
             yield
 
     def _widened(self, x: Tensor) -> Tensor:

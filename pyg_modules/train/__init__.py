@@ -1,6 +1,7 @@
 """The training loop, the main recipe, and estimators of scikit-learn."""
 
 # Not in __all__: names that had their place here before there was pyg_modules.datasets.
+from pyg_modules._seeding import seeded
 from pyg_modules.datasets.dataset import Dataset as Dataset
 from pyg_modules.datasets.named import DATASETS as DATASETS
 from pyg_modules.datasets.named import load_dataset as load_dataset
@@ -15,7 +16,6 @@ from pyg_modules.train.modular_regressor import ModularRegressor
 from pyg_modules.train.organise import Organised, organise
 from pyg_modules.train.partition_verdict import partition_verdict
 from pyg_modules.train.probe import Probe
-from pyg_modules.train.seeding import seeded
 from pyg_modules.train.topology_training import TopologyTraining
 from pyg_modules.train.training_schedule import Schedule
 

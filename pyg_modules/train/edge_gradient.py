@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from pyg_modules._checks import as_int
 from pyg_modules._reference import Reference
+from pyg_modules._seeding import seeded
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.structure.rewire import put_edges
@@ -19,7 +20,6 @@ from pyg_modules.train.batches import Batches, Forward
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, Loss
 from pyg_modules.train.probe import layer_at, position_of
-from pyg_modules.train.seeding import seeded
 from pyg_modules.train.training_data import batches_of, undisturbed
 
 

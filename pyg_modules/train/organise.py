@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from typing_extensions import Unpack
 
 from pyg_modules._checks import as_int
+from pyg_modules._seeding import seeded
 from pyg_modules.modules.cut import cut
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.losses import LOSSES
@@ -24,7 +25,6 @@ from pyg_modules.train.checked_loss import CheckedLoss
 from pyg_modules.train.epoch_record import EpochRecord
 from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.fit import EpochCallback, FitOptions, fit
-from pyg_modules.train.seeding import seeded
 from pyg_modules.train.training_data import batches_of, undisturbed
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from pyg_modules._checks import as_coefficient, as_int, as_learning_rate, check_bool
 from pyg_modules._reference import Reference
+from pyg_modules._seeding import seeded
 from pyg_modules.modules.prune import prune_cross_edges
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.labels import read_labels
@@ -22,7 +23,6 @@ from pyg_modules.train.dependence import dependence
 from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.interaction import interaction
 from pyg_modules.train.optimization import Optimization
-from pyg_modules.train.seeding import seeded
 from pyg_modules.train.separation import Separation
 from pyg_modules.train.training_data import are_rows, batches_of, undisturbed
 
