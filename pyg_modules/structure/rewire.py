@@ -58,7 +58,6 @@ def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None
     """
     check_layer(layer)
     _check_graph(layer, graph)
-    trained_parameters(layer, "weight")
     check_can_change(layer, optimizer)
     if not has_far_outputs(layer.graph, layer.solver.num_updates):  # Else it was said.
         warn_of_far_outputs(graph, layer.solver.num_updates, stacklevel=3)
@@ -122,8 +121,9 @@ def check_can_change(layer: UnitLayer, optimizer: Optimizer | None) -> None:
             "Expected a layer that is not compiled (got one after layer.compile()). Rewire before"
             " it is compiled."
         )
+    weight = trained_parameters(layer, "weight")
     if optimizer is not None:
-        check_optimizes(optimizer, trained_parameters(layer, "weight"))
+        check_optimizes(optimizer, weight)
     elif has_optimizer(layer.weight):
         raise ValueError(
             "Expected the optimizer of the layer (got none, but one holds its weight, and would go"
