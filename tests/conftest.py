@@ -17,6 +17,7 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
 import matplotlib.font_manager  # noqa: E402, F401
+from matplotlib import pyplot  # noqa: E402
 
 # Reproducible, and no timing in tests: the same examples on every run, however long they take.
 settings.register_profile("pyg_modules", derandomize=True, deadline=None, max_examples=30)
@@ -28,3 +29,10 @@ def seeded():
     """Every test draws the same numbers, alone or after others."""
     numpy.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def no_figures_left():
+    """No test finds the figures of another, as the current one of pyplot or as one too many."""
+    yield
+    pyplot.close("all")

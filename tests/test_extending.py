@@ -16,7 +16,7 @@ from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
 from pyg_modules.datasets import DATASETS, load_dataset
 from pyg_modules.datasets.named import DatasetInfo
 from pyg_modules.ops import BACKENDS, EdgeOperator, cost_model
-from pyg_modules.report.plots.axes import axes_or_current
+from pyg_modules.report.plots.axes import axes_or_new
 from pyg_modules.solve import SOLVERS, Solution, Solver
 from tests.strategies import generator, normal
 
@@ -210,7 +210,7 @@ def test_a_new_data_set_is_loaded_by_its_name(monkeypatch):
 
 def test_a_new_figure_draws_into_axes_it_is_given_or_into_the_current_ones():
     def plot_degrees(layer, *, ax=None):
-        ax = axes_or_current(ax)
+        ax = axes_or_new(ax)
         ax.bar(range(layer.graph.num_units), torch.bincount(layer.graph.edge_index[1]).tolist())
         return ax
 

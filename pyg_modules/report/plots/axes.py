@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 
-def axes_or_current(ax: Axes | None) -> Axes:
-    """``ax``, or the current axes of pyplot.
+def axes_or_new(ax: Axes | None) -> Axes:
+    """``ax``, or those of a new figure, as two in one cell are not drawn over each other.
 
     Raises:
         ImportError: If matplotlib is not installed.
@@ -31,7 +31,7 @@ def axes_or_current(ax: Axes | None) -> Axes:
                 f" pyplot.subplots(), or leave it out."
             )
         return ax
-    return pyplot.gca()
+    return pyplot.subplots()[1]
 
 
 def check_history(history: object, kind: type, source: str) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import read_labels
 from pyg_modules.report.palette import CATEGORIES
-from pyg_modules.report.plots.axes import axes_or_current, count_along
+from pyg_modules.report.plots.axes import axes_or_new, count_along
 from pyg_modules.report.plots.weights import check_finite, check_hidden, hidden_weights
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def plot_adjacency(
             ordered by module, those that all modules share (−1) first, lines part the modules and
             the axes name them; without, they keep the order of their ids, which the axes name.
         vmax (float, optional): Magnitude that is drawn darkest. (default: the largest)
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: new ones)
 
     Returns:
         matplotlib.axes.Axes: The axes, with rows as targets and columns as sources.
@@ -54,7 +54,7 @@ def plot_adjacency(
             f"Expected vmax > 0, the magnitude that is drawn darkest (got {vmax:g}). Leave it out"
             f" for the largest."
         )
-    ax = axes_or_current(ax)
+    ax = axes_or_new(ax)
     hidden = layer.graph.hidden
     magnitude = hidden_weights(layer).abs().float()
     begin = hidden.start - 0.5 if labels is None else -0.5

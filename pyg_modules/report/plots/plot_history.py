@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyg_modules.report.palette import CATEGORIES, GUIDE
 from pyg_modules.report.plots.axes import (
-    axes_or_current,
+    axes_or_new,
     check_history,
     count_along,
     ink,
@@ -39,7 +39,7 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
     Args:
         history (sequence of EpochRecord): What :func:`~pyg_modules.train.fit` returned; of several
             trainings that follow each other, their sum.
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current one of pyplot)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: new ones)
 
     Returns:
         matplotlib.axes.Axes: The axes, with a logarithmic scale of losses; a balance that is
@@ -62,7 +62,7 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
                 f"Expected finite losses (got {record.losses} in epoch {epoch}): the training"
                 f" diverged. Lower the learning rate."
             )
-    ax = axes_or_current(ax)
+    ax = axes_or_new(ax)
     from matplotlib.colors import to_rgba
 
     begin = 0

@@ -83,14 +83,6 @@ def test_a_cut_layer_has_nothing_outside_its_blocks(ax):
     assert (image(ax)[~outside] > 0).all()
 
 
-def test_without_axes_it_draws_on_the_current_ones():
-    from matplotlib import pyplot
-
-    figure, expected = pyplot.subplots()
-    assert plot_adjacency(SynchronousGraph(UnitGraph.complete(1, 4, 1))) is expected
-    pyplot.close(figure)
-
-
 def test_bad_labels_are_refused(ax):
     with pytest.raises(ValueError, match=r"\[6\], one per unit"):
         plot_adjacency(SynchronousGraph(UnitGraph.complete(1, 4, 1)), LABELS[:3], ax=ax)

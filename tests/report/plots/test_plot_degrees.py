@@ -1,6 +1,7 @@
 import numpy
 import pytest
 import torch
+from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from pyg_modules import SynchronousGraph, UnitGraph
@@ -24,6 +25,16 @@ def counts(ax):
         bars = zip(edges[:-1], values, strict=True)
         found.append({int(edge + 0.5): int(value) for edge, value in bars if value})
     return found
+
+
+def test_without_axes_each_is_a_figure_of_its_own():
+    graph = UnitGraph(EDGES, 6, 2, 1)
+    pyplot.gca().set_yscale("log")  # Of another figure, which nothing is drawn over.
+    first, second = plot_degrees(graph), plot_degrees(graph)
+    assert first.figure is not second.figure
+    assert pyplot.gca() is second
+    assert [counts(first), counts(second)] == [counts(first)] * 2
+    assert first.get_yscale() == "linear"
 
 
 def test_hidden_units_are_counted_by_their_degrees(ax):

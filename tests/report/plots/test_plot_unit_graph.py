@@ -334,14 +334,6 @@ def test_it_can_be_drawn_at_any_size():
         assert across[1, 0] - across[0, 0] == pytest.approx(across[2, 1] - across[0, 1])
 
 
-def test_without_axes_it_draws_on_the_current_ones():
-    from matplotlib import pyplot
-
-    figure, expected = pyplot.subplots()
-    assert plot_unit_graph(small_layer()) is expected
-    pyplot.close(figure)
-
-
 def test_bad_arguments_are_refused(ax):
     layer = small_layer()
     with pytest.raises(ValueError, match=r"\[8\], one per unit"):
