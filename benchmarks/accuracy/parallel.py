@@ -2,32 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from collections.abc import Callable, Generator
+from concurrent.futures import Future, ProcessPoolExecutor
+from functools import cache, partial
 from multiprocessing import get_context
 from typing import Any
 
 import torch
 
+from benchmarks.accuracy.journal import Journal
+
 
 def run_all(
-    work: Callable[..., dict[str, Any]], jobs: list[tuple[Any, ...]], *, quick: bool = False
+    work: Callable[..., dict[str, Any]],
+    jobs: list[tuple[Any, ...]],
+    *,
+    quick: bool = False,
+    journal: Journal | None = None,
 ) -> list[dict[str, Any]]:
-    """What ``work(*job)`` returns for every job, in order; each is printed when it is there.
+    """What ``work(*job)`` returns for every job, in order; see :func:`run_each`."""
+    return list(run_each(work, jobs, quick=quick, journal=journal))
+
+
+def run_each(
+    work: Callable[..., dict[str, Any]],
+    jobs: list[tuple[Any, ...]],
+    *,
+    quick: bool = False,
+    journal: Journal | None = None,
+) -> Generator[dict[str, Any], None, None]:
+    """What ``work(*job)`` returns for one job after the other; each is printed when it is there.
 
     One thread each: as fast for networks of this size, and the same numbers on every machine. With
-    ``quick`` they run one after the other in this process, without the wait for new ones.
+    ``quick`` they run one after the other in this process, without the wait for new ones. Whoever
+    closes the iterator wants no more: jobs that have not begun never do. What is in the
+    ``journal`` does not run again, and it takes down all else.
     """
     if work.__module__.endswith(".__main__"):
         raise ValueError(
             f"Expected work of a module that other processes import (got {work.__name__} of"
             f" {work.__module__}, which they do not). Move it to a file beside."
         )
-    if quick:
-        return _printed(jobs, (work(*job) for job in jobs))
-    futures = [_pool().submit(work, *job) for job in jobs]
-    return _printed(jobs, (future.result() for future in futures))
+    known = [None if journal is None else journal.get(job) for job in jobs]
+    futures: dict[int, Future[dict[str, Any]]] = {}
+    if not quick:
+        missing = [number for number, result in enumerate(known) if result is None]
+        for number in missing:
+            futures[number] = _pool().submit(work, *jobs[number])
+            if journal is not None:
+                futures[number].add_done_callback(partial(_take_down, journal, jobs[number]))
+    try:
+        for number, job in enumerate(jobs):
+            result = known[number]
+            if result is None:
+                result = futures[number].result() if futures else work(*job)
+            print(*job, result, flush=True)
+            yield result
+    finally:
+        for future in futures.values():
+            future.cancel()
+
+
+def _take_down(journal: Journal, job: tuple[Any, ...], future: Future[dict[str, Any]]) -> None:
+    if not future.cancelled() and future.exception() is None:
+        journal.add(job, future.result())
 
 
 def by_name(
@@ -38,17 +76,6 @@ def by_name(
     for job, result in zip(jobs, results, strict=True):
         grouped.setdefault(job[position], []).append(result)
     return grouped
-
-
-def _printed(
-    jobs: list[tuple[Any, ...]], results: Iterable[dict[str, Any]]
-) -> list[dict[str, Any]]:
-    """All results, each printed with its job as soon as it is there."""
-    kept = []
-    for job, result in zip(jobs, results, strict=True):
-        print(*job, result, flush=True)
-        kept.append(result)
-    return kept
 
 
 @cache

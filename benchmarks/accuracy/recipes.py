@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from itertools import islice, product
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from benchmarks.accuracy.parallel import run_all
+from benchmarks.accuracy.journal import Journal
+from benchmarks.accuracy.parallel import run_all, run_each
 from benchmarks.options import parse
 from pyg_modules._files import write_json
 from pyg_modules.experiment.versions import versions
@@ -34,9 +36,9 @@ def measure(
 ) -> None:
     """Try every recipe on seeds of their own, then train the best on average on the others.
 
-    What is measured already, in ``out``, is kept, so that it goes on where it was stopped. With
-    ``quick`` all is measured again, by one recipe and one seed. Recipes are tried in their order,
-    until one is right in all cases: none can be better.
+    What is measured already, in ``out`` or a journal beside it, is kept, so that it goes on where
+    it was stopped. With ``quick`` all is measured again, by one recipe and one seed. Recipes are
+    tried in their order, until one is right in all cases: none can be better.
 
     Args:
         run (Callable): ``run(task, kind, way, rate, seed, budget)`` trains a network; it returns
@@ -52,6 +54,7 @@ def measure(
     if out.exists() and not quick:
         cells = json.loads(out.read_text(encoding="utf-8"))["cells"]
     known = {(cell["task"], cell["model"]) for cell in cells}
+    journal = None if quick else Journal(out.with_suffix(".journal"))
     if quick:
         trial_seeds, seeds = trial_seeds[:1], seeds[:1]
     for (task, name), all_recipes in recipes.items():
@@ -59,16 +62,22 @@ def measure(
             continue
         budget = budgets[task]
         tried = all_recipes[:1] if quick else all_recipes
+        settings = [
+            (task, name, *recipe, seed, budget) for recipe, seed in product(tried, trial_seeds)
+        ]
+        # Those of the next recipe begin while the last of one are on their way.
+        results = run_each(run, settings, quick=quick, journal=journal)
         trials: list[dict[str, Any]] = []
         means: list[float] = []
-        for recipe in tried:
-            settings = [(task, name, *recipe, seed, budget) for seed in trial_seeds]
-            trials += run_all(run, settings, quick=quick)
-            means.append(mean(trial["val"] for trial in trials[-len(settings) :]))
+        for _ in tried:
+            trials += islice(results, len(trial_seeds))
+            means.append(mean(trial["val"] for trial in trials[-len(trial_seeds) :]))
             if means[-1] == 1:
                 break  # None of the others is better.
+        results.close()
         way, rate = tried[max(range(len(means)), key=means.__getitem__)]
-        runs = run_all(run, [(task, name, way, rate, seed, budget) for seed in seeds], quick=quick)
+        settings = [(task, name, way, rate, seed, budget) for seed in seeds]
+        runs = run_all(run, settings, quick=quick, journal=journal)
         cells.append(
             {
                 "task": task,
@@ -81,6 +90,8 @@ def measure(
             }
         )
         write_json(out, {"cells": cells, "versions": versions()})
+        if journal is not None:
+            journal.clear()
 
 
 def command(
