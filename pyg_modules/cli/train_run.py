@@ -25,6 +25,7 @@ from pyg_modules.experiment.progress import BarProgress, LineProgress, NoProgres
 from pyg_modules.experiment.run_folder import write_run
 from pyg_modules.experiment.score import score_name
 from pyg_modules.experiment.table import score_table
+from pyg_modules.report.html.numbers import small
 from pyg_modules.report.owned_units import sizes_in_words
 from pyg_modules.train.fit import DivergedError
 
@@ -176,7 +177,7 @@ def _summarise(result: ExperimentResult, report: Path, num_test: int) -> None:
         print(f"one seed, {num_test:,} test samples; --seeds N shows mean and spread;")
     else:
         print(
-            f"one seed, and one of {num_test:,} test samples is {100 / num_test:.2g} points of"
+            f"one seed, and one of {num_test:,} test samples is {small(100 / num_test)} points of"
             f" {score_name(is_regression=False)}; --seeds N shows mean and spread;"
         )
     sizes = sizes_in_words(result.finetuned.graph, result.labels)

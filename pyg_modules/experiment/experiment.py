@@ -115,6 +115,15 @@ class ExperimentResult:
         """Number of modules K, found or given."""
         return len(self.module_sizes)
 
+    @property
+    def rows(self) -> dict[str, str]:
+        """The rows of its table: by the name of a model that was trained, what it is."""
+        rows = {name: meaning for name, meaning in MODELS.items() if name in self.test_score}
+        if self.config.finetune_epochs:
+            return rows
+        del rows["finetuned"]  # It is "cut".
+        return {name: meaning.removesuffix(", trained on") for name, meaning in rows.items()}
+
     def metrics(self) -> dict[str, Any]:
         """All figures and what is needed to get them again, ready for JSON."""
         return {

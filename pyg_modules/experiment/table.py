@@ -2,17 +2,16 @@ from __future__ import annotations
 
 from statistics import mean, stdev
 
-from pyg_modules.experiment.experiment import MODELS, ExperimentResult
+from pyg_modules.experiment.experiment import ExperimentResult
 from pyg_modules.experiment.score import score_name, shown_score
 
 
 def score_table(result: ExperimentResult) -> str:
     """The test scores of a run as text, a line per model; of several seeds, mean and spread."""
-    shown = {name: meaning for name, meaning in MODELS.items() if name in result.test_score}
-    width = max(map(len, shown.values()))
+    width = max(map(len, result.rows.values()))
     title = f"test {score_name(is_regression=result.is_regression)}"
     lines = [f"{'':{width}}  {title:>15}  parameters"]
-    for name, meaning in shown.items():
+    for name, meaning in result.rows.items():
         lines.append(
             f"{meaning:{width}}  {score_of_seeds(result, name):>15}"
             f"  {result.num_parameters[name]:10,}"

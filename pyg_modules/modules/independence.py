@@ -57,7 +57,7 @@ def check_independence(
         steps (int, optional): Updates that the Jacobian spans. (default: 6)
         tolerance (float, optional): Bound on ``max_split_difference``; the two others must be
             exactly 0. (default: 1e-5, or 10 times the ``tol`` of an ``Equilibrium`` if that is
-            more: the parts stop by themselves)
+            more: the parts stop by themselves; or 10 times the rounding of the layer's numbers)
         **named: What the layer takes by name, as ``edge_weight`` of a :class:`SynchronousConv`.
 
     Returns:
@@ -72,7 +72,7 @@ def check_independence(
     check_layer(layer)
     if tolerance is None:
         tol = layer.solver.tol if isinstance(layer.solver, Equilibrium) else 0.0
-        tolerance = max(_TOLERANCE, 10 * tol)
+        tolerance = max(_TOLERANCE, 10 * tol, 10 * torch.finfo(layer.dtype).eps)
     if not isinstance(x, Tensor):
         raise TypeError(
             f"Expected x to be a Tensor (got {type(x).__name__}). Give some inputs of the layer."

@@ -23,10 +23,18 @@ _INPUT, _HIDDEN, _OUTPUT = range(3)
 # more edges than this together.
 _PATIENCE, _LEAST_PATIENCE = 100, 3
 _MANY_EDGES = 10**6
+# Where few dead ones are enough, a share of them that is not lower than this is no progress.
+_PROGRESS = 0.9
 
 
 def admissible(
-    units: Units, affinity: csr_array[Any], labels: Ints, bounds: SizeBounds, *, seed: int
+    units: Units,
+    affinity: csr_array[Any],
+    labels: Ints,
+    bounds: SizeBounds,
+    *,
+    seed: int,
+    enough: int | None = None,
 ) -> Ints:
     """Labels of which no unit is dead that is not so in the uncut graph, as far as moves find them.
 
@@ -40,6 +48,9 @@ def admissible(
         labels (numpy.ndarray): Module of every unit, ``[n]``, within the bounds.
         bounds (SizeBounds): Sizes of the modules.
         seed (int): Of what is tried in which order.
+        enough (int, optional): How many dead units are few enough, where as many rounds as it takes
+            to give up have to bring a tenth of the others to life. (default: none are, and one is
+            worth the rounds)
 
     Raises:
         ValueError: If all units or a module stay dead.
@@ -52,17 +63,24 @@ def admissible(
         moves.raise_if_too_few_updates()
         return labels
     generator = numpy.random.default_rng(seed)
-    best, lack = labels, moves.lack(labels)
-    enough = max(_LEAST_PATIENCE, min(_PATIENCE, _MANY_EDGES // max(1, graph.num_edges)))
-    limit, patience = len(labels), enough
-    while lack > (0, 0) and patience:
-        tried = moves.revived(best, limit, generator)
-        still = moves.lack(tried)
+    best, reach = labels, moves.reach(labels)
+    lack = began = moves.lack(labels, reach)
+    least, progress = ((0, 0), 1.0) if enough is None else ((0, enough), _PROGRESS)
+    rounds = max(_LEAST_PATIENCE, min(_PATIENCE, _MANY_EDGES // max(1, graph.num_edges)))
+    limit, patience = len(labels), rounds
+    while lack > least and patience:
+        tried = moves.revived(best, reach, limit, generator)
+        reached = moves.reach(tried)
+        still = moves.lack(tried, reached)
+        patience -= 1
+        if still <= lack:
+            best, reach = tried, reached
         if still < lack:
-            best, lack, limit, patience = tried, still, 2 * limit, enough
+            lack, limit = still, 2 * limit
+            if still[0] < began[0] or still[1] <= progress * began[1]:
+                began, patience = still, rounds
         else:  # Too many at once stand in each other's way.
-            best = tried if still == lack else best
-            limit, patience = max(1, min(limit, lack[1]) // 2), patience - 1
+            limit = max(1, min(limit, lack[1]) // 2)
     moves.check_modules(*lack)
     return best
 
@@ -82,13 +100,15 @@ class _Moves:
         self._role = numpy.searchsorted(ends, self._members, side="right")
         self.may_live = self._alive(Reach.of(self._graph))
 
-    def lack(self, labels: Ints) -> tuple[int, int]:
+    def lack(self, labels: Ints, reach: Reach) -> tuple[int, int]:
         """The number of modules without a unit that lives, and that of dead units."""
-        alive = self._alive(self._reach(labels))
+        alive = self._alive(reach)
         num_living = len(numpy.unique(labels[alive]))
         return self._num_modules - num_living, int((self.may_live & ~alive).sum())
 
-    def revived(self, labels: Ints, limit: int, generator: numpy.random.Generator) -> Ints:
+    def revived(
+        self, labels: Ints, reach: Reach, limit: int, generator: numpy.random.Generator
+    ) -> Ints:
         """Other labels, of which fewer units are probably dead; at most ``limit`` of them move."""
         labels = labels.copy()
         everyone = numpy.arange(len(labels))
@@ -98,7 +118,7 @@ class _Moves:
         pull = (self._affinity @ members).toarray()
         if self._units.owns_inputs:
             self._share_roles(labels, pull)
-        reach = self._reach(labels)
+            reach = self.reach(labels)
         fits, dead = self._fits(labels, reach), self.may_live & ~self._alive(reach)
         for unit in generator.permutation(dead.nonzero()[0])[:limit]:
             own = labels[unit]
@@ -150,7 +170,8 @@ class _Moves:
         alive = reach.is_alive(self._steps)[self._members] & (self._role != _INPUT)
         return numpy.asarray(alive)
 
-    def _reach(self, labels: Ints) -> Reach:
+    def reach(self, labels: Ints) -> Reach:
+        """That of the units along the edges that a cut leaves."""
         of_all = self._units.labels_of_all(torch.from_numpy(labels)).cpu()
         return Reach.of(self._graph, stays_independent(self._graph, of_all))
 

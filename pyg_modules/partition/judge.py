@@ -153,15 +153,22 @@ def at_random(units: Units, labels: Tensor, seed: int, *, known: Sequence[Tensor
         mixed = shuffled(labels, classes, seed + _STRIDE * draw)
         is_other = all(adjusted_rand_index(mixed[:num_inputs], other) < 1 for other in others)
         if is_other or draw == _DRAWS - 1:
-            living = mixed if _num_dead(units, mixed) <= least else _revived(units, mixed, classes)
+            living = (
+                mixed
+                if _num_dead(units, mixed) <= least
+                else _revived(units, mixed, classes, least)
+            )
             found.append((_num_dead(units, living), living))
             if found[-1][0] <= least or len(found) == _REVIVALS:
                 break
     return min(found, key=lambda each: each[0])[1]
 
 
-def _revived(units: Units, labels: Tensor, classes: numpy.ndarray) -> Tensor:
-    """``labels`` with moves that bring units to life, where there are some; of the same sizes."""
+def _revived(units: Units, labels: Tensor, classes: numpy.ndarray, enough: int) -> Tensor:
+    """``labels`` with moves that bring units to life, where there are some; of the same sizes.
+
+    It ends where ``enough`` units are dead at most.
+    """
     num_modules = int(labels.max()) + 1
     members = units.labels_of_members(labels, num_modules).cpu().numpy()
     sizes = numpy.zeros((int(classes.max()) + 1, num_modules), dtype=numpy.int64)
@@ -170,7 +177,7 @@ def _revived(units: Units, labels: Tensor, classes: numpy.ndarray) -> Tensor:
     affinity.data[:] = 1.0  # The weights have no say.
     bounds = SizeBounds.around(sizes, 0.0, classes)
     try:
-        moved = admissible(units, affinity, members, bounds, seed=0)
+        moved = admissible(units, affinity, members, bounds, seed=0, enough=enough)
     except ValueError:  # A module stays dead, whatever moves.
         return labels
     return units.labels_of_all(torch.from_numpy(moved)).to(labels.device)

@@ -23,10 +23,11 @@ def partition_figure(result: ExperimentResult) -> Figure:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.5, 6.6), layout="constrained")
+    after = "cut and fine-tuned" if result.config.finetune_epochs else "cut"
     columns = (
         ("free", result.free, result.free_labels),
         ("regularized, before the cut", result.regularized, result.labels),
-        ("cut and fine-tuned", result.finetuned, result.labels),
+        (after, result.finetuned, result.labels),
     )
     axes = figure.subplots(2, len(columns))
     vmax = darkest(result.regularized)
@@ -47,7 +48,8 @@ def partition_figure(result: ExperimentResult) -> Figure:
         f"|weight| between the hidden units, {result.dataset},"
         f" {result.num_modules} modules\n"
         f"normalized cut {ncut['free']:.2g} free, {ncut['regularized']:.2g} regularized\n"
-        f"{name} {free} free, {finetuned} cut and fine-tuned",
+        f"{name} {free} free, {finetuned} {after}",
         fontsize=10,
+        parse_math=False,  # A file may be called $x$.csv.
     )
     return figure

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pyg_modules import SynchronousGraph, UnitGraph, cut
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut
 from pyg_modules.modules import check_independence
 
 LABELS = torch.tensor([-1, -1, 0, 1, 0, 1, -1])
@@ -84,3 +84,11 @@ def test_it_is_proved_where_gradients_are_off_too():
     for mode in (torch.no_grad, torch.inference_mode):
         with mode():
             assert check_independence(layer, x) == expected
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_parts_in_half_precision_add_up_to_its_rounding(dtype):
+    layer = SynchronousGraph(UnitGraph.complete(2, 40, 3), Unrolled(2))
+    labels = torch.tensor([-1] * 2 + [0, 1] * 20 + [-1] * 3)
+    proof = check_independence(cut(layer, labels).to(dtype), torch.rand(50, 2, dtype=dtype))
+    assert 1e-5 < proof.max_split_difference <= 10 * torch.finfo(dtype).eps

@@ -16,6 +16,7 @@ from pyg_modules.partition import module_sizes
 from pyg_modules.partition.admissible import admissible
 from pyg_modules.partition.liveliness import Liveliness
 from pyg_modules.partition.methods import METHODS
+from pyg_modules.partition.search.size_bounds import SizeBounds
 from pyg_modules.partition.units import Units
 from tests.strategies import generator, seeds
 
@@ -182,3 +183,25 @@ def test_any_labels_of_a_complete_graph_come_to_life(data):
     bounds = units.bounds(num_modules, tolerance=0.1)
     found = admissible(units, units.affinity_matrix(), labels, bounds, seed=0)
     assert num_dead(layer, torch.from_numpy(found)) == 0
+
+
+def test_it_ends_where_few_enough_are_dead():
+    graph = UnitGraph.erdos_renyi(20, 250, 5, 8 / 250, generator=generator(0), repair=True)
+    layer = layer_of(graph, steps=4)
+    units = Units(layer)
+    labels = numpy.random.default_rng(0).permutation(numpy.arange(250) % 4)
+    sizes = numpy.bincount(labels)[None]
+    bounds = SizeBounds.around(sizes, 0.0, numpy.zeros(250, dtype=numpy.int64))
+
+    def found(**options):
+        moved = admissible(units, units.affinity_matrix(), labels, bounds, seed=0, **options)
+        assert numpy.bincount(moved).tolist() == numpy.bincount(labels).tolist()
+        return num_dead(layer, units.labels_of_all(torch.from_numpy(moved)))
+
+    least, before = found(), num_dead(layer, units.labels_of_all(torch.from_numpy(labels)))
+    assert least < 15 < 50 < before
+    assert 15 < found(enough=50) <= 50
+    assert least < found(enough=15) <= 15
+    assert found(enough=before) == before
+    # As many as it takes to give up without a limit are not worth the last few.
+    assert least <= found(enough=0) < 15

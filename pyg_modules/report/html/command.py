@@ -25,6 +25,11 @@ def train_command(run: ExperimentResult, folder: str | os.PathLike[str]) -> list
     for name, value in {**options, **settings}.items():
         option = f"--{name.replace('_', '-')}"
         if value is not False:
-            pieces.append([option] if value is True else [option, str(value)])
-    pieces.append(["--out", os.fspath(folder)])
+            pieces.append([option] if value is True else _with_value(option, str(value)))
+    pieces.append(_with_value("--out", os.fspath(folder)))
     return [shlex.join(piece) for piece in pieces]
+
+
+def _with_value(option: str, value: str) -> list[str]:
+    # By itself, what begins with a hyphen is an option.
+    return [f"{option}={value}"] if value.startswith("-") else [option, value]

@@ -12,6 +12,7 @@ from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.report.html.chart import paper
 from pyg_modules.report.html.partners import describe_partners, strongest_partners
 from pyg_modules.report.palette import NEGATIVE, POSITIVE
+from pyg_modules.report.plots.weights import drawn_weights
 from pyg_modules.report.unit_groups import UnitGroup, group_of_unit, unit_groups
 from pyg_modules.report.unit_layout import UNIT_RADIUS, edge_curves, place_name, place_units
 
@@ -44,7 +45,7 @@ class InteractiveGraph:
         groups (list of UnitGroup): Inputs, modules and outputs, which can be switched on and off.
         colors (list of str): Their colours.
         num_shown (int): Number of edges that are drawn, the strongest ones.
-        num_edges (int): Number of edges of the graph.
+        num_edges (int): Number of edges whose weight is not 0.
         aspect (float): Width of what is drawn, as a multiple of its height.
     """
 
@@ -59,7 +60,8 @@ class InteractiveGraph:
 def interactive_graph(layer: UnitLayer, labels: Tensor) -> InteractiveGraph:
     """Draw the units of a layer by module, with the strongest of its edges, for a browser.
 
-    A unit that is pointed at tells its strongest partners and their weights.
+    A unit that is pointed at tells its strongest partners and their weights, as the solver uses
+    them; what a weight of 0 joins is no partner.
 
     Args:
         layer (UnitLayer): The layer to look at.
@@ -77,7 +79,7 @@ def interactive_graph(layer: UnitLayer, labels: Tensor) -> InteractiveGraph:
 
     graph = layer.graph
     groups = unit_groups(graph, labels)
-    weight = layer.edge_weight().detach().cpu().float()
+    weight = drawn_weights(layer).float()
     position, radius = place_units(groups)
     plot = paper(
         name=_NAME,
@@ -115,7 +117,7 @@ def interactive_graph(layer: UnitLayer, labels: Tensor) -> InteractiveGraph:
         groups,
         [group.color for group in groups],
         num_shown,
-        graph.num_edges,
+        int(weight.count_nonzero()),
         aspect=round(width * (1 + _PADDING_X) / (height * (1 + _PADDING_Y)), 3),
     )
 
@@ -130,10 +132,11 @@ def _draw_edges(
 ) -> int:
     """Draw the strongest edges, a renderer for each pair of groups, and return their number."""
     # The strongest are drawn last, on top.
-    drawn = torch.argsort(weight.abs(), descending=True, stable=True)[:_MAX_EDGES].flip(0)
+    num_drawn = min(int(weight.count_nonzero()), _MAX_EDGES)
+    drawn = torch.argsort(weight.abs(), descending=True, stable=True)[:num_drawn].flip(0)
     source, target = graph.edge_index[:, drawn]
     shown = weight[drawn]
-    strength = shown.abs() / shown[-1:].abs().clamp(min=1e-30)
+    strength = shown.abs() / shown[-1:].abs()
     curves = edge_curves(position[source], position[target], radius[source])
     names = ("x0", "y0", "cx0", "cy0", "cx1", "cy1", "x1", "y1")
     columns = dict(zip(names, curves.mT.flatten(0, 1), strict=True))
@@ -143,10 +146,10 @@ def _draw_edges(
     for number in torch.unique(pair).tolist():
         inside = pair == number
         data: dict[str, Any] = {name: column[inside].numpy() for name, column in columns.items()}
-        data["color"] = [POSITIVE if value >= 0 else NEGATIVE for value in shown[inside].tolist()]
+        data["color"] = [POSITIVE if value > 0 else NEGATIVE for value in shown[inside].tolist()]
         lines = plot.bezier(**{name: name for name in columns}, line_color="color", source=data)
         lines.tags = [groups[number // len(groups)].key, groups[number % len(groups)].key]
-    return len(drawn)
+    return num_drawn
 
 
 def _draw_units(

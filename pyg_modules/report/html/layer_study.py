@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,9 +101,9 @@ def study_layer(layer: SynchronousGraph, x: Any, y: Any, labels: Tensor | None) 
         units = Units.with_modules(layer, labels)
         is_less = int(labels.max()) > 0 and modular.graph.num_edges < layer.graph.num_edges
         # Else it is as it was, or no partition could be found in its place.
-        if is_less and units is not None and units.are_linked():
+        if is_less and units is not None and _have_weights(units):
             loss = F.mse_loss if is_regression else F.cross_entropy
-            verdict = partition_verdict(layer, labels, x, y, loss=loss)
+            verdict = partition_verdict(_trainable(layer), labels, x, y, loss=loss)
     measured: dict[str, Any] = {}
     if labels is not None:
         parts = split(modular)
@@ -124,6 +125,19 @@ def study_layer(layer: SynchronousGraph, x: Any, y: Any, labels: Tensor | None) 
         steps=steps,
         **measured,
     )
+
+
+def _have_weights(units: Units) -> bool:
+    """Whether any weight between two of the units is not 0."""
+    edges = units.edges
+    return bool(units.magnitudes()[edges.source != edges.target].any())
+
+
+def _trainable(layer: SynchronousGraph) -> SynchronousGraph:
+    """The layer, or a copy of one that is frozen: cut ones are trained for a while."""
+    if any(parameter.requires_grad for parameter in layer.parameters()):
+        return layer
+    return deepcopy(layer).requires_grad_()
 
 
 def no_modules(graph: UnitGraph) -> Tensor:

@@ -30,7 +30,8 @@ def points(difference: float) -> str:
 def small(number: float) -> str:
     """A number of any size with two figures, such as ``"0.012"`` or ``"1.2 × 10⁻⁷"``."""
     if number == 0 or 1e-3 <= abs(number) < 1e4:
-        return f"{number:.2g}" if abs(number) < 100 else f"{number:,.0f}"
+        # What is rounded to 100 would be written as 1e+02.
+        return f"{number:.2g}" if abs(number) < 99.5 else f"{number:,.0f}"
     mantissa, exponent = f"{number:.1e}".split("e")
     return f"{mantissa}{_FIXED}×{_FIXED}10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
 

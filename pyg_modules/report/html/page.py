@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pyg_modules.experiment.experiment import MODELS, ExperimentResult
+from pyg_modules.experiment.experiment import ExperimentResult
 from pyg_modules.experiment.table import score_of_seeds
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.report.html.chart import Chart
@@ -61,7 +61,6 @@ def render_page(run: ExperimentResult, folder: str | os.PathLike[str]) -> str:
         sections(run),
         title=f"{run.dataset}: {run.num_modules} neural modules",
         run=run,
-        models=MODELS,
         summary=summary(run),
         precision=precision(run),
         independence=independence(run),

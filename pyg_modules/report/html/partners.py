@@ -16,11 +16,12 @@ def strongest_partners(unit: Tensor, partner: Tensor, weight: Tensor, num: int) 
         num (int): How many edges of a unit are returned at most.
 
     Returns:
-        list of list of int: By unit, up to the largest with an edge, its edges, the one of the
-        largest magnitude first.
+        list of list of int: By unit, up to the largest with an edge, its edges whose weight is not
+        0, the one of the largest magnitude first.
     """
     edges: list[list[int]] = [[] for _ in range(int(unit.max()) + 1 if len(unit) else 0)]
     order = torch.argsort(partner, stable=True)
+    order = order[weight[order] != 0]
     order = order[torch.argsort(weight[order].abs(), descending=True, stable=True)]
     for edge, of_unit in zip(order.tolist(), unit[order].tolist(), strict=True):
         if len(edges[of_unit]) < num:
@@ -37,5 +38,5 @@ def describe_partners(
 
 
 def _signed(weight: float) -> str:
-    text = f"{weight:+.3f}" if weight == 0 or abs(weight) >= 1e-3 else f"{weight:+.1e}"
+    text = f"{weight:+.3f}" if abs(weight) >= 1e-3 else f"{weight:+.1e}"
     return text.replace("-", "−", 1) if weight < 0 else text

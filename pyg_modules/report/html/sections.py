@@ -98,15 +98,18 @@ def _adjacency_of_run(run: ExperimentResult) -> Section:
 
 def _training(run: ExperimentResult) -> Section:
     histories = run.histories
+    after, trained_on = "", ""
+    if run.config.finetune_epochs:
+        after, trained_on = "; after the cut, the task alone again", ", cut, trained on"
     return Section(
         "training",
         "Training",
         "Shades are phases: the task alone, then the normalized cut and the balance of the modules"
-        f" join the loss; after the cut, the task alone again. {_jump(run)}{run.verdict}",
+        f" join the loss{after}. {_jump(run)}{run.verdict}",
         [
             image(
                 lambda ax: plot_history(histories["regularized"] + histories["finetuned"], ax=ax),
-                "Organised by the regularizer, cut, trained on",
+                f"Organised by the regularizer{trained_on}",
                 f"Losses over {len(histories['regularized'])} epochs before the cut and"
                 f" {len(histories['finetuned'])} after it; the normalized cut ends at"
                 f" {small(run.normalized_cut['regularized'])}.",
@@ -157,6 +160,9 @@ def sizes(layer: UnitLayer, labels: Tensor) -> Section:
     where = "in all but the first" if _share_outputs(layer, labels) else "for those of others"
     text = "What each module takes as a network by itself. Each has biases for all outputs,"
     text += f" which are 0 {where}."
+    if _has_direct_edges(layer, labels):
+        text += " Edges from shared inputs straight to shared outputs belong to no module; as a"
+        text += " network by itself, module 0 takes them along."
     return Section(
         "sizes",
         "Modules: sizes and costs",
@@ -184,7 +190,8 @@ def lesions(study: LesionStudy, layer: UnitLayer, labels: Tensor) -> Section:
         name, one = "Accuracy by class", "A class whose accuracy falls without a module needs it"
         numbers = "Numbers are rounded to whole percent."
     if _share_outputs(layer, labels):
-        one += ". The biases of the outputs go and stay with module 0"
+        direct = ", and edges straight from inputs," if _has_direct_edges(layer, labels) else ""
+        one += f". The biases of the outputs{direct} go and stay with module 0"
     else:
         one += "; of outputs that belong to a module, the others are 0 when it is alone"
     return Section(
@@ -206,6 +213,11 @@ def lesions(study: LesionStudy, layer: UnitLayer, labels: Tensor) -> Section:
 def _share_outputs(layer: UnitLayer, labels: Tensor) -> bool:
     ids = layer.graph.outputs
     return bool((labels[ids.start : ids.stop] < 0).any())
+
+
+def _has_direct_edges(layer: UnitLayer, labels: Tensor) -> bool:
+    """Whether edges lead from shared inputs to shared outputs."""
+    return bool((labels[layer.graph.edge_index] < 0).all(dim=0).any())
 
 
 def attribution(magnitudes: Tensor, image_shape: tuple[int, int] | None) -> Section:

@@ -8,9 +8,11 @@ from pyg_modules.experiment.baselines import num_parameters
 from pyg_modules.experiment.experiment import ExperimentResult
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.modules.independence import Independence
+from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.report.html.layer_study import LayerStudy
 from pyg_modules.report.html.numbers import count, duration, percent, points, score, small
 from pyg_modules.report.owned_units import owned_units
+from pyg_modules.report.plots.weights import drawn_weights
 
 
 def summary(run: ExperimentResult) -> list[str]:
@@ -95,8 +97,9 @@ def study_in_words(study: LayerStudy) -> list[str]:
 
     sentences = [
         f"{_units(graph.num_hidden)} between {count(graph.num_inputs)} inputs and"
-        f" {count(graph.num_outputs)} outputs, joined by {count(graph.num_edges)} edges, with the"
-        f" solver {layer.solver} and the activation {layer.activation}.",
+        f" {count(graph.num_outputs)} outputs, joined by {count(graph.num_edges)}"
+        f" edges{_of_weight_0(layer)}, with the solver {layer.solver} and the activation"
+        f" {layer.activation}.",
         f"On the {count(study.num_samples)} samples that were given, its {name} is"
         f" {shown(study.score)}.",
     ]
@@ -122,6 +125,12 @@ def study_in_words(study: LayerStudy) -> list[str]:
         f" ({percent(left / all_parameters, 0)}) are left.",
         *([] if study.verdict is None else [str(study.verdict)]),
     ]
+
+
+def _of_weight_0(layer: SynchronousGraph) -> str:
+    """What of the edges takes no part, such as those that pruning leaves in the graph."""
+    number = int((drawn_weights(layer) == 0).sum())
+    return f", of which {count(number)} have a weight of 0" if number else ""
 
 
 def _updates(steps: int) -> str:

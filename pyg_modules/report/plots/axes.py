@@ -81,7 +81,7 @@ def count_along(axis: Axis, most: int | None = None) -> None:
 def legend_above(ax: Axes, num_columns: int, handles: Sequence[Artist] | None = None) -> None:
     """Say above the axes, where nothing is drawn, what ``handles`` or all that is drawn means."""
     which: dict[str, Any] = {} if handles is None else {"handles": handles}
-    ax.legend(
+    legend = ax.legend(
         **which,
         loc="lower center",
         bbox_to_anchor=(0.5, 1),
@@ -89,3 +89,5 @@ def legend_above(ax: Axes, num_columns: int, handles: Sequence[Artist] | None = 
         frameon=False,
         fontsize="small",
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # Names are those of users.

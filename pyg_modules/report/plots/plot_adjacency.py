@@ -9,6 +9,7 @@ from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import read_labels
 from pyg_modules.report.palette import CATEGORIES
 from pyg_modules.report.plots.axes import axes_or_new, count_along
+from pyg_modules.report.plots.squares import largest_in_squares
 from pyg_modules.report.plots.weights import check_finite, check_hidden, hidden_weights
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ def plot_adjacency(
     ax: Axes | None = None,
 ) -> Axes:
     """Draw the magnitudes of the weights between hidden units as a matrix, as the solver uses them.
+
+    Of more than 256 hidden units, a square shows the largest of several weights.
 
     Args:
         layer (UnitLayer): The layer to look at.
@@ -63,14 +66,16 @@ def plot_adjacency(
         of_hidden = labels.cpu()[hidden.start : hidden.stop]
         order = torch.argsort(of_hidden, stable=True)
         magnitude = magnitude[order][:, order]
+    largest, (beyond, _) = largest_in_squares(magnitude.numpy())
     ax.imshow(
-        magnitude.numpy(),
+        largest,
         cmap="Greys",
         vmin=0,
         vmax=vmax,
         interpolation="nearest",
-        extent=(begin, end, end, begin),
+        extent=(begin, begin + beyond, begin + beyond, begin),
     )
+    ax.set(xlim=(begin, end), ylim=(end, begin))
     if labels is None:
         name_units(ax)
     else:

@@ -9,6 +9,7 @@ from torch import Tensor
 from pyg_modules._brief import brief
 from pyg_modules.report.palette import SEQUENTIAL
 from pyg_modules.report.plots.axes import add_colorbar, axes_or_new, count_along
+from pyg_modules.report.plots.squares import largest_in_squares
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,12 +18,16 @@ if TYPE_CHECKING:
 # Free space around an image, relative to its size; above it stands its title.
 _GAP = 0.08
 _TITLE = 0.25
+# More modules than these are not all named, and images of more beside each other have numbers.
+_MOST_NAMED, _MOST_WORDS = 20, 6
 
 
 def plot_attribution(
     attribution: Tensor, image_shape: tuple[int, int] | None = None, *, ax: Axes | None = None
 ) -> Axes:
     """Draw what each module looks at: an image of each, or a matrix of modules and inputs.
+
+    Of more than 256 inputs side by side, a square shows the largest number of several.
 
     Args:
         attribution (Tensor): What :func:`~pyg_modules.modules.input_attribution` returned,
@@ -74,16 +79,20 @@ def _check_image_shape(image_shape: tuple[int, int], num_inputs: int) -> None:
 
 
 def _draw_matrix(ax: Axes, flat: Tensor) -> AxesImage:
+    largest, (below, beyond) = largest_in_squares(flat.numpy())
     image = ax.imshow(
-        flat.numpy(),
+        largest,
         cmap=SEQUENTIAL,
         vmin=0,
         vmax=float(flat.max()),
         aspect="auto",
         interpolation="nearest",
+        extent=(-0.5, beyond - 0.5, below - 0.5, -0.5),
     )
+    num_modules, num_inputs = flat.shape
+    ax.set(xlim=(-0.5, num_inputs - 0.5), ylim=(num_modules - 0.5, -0.5))
     count_along(ax.xaxis)
-    ax.set_yticks(range(len(flat)))
+    ax.set_yticks(range(0, num_modules, -(-num_modules // _MOST_NAMED)))
     ax.set_xlabel("input")
     ax.set_ylabel("module")
     return image
@@ -114,7 +123,7 @@ def _draw_images(ax: Axes, flat: Tensor, image_shape: tuple[int, int]) -> AxesIm
         ax.text(
             left + width / 2,
             top - 0.03 * height,
-            f"module {module}",
+            f"module {module}" if num_columns <= _MOST_WORDS else f"{module}",
             fontsize=8,
             ha="center",
             va="bottom",

@@ -25,6 +25,8 @@ _PHASES = {
     "full": ("regularizer on", 0.16),
     "cut": ("cut", 0.1),
 }
+# Of more losses than colours.
+_LINES = ("-", "--", ":", "-.")
 _LABELS = {
     "task": "task loss",
     "ncut": "soft normalized cut",
@@ -42,8 +44,8 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: new ones)
 
     Returns:
-        matplotlib.axes.Axes: The axes, with a logarithmic scale of losses; a balance that is
-        reached is far below the others, and off it.
+        matplotlib.axes.Axes: The axes, with a logarithmic scale of losses, or a linear one where
+        one is negative; a balance that is reached is far below the others, and off it.
 
     Raises:
         TypeError: If it has other records.
@@ -73,17 +75,33 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
         ax.axvspan(begin + 0.5, end + 0.5, facecolor=shade, edgecolor=GUIDE, label=label, zorder=0)
         begin = end
     names = dict.fromkeys(name for record in history for name in record.losses)
-    for color, name in zip(CATEGORIES, names, strict=False):
+    for number, name in enumerate(names):
         points = [
             (epoch, record.losses[name])
             for epoch, record in enumerate(history, start=1)
             if name in record.losses
         ]
-        # A line of one point would not be seen.
-        marker = "o" if len(points) == 1 else ""
+        repetition, place = divmod(number, len(CATEGORIES))
         ax.plot(
-            *zip(*points, strict=True), color=color, marker=marker, label=_LABELS.get(name, name)
+            *zip(*points, strict=True),
+            color=CATEGORIES[place],
+            linestyle=_LINES[repetition % len(_LINES)],
+            # A line of one point would not be seen.
+            marker="o" if len(points) == 1 else "",
+            # A legend leaves out what begins with an underscore.
+            label=_LABELS.get(name, f" {name}" if name.startswith("_") else name),
         )
+    if all(loss >= 0 for record in history for loss in record.losses.values()):
+        _draw_logarithms(ax, history)
+    ax.set_xlim(0.5, len(history) + 0.5)
+    count_along(ax.xaxis)
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("mean over its batches")
+    legend_above(ax, 4)
+    return ax
+
+
+def _draw_logarithms(ax: Axes, history: Sequence[EpochRecord]) -> None:
     ax.set_yscale("log")
     shown = [
         loss
@@ -93,9 +111,3 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
     ]
     if shown:
         ax.set_ylim(bottom=max(min(shown) / 2, ax.get_ylim()[0]))
-    ax.set_xlim(0.5, len(history) + 0.5)
-    count_along(ax.xaxis)
-    ax.set_xlabel("epoch")
-    ax.set_ylabel("mean over its batches")
-    legend_above(ax, 4)
-    return ax

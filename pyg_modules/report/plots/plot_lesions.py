@@ -12,8 +12,8 @@ from pyg_modules.report.plots.cells import write_in_cells
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# More classes than these are not all named.
-_MOST_NAMED = 30
+# More classes, and more modules, than these are not all named.
+_MOST_NAMED, _MOST_NAMED_MODULES = 30, 16
 _MISSING = "#DDDDDD"
 
 
@@ -60,16 +60,15 @@ def plot_lesions(study: LesionStudy, *, ax: Axes | None = None) -> Axes:
         interpolation="nearest",
     )
     add_colorbar(image, "R²" if study.is_regression else "accuracy, %")
-    rows = [
-        "all",
-        *(f"without {module}" for module in range(num_modules)),
-        *(f"{module} alone" for module in range(num_modules)),
-    ]
+    named = range(0, num_modules, -(-num_modules // _MOST_NAMED_MODULES))
+    rows = {0: "all"}
+    rows |= {1 + module: f"without {module}" for module in named}
+    rows |= {1 + num_modules + module: f"{module} alone" for module in named}
     for border in (0.5, num_modules + 0.5):
         ax.axhline(border, color="white", linewidth=2)
     if has_overall:
         ax.axvline(num_classes - 0.5, color="white", linewidth=2)
-    ax.set_yticks(range(len(rows)), rows, fontsize=7 if len(rows) <= 20 else 6)
+    ax.set_yticks([*rows], [*rows.values()], fontsize=7 if len(rows) <= 20 else 6)
     step = -(-num_classes // _MOST_NAMED)
     classes = list(range(0, num_classes, step))
     ticks = {place: str(place) for place in classes}

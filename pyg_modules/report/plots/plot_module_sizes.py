@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _WIDTH = 0.4
 # More numbers than these would overlap.
-_MOST_HORIZONTAL, _MOST_NUMBERED = 4, 16
+_MOST_HORIZONTAL, _MOST_NUMBERED, _MOST_NAMED = 4, 16, 20
 
 
 def plot_module_sizes(
@@ -26,7 +26,8 @@ def plot_module_sizes(
     """Draw how many units each module has, and how many edges the cut leaves it.
 
     Bars are shares of all modules, numbers are counts: :func:`~pyg_modules.partition.module_sizes`
-    and :func:`~pyg_modules.partition.module_costs`. A dashed line marks equal shares.
+    and :func:`~pyg_modules.partition.module_costs`. A dashed line marks equal shares. Edges
+    between shared units belong to no module.
 
     Args:
         layer (UnitLayer): The layer to look at, before or after the cut.
@@ -61,7 +62,7 @@ def plot_module_sizes(
 
     counts = {
         "units": module_sizes(labels),
-        "edges kept": module_costs(layer.graph.edge_index, labels),
+        "edges of modules": module_costs(layer.graph.edge_index, labels),
     }
     modules = numpy.arange(num_modules)
     colors = [module_color(module) for module in range(num_modules)]
@@ -97,7 +98,7 @@ def plot_module_sizes(
     )
     # Room for the numbers above the bars, and for the legend above these.
     ax.margins(y=0.35)
-    ax.set_xticks(modules, [str(module) for module in range(num_modules)])
+    ax.set_xticks(modules[:: -(-num_modules // _MOST_NAMED)])
     ax.set_xlabel("module")
     ax.set_ylabel("share of all modules, %")
     ax.legend(handles=handles, loc="upper center", ncols=2, fontsize=8, frameon=False)

@@ -22,3 +22,9 @@ def test_names_are_quoted_for_a_shell(run):
     assert arguments[3] == "a; rm b"
     assert arguments[-1] == "my 'runs'/$HOME"
     assert pieces[:2] == ["pyg-modules train", "--dataset 'a; rm b'"]
+
+
+def test_names_that_begin_with_a_hyphen_are_no_options(run):
+    _, *arguments = shlex.split(" ".join(train_command(replace(run, dataset="-x"), "-out")))
+    assert arguments[:2] == ["train", "--dataset=-x"]
+    assert arguments[-1] == "--out=-out"

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pyg_modules import SynchronousGraph, UnitGraph
+from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph
 from pyg_modules.report.html import interactive_graph
 from pyg_modules.report.palette import INPUT, NEGATIVE, OUTPUT, POSITIVE, module_color
 
@@ -52,7 +52,7 @@ def test_a_unit_tells_its_kind_module_and_partners(layer):
         0: "nobody",
         1: "nobody",
         2: "input 1 −0.750\ninput 0 +0.500\nunit 3 −0.500",
-        3: "unit 2 +1.000\ninput 1 +0.125\nunit 3 +0.000",
+        3: "unit 2 +1.000\ninput 1 +0.125",
         4: "nobody",
         5: "unit 2 −3.000\nunit 4 +2.000",
     }
@@ -60,19 +60,20 @@ def test_a_unit_tells_its_kind_module_and_partners(layer):
         0: "unit 2 +0.500",
         1: "unit 2 −0.750\nunit 3 +0.125",
         2: "output 0 −3.000\nunit 3 +1.000",
-        3: "unit 2 −0.500\nunit 3 +0.000",
+        3: "unit 2 −0.500",
         4: "output 0 +2.000",
         5: "nobody",
     }
 
 
-def test_all_edges_are_drawn_from_source_to_target_in_the_colour_of_their_sign(layer):
+def test_all_weights_are_drawn_from_source_to_target_in_the_colour_of_their_sign(layer):
     graph = interactive_graph(layer, LABELS)
-    assert (graph.num_shown, graph.num_edges) == (8, 8)
+    assert (graph.num_shown, graph.num_edges) == (7, 7)
     x, y = by_unit(graph, "x"), by_unit(graph, "y")
     expected = {
-        (x[source], y[source], x[target], y[target]): POSITIVE if weight >= 0 else NEGATIVE
+        (x[source], y[source], x[target], y[target]): POSITIVE if weight > 0 else NEGATIVE
         for (source, target), weight in zip(EDGES, WEIGHTS, strict=True)
+        if weight
     }
     drawn = {}
     for renderer in graph.figure.renderers:
@@ -92,7 +93,7 @@ def test_glyphs_are_tagged_with_the_groups_that_they_belong_to(layer):
     }
     assert edges == {
         ("inputs", "module-0"): 3,
-        ("module-0", "module-0"): 3,
+        ("module-0", "module-0"): 2,
         ("module-0", "outputs"): 1,
         ("module-1", "outputs"): 1,
     }
@@ -117,6 +118,20 @@ def test_the_strongest_edges_are_drawn_where_there_are_many():
     assert sum(len(data["x0"]) for data in edges) == 500
     # The last 500 of the rising weights are the largest, and larger than the most negative one.
     assert {color for data in edges for color in data["color"]} == {POSITIVE}
+
+
+def test_weights_are_those_that_the_solver_uses():
+    graph = UnitGraph.complete(2, 4, 1)
+    layer = SynchronousGraph(graph, Equilibrium(contraction=0.5))
+    with torch.no_grad():
+        layer.weight.copy_(torch.linspace(2, 3, graph.num_edges))
+    labels = torch.tensor([-1, -1, 0, 0, 1, 1, -1])
+    used, (source, target) = layer.scaled_weight().tolist(), graph.edge_index.tolist()
+    assert not torch.allclose(layer.scaled_weight(), layer.edge_weight(), rtol=0.1)
+    into = sorted((-used[edge], source[edge]) for edge in range(len(used)) if target[edge] == 3)
+    names = ["input 0", "input 1", "unit 2", "unit 3", "unit 4", "unit 5", "output 0"]
+    expected = [f"{names[unit]} {-weight:+.3f}" for weight, unit in into[:5]]
+    assert by_unit(interactive_graph(layer, labels), "receives")[3].split("\n") == expected
 
 
 def test_a_graph_without_edges_is_drawn():

@@ -10,6 +10,7 @@ from pyg_modules import (
     Unrolled,
     cut,
     partition_units,
+    prune_cross_edges,
     split,
 )
 from pyg_modules.modules import check_independence, input_attribution, lesion_study
@@ -219,3 +220,55 @@ def test_labels_for_a_layer_that_has_its_own_are_refused():
     labels = partition_units(layer, 2)
     with pytest.raises(ValueError, match=r"no labels for a layer that is cut"):
         report(cut(layer, labels), X, CLASSES, labels=labels)
+
+
+def test_a_layer_in_half_precision_has_a_page(tmp_path):
+    for y in (CLASSES, NUMBERS):
+        layer = layer_with(1 if y.is_floating_point() else 2).bfloat16()
+        labels = partition_units(layer, 2)
+        found, _ = sections_of(report(layer, X, y, labels=labels, out=tmp_path / "half.html"))
+        assert found == ["summary", "graph", "adjacency", *WITH_MODULES]
+
+
+def test_a_frozen_layer_has_the_verdict_of_one_that_is_not():
+    layer = layer_with(2)
+    labels = partition_units(layer, 2)
+    expected = study_layer(layer, X, CLASSES, labels).verdict
+    frozen = study_layer(layer.requires_grad_(False), X, CLASSES, labels).verdict
+    assert frozen.figures() == expected.figures()
+    assert not any(parameter.requires_grad for parameter in layer.parameters())
+
+
+def test_modules_of_weights_that_are_all_0_have_no_verdict(tmp_path):
+    layer = layer_with(2)
+    labels = partition_units(layer, 2)
+    with torch.no_grad():
+        layer.weight.zero_()
+    found, text = sections_of(report(layer, X, CLASSES, labels=labels, out=tmp_path / "zero.html"))
+    assert found == ["summary", "graph", "adjacency", *WITH_MODULES]
+    num_edges = layer.graph.num_edges
+    assert f"joined by {num_edges} edges, of which {num_edges} have a weight of 0" in text
+    assert "All 0 edges are shown" in text
+
+
+def test_edges_that_were_pruned_are_said_and_not_drawn(tmp_path):
+    layer = layer_with(2)
+    labels = partition_units(layer, 2)
+    prune_cross_edges(layer, labels)
+    _, text = sections_of(report(layer, X, CLASSES, labels=labels, out=tmp_path / "pruned.html"))
+    num_edges, left = layer.graph.num_edges, cut(layer, labels).graph.num_edges
+    assert f"joined by {num_edges} edges, of which {num_edges - left} have a weight of 0" in text
+    assert f"All {left} edges are shown" in text
+
+
+def test_edges_from_inputs_to_outputs_are_said_to_go_with_module_0(tmp_path):
+    hidden, outputs = range(2, 6), range(6, 7)
+    pairs = [(j, i) for j in range(2) for i in (*hidden, *outputs)]
+    pairs += [(j, i) for j in hidden for i in (*hidden, *outputs)]
+    labels = torch.tensor([-1, -1, 0, 0, 1, 1, -1])
+    for edges, is_said in ((pairs, True), ([p for p in pairs if p not in ((0, 6), (1, 6))], False)):
+        layer = SynchronousGraph(UnitGraph(torch.tensor(edges).T, 7, 2, 1), Unrolled(3))
+        out = tmp_path / "direct.html"
+        _, text = sections_of(report(layer, X[:, :2], NUMBERS, labels=labels, out=out))
+        assert ("module 0 takes them along" in text) == is_said
+        assert ("edges straight from inputs, go and stay with module 0" in text) == is_said

@@ -124,3 +124,15 @@ def test_a_figure_that_cannot_be_drawn_is_left_out_and_says_why(run):
     assert len(page.all("img")) == 9
     text = " ".join(page.text.split())
     assert re.search(r"trained on: not drawn\. Expected a record at least .*Train an epoch\.", text)
+
+
+def test_without_training_on_nothing_says_that_there_was_some(run):
+    after = replace(run.config, finetune_epochs=0)
+    histories = {**run.histories, "finetuned": []}
+    page = Page(render_page(replace(run, config=after, histories=histories), "runs/digits"))
+    assert ", trained on" not in page.text
+    assert "the task alone again" not in page.text
+    names = [row[-1] for row in page.rows if len(row) == 4]
+    assert names == ["in the files", "mlp", "free", "regularized", "cut", "random_modules"]
+    (result,) = [attributes for attributes in page.all("tr") if attributes.get("class")][:1]
+    assert result == {"class": "result"}

@@ -62,3 +62,10 @@ def test_a_missing_library_is_named_with_the_remedy(missing):
     # An entry of None is how Python marks a module that cannot be imported.
     with patch.dict("sys.modules", {missing: None}), pytest.raises(ImportError, match=message):
         check_report_libraries()
+
+
+def test_what_looks_like_mathematics_in_the_name_of_data_is_no_mathematics(run, tmp_path):
+    named = replace(run, dataset="cost_$x^$.csv")
+    write_run_with_report(named, tmp_path)
+    assert "cost_$x^$.csv" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert (tmp_path / "partition.png").stat().st_size > 0

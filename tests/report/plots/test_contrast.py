@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, report
+from pyg_modules.experiment import ExperimentConfig
 from pyg_modules.modules import LesionStudy
 from pyg_modules.report.palette import CATEGORIES
 from pyg_modules.structure import EdgeRecord, TopologySpace, search_topology
@@ -48,6 +49,7 @@ def layer():
 def partition_figure(_):
     network = layer()
     result = SimpleNamespace(
+        config=ExperimentConfig(),
         free=network,
         free_labels=LABELS,
         regularized=network,

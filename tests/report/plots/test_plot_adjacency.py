@@ -168,3 +168,19 @@ def test_without_matplotlib_the_remedy_is_said():
         pytest.raises(ImportError, match=r"pip install 'pyg-modules\[report\]'"),
     ):
         plot_adjacency(layer)
+
+
+def test_a_unit_of_many_that_is_joined_with_all_is_seen(ax):
+    num_hidden, hub = 1000, 503  # Not the first of the 4 units of its square.
+    edges = torch.tensor([[unit, hub] for unit in range(2, 2 + num_hidden)])
+    layer = SynchronousGraph(UnitGraph(edges.T, 2 + num_hidden + 1, 2, 1))
+    with torch.no_grad():
+        layer.weight.fill_(-0.5)
+    plot_adjacency(layer, ax=ax)
+    (image,) = ax.images
+    values = image.get_array()
+    assert values.shape == (250, 250)
+    assert values[(hub - 2) // 4].tolist() == [0.5] * 250
+    assert values.sum() == 0.5 * 250
+    assert ax.get_xlim() == (1.5, 1001.5)
+    assert ax.get_ylim() == (1001.5, 1.5)

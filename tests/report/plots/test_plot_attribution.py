@@ -88,3 +88,21 @@ def test_bad_arguments_are_refused(ax, attribution, shape, match):
 def test_what_is_no_tensor_is_refused(ax):
     with pytest.raises(TypeError, match=r"a tensor \(got list\).*torch.as_tensor"):
         plot_attribution([[0.0, 1.0]], ax=ax)
+
+
+def test_the_one_of_many_inputs_that_matters_is_seen(ax):
+    attribution = torch.zeros(4, 3000)
+    attribution[:, 1501] = 1
+    plot_attribution(attribution, ax=ax)
+    (image,) = ax.images
+    values = image.get_array()
+    assert values.shape == (4, 250)  # 12 inputs to a square.
+    assert values[:, 125].tolist() == [1] * 4
+    assert values.sum() == 4
+    assert image.get_extent() == [-0.5, 2999.5, 3.5, -0.5]
+    assert ax.get_xlim() == (-0.5, 2999.5)
+
+
+def test_of_many_modules_some_are_named(ax):
+    plot_attribution(torch.rand(40, 6), ax=ax)
+    assert ax.get_yticks().tolist() == list(range(0, 40, 2))

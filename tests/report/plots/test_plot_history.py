@@ -1,9 +1,12 @@
+from io import BytesIO
+
 import matplotlib
 import numpy
 import pytest
 from matplotlib.figure import Figure
 
 from pyg_modules.report import plot_history
+from pyg_modules.report.palette import CATEGORIES
 from pyg_modules.train import EpochRecord
 
 matplotlib.use("Agg")
@@ -89,3 +92,26 @@ def test_epochs_are_whole_numbers(ax):
 def test_bad_records_are_refused(ax, record, match):
     with pytest.raises(ValueError, match=match):
         plot_history([*HISTORY, record], ax=ax)
+
+
+def test_where_a_loss_is_negative_the_scale_is_linear_and_shows_it(ax):
+    plot_history([EpochRecord("free", {"task": loss}) for loss in (2.0, -1.0, -3.0)], ax=ax)
+    assert ax.get_yscale() == "linear"
+    low, high = ax.get_ylim()
+    assert low < -3
+    assert high > 2
+
+
+def test_more_losses_than_colours_are_all_drawn_each_in_a_way_of_its_own(ax):
+    losses = {f"loss {number}": 1.0 + number for number in range(2 * len(CATEGORIES))}
+    plot_history([EpochRecord("free", losses)] * 2, ax=ax)
+    assert [line.get_label() for line in ax.lines] == list(losses)
+    assert len({(line.get_color(), line.get_linestyle()) for line in ax.lines}) == len(losses)
+
+
+def test_names_are_written_as_they_are(ax):
+    losses = {"_hidden": 1.0, "$x^$": 2.0}
+    plot_history([EpochRecord("free", losses)] * 2, ax=ax)
+    ax.figure.savefig(BytesIO())  # As mathematics it would be wrong.
+    names = [text.get_text().strip() for text in ax.get_legend().get_texts()]
+    assert names == ["no regularizer", *losses]

@@ -34,7 +34,7 @@ def test_bars_are_shares_and_numbers_are_counts(ax):
         assert edges[k].get_x() == pytest.approx(k)
     assert [text.get_text() for text in ax.texts] == ["3", "1", "15", "3"]
     names = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert names == ["units (4)", "edges kept (18)", "equal shares"]
+    assert names == ["units (4)", "edges of modules (18)", "equal shares"]
     assert ax.lines[0].get_ydata()[0] == 50
 
 
@@ -69,3 +69,9 @@ def test_bad_labels_are_refused(ax):
         plot_module_sizes(layer, LABELS[:3], ax=ax)
     with pytest.raises(ValueError, match=r"at least one module.*only shared units"):
         plot_module_sizes(layer, torch.full((6,), -1), ax=ax)
+
+
+def test_of_many_modules_some_are_named(ax):
+    labels = torch.tensor([-1] * 2 + [unit % 40 for unit in range(80)] + [-1])
+    plot_module_sizes(SynchronousGraph(UnitGraph.complete(2, 80, 1)), labels, ax=ax)
+    assert ax.get_xticks().tolist() == list(range(0, 40, 2))
