@@ -65,7 +65,7 @@ def nx_to_parts(graph: networkx.DiGraph) -> tuple[Tensor, int, int, int]:
         )
     by_role: dict[str, list[Any]] = {role: [] for role in ROLES}
     for node, role in graph.nodes(data="role"):
-        if role not in by_role:
+        if not isinstance(role, str) or role not in by_role:
             raise ValueError(
                 f"Expected role 'input', 'hidden' or 'output' on every node (got {brief(role)} on"
                 f" node {node!r}). Set it, e.g. graph.nodes[{node!r}]['role'] = 'hidden'."

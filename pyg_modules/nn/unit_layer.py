@@ -25,6 +25,7 @@ from pyg_modules.ops.sharding import is_sharded, overwrite, whole
 from pyg_modules.ops.tracing import (
     has_autocast,
     is_compiling,
+    refuse_replicas,
     refuse_script,
     without_autocast,
 )
@@ -317,6 +318,7 @@ class UnitLayer(nn.Module):
                 overwrite(parameter, drawn)
 
     __prepare_scriptable__ = refuse_script
+    _replicate_for_data_parallel = refuse_replicas
 
     # Weights #################################################################################
 
@@ -454,6 +456,12 @@ class UnitLayer(nn.Module):
             return method(self, x.to(self.dtype), *args, **kwargs)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        like = fn(torch.empty(0, dtype=self.dtype, device=self.device))
+        if like.is_complex():
+            raise TypeError(
+                f"Expected a real floating type of a {type(self).__name__} (got {like.dtype})."
+                " Give real and imaginary parts units of their own."
+            )
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self.place_labels(self.labels)
         for name in self.edge_masks:  # Module.type makes numbers of them, too.

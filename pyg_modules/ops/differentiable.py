@@ -45,7 +45,8 @@ def refuse_transformation(what: str) -> None:
     if is_transforming():
         raise RuntimeError(
             f"Expected no transformation of torch.func, such as vmap or jacrev, no forward-mode"
-            f" derivatives and no torch.jit.trace (got one): they cannot look into {what}. Use"
+            f" derivatives, no torch.jit.trace and no make_fx (got one): they cannot look into"
+            f" {what}. Use"
             f" backend='auto', 'dense' or 'scatter' and an Unrolled solver."
         )
 

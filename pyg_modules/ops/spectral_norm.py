@@ -20,9 +20,11 @@ def spectral_norm(operator: EdgeOperator, weight: Tensor) -> Tensor:
     r"""The largest singular value :math:`\sigma = u^\top W v`, differentiable in ``weight``.
 
     Estimated from below in a Krylov space of W^T W, which starts from the same random vector at
-    every call, so that the result is a function of the weights alone. Its gradient takes u and v
-    as constants; it is exact where the space holds the singular vectors, and else off by as little
-    as the estimate, some tenths of a percent.
+    every call, so that the result is a function of the weights alone; off by some tenths of a
+    percent where the space does not hold the singular vectors. The gradient takes u and v as
+    constants, and is exact where they are singular vectors. Where the largest singular values are
+    so close that 20 steps do not tell them apart, u and v are mixtures of theirs: it is the
+    gradient of :math:`u^\top W v`, which is as large as the norm to these tenths, and no more.
 
     Returns:
         Tensor: A scalar; 0 for a matrix without rows.
@@ -87,8 +89,7 @@ class _SpectralNorm(Differentiable):
         state: Tensor,  # noqa: ARG002
         *saved: Tensor,
     ) -> tuple[Tensor, None]:
-        # The derivative with u and v constant, that of sigma where both are singular vectors. They
-        # nearly are: as the estimate, they lack what 20 steps do not find.
+        # The derivative with u and v constant, that of sigma where both are singular vectors.
         operator, (left, right) = self.operator, saved
         gradient = operator.new_gradient(weight)
         operator.accumulate(gradient, operator.enter(left), operator.enter(right))

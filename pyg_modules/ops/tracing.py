@@ -47,14 +47,21 @@ def recorded() -> Iterator[None]:
 def is_transforming() -> bool:
     """Whether anything runs this that has to look into what is computed.
 
-    That is a transformation of ``torch.func``, forward-mode differentiation or ``torch.jit.trace``.
+    That is a transformation of ``torch.func``, forward-mode differentiation, ``torch.jit.trace`` or
+    ``make_fx``.
     """
     # The first two are those that torch.autograd.Function asks itself.
     return (
         torch._C._are_functorch_transforms_active()
         or forward_ad._current_level >= 0
         or is_recording()
+        or (not is_compiling() and _is_recorded_as_graph())
     )
+
+
+def _is_recorded_as_graph() -> bool:
+    """Whether ``make_fx`` records this call, for which a compiler has other ways."""
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
 
 
 def is_tracing() -> bool:
@@ -71,6 +78,19 @@ def refuse_script(module: object) -> NoReturn:
     raise RuntimeError(
         f"Expected no torch.jit.script, which torch has deprecated (got it for a"
         f" {type(module).__name__}). Use torch.export.export, torch.compile, or torch.jit.trace."
+    )
+
+
+def refuse_replicas(module: object) -> NoReturn:
+    """What ``torch.nn.DataParallel`` calls as ``module._replicate_for_data_parallel()``.
+
+    Raises:
+        RuntimeError: Always.
+    """
+    raise RuntimeError(
+        f"Expected no DataParallel, whose replicas have no parameters and whose edges would stay on"
+        f" one device (got it for a {type(module).__name__}). Use"
+        f" torch.nn.parallel.DistributedDataParallel, a process per device."
     )
 
 

@@ -22,6 +22,7 @@ from pyg_modules.ops.tracing import (
     as_leaf,
     is_compiling,
     is_recording,
+    refuse_replicas,
     refuse_script,
     without_autocast,
 )
@@ -227,6 +228,7 @@ class ModularGraph(nn.Module):
         return f"execution={self.execution!r}"
 
     __prepare_scriptable__ = refuse_script
+    _replicate_for_data_parallel = refuse_replicas
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> ModularGraph:
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]

@@ -45,3 +45,7 @@ def test_bad_networkx_graphs_are_refused():
         UnitGraph.from_networkx([(0, 1)])
     with pytest.raises(ValueError, match=r"role.*got None on node 0"):
         UnitGraph.from_networkx(networkx.DiGraph([(0, 1)]))
+    listed = networkx.DiGraph()
+    listed.add_node(0, role=["input"])
+    with pytest.raises(ValueError, match=r"role.*got \['input'\] on node 0"):
+        UnitGraph.from_networkx(listed)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.autograd import forward_ad
 from torch.func import functional_call, jacrev, jvp, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from pyg_modules import (
     Equilibrium,
@@ -130,6 +131,47 @@ def test_a_trace_computes_any_batch(kind):
     model.zero_grad()
     model(normal(5, 3)).sum().backward()
     torch.testing.assert_close(found, [parameter.grad for parameter in model.parameters()])
+
+
+@pytest.mark.parametrize("backend", ["auto", "dense", "block", "scatter"])
+@pytest.mark.parametrize("trains", [True, False])
+def test_a_graph_that_make_fx_records_computes_what_it_is_given(backend, trains):
+    layer = new_layer(backend).requires_grad_(trains)
+    recorded = make_fx(layer)(normal(4, 3))
+    x = normal(4, 3, seed=1)
+    torch.testing.assert_close(recorded(x), layer(x))
+
+
+def test_make_fx_takes_no_kernel_of_a_sparse_graph_either():
+    graph = UnitGraph.erdos_renyi(3, 200, 2, 0.05, generator=generator(0), repair=True)
+    layer = SynchronousGraph(graph, dtype=torch.float64).requires_grad_(False)
+    recorded = make_fx(layer)(normal(64, 3))
+    x = normal(64, 3, seed=1)
+    torch.testing.assert_close(recorded(x), layer(x))
+    for refused in (new_layer("numba"), new_layer(solver=Equilibrium())):
+        with pytest.raises(RuntimeError, match=REFUSED):
+            make_fx(refused)(normal(4, 3))
+
+
+@pytest.mark.parametrize(
+    "module", [new_layer(), ModularGraph(split(cut(new_layer(), LABELS)))], ids=["layer", "modules"]
+)
+def test_replicas_of_data_parallel_are_refused_in_models_too(module):
+    name = type(module).__name__
+    for model in (module, torch.nn.Sequential(torch.nn.Linear(3, 3), module)):
+        parts = list(model.modules())
+        with pytest.raises(RuntimeError, match=rf"no DataParallel.*{name}\).*DistributedDataPar"):
+            # As torch.nn.parallel.replicate does.
+            [part._replicate_for_data_parallel() for part in parts]
+
+
+@pytest.mark.filterwarnings("ignore:Complex modules are a new feature")
+def test_complex_weights_are_refused_and_nothing_changes():
+    layer = new_layer()
+    before = layer.weight.detach().clone()
+    with pytest.raises(TypeError, match=r"real floating type of a SynchronousGraph.*complex64"):
+        layer.to(torch.complex64)
+    assert torch.equal(layer.weight, before)
 
 
 @trace
