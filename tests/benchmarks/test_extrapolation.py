@@ -1,5 +1,6 @@
 import json
 from collections import deque
+from dataclasses import replace
 from itertools import accumulate
 from operator import xor
 
@@ -47,9 +48,9 @@ def test_the_benchmark_of_larger_cases_measures_everything_and_goes_on(
 
 
 def test_who_learns_nothing_starts_again_with_other_parameters_until_batches_end(monkeypatch):
-    for name, number in (("LOOK", 1), ("PATIENCE", 2), ("BATCH", 2)):
+    for name, number in (("LOOK", 1), ("BATCH", 2)):
         monkeypatch.setattr(training, name, number)
-    task, starts = TASKS["prefix sums"], []
+    task, starts = replace(TASKS["prefix sums"], patience=2), []
 
     def make():
         starts.append(MODELS["GRU"][0](task))

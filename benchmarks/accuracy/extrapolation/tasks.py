@@ -29,6 +29,7 @@ class Task:
         grows (bool): Whether networks that solve small cases go on with larger ones, or learn all
             sizes from the beginning.
         batches (int): How many are learned from.
+        patience (int): How many may pass without larger cases before a new start.
     """
 
     make: Callable[[int, int, Generator], tuple[Tensor, Tensor]]
@@ -40,6 +41,7 @@ class Task:
     max_parameters: int
     grows: bool = True
     batches: int = 2000
+    patience: int = 300
 
 
 def prefix_sums(number: int, size: int, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -188,5 +190,15 @@ TASKS: dict[str, Task] = {
         grows=False,
         batches=3000,
     ),
-    "mazes": Task(mazes, range(3, 10, 2), (17,), lambda size: size * size // 2 + 4, 3, 2, 6500),
+    "mazes": Task(
+        mazes,
+        range(3, 10, 2),
+        (17,),
+        lambda size: size * size // 2 + 4,
+        3,
+        2,
+        6500,
+        batches=4000,
+        patience=1000,
+    ),
 }

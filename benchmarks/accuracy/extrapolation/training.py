@@ -18,8 +18,6 @@ from pyg_modules.experiment.baselines import num_parameters
 from pyg_modules.train import seeded
 
 BATCH, LOOK = 100, 25
-#: How many batches may pass without larger cases before a new start.
-PATIENCE = 300
 #: The standard deviation of what is added to the numbers of a case in training.
 NOISE = 0.1
 VALIDATED, TESTED = 50, 200
@@ -82,7 +80,7 @@ def _train(
                 parameters = deepcopy(model.state_dict())
         elif _share_right(model, task, *validation[num_sizes - 1])[0] > 0.95:
             num_sizes, since = min(len(task.sizes), 2 * num_sizes), batch
-        elif batch - since >= PATIENCE:
+        elif batch - since >= task.patience:
             model, optimizer = _start(make, rate, seed + 1_000 * starts)
             num_sizes, since, starts = smallest, batch, starts + 1
     model.load_state_dict(parameters)
