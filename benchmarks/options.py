@@ -28,3 +28,12 @@ def parse(
     if options.quick and options.out.resolve() == results.resolve():
         parser.error("--quick goes with --out: its results are no measurement")
     return options
+
+
+def parse_none(description: str | None) -> None:
+    """Answer ``--help`` of a command without options, and refuse all else.
+
+    Args:
+        description (str, optional): What it does.
+    """
+    ArgumentParser(description=description).parse_args()

@@ -31,6 +31,7 @@ from benchmarks.accuracy.propagation import __main__ as propagation
 from benchmarks.accuracy.rules import __main__ as rules
 from benchmarks.accuracy.sparsity import __main__ as sparsity
 from benchmarks.markdown import filled, table
+from benchmarks.options import parse_none
 from benchmarks.report import __main__ as report
 from benchmarks.speed import first_use, generators, neighbours
 from benchmarks.speed import tables as speed
@@ -242,5 +243,6 @@ def _runs() -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
+    parse_none(__doc__)
     for page, tables in PAGES.items():
         page.write_text(filled(page.read_text(encoding="utf-8"), tables), encoding="utf-8")

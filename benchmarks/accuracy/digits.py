@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from benchmarks.options import parse_none
 from pyg_modules._files import write_json
 from pyg_modules.cli import main
 
@@ -31,4 +32,5 @@ def run() -> None:
 
 
 if __name__ == "__main__":
+    parse_none(__doc__)
     run()

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from benchmarks.options import parse_none
 from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
 from pyg_modules._files import write_json
 from pyg_modules.ops import BACKENDS, is_available
@@ -118,4 +119,5 @@ def _ncut_gradients_are_right(layer: SynchronousGraph) -> bool:
 
 
 if __name__ == "__main__":
+    parse_none(__doc__)
     run()

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy
 from numpy.typing import NDArray
 
+from benchmarks.options import parse_none
 from benchmarks.speed.tables import RESULTS as MEASURED
 from pyg_modules._files import write_json
 from pyg_modules.parallel import place_modules
@@ -125,4 +126,5 @@ def _all_reduce(assumed: Assumptions, num_ranks: int, total: float) -> float:
 
 
 if __name__ == "__main__":
+    parse_none(__doc__)
     main()

@@ -1,5 +1,6 @@
 import re
 from importlib import import_module
+from runpy import run_module
 
 import pytest
 
@@ -24,3 +25,22 @@ def test_a_quick_run_is_no_measurement_and_goes_with_a_file_of_its_own(capsys):
         *("digits", "exactness", "mnist1d", "partition", "grid", "comparison", "frontier"),
         "initialisation",
     }
+
+
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("accuracy.digits", "accuracy.exactness", "accuracy.comparison.frontier"),
+        *("speed.plan", "tables"),
+    ],
+)
+@pytest.mark.parametrize(("option", "status"), [("--help", 0), ("--quick", 2)])
+def test_a_command_without_options_does_nothing_when_it_is_given_one(
+    name, option, status, monkeypatch, capsys
+):
+    monkeypatch.setattr("sys.argv", [name, option])
+    with pytest.raises(SystemExit) as ended:
+        run_module(f"benchmarks.{name}", run_name="__main__")
+    assert ended.value.code == status
+    assert "usage:" in "".join(capsys.readouterr())

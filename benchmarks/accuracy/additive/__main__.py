@@ -21,6 +21,10 @@ from benchmarks.markdown import table
 RESULTS = Path(__file__).with_name("additive.json")
 #: With so few samples, the best of the usual recipes for one network is the last of them.
 _SCARCE = ("sines, 400 samples", "teachers, 400 samples")
+#: What is tried, by task and kind of network.
+TRIED = {
+    (task, name): MORE_RECIPES if task in _SCARCE else RECIPES for task in TASKS for name in KINDS
+}
 STEPS = 3000
 _SCORE = "test accuracy, %, or 100 R²"
 #: By task and kind of network.
@@ -68,11 +72,7 @@ def main(arguments: list[str] | None = None) -> None:
     command(
         "benchmarks.accuracy.additive",
         run,
-        {
-            (task, name): MORE_RECIPES if task in _SCARCE else RECIPES
-            for task in TASKS
-            for name in KINDS
-        },
+        TRIED,
         dict.fromkeys(TASKS, STEPS),
         "steps",
         RESULTS,

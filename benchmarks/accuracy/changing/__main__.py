@@ -23,6 +23,15 @@ from benchmarks.markdown import table
 RESULTS = Path(__file__).with_name("changing.json")
 STEPS = 2000
 _SCORE = "test accuracy, %, or 100 R²"
+#: What is tried, by problem and kind of network.
+TRIED = {
+    **{(problem, name): RECIPES for problem in PROBLEMS for name in MODELS},
+    **{
+        (problem, kind + AT_FIRST): MORE_RECIPES if problem in FEWEST else RECIPES
+        for problem in PROBLEMS
+        for kind in KINDS
+    },
+}
 #: By problem and kind of network.
 Runs = dict[tuple[str, str], list[dict[str, Any]]]
 
@@ -62,11 +71,7 @@ def summary(path: Path = RESULTS) -> str:
     rows = [
         [
             problem,
-            *(
-                _mean(runs[problem, name + AT_FIRST if key == "first" else name], key)
-                for name in names
-                for key in keys
-            ),
+            *(_mean(runs[problem, name], key) for name in names for key in keys),
         ]
         for problem in FEWEST
     ]
@@ -101,14 +106,7 @@ def main(arguments: list[str] | None = None) -> None:
     command(
         "benchmarks.accuracy.changing",
         run,
-        {
-            **{(problem, name): RECIPES for problem in PROBLEMS for name in MODELS},
-            **{
-                (problem, kind + AT_FIRST): MORE_RECIPES if problem in FEWEST else RECIPES
-                for problem in PROBLEMS
-                for kind in KINDS
-            },
-        },
+        TRIED,
         dict.fromkeys(PROBLEMS, STEPS),
         "steps",
         RESULTS,

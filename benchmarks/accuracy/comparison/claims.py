@@ -77,15 +77,25 @@ def claims(text: str) -> Iterator[Claim]:
             yield Claim(" ".join(words), mark["name"], row, relation, other)
 
 
-def differences_claimed() -> list[Claim]:
-    """All differences that the pages say are there, each once."""
-    found = {
-        str(claim): claim
+def comparisons() -> list[Claim]:
+    """All pairs of rows that the pages compare, each once; first those that are said to differ."""
+    everything = [
+        one
         for page in PAGES
         for claim in claims(page.read_text(encoding="utf-8"))
-        if claim.relation == ">"
-    }
+        for one in _pairs(claim)
+    ]
+    found: dict[tuple[str, frozenset[str]], Claim] = {}
+    for claim in sorted(everything, key=lambda claim: claim.relation != ">"):
+        found.setdefault((claim.name, frozenset((claim.row, claim.other))), claim)
     return list(found.values())
+
+
+def _pairs(claim: Claim) -> list[Claim]:
+    """A claim of all other rows as one of each."""
+    if claim.row != "*":
+        return [claim]
+    return [claim._replace(row=row) for row in rows_measured(claim.name) if row != claim.other]
 
 
 def contradictions(claim: Claim, path: Path = RESULTS) -> list[str] | None:

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.accuracy.comparison.results import RESULTS
+from benchmarks.options import parse_none
 from pyg_modules.report.palette import CATEGORIES
 
 PICTURE = Path(__file__).parents[3] / "docs" / "images" / "toys.png"
@@ -40,4 +41,5 @@ def draw(toys: dict[str, Any]) -> Figure:
 
 
 if __name__ == "__main__":
+    parse_none(__doc__)
     draw(json.loads(RESULTS.read_text(encoding="utf-8"))["toys"]).savefig(PICTURE, dpi=110)
