@@ -60,7 +60,8 @@ def check_size(values: NDArray[Any], column: Any, of_file: str) -> None:
 def texts_in(column: Any) -> NDArray[numpy.object_]:
     """The names of categories in a column, :data:`MISSING` where they are missing."""
     is_missing = column.isna().to_numpy()
-    values = column.to_numpy(dtype=object)
+    # As they are: 0.1 in single precision is another number in double.
+    values = column.to_numpy() if column.dtype.kind == "f" else column.to_numpy(dtype=object)
     return numpy.array(
         [
             MISSING if missing else _as_text(value)
@@ -68,6 +69,15 @@ def texts_in(column: Any) -> NDArray[numpy.object_]:
         ],
         dtype=object,
     )
+
+
+def number_texts_in(column: Any) -> NDArray[numpy.object_]:
+    """The same of numbers that name categories: ``0.50`` and ``5e-1`` are the category ``0.5``."""
+    texts = texts_in(column)
+    numbers = parsed(column)
+    for place in numpy.flatnonzero(numpy.isfinite(numbers)):
+        texts[place] = _as_text(float(texts[place]))
+    return texts
 
 
 def parsed(column: Any) -> NDArray[numpy.float64]:
@@ -92,7 +102,12 @@ def is_of_numbers(column: Any) -> bool:
         return False
     is_number = ~numpy.isnan(parsed(column))
     if kind == "string":
-        is_number |= column.str.strip().str.fullmatch(_WRITTEN_NUMBER).eq(True).to_numpy(bool)
+        is_number |= (
+            column.str.strip()
+            .str.fullmatch(_WRITTEN_NUMBER)
+            .eq(True)
+            .to_numpy(bool, na_value=False)
+        )
     return 2 * int(is_number.sum()) > int(column.notna().sum())
 
 

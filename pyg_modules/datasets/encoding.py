@@ -11,7 +11,13 @@ import numpy
 from numpy.typing import NDArray
 
 from pyg_modules._files import digest_of, read_json, write_json
-from pyg_modules.datasets.columns import check_size, numbers_in, shown, texts_in
+from pyg_modules.datasets.columns import (
+    check_size,
+    number_texts_in,
+    numbers_in,
+    shown,
+    texts_in,
+)
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -46,10 +52,18 @@ class CategoryColumn:
     Args:
         name (str): Of the column.
         categories (list of str): Those of the training part.
+        are_numbers (bool, optional): Whether they are numbers, however a file writes them.
+            (default: ``False``)
     """
 
     name: str
     categories: list[str]
+    are_numbers: bool = False
+
+    def texts_in(self, table: DataFrame) -> NDArray[numpy.object_]:
+        """What stands for categories in the column of a table, ``[rows]``."""
+        column = table[self.name]
+        return number_texts_in(column) if self.are_numbers else texts_in(column)
 
 
 @dataclass(frozen=True)
@@ -134,7 +148,7 @@ class Encoding:
             values = numbers_in(table[number.name], of_file, remedy)
             columns.append(numpy.where(numpy.isnan(values), number.median, values))
         for column in self.categories:
-            texts = texts_in(table[column.name])
+            texts = column.texts_in(table)
             columns += [texts == category for category in column.categories]
         return numpy.stack(columns, axis=1).astype(numpy.float64)
 
@@ -142,7 +156,7 @@ class Encoding:
         """A sentence for every column with categories that the training part has not."""
         sentences = []
         for column in self.categories:
-            texts = set(texts_in(table[column.name]))
+            texts = set(column.texts_in(table))
             if new := sorted(texts - set(column.categories)):
                 sentences.append(
                     f"column {column.name!r} has {shown(new)}, which the training part has not:"
@@ -242,7 +256,9 @@ def _number_column(fields: dict[str, Any]) -> NumberColumn:
 
 
 def _category_column(fields: dict[str, Any]) -> CategoryColumn:
-    return CategoryColumn(str(fields["name"]), [str(name) for name in fields["categories"]])
+    categories = [str(name) for name in fields["categories"]]
+    # Earlier versions did not tell.
+    return CategoryColumn(str(fields["name"]), categories, bool(fields.get("are_numbers", False)))
 
 
 def _target(fields: dict[str, Any]) -> Target:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from pyg_modules._brief import brief
 from pyg_modules._checks import check_choice
 from pyg_modules._files import as_path
-from pyg_modules.datasets.columns import MISSING, is_of_numbers, numbers_in, shown, texts_in
+from pyg_modules.datasets.columns import (
+    MISSING,
+    is_of_numbers,
+    number_texts_in,
+    numbers_in,
+    shown,
+    texts_in,
+)
 from pyg_modules.datasets.dataset import Dataset
 from pyg_modules.datasets.encoding import CategoryColumn, Encoding, NumberColumn, Target, digests_of
 from pyg_modules.datasets.table_file import ARRAY_TARGET, import_pandas, read_table
@@ -104,9 +111,10 @@ def load_file(
         test_y = read_target_like(test_table[target], os.fspath(test), targets.classes)
         test_x = test_table.drop(columns=target)
     _check_enough(train, targets, test_y, of_file)
-    for name in _flags(prepared.iloc[train]):
-        prepared[name] = texts_in(features[name])
-    encoding = _fitted(prepared.iloc[train], target, targets, train, options)
+    flags = _flags(prepared.iloc[train])
+    for name in flags:
+        prepared[name] = number_texts_in(features[name])
+    encoding = _fitted(prepared.iloc[train], flags, target, targets, train, options)
     test_file = of_file if test is None else os.fspath(test)
     inputs = encoding.encode(test_x, test_file)
     test_values = encoding.values(test_x, test_file)
@@ -256,6 +264,7 @@ def _check_enough(
 
 def _fitted(
     train: DataFrame,
+    flags: Collection[str],
     target: str,
     targets: TargetColumn,
     rows: NDArray[numpy.int64],
@@ -273,7 +282,7 @@ def _fitted(
             f"Expected a column that says something of the target (got none:"
             f" {'; '.join(notes[1:])}). Add columns to {options['data']}."
         )
-    number_columns, category_columns = _fitted_columns(train, numbers, categories)
+    number_columns, category_columns = _fitted_columns(train, numbers, categories, flags)
     for column in number_columns:
         if missing := int(train[column.name].isna().sum()):
             notes.append(
@@ -320,15 +329,21 @@ def _kinds(train: DataFrame) -> tuple[list[str], list[str], list[str], list[str]
             constant.append(name)
         elif is_number:
             numbers.append(name)
-        elif column.nunique() == len(column):
+        elif _names_rows(column):
             texts.append(name)
         else:
             categories.append(name)
     return numbers, categories, constant, texts
 
 
+def _names_rows(column: Any) -> bool:
+    """Whether most rows have a text in a column, and no two the same."""
+    texts = column[column != MISSING]
+    return 2 * len(texts) > len(column) and texts.nunique() == len(texts)
+
+
 def _fitted_columns(
-    train: DataFrame, numbers: list[str], categories: list[str]
+    train: DataFrame, numbers: list[str], categories: list[str], flags: Collection[str]
 ) -> tuple[list[NumberColumn], list[CategoryColumn]]:
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
@@ -352,7 +367,7 @@ def _fitted_columns(
     if categories:
         found = transformer.named_transformers_["categories"].categories_
         category_columns = [
-            CategoryColumn(name, [str(category) for category in names])
+            CategoryColumn(name, [str(category) for category in names], name in flags)
             for name, names in zip(categories, found, strict=True)
         ]
     return number_columns, category_columns

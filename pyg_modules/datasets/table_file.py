@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: The column of ``y`` in a table of arrays.
 ARRAY_TARGET = "y"
+# Characters of a value; the limit of the module csv is for all who read with it.
+_LONGEST = 2**31 - 1
 _SEPARATORS = ",;\t"
 # What pandas calls the kinds of values that a column may hold.
 _TYPES = (
@@ -92,6 +94,7 @@ def _read_csv(path: Path) -> DataFrame:
 
     names: list[str] = []
     rows = csv.reader([])
+    limit = csv.field_size_limit(_LONGEST)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             separator = _separator(next((line for line in file if line.strip()), ""))
@@ -117,6 +120,8 @@ def _read_csv(path: Path) -> DataFrame:
             f"Expected a row of equally many columns in every line of {path} (got {error}, in line"
             f" {rows.line_num}). Correct the line; a value with a separator in it stands in quotes."
         ) from error
+    finally:
+        csv.field_size_limit(limit)
     rows_below = table.iloc[1:]
     if _are_values(names, rows_below):
         raise ValueError(
@@ -149,6 +154,7 @@ def _read_parquet(path: Path) -> DataFrame:
             f"Expected a file of Parquet in {path} (got: {error}). Write it again."
         ) from error
     if named := [name for name in table.index.names if name is not None]:
+        _check_names([*map(str, named), *map(str, table.columns)], path)
         table = table.reset_index(named)  # It is a column of the file.
     check_types(table, path)
     return table

@@ -61,6 +61,11 @@ class Batches:
                 f" torch_geometric.loader.DataLoader."
             ) from error
 
+    def again(self) -> Iterator[Any]:
+        """The batches of the latest epoch, where their order is ours; else those of another."""
+        source = self._source
+        return source.again() if isinstance(source, Rows) else iter(self)
+
     def first(self, number: int) -> Batches:
         """The first of the batches, so many; of several epochs, if one has fewer."""
         source = FirstBatches(self._source, number)
@@ -109,7 +114,7 @@ class Batches:
 
     def are_finite(self) -> bool:
         """Whether no batch holds NaN or infinity."""
-        tensors = (part for batch in self for part in _tensors(batch))
+        tensors = (part for batch in self.again() for part in _tensors(batch))
         return all(bool(part.isfinite().all()) for part in tensors)
 
 
@@ -128,15 +133,19 @@ class Rows:
     ) -> None:
         self._x, self._y = x, y
         self._batch_size, self._generator = batch_size, generator
+        self._order = torch.arange(len(x), device="cpu")
 
     def __len__(self) -> int:
         return -(-len(self._x) // self._batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.arange(len(self._x), device="cpu")
         if self._generator is not None:
-            order = torch.randperm(len(self._x), generator=self._generator, device="cpu")
-        for index in torch.split(order.to(self._x.device), self._batch_size):
+            self._order = torch.randperm(len(self._x), generator=self._generator, device="cpu")
+        return self.again()
+
+    def again(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches in the order of the latest epoch."""
+        for index in torch.split(self._order.to(self._x.device), self._batch_size):
             yield self._x[index], self._y[index]
 
 

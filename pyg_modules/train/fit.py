@@ -233,7 +233,7 @@ def _remedy(
 
 def _has_batch_without_targets(model: nn.Module, batches: Batches, loss: CheckedLoss) -> bool:
     with evaluating(model), torch.no_grad():
-        targets = [batches.run(model, batch)[1] for batch in batches]
+        targets = [batches.run(model, batch)[1] for batch in batches.again()]
     return not all(bool(loss.counted(one).any()) for one in targets)
 
 

@@ -93,7 +93,8 @@ def organise(
 
     The main recipe: a :class:`PartitionRegularizer` and its :class:`PartitionSchedule` in
     :func:`fit`, then :func:`pyg_modules.cut`, then :func:`fit` again. ``seed`` fixes all but what
-    the model itself draws from torch's global generator, as for dropout; see :func:`seeded`. What
+    the model draws from torch's global generator, as for dropout, or a loader that shuffles without
+    a generator of its own; see :func:`seeded`. What
     modules are worth is told by short trainings of cut copies, see :class:`Probe`: at most nine at
     each of eight readings, and four more for each number that is tried with ``"auto"``, with 1 % of
     the steps of the training until the cut, five at least. Before the training, a model with a

@@ -155,6 +155,11 @@ def as_tensor(value: Any, dtype: torch.dtype) -> Tensor:
     if value.dtype.kind == "O":  # As of columns of pandas that are of several types, or nullable.
         with suppress(ValueError):
             value = numpy.asarray(value.tolist())
+    if value.dtype.kind == "O" and _lacks_numbers(value):
+        raise TypeError(
+            "Expected arrays of numbers (got missing values of pandas). Fill them, or leave these"
+            " rows out: x.to_numpy(float, na_value=...), or x.dropna()."
+        )
     if value.dtype.kind not in "biuf":
         raise TypeError(
             f"Expected arrays of numbers (got {value.dtype}). Make numbers of texts: of classes"
@@ -278,3 +283,9 @@ def _required(function: Callable[..., Any]) -> list[str]:
         for one in signature(function).parameters.values()
         if one.default is one.empty and one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
     ]
+
+
+def _lacks_numbers(values: numpy.ndarray) -> bool:
+    """Whether some objects of pandas stand for missing numbers, and none is a text."""
+    are_missing = (one is None or type(one).__name__ == "NAType" for one in values.flat)
+    return any(are_missing) and not any(isinstance(one, str) for one in values.flat)

@@ -506,3 +506,48 @@ def test_a_damaged_archive_is_refused_wherever_the_damage_is(tmp_path):
             assert str(error).startswith("Expected ")  # noqa: PT017, damage of a date is none.
         else:
             assert table["x1"].tolist() == list(range(1, 24, 2))
+
+
+def test_nullable_texts_with_missing_values_are_as_others(tmp_path):
+    city, age = ["Bonn", "Rome", None, "Oslo"] * 10, ["20", "31", None, "52"] * 10
+    table = pandas.DataFrame({"age": age, "city": city, "t": ["u", "v"] * 20})
+    encodings = []
+    for name, frame in (("plain", table), ("nullable", table.convert_dtypes())):
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+        data = load_file(tmp_path / f"{name}.parquet", target="t")
+        encodings.append((data.train_x, data.encoding.numbers, data.encoding.categories))
+    assert torch.equal(encodings[0][0], encodings[1][0])
+    assert encodings[0][1:] == encodings[1][1:]
+    assert encodings[0][0].size(1) == 5
+
+
+@pytest.mark.parametrize("num_missing", [0, 1, 2, 15])
+def test_names_are_left_out_also_where_some_are_missing(num_missing, tmp_path):
+    rows = [f"{i % 7},{f'n{i}' if i >= num_missing else ''},{'uv'[i % 2]}\n" for i in range(40)]
+    path = written(tmp_path, "a,name,t\n" + "".join(rows))
+    encoding = load_file(path, target="t").encoding
+    assert encoding.num_features == 1
+    assert "left out, for they have another text in every row: 'name'" in encoding.notes
+
+
+def test_a_number_that_is_there_is_there_however_it_is_written(tmp_path):
+    spelled = ("0.5", "", "0.50", "5e-1")
+    rows = "".join(f"{i % 7},{spelled[i % 4]},{'uuvv'[i % 4]}\n" for i in range(40))
+    path, new = written(tmp_path, f"a,fee,t\n{rows}"), "a,fee,t\n1,.5,u\n2,,v\n3,0.5000,u\n4,,v\n"
+    data = load_file(path, written(tmp_path, new, "new.csv"), target="t")
+    (fee,) = data.encoding.categories
+    assert (fee.categories, fee.are_numbers) == (["(missing)", "0.5"], True)
+    assert data.test_x[:, 1:].tolist() == [[0, 1], [1, 0], [0, 1], [1, 0]]
+    assert not any("which the training part has not" in note for note in data.encoding.notes)
+    data.encoding.save(tmp_path)
+    table = pandas.DataFrame({"a": [1.0, 2.0], "fee": numpy.float32([0.5, numpy.nan])})
+    again = load_encoding(tmp_path).encode(table, "frame")
+    assert again[:, 1:].tolist() == [[0, 1], [1, 0]]
+
+
+def test_single_precision_names_the_number_that_was_meant(tmp_path):
+    fee = numpy.where(numpy.arange(40) % 2, numpy.float32("nan"), numpy.float32(0.1))
+    table = pandas.DataFrame({"a": range(40), "fee": fee.astype("float32"), "t": ["u", "v"] * 20})
+    table.to_parquet(tmp_path / "data.parquet")
+    (column,) = load_file(tmp_path / "data.parquet", target="t").encoding.categories
+    assert column.categories == ["(missing)", "0.1"]

@@ -1,3 +1,4 @@
+import csv
 import datetime
 from unittest.mock import patch
 
@@ -107,3 +108,19 @@ def test_a_damaged_parquet_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(ValueError, match=r"a file of Parquet in .*t\.parquet .*Write it again"):
         read_table(path)
+
+
+def test_an_index_with_the_name_of_a_column_is_refused(tmp_path):
+    table = pandas.DataFrame({"a": range(4), "t": ["u", "v"] * 2})
+    table.index = pandas.Index(range(4), name="a")
+    table.to_parquet(tmp_path / "data.parquet")
+    with pytest.raises(ValueError, match=r"different name for every column of .*got 'a' more than"):
+        read_table(tmp_path / "data.parquet")
+
+
+def test_long_texts_are_read_and_the_limit_of_others_stays(tmp_path):
+    limit, text = csv.field_size_limit(), "z" * 140_000
+    path = tmp_path / "data.csv"
+    path.write_text(f"a,t\n1,{text}\n2,v\n")
+    assert read_table(path)["t"].tolist() == [text, "v"]
+    assert csv.field_size_limit() == limit

@@ -259,3 +259,17 @@ def test_seeded_for_a_device_leaves_the_others_alone():
     assert torch.equal(torch.rand(2), expected)
     with seeded(1):
         assert torch.equal(torch.rand(2), drawn)
+
+
+def test_a_batch_whose_targets_are_all_ignored_is_named_in_whichever_order():
+    x = torch.randn(37, 2, generator=torch.Generator().manual_seed(0))
+    y = (x[:, 0] > 0).long()
+    y[::3] = -100
+    messages = []
+    for seed in range(10):
+        try:  # The last row is alone in its batch.
+            fit(linear(), (x, y), epochs=1, seed=seed, batch_size=9)
+        except DivergedError as error:
+            messages.append(str(error))
+    assert 1 < len(messages) < 10
+    assert all("a batch has no target that counts" in message for message in messages)

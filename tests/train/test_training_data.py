@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import numpy
+import pandas
 import pytest
 import torch
 from torch import nn
@@ -350,10 +351,17 @@ def test_graphs_without_forward_are_refused_with_the_remedy():
         assert torch.equal(model.conv.lin.weight, Pooled().conv.lin.weight)
 
 
-@pytest.mark.parametrize("y", [numpy.array(["no", "yes"]), numpy.array([0, None])])
+@pytest.mark.parametrize("y", [numpy.array(["no", "yes"]), numpy.array(["no", None])])
 def test_arrays_that_are_no_numbers_are_refused(y):
     with pytest.raises(TypeError, match=r"arrays of numbers \(got (<U3|object)\).*numpy.unique"):
         fit(linear(), (numpy.zeros((2, 2)), y), epochs=1, seed=0)
+
+
+def test_missing_values_are_no_texts():
+    x = pandas.DataFrame({"a": [0.0, 1.0], "b": [1.0, 2.0]}).astype("Float64")
+    for missing in (x.mask(x > 1), numpy.array([[0, None], [1.0, 2.0]])):
+        with pytest.raises(TypeError, match=r"got missing values of pandas.*dropna"):
+            fit(linear(), (missing, numpy.array([0, 1])), epochs=1, seed=0)
 
 
 @pytest.mark.parametrize("rows", [79, 81])

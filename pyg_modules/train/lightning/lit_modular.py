@@ -5,12 +5,13 @@ import os
 import zipfile
 from collections.abc import Callable
 from copy import copy
-from math import isfinite
+from math import ceil, isfinite
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,7 +19,7 @@ from pyg_modules._checks import as_coefficient, as_learning_rate, check_bool
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.train.check_model import check_model
-from pyg_modules.train.checked_loss import check_loss
+from pyg_modules.train.checked_loss import CheckedLoss
 from pyg_modules.train.edge_gradient import EdgeGradient
 from pyg_modules.train.lightning.exact_resume import ExactResume
 from pyg_modules.train.lightning.kept_edges import graphs_of, load_edges, save_edges
@@ -48,6 +49,8 @@ class LitModular(L.LightningModule):
     Logged are the means over an epoch of the loss of the task, ``train_loss``, of the terms of the
     regularizer that are on, ``train_ncut`` and so on, and of the accuracy where the targets are
     classes ``[B]``, ``train_acc``; and ``val_loss``, ``val_acc``, ``test_loss``, ``test_acc``.
+    Targets that the loss ignores do not count, and outputs and targets are checked, as in
+    :func:`fit`.
 
     Args:
         model (torch.nn.Module): From the inputs to outputs, e.g. logits ``[B, C]``.
@@ -81,11 +84,11 @@ class LitModular(L.LightningModule):
                 "Expected a loss of outputs and targets (got a PartitionRegularizer). Give it by"
                 " name: regularizer=..."
             )
-        check_loss(loss)
         if regularizer is not None:
             check_regularized(model, regularizer)
         self.model = model
         self.loss = loss
+        self._checked = {stage: CheckedLoss(loss) for stage in ("train", "val", "test")}
         self.regularizer = regularizer
         self.learning_rate = as_learning_rate(learning_rate)
         self.weight_decay = as_coefficient("weight_decay", weight_decay)
@@ -163,7 +166,7 @@ class LitModular(L.LightningModule):
             ValueError: If the training has become longer than it was.
         """
         # Callbacks may have added an epoch without steps, as StochasticWeightAveraging does.
-        total_steps = self._total_steps or self.trainer.estimated_stepping_batches
+        total_steps = self._total_steps or self._planned_steps()
         for config in self.trainer.lr_scheduler_configs:
             scheduler = config.scheduler
             if not isinstance(scheduler, torch.optim.lr_scheduler.OneCycleLR):
@@ -214,7 +217,7 @@ class LitModular(L.LightningModule):
         for group in groups:
             group["lr"] = self.learning_rate
         optimizer = torch.optim.AdamW(groups)
-        total_steps = self.trainer.estimated_stepping_batches
+        total_steps = self._planned_steps()
         if not isfinite(total_steps) or total_steps < 1:
             raise ValueError(
                 "Expected a training with a last step, when the learning rate is 0 (got one without"
@@ -223,6 +226,19 @@ class LitModular(L.LightningModule):
         self._total_steps = total_steps
         scheduler = learning_rates(optimizer, int(total_steps), self.one_cycle)
         return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+    def _planned_steps(self) -> float:
+        """How many steps the training has, also where batches are accumulated by a schedule."""
+        trainer, steps = self.trainer, self.trainer.estimated_stepping_batches
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        schedules = [one for one in callbacks if isinstance(one, GradientAccumulationScheduler)]
+        if not schedules or not isfinite(trainer.num_training_batches) or trainer.max_epochs == -1:
+            return steps
+        steps = sum(
+            ceil(trainer.num_training_batches / schedules[0].get_accumulate_grad_batches(epoch))
+            for epoch in range(trainer.max_epochs or 1)
+        )
+        return steps if trainer.max_steps == -1 else min(steps, trainer.max_steps)
 
     def new_probe(self, layer: UnitLayer, data: Any, *, steps: int | None, seed: int) -> Probe:
         """What a :class:`PartitionSchedule` asks for the worth of modules of a layer of the model.
@@ -261,7 +277,7 @@ class LitModular(L.LightningModule):
         save_edges(self, self._first_graphs, checkpoint)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Give every layer the edges of the weights that come.
+        """Give every layer the edges of the weights that come, and their precision.
 
         Raises:
             ValueError: If a layer has other units than that of the checkpoint, or cannot be
@@ -269,6 +285,8 @@ class LitModular(L.LightningModule):
         """
         optimizers = [] if self._trainer is None else self.trainer.optimizers
         load_edges(self, self._first_graphs, checkpoint, optimizers)
+        if self._trainer is not None and self.trainer.precision == "64-true":
+            self.double()  # Lightning does it when weights were rounded already.
 
     def configure_callbacks(self) -> list[L.Callback]:
         """What makes a resumed training go on exactly."""
@@ -286,18 +304,25 @@ class LitModular(L.LightningModule):
     def _logged_loss(self, batch: Any, stage: str) -> Tensor:
         inputs, targets = _inputs_and_targets(batch)
         outputs = self(inputs)
-        loss = self.loss(outputs, targets)
-        values = {f"{stage}_loss": loss}
+        checked = self._checked[stage]
+        loss, counted = checked(outputs, targets), checked.counted(targets)
+        # A training waits for no device; there, a batch counts by its number of samples.
+        weight = float(len(targets)) if stage == "train" else checked.weight(targets)
+        found = {"loss": (loss, weight)}
         if targets.dim() == 1 and outputs.dim() == 2 and not targets.is_floating_point():
-            values[f"{stage}_acc"] = (outputs.argmax(dim=-1) == targets).float().mean()
-        self.log_dict(
-            values,
-            prog_bar=True,
-            on_step=False,
-            on_epoch=True,
-            batch_size=len(targets),
-            sync_dist=True,
-        )
+            right = ((outputs.argmax(dim=-1) == targets) & counted).sum() / counted.sum()
+            found["acc"] = right, weight if stage == "train" else float(counted.sum())
+        for name, (value, batch_size) in found.items():
+            if batch_size:  # Else all targets are such that the loss ignores.
+                self.log(
+                    f"{stage}_{name}",
+                    value,
+                    prog_bar=True,
+                    on_step=False,
+                    on_epoch=True,
+                    batch_size=batch_size,  # type: ignore[arg-type]
+                    sync_dist=True,
+                )
         return loss
 
 

@@ -114,3 +114,11 @@ def test_the_random_state_of_a_cuda_device_comes_back_as_it_was():
     expected = torch.rand(5, device=device)
     set_random_state(state, device)
     assert torch.equal(torch.rand(5, device=device), expected)
+
+
+def test_a_training_in_double_precision_resumes_exactly(tmp_path):
+    expected = everything(*train(every_epoch(tmp_path), precision="64-true"))
+    assert expected["model.1.weight"].dtype == torch.float64
+    for epoch in (0, EPOCHS - 2):
+        path = tmp_path / f"epoch={epoch}.ckpt"
+        check_same(everything(*train(seed=9, checkpoint=path, precision="64-true")), expected)

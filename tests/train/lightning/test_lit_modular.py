@@ -2,6 +2,7 @@ import csv
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 from torch.nn import functional as F
@@ -299,3 +300,37 @@ def test_batches_of_other_parts_are_refused():
         new_trainer(max_epochs=1).fit(LitModular(nn.Linear(3, 2)), DataLoader(x))
     with pytest.raises(ValueError, match=r"\(inputs, targets\) \(got 3 parts\)"):
         new_trainer(max_epochs=1).fit(LitModular(nn.Linear(3, 2)), loader)
+
+
+def test_outputs_are_not_compared_with_targets_of_others():
+    x, _ = half_planes()
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 1))
+    module = LitModular(layer, lambda outputs, targets: ((outputs - targets) ** 2).mean())
+    with pytest.raises(ValueError, match=r"Expected targets \[10, 1\].*y.reshape\(-1, 1\)"):
+        new_trainer(max_epochs=1).fit(module, DataLoader(TensorDataset(x, x[:, 0]), 10))
+
+
+@pytest.mark.parametrize("ignored", [slice(None, None, 2), slice(10)])
+@pytest.mark.parametrize("weight", [None, torch.tensor([1.0, 3.0])])
+def test_targets_that_are_ignored_do_not_count_and_classes_count_by_their_weights(ignored, weight):
+    x, y = half_planes()
+    y[ignored] = -100
+    loss = nn.CrossEntropyLoss(weight)
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2))
+    batches = DataLoader(TensorDataset(x, y), 10)
+    (found,) = new_trainer().validate(LitModular(layer, loss), batches, verbose=False)
+    with torch.no_grad():
+        outputs = layer(x)
+    counted = y != -100
+    right = (outputs.argmax(dim=1) == y)[counted].double().mean()
+    assert found["val_loss"] == pytest.approx(float(loss(outputs, y)), rel=1e-5)
+    assert found["val_acc"] == pytest.approx(float(right), rel=1e-6)
+
+
+def test_the_cycle_ends_with_a_training_that_accumulates_more_and_more_batches():
+    x, y = half_planes(100)
+    module = LitModular(SynchronousGraph(UnitGraph.complete(3, 4, 2)))
+    trainer = new_trainer(GradientAccumulationScheduler({2: 4}), max_epochs=6)
+    trainer.fit(module, DataLoader(TensorDataset(x, y), 16))
+    (config,) = trainer.lr_scheduler_configs
+    assert trainer.global_step == config.scheduler.total_steps == 2 * 7 + 4 * 2
