@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 
@@ -16,7 +17,7 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._lock = path, Lock()
         self._known: dict[str, dict[str, Any]] = {}
         lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
         # What follows the last end of a line was cut off when its writer was killed.
@@ -30,7 +31,13 @@ class Journal:
         return self._known.get(json.dumps(job))
 
     def add(self, job: Sequence[Any], result: dict[str, Any]) -> None:
-        """Keep the result of a job."""
+        """Keep the result of a job, unless it is known."""
+        with self._lock:
+            self._add(job, result)
+
+    def _add(self, job: Sequence[Any], result: dict[str, Any]) -> None:
+        if self.get(job) is not None:
+            return
         line = json.dumps([job, result])
         if self._is_torn:
             kept = self._path.read_text(encoding="utf-8").rpartition("\n")

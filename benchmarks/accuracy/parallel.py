@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future, ProcessPoolExecutor
 from functools import cache, partial
 from multiprocessing import get_context
+from threading import Event
 from typing import Any
 
 import torch
@@ -45,26 +46,35 @@ def run_each(
         )
     known = [None if journal is None else journal.get(job) for job in jobs]
     futures: dict[int, Future[dict[str, Any]]] = {}
+    wanted = Event()
+    wanted.set()
     if not quick:
         missing = [number for number, result in enumerate(known) if result is None]
         for number in missing:
             futures[number] = _pool().submit(work, *jobs[number])
             if journal is not None:
-                futures[number].add_done_callback(partial(_take_down, journal, jobs[number]))
+                taken_down = partial(_take_down, journal, jobs[number], wanted)
+                futures[number].add_done_callback(taken_down)
     try:
         for number, job in enumerate(jobs):
             result = known[number]
             if result is None:
                 result = futures[number].result() if futures else work(*job)
+                if journal is not None:
+                    journal.add(job, result)
             print(*job, result, flush=True)
             yield result
     finally:
+        wanted.clear()
         for future in futures.values():
             future.cancel()
 
 
-def _take_down(journal: Journal, job: tuple[Any, ...], future: Future[dict[str, Any]]) -> None:
-    if not future.cancelled() and future.exception() is None:
+def _take_down(
+    journal: Journal, job: tuple[Any, ...], wanted: Event, future: Future[dict[str, Any]]
+) -> None:
+    """Keep what is there before others whose turn it is; no more when nobody waits for it."""
+    if wanted.is_set() and not future.cancelled() and future.exception() is None:
         journal.add(job, future.result())
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 import numpy
@@ -13,6 +15,7 @@ MISSING = "(missing)"
 
 _LARGEST = float(numpy.finfo(numpy.float32).max)
 # Whole numbers, as a file writes them that knows no others.
+_INTEGER = re.compile(r"[-+]?\d+")
 _WHOLE = re.compile(r"(-?\d+)\.0+")
 # Numbers to people: with a comma, a unit of money or a percent sign.
 _WRITTEN_NUMBER = r"[$€£]?\s?[-+]?(?:\d+|\d{1,3}(?:[,.' ]\d{3})+)(?:[.,]\d+)?\s?[%$€£]?"
@@ -76,8 +79,37 @@ def number_texts_in(column: Any) -> NDArray[numpy.object_]:
     texts = texts_in(column)
     numbers = parsed(column)
     for place in numpy.flatnonzero(numpy.isfinite(numbers)):
-        texts[place] = _as_text(float(texts[place]))
+        number = as_number(texts[place])
+        # Of booleans there are numbers, and texts that are none.
+        texts[place] = _as_text(numbers[place] if number is None else float(number))
     return texts
+
+
+def decimals_like(names: NDArray[numpy.object_], known: Sequence[str]) -> NDArray[numpy.object_]:
+    """Names, of which ``0.50`` and ``5e-1`` are called as the one known name that is as much.
+
+    In single precision, which a file may hold; ``03`` is no ``3``.
+    """
+    place: dict[Any, str | None] = {}
+    for name in known:
+        if (number := as_number(name)) is not None:
+            single = numpy.float32(number)
+            place[single] = None if single in place else name  # Several are as much.
+    called: dict[str, str] = {}
+    for name in set(names) - set(known):
+        number = None if _INTEGER.fullmatch(name) else as_number(name)
+        if number is not None:
+            called[name] = place.get(numpy.float32(number)) or name
+    return numpy.array([called.get(name, name) for name in names], dtype=object)
+
+
+def as_number(name: str) -> Decimal | None:
+    """The number that a text is, if it is a finite one."""
+    try:
+        number = Decimal(name)
+    except InvalidOperation:
+        return None
+    return number if number.is_finite() else None
 
 
 def parsed(column: Any) -> NDArray[numpy.float64]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pyg_modules._files import digest_of, read_json, write_json
 from pyg_modules.datasets.columns import (
     check_size,
+    decimals_like,
     number_texts_in,
     numbers_in,
     shown,
@@ -63,7 +64,8 @@ class CategoryColumn:
     def texts_in(self, table: DataFrame) -> NDArray[numpy.object_]:
         """What stands for categories in the column of a table, ``[rows]``."""
         column = table[self.name]
-        return number_texts_in(column) if self.are_numbers else texts_in(column)
+        texts = number_texts_in(column) if self.are_numbers else texts_in(column)
+        return decimals_like(texts, self.categories)
 
 
 @dataclass(frozen=True)

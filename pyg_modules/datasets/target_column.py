@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 
-from pyg_modules.datasets.columns import is_of_numbers, numbers_in, shown, texts_in
+from pyg_modules.datasets.columns import (
+    as_number,
+    decimals_like,
+    is_of_numbers,
+    numbers_in,
+    shown,
+    texts_in,
+)
 
 TASKS = ("classification", "regression")
 _MOST_CLASSES = 20
@@ -90,7 +97,7 @@ def read_target_like(
     _check_none_missing(column, of_file)
     if classes is None:
         return numbers_in(column, of_file, "Correct it, or leave the row out.")
-    names = _named_like(texts_in(column), classes)
+    names = decimals_like(_named_like(texts_in(column), classes), classes)
     new = ~numpy.isin(names.astype(str), classes)
     if new.any():
         row = int(new.argmax())
@@ -123,21 +130,13 @@ def _one_name_each(names: NDArray[numpy.object_]) -> NDArray[numpy.object_]:
 
 def _named_like(names: NDArray[numpy.object_], classes: list[str]) -> NDArray[numpy.object_]:
     """Names, of which integers that are a class but for how they are written are called like it."""
-    numbers = [_as_number(name) for name in classes]
+    numbers = [as_number(name) for name in classes]
     # Else they are names, or several classes are one number.
     if None in numbers or len(set(numbers)) < len(classes):
         return names
     place = dict(zip(numbers, classes, strict=True))
-    called = {name: place.get(_as_number(name), name) for name in set(names)}
+    called = {name: place.get(as_number(name), name) for name in set(names)}
     return numpy.array([called[name] for name in names], dtype=object)
-
-
-def _as_number(name: str) -> Decimal | None:
-    try:
-        number = Decimal(name)
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() else None
 
 
 def _check_none_missing(column: Any, of_file: str) -> None:

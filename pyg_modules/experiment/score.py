@@ -22,7 +22,7 @@ def score(model: nn.Module, x: Tensor, y: Tensor) -> float:
     if not y.is_floating_point():
         return accuracy(model, x, y)
     with evaluating(model):
-        return float(r2_score(y.double().cpu().numpy(), model(x).double().cpu().numpy()))
+        return float(r2_score(y.cpu().double().numpy(), model(x).cpu().double().numpy()))
 
 
 def score_name(*, is_regression: bool) -> str:

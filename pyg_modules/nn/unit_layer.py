@@ -456,13 +456,16 @@ class UnitLayer(nn.Module):
             return method(self, x.to(self.dtype), *args, **kwargs)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        like = fn(torch.empty(0, dtype=self.dtype, device=self.device))
-        if like.is_complex():
-            raise TypeError(
-                f"Expected a real floating type of a {type(self).__name__} (got {like.dtype})."
-                " Give real and imaginary parts units of their own."
-            )
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        def checked(stored: Tensor) -> Tensor:
+            changed = fn(stored)
+            if changed.is_complex():
+                raise TypeError(
+                    f"Expected a real floating type of a {type(self).__name__} (got"
+                    f" {changed.dtype}). Give real and imaginary parts units of their own."
+                )
+            return changed
+
+        super()._apply(checked, recurse)  # type: ignore[no-untyped-call]
         self.place_labels(self.labels)
         for name in self.edge_masks:  # Module.type makes numbers of them, too.
             mask = getattr(self, name)

@@ -52,7 +52,9 @@ def composed_cut(
     has_volume = ~_is_empty(scale)
     # Dividing by 1 where there is no volume keeps the gradient finite as well.
     crossing = (volume - association) / torch.where(has_volume, scale, 1.0)
-    return torch.where(has_volume, crossing, 1.0).mean()
+    loss = torch.where(has_volume, crossing, 1.0).mean()
+    # Of modules that are separate, rounding may leave less than 0.
+    return torch.where(loss < 0, loss - loss.detach(), loss)
 
 
 def _is_empty(volume: Tensor) -> Tensor:
@@ -98,7 +100,8 @@ class _DenseCut(torch.autograd.Function):
         kept = pairs.diagonal()[:-1] / volume
         ctx.edges, ctx.fixed_volume = edges, fixed_volume
         ctx.save_for_backward(magnitude, assignment, matrix, both, sums, volume, kept)
-        return torch.sub(both.new_ones(()), kept.sum(), alpha=2 / len(kept))
+        loss = torch.sub(both.new_ones(()), kept.sum(), alpha=2 / len(kept))
+        return loss.clamp_(min=0)  # Rounding.
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:

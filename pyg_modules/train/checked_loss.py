@@ -25,7 +25,8 @@ class CheckedLoss:
 
     def __init__(self, loss: Loss) -> None:
         check_loss(loss)
-        self._loss = loss
+        #: The loss itself.
+        self.loss = loss
         self._is_checked = False
         self._ignored: int | None = None
         self._class_weight: Tensor | None = None
@@ -40,16 +41,16 @@ class CheckedLoss:
         """
         if self._is_checked:
             try:
-                return self._loss(outputs, targets)
+                return self.loss(outputs, targets)
             except (IndexError, RuntimeError):
                 pass  # It fails again below, unless there is more to say.
         watch = LossWatch(outputs, targets)
         try:
             with watch:
-                loss = self._loss(outputs, targets)
+                loss = self.loss(outputs, targets)
             _check_scalar(loss)
             if loss is watch.summed:
-                raise _is_sum(self._loss)
+                raise _is_sum(self.loss)
             if watch.mixed and loss.requires_grad:  # Some fail here only.
                 torch.autograd.grad(loss, outputs, retain_graph=True)
         except RuntimeError as error:
@@ -78,7 +79,7 @@ class CheckedLoss:
         counted = self.counted(targets)
         if self._class_weight is None:
             return num_samples_of(counted)
-        return float(self._class_weight[targets[counted]].sum())
+        return float(self._class_weight.to(targets.device)[targets[counted]].sum())
 
 
 def num_samples_of(counted: Tensor) -> float:

@@ -92,6 +92,8 @@ class LossWatch(TorchFunctionMode):
     def _compares_all_pairs(self, args: tuple[Any, ...], result: Tensor) -> bool:
         """Whether a vector was broadcast against a column, as by outputs - targets."""
         pair = self._outputs, self._targets
+        if not all(isinstance(part, Tensor) for part in pair):
+            return False  # A loss of the user's own may take other things.
         are_pair = set(map(id, args)) == set(map(id, pair))
         vector, column = sorted(pair, key=Tensor.dim)
         size = vector.numel()

@@ -94,6 +94,27 @@ def test_who_is_killed_trains_nothing_twice_and_ends_with_the_same_cells(tmp_pat
     assert not (tmp_path / "killed.journal").exists()
 
 
+def test_what_ends_when_nobody_waits_for_it_is_not_taken_down(tmp_path, monkeypatch):
+    started = []
+
+    class Running(Lazy):
+        def cancel(self):
+            started.append(self)
+            return False
+
+    class Pool:
+        def submit(self, work, *job):
+            return Running(work, job)
+
+    monkeypatch.setattr(parallel, "_pool", Pool)
+    measured(Run(best=1.0), tmp_path / "sums.json")
+    late = [future for future in started if not future.done()]
+    assert [future.job for future in late] == [job(2, seed) for seed in (100, 101, 102)]
+    for future in late:
+        future.result()
+    assert list(tmp_path.iterdir()) == [tmp_path / "sums.json"]
+
+
 def test_a_journal_knows_what_it_took_down_also_after_half_a_line(tmp_path):
     path = tmp_path / "one.journal"
     journal = Journal(path)

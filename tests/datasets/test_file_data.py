@@ -13,8 +13,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from pyg_modules.datasets import load_encoding, load_file
-from pyg_modules.datasets.encoding import digests_of
+from pyg_modules.datasets.encoding import CategoryColumn, digests_of
 from pyg_modules.datasets.table_file import read_table
+from pyg_modules.datasets.target_column import read_target_like
 from tests.own_data import EQUAL, own_table
 
 HEAD = "a,b,kind,y\n"
@@ -551,3 +552,31 @@ def test_single_precision_names_the_number_that_was_meant(tmp_path):
     table.to_parquet(tmp_path / "data.parquet")
     (column,) = load_file(tmp_path / "data.parquet", target="t").encoding.categories
     assert column.categories == ["(missing)", "0.1"]
+
+
+def test_a_number_that_is_there_may_be_true_in_another_file(tmp_path):
+    rows = "".join(f"{i % 7},{'' if i % 2 else '1'},{'uuvv'[i % 4]}\n" for i in range(40))
+    flags = pandas.array([True, None] * 20, dtype="boolean")
+    new = pandas.DataFrame({"a": [i % 5 for i in range(40)], "fee": flags, "t": ["u", "v"] * 20})
+    new.to_parquet(tmp_path / "new.parquet")
+    data = load_file(written(tmp_path, f"a,fee,t\n{rows}"), tmp_path / "new.parquet", target="t")
+    assert data.test_x[:2, 1:].tolist() == [[0, 1], [1, 0]]
+
+
+def test_decimals_that_name_categories_are_known_however_they_are_written(tmp_path):
+    rows = "".join(f"{i % 7},{('0.50', '1.5', '03')[i % 3]},{'uv'[i % 2]}\n" for i in range(42))
+    new = "a,kind,t\n1,0.5,u\n2,15e-1,v\n3,3,u\n4,03,v\n5,1.50,u\n"
+    path, other = written(tmp_path, f"a,kind,t\n{rows}"), written(tmp_path, new, "new.csv")
+    data = load_file(path, other, target="t", categories=["kind"])
+    assert data.encoding.categories[0].categories == ["0.50", "03", "1.5"]
+    assert data.test_x[:, 1:].tolist() == [[1, 0, 0], [0, 0, 1], [0, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert any("has '3', which the training part has not" in note for note in data.encoding.notes)
+
+
+def test_names_of_single_precision_in_runs_of_before_are_known():
+    column = CategoryColumn("f", ["0.10000000149011612", "0.699999988079071", "a"])
+    table = pandas.DataFrame({"f": numpy.float32([0.1, 0.7])})
+    assert column.texts_in(table).tolist() == column.categories[:2]
+    numbers = pandas.Series(numpy.float32([0.7, 0.1]), name="y")
+    found = read_target_like(numbers, "new.parquet", column.categories[:2])
+    assert found.tolist() == [1, 0]

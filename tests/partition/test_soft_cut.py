@@ -142,3 +142,21 @@ def test_autocast_around_either_pass_changes_nothing(scope):
     assert loss.dtype == torch.float32
     assert torch.equal(loss, regularizer())
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("function", [soft_cut, composed_cut])
+def test_rounding_leaves_no_cut_of_less_than_0_and_its_gradient(function):
+    inside = torch.block_diag(*[torch.ones(9, 9)] * 3).nonzero().T
+    edges, values = edges_of(UnitGraph(inside, 27, 0, 0)), []
+    assignment = torch.eye(3).repeat_interleave(9, dim=0)
+    for seed in range(30):
+        magnitude = torch.rand(inside.size(1), generator=generator(seed))
+        found = value_and_gradients(function, edges, magnitude, assignment, True)
+        exact = value_and_gradients(
+            composed_cut, edges, magnitude.double(), assignment.double(), True
+        )
+        values.append(float(found[0]))
+        for one, other in zip(found[1:], exact[1:], strict=True):
+            torch.testing.assert_close(one.double(), other, rtol=0, atol=1e-5)
+    assert min(values) == 0
+    assert max(values) < 1e-6

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from matplotlib.image import AxesImage
 
 
-def axes_or_new(ax: Axes | None) -> Axes:
-    """``ax``, or those of a new figure, as two in one cell are not drawn over each other.
+def axes_or_empty(ax: Axes | None) -> Axes:
+    """``ax``, or the current ones of pyplot if nothing is drawn on them, or those of a new figure.
+
+    So two in one cell are not drawn over each other.
 
     Raises:
         ImportError: If matplotlib is not installed.
@@ -31,6 +33,8 @@ def axes_or_new(ax: Axes | None) -> Axes:
                 f" pyplot.subplots(), or leave it out."
             )
         return ax
+    if pyplot.get_fignums() and not (pyplot.gcf().axes and pyplot.gca().has_data()):
+        return pyplot.gca()
     return pyplot.subplots()[1]
 
 

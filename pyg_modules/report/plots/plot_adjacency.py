@@ -8,7 +8,7 @@ from torch import Tensor
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import read_labels
 from pyg_modules.report.palette import CATEGORIES
-from pyg_modules.report.plots.axes import axes_or_new, count_along
+from pyg_modules.report.plots.axes import axes_or_empty, count_along
 from pyg_modules.report.plots.squares import largest_in_squares
 from pyg_modules.report.plots.weights import check_finite, check_hidden, hidden_weights
 
@@ -37,7 +37,8 @@ def plot_adjacency(
             ordered by module, those that all modules share (−1) first, lines part the modules and
             the axes name them; without, they keep the order of their ids, which the axes name.
         vmax (float, optional): Magnitude that is drawn darkest. (default: the largest)
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: new ones)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current ones of
+            pyplot if nothing is drawn on them, else new ones)
 
     Returns:
         matplotlib.axes.Axes: The axes, with rows as targets and columns as sources.
@@ -57,7 +58,7 @@ def plot_adjacency(
             f"Expected vmax > 0, the magnitude that is drawn darkest (got {vmax:g}). Leave it out"
             f" for the largest."
         )
-    ax = axes_or_new(ax)
+    ax = axes_or_empty(ax)
     hidden = layer.graph.hidden
     magnitude = hidden_weights(layer).abs().float()
     begin = hidden.start - 0.5 if labels is None else -0.5

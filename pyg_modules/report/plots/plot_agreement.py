@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pyg_modules.partition.agreement import agreement
 from pyg_modules.report.palette import SEQUENTIAL
-from pyg_modules.report.plots.axes import add_colorbar, axes_or_new
+from pyg_modules.report.plots.axes import add_colorbar, axes_or_empty
 from pyg_modules.report.plots.cells import write_in_cells
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ def plot_agreement(partitions: Sequence[Tensor], *, ax: Axes | None = None) -> A
     Args:
         partitions (sequence of LongTensor): Module of every unit, ``[N]`` each, −1 for shared
             units; such as those of several seeds.
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: new ones)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current ones of
+            pyplot if nothing is drawn on them, else new ones)
 
     Returns:
         matplotlib.axes.Axes: The axes; 1 is for equal partitions, 0 for what chance gives.
@@ -42,7 +43,7 @@ def plot_agreement(partitions: Sequence[Tensor], *, ax: Axes | None = None) -> A
     matrix = numpy.array(
         [[agreement(one, other)["ari"] for other in partitions] for one in partitions]
     )
-    ax = axes_or_new(ax)
+    ax = axes_or_empty(ax)
     image = ax.imshow(
         matrix,
         cmap=SEQUENTIAL,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pyg_modules._brief import brief
 from pyg_modules.report.palette import SEQUENTIAL
-from pyg_modules.report.plots.axes import add_colorbar, axes_or_new, count_along
+from pyg_modules.report.plots.axes import add_colorbar, axes_or_empty, count_along
 from pyg_modules.report.plots.squares import largest_in_squares
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def plot_attribution(
             ``[K, ...]``; inputs of more than one dimension are flattened.
         image_shape (tuple of int, optional): Height and width, if inputs are the pixels of an
             image. (default: they are drawn side by side, ``[K, I]``)
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: new ones)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current ones of
+            pyplot if nothing is drawn on them, else new ones)
 
     Returns:
         matplotlib.axes.Axes: The axes, with one scale of colours for all modules.
@@ -61,7 +62,7 @@ def plot_attribution(
         )
     if image_shape is not None:
         _check_image_shape(image_shape, flat.size(1))
-    ax = axes_or_new(ax)
+    ax = axes_or_empty(ax)
     image = _draw_matrix(ax, flat) if image_shape is None else _draw_images(ax, flat, image_shape)
     add_colorbar(image, r"mean of $\Sigma_o\, |\partial y_o / \partial x_i|$")
     return ax

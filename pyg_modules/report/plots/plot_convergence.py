@@ -8,7 +8,7 @@ from torch import Tensor
 from pyg_modules.nn.evaluating import evaluating
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.report.palette import CATEGORIES, NEGATIVE
-from pyg_modules.report.plots.axes import axes_or_new, count_along
+from pyg_modules.report.plots.axes import axes_or_empty, count_along
 from pyg_modules.report.plots.weights import check_finite
 from pyg_modules.solve.equilibrium import Equilibrium
 
@@ -32,7 +32,8 @@ def plot_convergence(
         layer (UnitLayer): The layer to look at.
         x (Tensor): Inputs, ``[*, I]``, at least one sample.
         *others: What the layer takes beside ``x``.
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: new ones)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current ones of
+            pyplot if nothing is drawn on them, else new ones)
         **named: What the layer takes by name, as ``edge_weight`` of a ``SynchronousConv``.
 
     Returns:
@@ -59,7 +60,7 @@ def plot_convergence(
             "Expected finite inputs (got NaN or infinity in x)."
             " Fill them, or leave such samples out."
         )
-    ax = axes_or_new(ax)
+    ax = axes_or_empty(ax)
     shown = residuals.clamp(min=torch.finfo(layer.dtype).eps).double().numpy()
     updates = range(1, num_updates + 1)
     color = CATEGORIES[0]

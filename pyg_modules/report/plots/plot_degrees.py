@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.report.degree_bars import degree_bars
 from pyg_modules.report.palette import CATEGORIES
-from pyg_modules.report.plots.axes import axes_or_new, count_along, legend_above
+from pyg_modules.report.plots.axes import axes_or_empty, count_along, legend_above
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -21,7 +21,8 @@ def plot_degrees(
         graph (UnitGraph): The units and their edges, e.g. ``layer.graph``.
         before (UnitGraph, optional): The graph of the same units as it was, e.g.
             ``schedule.first_graph``, for dashed lines. (default: not drawn)
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: new ones)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current ones of
+            pyplot if nothing is drawn on them, else new ones)
 
     Returns:
         matplotlib.axes.Axes: The axes, with the distribution of the in-degree and of the
@@ -35,7 +36,7 @@ def plot_degrees(
     check_graph("graph", graph)
     if before is not None:
         check_same_units(before, graph)
-    ax = axes_or_new(ax)
+    ax = axes_or_empty(ax)
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 

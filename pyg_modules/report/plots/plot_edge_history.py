@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from pyg_modules.report.edge_bands import edge_bands
 from pyg_modules.report.plots.axes import (
-    axes_or_new,
+    axes_or_empty,
     check_history,
     count_along,
     ink,
@@ -22,7 +22,8 @@ def plot_edge_history(history: Sequence[EdgeRecord], *, ax: Axes | None = None) 
 
     Args:
         history (sequence of EdgeRecord): That of a :class:`~pyg_modules.structure.SparseSchedule`.
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: new ones)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current ones of
+            pyplot if nothing is drawn on them, else new ones)
 
     Returns:
         matplotlib.axes.Axes: The axes, with the edges of every epoch above each other: those that
@@ -35,7 +36,7 @@ def plot_edge_history(history: Sequence[EdgeRecord], *, ax: Axes | None = None) 
         ValueError: If the history is empty.
     """
     check_history(history, EdgeRecord, "schedule.history of a SparseSchedule")
-    ax = axes_or_new(ax)
+    ax = axes_or_empty(ax)
     borders, bands = edge_bands(history)
     for name, color, low, high in bands:
         ax.stairs(high, borders, baseline=low, color=color, fill=True, label=name)

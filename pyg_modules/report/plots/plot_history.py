@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyg_modules.report.palette import CATEGORIES, GUIDE
 from pyg_modules.report.plots.axes import (
-    axes_or_new,
+    axes_or_empty,
     check_history,
     count_along,
     ink,
@@ -25,6 +25,8 @@ _PHASES = {
     "full": ("regularizer on", 0.16),
     "cut": ("cut", 0.1),
 }
+# What a normalized cut of 0 may be below it, in runs of before.
+_ROUNDING = 1e-6
 # Of more losses than colours.
 _LINES = ("-", "--", ":", "-.")
 _LABELS = {
@@ -41,7 +43,8 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
     Args:
         history (sequence of EpochRecord): What :func:`~pyg_modules.train.fit` returned; of several
             trainings that follow each other, their sum.
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: new ones)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current ones of
+            pyplot if nothing is drawn on them, else new ones)
 
     Returns:
         matplotlib.axes.Axes: The axes, with a logarithmic scale of losses, or a linear one where
@@ -64,7 +67,7 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
                 f"Expected finite losses (got {record.losses} in epoch {epoch}): the training"
                 f" diverged. Lower the learning rate."
             )
-    ax = axes_or_new(ax)
+    ax = axes_or_empty(ax)
     from matplotlib.colors import to_rgba
 
     begin = 0
@@ -91,7 +94,7 @@ def plot_history(history: Sequence[EpochRecord], *, ax: Axes | None = None) -> A
             # A legend leaves out what begins with an underscore.
             label=_LABELS.get(name, f" {name}" if name.startswith("_") else name),
         )
-    if all(loss >= 0 for record in history for loss in record.losses.values()):
+    if all(loss >= -_ROUNDING for record in history for loss in record.losses.values()):
         _draw_logarithms(ax, history)
     ax.set_xlim(0.5, len(history) + 0.5)
     count_along(ax.xaxis)

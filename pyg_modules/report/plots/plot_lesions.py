@@ -6,7 +6,7 @@ import torch
 
 from pyg_modules.modules.lesion import LesionStudy
 from pyg_modules.report.palette import SEQUENTIAL
-from pyg_modules.report.plots.axes import add_colorbar, axes_or_new
+from pyg_modules.report.plots.axes import add_colorbar, axes_or_empty
 from pyg_modules.report.plots.cells import write_in_cells
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ def plot_lesions(study: LesionStudy, *, ax: Axes | None = None) -> Axes:
 
     Args:
         study (LesionStudy): What :func:`~pyg_modules.modules.lesion_study` returned.
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: new ones)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current ones of
+            pyplot if nothing is drawn on them, else new ones)
 
     Returns:
         matplotlib.axes.Axes: The axes, with rows as lesions and columns as classes or outputs.
@@ -39,7 +40,7 @@ def plot_lesions(study: LesionStudy, *, ax: Axes | None = None) -> Axes:
             f"Expected a LesionStudy (got {type(study).__name__}). Make one: lesion_study(parts, x,"
             f" y)."
         )
-    ax = axes_or_new(ax)
+    ax = axes_or_empty(ax)
     from matplotlib import colormaps
 
     num_modules, num_classes = study.only.shape

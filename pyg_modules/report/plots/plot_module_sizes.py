@@ -9,7 +9,7 @@ from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import read_labels
 from pyg_modules.partition.metrics import module_costs, module_sizes
 from pyg_modules.report.palette import GUIDE, module_color
-from pyg_modules.report.plots.axes import axes_or_new, ink, paper
+from pyg_modules.report.plots.axes import axes_or_empty, ink, paper
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -33,7 +33,8 @@ def plot_module_sizes(
         layer (UnitLayer): The layer to look at, before or after the cut.
         labels (LongTensor, optional): Module of every unit, ``[N]``, −1 for units that all modules
             share. (default: those of a cut layer)
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: new ones)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current ones of
+            pyplot if nothing is drawn on them, else new ones)
 
     Returns:
         matplotlib.axes.Axes: The axes, with two bars for each module.
@@ -57,7 +58,7 @@ def plot_module_sizes(
             "Expected at least one module in labels (got only shared units)."
             " Give hidden units the number of their module, from 0."
         )
-    ax = axes_or_new(ax)
+    ax = axes_or_empty(ax)
     from matplotlib.patches import Patch
 
     counts = {

@@ -7,7 +7,7 @@ from torch import Tensor
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.partition.labels import read_labels
 from pyg_modules.report.edge_bins import KINDS, bin_edges
-from pyg_modules.report.plots.axes import axes_or_new, legend_above
+from pyg_modules.report.plots.axes import axes_or_empty, legend_above
 from pyg_modules.report.plots.plot_adjacency import name_modules, name_units
 from pyg_modules.report.plots.plot_degrees import check_same_units
 
@@ -25,7 +25,8 @@ def plot_rewiring(
         after (UnitGraph): The graph of the same units as it is now.
         labels (LongTensor, optional): Module of every unit, ``[N]``. With labels, units are
             ordered by module, those that all modules share (−1) first. (default: by their ids)
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: new ones)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current ones of
+            pyplot if nothing is drawn on them, else new ones)
 
     Returns:
         matplotlib.axes.Axes: The axes, with rows as targets and columns as sources; the numbers
@@ -40,7 +41,7 @@ def plot_rewiring(
     check_same_units(before, after)
     if labels is not None:
         labels, _ = read_labels(labels, before.num_units)
-    ax = axes_or_new(ax)
+    ax = axes_or_empty(ax)
     from matplotlib.patches import Patch
 
     bins = bin_edges(before, after, labels)

@@ -6,7 +6,7 @@ import numpy
 
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.report.palette import CATEGORIES, GUIDE, NEGATIVE
-from pyg_modules.report.plots.axes import axes_or_new, ink
+from pyg_modules.report.plots.axes import axes_or_empty, ink
 from pyg_modules.report.plots.weights import check_finite, check_hidden, hidden_weights
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ def plot_spectrum(layer: UnitLayer, *, ax: Axes | None = None) -> Axes:
 
     Args:
         layer (UnitLayer): The layer to look at; the matrix is dense, ``[H, H]``.
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: new ones)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current ones of
+            pyplot if nothing is drawn on them, else new ones)
 
     Returns:
         matplotlib.axes.Axes: The axes, with the eigenvalues, the unit circle and the norm.
@@ -44,7 +45,7 @@ def plot_spectrum(layer: UnitLayer, *, ax: Axes | None = None) -> Axes:
     matrix = weight.double().numpy()
     eigenvalues = numpy.linalg.eigvals(matrix)
     radius, norm = float(numpy.abs(eigenvalues).max()), float(numpy.linalg.norm(matrix, 2))
-    ax = axes_or_new(ax)
+    ax = axes_or_empty(ax)
     ax.axhline(0, color=GUIDE, linewidth=0.5, zorder=0)
     ax.axvline(0, color=GUIDE, linewidth=0.5, zorder=0)
     angle = numpy.linspace(0, 2 * numpy.pi, 181)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pyg_modules.report.palette import CATEGORIES
-from pyg_modules.report.plots.axes import axes_or_new, ink, legend_above
+from pyg_modules.report.plots.axes import axes_or_empty, ink, legend_above
 from pyg_modules.structure.search.topology_search import COSTS, TopologySearch, check_cost
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ def plot_topology_search(
             that were pruned have no score, and are left out.
         cost (str, optional): ``"seconds"`` of the training, or ``"parameters"``. (default:
             ``"seconds"``)
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: new ones)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current ones of
+            pyplot if nothing is drawn on them, else new ones)
 
     Returns:
         matplotlib.axes.Axes: The axes, with a colour per kind of graph.
@@ -40,7 +41,7 @@ def plot_topology_search(
     front = [(cost_of(trial), trial.score) for trial in search.front(cost)]
     if not front:
         raise ValueError("Expected a trial with a score (got none). Search on, with more trials.")
-    ax = axes_or_new(ax)
+    ax = axes_or_empty(ax)
     for color, generator in zip(CATEGORIES, search.space.generators, strict=False):
         points = [
             (cost_of(trial), trial.score)

@@ -9,7 +9,7 @@ from torch import Tensor
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import SHARED, read_labels
 from pyg_modules.report.palette import GUIDE, NEGATIVE, module_color
-from pyg_modules.report.plots.axes import axes_or_new, ink, paper
+from pyg_modules.report.plots.axes import axes_or_empty, ink, paper
 from pyg_modules.report.plots.weights import check_finite, drawn_weights
 from pyg_modules.report.unit_groups import UnitGroup, group_of_unit, unit_groups
 from pyg_modules.report.unit_layout import edge_curves, place_name, place_units
@@ -45,7 +45,8 @@ def plot_unit_graph(
         labels (LongTensor, optional): Module of every unit, ``[N]``, −1 for units that all modules
             share. (default: those of a layer made by :func:`~pyg_modules.cut`; for others, all
             hidden units stand in one circle)
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: new ones)
+        ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current ones of
+            pyplot if nothing is drawn on them, else new ones)
 
     Returns:
         matplotlib.axes.Axes: The axes, with a legend that says how many edges are drawn.
@@ -66,7 +67,7 @@ def plot_unit_graph(
     groups = unit_groups(graph, labels, merged=merged)
     weight = drawn_weights(layer).float()
     check_finite(weight)
-    ax = axes_or_new(ax)
+    ax = axes_or_empty(ax)
     position, radius = place_units(groups, merged=merged)
     edges = graph.edge_index, weight
     if merged:

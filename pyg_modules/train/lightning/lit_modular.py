@@ -19,7 +19,7 @@ from pyg_modules._checks import as_coefficient, as_learning_rate, check_bool
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.train.check_model import check_model
-from pyg_modules.train.checked_loss import CheckedLoss
+from pyg_modules.train.checked_loss import CheckedLoss, check_loss
 from pyg_modules.train.edge_gradient import EdgeGradient
 from pyg_modules.train.lightning.exact_resume import ExactResume
 from pyg_modules.train.lightning.kept_edges import graphs_of, load_edges, save_edges
@@ -88,7 +88,8 @@ class LitModular(L.LightningModule):
             check_regularized(model, regularizer)
         self.model = model
         self.loss = loss
-        self._checked = {stage: CheckedLoss(loss) for stage in ("train", "val", "test")}
+        check_loss(loss)
+        self._checked: dict[str, CheckedLoss] = {}
         self.regularizer = regularizer
         self.learning_rate = as_learning_rate(learning_rate)
         self.weight_decay = as_coefficient("weight_decay", weight_decay)
@@ -304,25 +305,29 @@ class LitModular(L.LightningModule):
     def _logged_loss(self, batch: Any, stage: str) -> Tensor:
         inputs, targets = _inputs_and_targets(batch)
         outputs = self(inputs)
-        checked = self._checked[stage]
-        loss, counted = checked(outputs, targets), checked.counted(targets)
+        checked = self._checked.get(stage)
+        if checked is None or checked.loss is not self.loss:
+            checked = self._checked[stage] = CheckedLoss(self.loss)
+        loss = checked(outputs, targets)
         # A training waits for no device; there, a batch counts by its number of samples.
-        weight = float(len(targets)) if stage == "train" else checked.weight(targets)
-        found = {"loss": (loss, weight)}
-        if targets.dim() == 1 and outputs.dim() == 2 and not targets.is_floating_point():
-            right = ((outputs.argmax(dim=-1) == targets) & counted).sum() / counted.sum()
-            found["acc"] = right, weight if stage == "train" else float(counted.sum())
+        weight: Any = len(targets) if stage == "train" else checked.weight(targets)
+        # Of targets that are all ignored, the loss is none; other ranks have some that count.
+        found = {"loss": (loss if weight else torch.zeros_like(loss), weight)}
+        is_of_classes = isinstance(outputs, Tensor) and outputs.dim() == 2 and targets.dim() == 1
+        if is_of_classes and not targets.is_floating_point():
+            counted = checked.counted(targets)
+            right, number = (outputs.argmax(dim=-1) == targets) & counted, counted.sum()
+            found["acc"] = right.sum() / number.clamp(min=1), number
         for name, (value, batch_size) in found.items():
-            if batch_size:  # Else all targets are such that the loss ignores.
-                self.log(
-                    f"{stage}_{name}",
-                    value,
-                    prog_bar=True,
-                    on_step=False,
-                    on_epoch=True,
-                    batch_size=batch_size,  # type: ignore[arg-type]
-                    sync_dist=True,
-                )
+            self.log(
+                f"{stage}_{name}",
+                value,
+                prog_bar=True,
+                on_step=False,
+                on_epoch=True,
+                batch_size=batch_size,
+                sync_dist=True,
+            )
         return loss
 
 

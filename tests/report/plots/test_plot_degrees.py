@@ -27,14 +27,20 @@ def counts(ax):
     return found
 
 
-def test_without_axes_each_is_a_figure_of_its_own():
+def test_what_is_drawn_is_not_drawn_over_and_what_is_prepared_is_taken():
     graph = UnitGraph(EDGES, 6, 2, 1)
-    pyplot.gca().set_yscale("log")  # Of another figure, which nothing is drawn over.
+    pyplot.gca().semilogy([1, 10])  # Of another figure.
     first, second = plot_degrees(graph), plot_degrees(graph)
     assert first.figure is not second.figure
     assert pyplot.gca() is second
     assert [counts(first), counts(second)] == [counts(first)] * 2
     assert first.get_yscale() == "linear"
+    wide = pyplot.figure(figsize=(9, 2))
+    assert plot_degrees(graph).figure is wide
+    left = pyplot.subplot(1, 2, 1, label="of a figure that is divided")
+    assert plot_degrees(graph) is left
+    right = pyplot.subplot(1, 2, 2)
+    assert plot_degrees(graph) is right
 
 
 def test_hidden_units_are_counted_by_their_degrees(ax):

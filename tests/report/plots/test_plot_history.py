@@ -115,3 +115,8 @@ def test_names_are_written_as_they_are(ax):
     ax.figure.savefig(BytesIO())  # As mathematics it would be wrong.
     names = [text.get_text().strip() for text in ax.get_legend().get_texts()]
     assert names == ["no regularizer", *losses]
+
+
+def test_a_cut_of_0_that_rounding_made_less_leaves_the_scale_logarithmic(ax):
+    plot_history([EpochRecord("full", {"task": 0.5, "ncut": -3e-8, "balance": 1e-5})] * 3, ax=ax)
+    assert ax.get_yscale() == "log"

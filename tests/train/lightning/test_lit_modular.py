@@ -2,7 +2,7 @@ import csv
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.callbacks import GradientAccumulationScheduler, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 from torch.nn import functional as F
@@ -334,3 +334,66 @@ def test_the_cycle_ends_with_a_training_that_accumulates_more_and_more_batches()
     trainer.fit(module, DataLoader(TensorDataset(x, y), 16))
     (config,) = trainer.lr_scheduler_configs
     assert trainer.global_step == config.scheduler.total_steps == 2 * 7 + 4 * 2
+
+
+def test_the_loss_is_the_one_that_the_module_has_when_it_trains():
+    class Weighted(LitModular):
+        def __init__(self, model):
+            super().__init__(model)
+            self.loss = nn.CrossEntropyLoss(torch.tensor([1.0, 9.0]))
+
+    x, y = half_planes()
+    batches = DataLoader(TensorDataset(x, y), 40)
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2))
+    (weighted,) = new_trainer().validate(module := Weighted(layer), batches, verbose=False)
+    module.loss = nn.CrossEntropyLoss()
+    (plain,) = new_trainer().validate(module, batches, verbose=False)
+    with torch.no_grad():
+        outputs = layer(x)
+    expected = F.cross_entropy(outputs, y, torch.tensor([1.0, 9.0]))
+    assert weighted["val_loss"] == pytest.approx(float(expected), rel=1e-5)
+    assert plain["val_loss"] == pytest.approx(float(F.cross_entropy(outputs, y)), rel=1e-5)
+
+
+def test_accuracy_in_training_is_that_of_targets_that_count():
+    x, y = half_planes()
+    y[:10] = -1
+
+    def loss(outputs, targets):
+        losses = F.cross_entropy(outputs, targets, ignore_index=-1, reduction="none")
+        return losses.sum() / (targets != -1).sum().clamp(min=1)
+
+    layer = SynchronousGraph(UnitGraph.complete(3, 4, 2))
+    trainer = new_trainer(max_epochs=1)
+    module = LitModular(layer, loss, learning_rate=1e-30)
+    trainer.fit(module, DataLoader(TensorDataset(x, y), 10))
+    with torch.no_grad():
+        right = (layer(x).argmax(dim=1) == y)[10:].double().mean()
+    assert float(trainer.callback_metrics["train_acc"]) == pytest.approx(float(right), rel=1e-6)
+
+
+def test_targets_that_are_all_ignored_are_logged_as_no_number(tmp_path):
+    x, y = half_planes()
+    module = LitModular(SynchronousGraph(UnitGraph.complete(3, 4, 2)))
+    ignored = DataLoader(TensorDataset(x, torch.full_like(y, -100)), 10)
+    kept = ModelCheckpoint(tmp_path, monitor="val_loss")
+    trainer = new_trainer(kept, max_epochs=1)
+    trainer.fit(module, DataLoader(TensorDataset(x, y), 10), ignored)
+    assert trainer.callback_metrics["val_loss"].isnan()
+
+
+def test_outputs_of_several_parts_are_for_a_loss_of_ones_own():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = SynchronousGraph(UnitGraph.complete(3, 4, 2))
+
+        def forward(self, x):
+            outputs = self.layer(x)
+            return outputs, outputs.square().mean()
+
+    x, y = half_planes()
+    module = LitModular(Both(), lambda outputs, y: F.cross_entropy(outputs[0], y) + outputs[1])
+    trainer = new_trainer(max_epochs=1)
+    trainer.fit(module, DataLoader(TensorDataset(x, y), 10))
+    assert trainer.callback_metrics.keys() == {"train_loss"}
