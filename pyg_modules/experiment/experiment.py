@@ -117,7 +117,7 @@ class ExperimentResult:
 
     @property
     def rows(self) -> dict[str, str]:
-        """The rows of its table: by the name of a model that was trained, what it is."""
+        """What every row of its table is, by the name of a model that was trained."""
         rows = {name: meaning for name, meaning in MODELS.items() if name in self.test_score}
         if self.config.finetune_epochs:
             return rows
