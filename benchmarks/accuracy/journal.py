@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
@@ -19,12 +20,14 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, Lock()
         self._known: dict[str, dict[str, Any]] = {}
-        lines = path.read_text(encoding="utf-8").split("\n") if path.exists() else [""]
+        if not path.exists():
+            return
         # What follows the last end of a line was cut off when its writer was killed.
-        for line in lines[:-1]:
+        whole, end, _ = path.read_bytes().rpartition(b"\n")
+        os.truncate(path, len(whole) + len(end))
+        for line in whole.splitlines():
             job, result = json.loads(line)
             self._known[json.dumps(job)] = result
-        self._is_torn = bool(lines[-1])
 
     def get(self, job: Sequence[Any]) -> dict[str, Any] | None:
         """The result of a job, if it was finished."""
@@ -33,22 +36,14 @@ class Journal:
     def add(self, job: Sequence[Any], result: dict[str, Any]) -> None:
         """Keep the result of a job, unless it is known."""
         with self._lock:
-            self._add(job, result)
-
-    def _add(self, job: Sequence[Any], result: dict[str, Any]) -> None:
-        if self.get(job) is not None:
-            return
-        line = json.dumps([job, result])
-        if self._is_torn:
-            kept = self._path.read_text(encoding="utf-8").rpartition("\n")
-            self._path.write_text(kept[0] + kept[1], encoding="utf-8")
-            self._is_torn = False
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
-        self._known[json.dumps(job)] = json.loads(line)[1]
+            if self.get(job) is not None:
+                return
+            line = json.dumps([job, result])
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(f"{line}\n")
+            self._known[json.dumps(job)] = json.loads(line)[1]
 
     def clear(self) -> None:
         """Forget all: it is written elsewhere."""
         self._known.clear()
         self._path.unlink(missing_ok=True)
-        self._is_torn = False

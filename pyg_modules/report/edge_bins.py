@@ -10,12 +10,11 @@ from torch import Tensor
 
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.report.palette import CATEGORIES, GUIDE, NEGATIVE
+from pyg_modules.report.squares import MOST_SQUARES
 from pyg_modules.structure.edge_map import EdgeMap
 
 #: What became of an edge, and its colour.
 KINDS = {"kept": GUIDE, "removed": NEGATIVE, "added": CATEGORIES[0]}
-# More squares to a side would be smaller than pixels.
-_MOST = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +68,7 @@ def bin_edges(before: UnitGraph, after: UnitGraph, labels: Tensor | None = None)
     hidden = torch.arange(before.hidden.start, before.hidden.stop, device="cpu")
     if labels is not None:
         hidden = hidden[torch.argsort(labels.cpu()[hidden], stable=True)]
-    width = -(-len(hidden) // _MOST)
+    width = -(-len(hidden) // MOST_SQUARES)
     num = -(-len(hidden) // width)
     square = torch.full((before.num_units,), -1, device="cpu")
     square[hidden] = torch.arange(len(hidden), device="cpu") // width

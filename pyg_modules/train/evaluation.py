@@ -57,7 +57,7 @@ def evaluate(model: nn.Module, batches: Batches, loss: CheckedLoss) -> dict[str,
         if weight == 0:
             continue
         terms = {"loss": (float(value) * weight, weight)}
-        if targets.dim() == 1 and outputs.dim() == 2 and not targets.is_floating_point():
+        if are_classes(outputs, targets):
             right = (outputs.argmax(dim=-1) == targets)[counted]
             terms["accuracy"] = float(right.sum()), len(right)
         for name, (term, weight) in terms.items():
@@ -69,3 +69,9 @@ def evaluate(model: nn.Module, batches: Batches, loss: CheckedLoss) -> dict[str,
             " Give some, or leave validation_data out."
         )
     return {name: total / weights[name] for name, total in sums.items()}
+
+
+def are_classes(outputs: object, targets: Tensor) -> bool:
+    """Whether targets are classes ``[B]``, and outputs a number for each class ``[B, C]``."""
+    are_rows = isinstance(outputs, Tensor) and outputs.dim() == 2 and targets.dim() == 1
+    return are_rows and not targets.is_floating_point()

@@ -91,7 +91,9 @@ def interactive_graph(layer: UnitLayer, labels: Tensor) -> InteractiveGraph:
     )
     plot.axis.visible = False
     plot.grid.visible = False
-    num_shown = _draw_edges(plot, graph, weight, groups, position, radius)
+    num_edges = int(weight.count_nonzero())
+    num_shown = min(num_edges, _MAX_EDGES)
+    _draw_edges(plot, graph, weight, num_shown, groups, position, radius)
     units = _draw_units(plot, graph, weight, labels.cpu(), groups, position)
     plot.add_tools(HoverTool(renderers=units, tooltips=_TOOLTIPS))
     for group in groups:
@@ -117,7 +119,7 @@ def interactive_graph(layer: UnitLayer, labels: Tensor) -> InteractiveGraph:
         groups,
         [group.color for group in groups],
         num_shown,
-        int(weight.count_nonzero()),
+        num_edges,
         aspect=round(width * (1 + _PADDING_X) / (height * (1 + _PADDING_Y)), 3),
     )
 
@@ -126,14 +128,14 @@ def _draw_edges(
     plot: Figure,
     graph: UnitGraph,
     weight: Tensor,
+    number: int,
     groups: Sequence[UnitGroup],
     position: Tensor,
     radius: Tensor,
-) -> int:
-    """Draw the strongest edges, a renderer for each pair of groups, and return their number."""
+) -> None:
+    """Draw so many of the strongest edges, a renderer for each pair of groups."""
     # The strongest are drawn last, on top.
-    num_drawn = min(int(weight.count_nonzero()), _MAX_EDGES)
-    drawn = torch.argsort(weight.abs(), descending=True, stable=True)[:num_drawn].flip(0)
+    drawn = torch.argsort(weight.abs(), descending=True, stable=True)[:number].flip(0)
     source, target = graph.edge_index[:, drawn]
     shown = weight[drawn]
     strength = shown.abs() / shown[-1:].abs()
@@ -143,13 +145,12 @@ def _draw_edges(
     columns |= {"line_width": 0.4 + 1.8 * strength, "line_alpha": 0.2 + 0.6 * strength}
     place = group_of_unit(groups)
     pair = place[source] * len(groups) + place[target]
-    for number in torch.unique(pair).tolist():
-        inside = pair == number
+    for one in torch.unique(pair).tolist():
+        inside = pair == one
         data: dict[str, Any] = {name: column[inside].numpy() for name, column in columns.items()}
         data["color"] = [POSITIVE if value > 0 else NEGATIVE for value in shown[inside].tolist()]
         lines = plot.bezier(**{name: name for name in columns}, line_color="color", source=data)
-        lines.tags = [groups[number // len(groups)].key, groups[number % len(groups)].key]
-    return num_drawn
+        lines.tags = [groups[one // len(groups)].key, groups[one % len(groups)].key]
 
 
 def _draw_units(

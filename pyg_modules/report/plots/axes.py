@@ -75,6 +75,11 @@ def add_colorbar(image: AxesImage, label: str) -> None:
     figure.colorbar(image, ax=image.axes, label=label)
 
 
+def some_of(number: int, most: int) -> range:
+    """The first of so many places and others at equal distances, ``most`` of them or fewer."""
+    return range(0, number, -(-number // most))
+
+
 def count_along(axis: Axis, most: int | None = None) -> None:
     """Ticks at whole numbers alone, ``most`` intervals of them if it is given."""
     from matplotlib.ticker import MaxNLocator

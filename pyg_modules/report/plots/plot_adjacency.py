@@ -8,9 +8,9 @@ from torch import Tensor
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import read_labels
 from pyg_modules.report.palette import CATEGORIES
-from pyg_modules.report.plots.axes import axes_or_empty, count_along
-from pyg_modules.report.plots.squares import largest_in_squares
+from pyg_modules.report.plots.axes import axes_or_empty, count_along, some_of
 from pyg_modules.report.plots.weights import check_finite, check_hidden, hidden_weights
+from pyg_modules.report.squares import largest_in_squares
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,5 +113,5 @@ def module_ticks(of_hidden: Tensor) -> tuple[list[float], list[float], list[str]
     ends = sizes.cumsum(0)
     names = ["shared" if module == 0 else str(module - 1) for module in modules.tolist()]
     centres = (ends - sizes / 2 - 0.5).tolist()
-    step = -(-len(names) // _MOST_NAMED)
-    return (ends[:-1] - 0.5).tolist(), centres[::step], names[::step]
+    named = some_of(len(names), _MOST_NAMED)
+    return (ends[:-1] - 0.5).tolist(), [centres[i] for i in named], [names[i] for i in named]

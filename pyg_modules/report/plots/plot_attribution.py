@@ -8,8 +8,8 @@ from torch import Tensor
 
 from pyg_modules._brief import brief
 from pyg_modules.report.palette import SEQUENTIAL
-from pyg_modules.report.plots.axes import add_colorbar, axes_or_empty, count_along
-from pyg_modules.report.plots.squares import largest_in_squares
+from pyg_modules.report.plots.axes import add_colorbar, axes_or_empty, count_along, some_of
+from pyg_modules.report.squares import largest_in_squares
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +93,7 @@ def _draw_matrix(ax: Axes, flat: Tensor) -> AxesImage:
     num_modules, num_inputs = flat.shape
     ax.set(xlim=(-0.5, num_inputs - 0.5), ylim=(num_modules - 0.5, -0.5))
     count_along(ax.xaxis)
-    ax.set_yticks(range(0, num_modules, -(-num_modules // _MOST_NAMED)))
+    ax.set_yticks(some_of(num_modules, _MOST_NAMED))
     ax.set_xlabel("input")
     ax.set_ylabel("module")
     return image

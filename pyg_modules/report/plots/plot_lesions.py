@@ -6,7 +6,7 @@ import torch
 
 from pyg_modules.modules.lesion import LesionStudy
 from pyg_modules.report.palette import SEQUENTIAL
-from pyg_modules.report.plots.axes import add_colorbar, axes_or_empty
+from pyg_modules.report.plots.axes import add_colorbar, axes_or_empty, some_of
 from pyg_modules.report.plots.cells import write_in_cells
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def plot_lesions(study: LesionStudy, *, ax: Axes | None = None) -> Axes:
         interpolation="nearest",
     )
     add_colorbar(image, "R²" if study.is_regression else "accuracy, %")
-    named = range(0, num_modules, -(-num_modules // _MOST_NAMED_MODULES))
+    named = some_of(num_modules, _MOST_NAMED_MODULES)
     rows = {0: "all"}
     rows |= {1 + module: f"without {module}" for module in named}
     rows |= {1 + num_modules + module: f"{module} alone" for module in named}
@@ -70,9 +70,7 @@ def plot_lesions(study: LesionStudy, *, ax: Axes | None = None) -> Axes:
     if has_overall:
         ax.axvline(num_classes - 0.5, color="white", linewidth=2)
     ax.set_yticks([*rows], [*rows.values()], fontsize=7 if len(rows) <= 20 else 6)
-    step = -(-num_classes // _MOST_NAMED)
-    classes = list(range(0, num_classes, step))
-    ticks = {place: str(place) for place in classes}
+    ticks = {place: str(place) for place in some_of(num_classes, _MOST_NAMED)}
     if has_overall:
         ticks[num_classes] = "mean" if study.is_regression else "all"
     ax.set_xticks([*ticks], [*ticks.values()], fontsize=8)

@@ -9,7 +9,7 @@ from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import read_labels
 from pyg_modules.partition.metrics import module_costs, module_sizes
 from pyg_modules.report.palette import GUIDE, module_color
-from pyg_modules.report.plots.axes import axes_or_empty, ink, paper
+from pyg_modules.report.plots.axes import axes_or_empty, ink, paper, some_of
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -99,7 +99,7 @@ def plot_module_sizes(
     )
     # Room for the numbers above the bars, and for the legend above these.
     ax.margins(y=0.35)
-    ax.set_xticks(modules[:: -(-num_modules // _MOST_NAMED)])
+    ax.set_xticks(some_of(num_modules, _MOST_NAMED))
     ax.set_xlabel("module")
     ax.set_ylabel("share of all modules, %")
     ax.legend(handles=handles, loc="upper center", ncols=2, fontsize=8, frameon=False)

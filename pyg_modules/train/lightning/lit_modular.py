@@ -21,6 +21,7 @@ from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, check_loss
 from pyg_modules.train.edge_gradient import EdgeGradient
+from pyg_modules.train.evaluation import are_classes
 from pyg_modules.train.lightning.exact_resume import ExactResume
 from pyg_modules.train.lightning.kept_edges import graphs_of, load_edges, save_edges
 from pyg_modules.train.lightning.safetensors_io import SafetensorsIO
@@ -313,8 +314,7 @@ class LitModular(L.LightningModule):
         weight: Any = len(targets) if stage == "train" else checked.weight(targets)
         # Of targets that are all ignored, the loss is none; other ranks have some that count.
         found = {"loss": (loss if weight else torch.zeros_like(loss), weight)}
-        is_of_classes = isinstance(outputs, Tensor) and outputs.dim() == 2 and targets.dim() == 1
-        if is_of_classes and not targets.is_floating_point():
+        if are_classes(outputs, targets):
             counted = checked.counted(targets)
             right, number = (outputs.argmax(dim=-1) == targets) & counted, counted.sum()
             found["acc"] = right.sum() / number.clamp(min=1), number

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyg_modules.report.plots.squares import largest_in_squares
+from pyg_modules.report.squares import largest_in_squares
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 256), (256, 256)])

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 Matrix = npt.NDArray[np.floating[Any]]
 
-# More to a side would be smaller than pixels, of which some are then not drawn at all.
-_MOST = 256
+#: More to a side would be smaller than pixels, of which some are then not drawn at all.
+MOST_SQUARES = 256
 
 
 def largest_in_squares(matrix: Matrix) -> tuple[Matrix, tuple[int, int]]:
@@ -21,7 +21,7 @@ def largest_in_squares(matrix: Matrix) -> tuple[Matrix, tuple[int, int]]:
         tuple: The largest numbers, at most 256 to a side, and where the last of its rows and
         columns end, in cells of ``matrix``: a square may reach beyond it.
     """
-    heights, widths = (-(-size // _MOST) for size in matrix.shape)
+    heights, widths = (-(-size // MOST_SQUARES) for size in matrix.shape)
     largest = np.maximum.reduceat(matrix, range(0, matrix.shape[0], heights), axis=0)
     largest = np.maximum.reduceat(largest, range(0, matrix.shape[1], widths), axis=1)
     return largest, (heights * largest.shape[0], widths * largest.shape[1])
