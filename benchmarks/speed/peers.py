@@ -206,6 +206,29 @@ class TorchScatterPeer(Peer):
         return lambda state: segment_csr(column * state[self.source], self.offsets)
 
 
+class MaskedDenseAutocastPeer(MaskedDensePeer):
+    """The same under autocast in bfloat16."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See :meth:`Peer.forward`."""
+        with torch.autocast(x.device.type, torch.bfloat16):
+            return super().forward(x).float()
+
+
+class AutocastPeer(Peer):
+    """The layer itself, under autocast in bfloat16."""
+
+    def __init__(self, layer: SynchronousGraph) -> None:
+        nn.Module.__init__(self)
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See :meth:`Peer.forward`."""
+        with torch.autocast(x.device.type, torch.bfloat16):
+            outputs: Tensor = self.layer(x)
+        return outputs.float()
+
+
 PEERS: dict[str, type[Peer]] = {
     "PyG scatter": ScatterPeer,
     "torch-scatter": TorchScatterPeer,
@@ -213,6 +236,8 @@ PEERS: dict[str, type[Peer]] = {
     "stepwise CSR": StepwiseCSRPeer,
     "torch CSR": TorchCSRPeer,
     "torchsparsegradutils": SparseGradUtilsPeer,
+    "masked dense, bfloat16": MaskedDenseAutocastPeer,
+    "ours, bfloat16": AutocastPeer,
 }
 
 

@@ -3,10 +3,12 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, ClassVar
 
+import torch
+
 from pyg_modules._checks import as_int
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.nn.wiring import Operators
-from pyg_modules.ops.dispatch import BackendReport, check_backend
+from pyg_modules.ops.dispatch import BackendReport, check_backend, is_available
 from pyg_modules.ops.tracing import is_compiling, is_recording, is_transforming, unrecorded
 from pyg_modules.ops.update import Update
 
@@ -65,16 +67,26 @@ class BackedLayer(UnitLayer):
     def _build(self) -> None:
         self._operators(self.backend, _USUAL_BATCH)
 
-    def _operators(self, backend: str, batch: int) -> Operators:
-        """The operators for a batch of about this size.
+    def _precision(self) -> torch.dtype:
+        """See :meth:`UnitLayer._precision`; that of the layer where a backend knows no other."""
+        dtype = super()._precision()
+        if is_compiling():
+            operators = self._operators(self.backend, _USUAL_BATCH)
+            knows_it = all(dtype in operator.dtypes for operator in operators)
+        else:
+            knows_it = self.backend == "auto" or is_available(self.backend, self.device, dtype)
+        return dtype if knows_it else self.dtype
 
-        Those for the usual batch are built when a layer is made, moved or given another backend, so
-        that a compiler that traces a forward pass finds them ready.
+    def _operators(self, backend: str, batch: int, dtype: torch.dtype | None = None) -> Operators:
+        """The operators for a batch of about this size, and states of ``dtype``.
+
+        Those for the usual batch, and the dtype of the layer, are built when a layer is made, moved
+        or given another backend, so that a compiler that traces a forward pass finds them ready.
         """
         if is_compiling():
-            batch = _USUAL_BATCH
+            batch, dtype = _USUAL_BATCH, None
         wiring = self._wiring()
-        demand = partial(wiring.demand, backend, self.dtype, sums_alone=self._sums_alone)
+        demand = partial(wiring.demand, backend, dtype or self.dtype, sums_alone=self._sums_alone)
         if is_recording():
             with unrecorded():
                 return wiring.operators(demand(_USUAL_BATCH, composed=True))

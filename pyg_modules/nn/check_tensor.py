@@ -6,15 +6,15 @@ from pyg_modules._checks import check_plain
 from pyg_modules.ops.tracing import is_recording
 
 
-def check_tensor(name: str, value: Tensor, width: int, units: str, weight: Tensor) -> None:
-    """Raise unless ``value`` is what a layer with the parameter ``weight`` computes with.
+def check_tensor(name: str, value: Tensor, width: int, units: str, like: Tensor) -> None:
+    """Raise unless ``value`` is what a layer computes with.
 
     Args:
         name (str): What the argument is called.
         value (Tensor): What came.
         width (int): Its last size.
         units (str): What that counts.
-        weight (Tensor): Has the dtype and the device.
+        like (Tensor): Has the dtype and the device.
 
     Raises:
         TypeError: If it is no plain tensor, or of another dtype.
@@ -45,10 +45,10 @@ def check_tensor(name: str, value: Tensor, width: int, units: str, weight: Tenso
             f"Expected {name} of shape [*, {width}], the number of {units} of the graph (got"
             f" {list(value.shape)}). {remedy}"
         )
-    _check_place(name, value, weight)
+    _check_place(name, value, like)
 
 
-def check_images(name: str, value: Tensor, channels: int, units: str, weight: Tensor) -> None:
+def check_images(name: str, value: Tensor, channels: int, units: str, like: Tensor) -> None:
     """The same for images ``[*, channels, H, W]``, one or several."""
     if not isinstance(value, Tensor):
         raise TypeError(
@@ -79,28 +79,28 @@ def check_images(name: str, value: Tensor, channels: int, units: str, weight: Te
             f"Expected images of a pixel at least in {name} (got {list(value.shape)}). Leave empty"
             f" ones out."
         )
-    _check_place(name, value, weight)
+    _check_place(name, value, like)
 
 
-def _check_place(name: str, value: Tensor, weight: Tensor) -> None:
-    """Raise unless ``value`` has the dtype of ``weight``, and is where that is."""
-    if value.dtype != weight.dtype:
+def _check_place(name: str, value: Tensor, like: Tensor) -> None:
+    """Raise unless ``value`` has the dtype of ``like``, and is where that is."""
+    if value.dtype != like.dtype:
         or_layer = f" or layer.to({value.dtype})" if value.is_floating_point() else ""
         if value.is_complex():
             name_of_real = f"torch.view_as_real({name}).flatten(-2)"
             raise TypeError(
-                f"Expected {name} of dtype {weight.dtype}, that of the layer (got {value.dtype})."
+                f"Expected {name} of dtype {like.dtype}, that of the layer (got {value.dtype})."
                 f" Use {name}.abs(), or {name_of_real} and twice the inputs."
             )
         raise TypeError(
-            f"Expected {name} of dtype {weight.dtype}, that of the layer (got {value.dtype})."
-            f" Use {name}.to({weight.dtype}){or_layer}."
+            f"Expected {name} of dtype {like.dtype}, that of the layer (got {value.dtype})."
+            f" Use {name}.to({like.dtype}){or_layer}."
         )
-    if value.device != weight.device:
-        remedy = f"Use {name}.to({str(weight.device)!r})."
+    if value.device != like.device:
+        remedy = f"Use {name}.to({str(like.device)!r})."
         if value.is_meta:
             remedy = "It has no values; make it there, or use layer.to('meta') for shapes alone."
         raise ValueError(
-            f"Expected {name} on device {weight.device}, that of the layer (got {value.device})."
+            f"Expected {name} on device {like.device}, that of the layer (got {value.device})."
             f" {remedy}"
         )

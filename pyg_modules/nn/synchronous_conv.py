@@ -95,7 +95,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
         - **input:** nodes :math:`(V, I)`, or :math:`(*, V, I)` for several samples on one graph,
           edges :math:`(2, m)` or a transposed adjacency matrix :math:`(V, V)`, edge weights
           :math:`(m)` *(optional)*
-        - **output:** :math:`(V, O)` or :math:`(*, V, O)`
+        - **output:** :math:`(V, O)` or :math:`(*, V, O)`; dtypes as of :class:`SynchronousGraph`
 
     Attributes:
         weight: Weights of every edge, in the order of ``graph.edge_index``, ``[E, 2]``: w, u.
@@ -294,13 +294,12 @@ class SynchronousConv(BackedLayer, MessagePassing):
         """
         if isinstance(x, Proxy):
             return as_leaf(self, x, edge_index, edge_weight)
-        if self._has_autocast(x):
-            return self._without_autocast(SynchronousConv.forward, x, edge_index, edge_weight)
         if is_recording():
             with recorded():
-                return self._outputs(x, edge_index, edge_weight)
+                return self._compute(SynchronousConv._outputs, x, edge_index, edge_weight)
         return or_shortage(
-            lambda: self._outputs(x, edge_index, edge_weight), lambda: self._needed_memory(x)
+            lambda: self._compute(SynchronousConv._outputs, x, edge_index, edge_weight),
+            lambda: self._needed_memory(x),
         )
 
     def states(self, x: Tensor, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:
@@ -315,11 +314,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
             Tensor: ``[V, N]`` or ``[*, V, N]``: the inputs, the hidden states, the outputs as
             :meth:`forward` returns them.
         """
-        if self._has_autocast(x):
-            return self._without_autocast(SynchronousConv.states, x, edge_index, edge_weight)
-        prepared = self._prepared(x, edge_index, edge_weight)
-        states = self.solver.solve(prepared.recurrence).states
-        return self._all_states(x, states, self._read(prepared, states, x.shape))
+        return self._compute(SynchronousConv._states, x, edge_index, edge_weight)
 
     def solve(
         self,
@@ -341,14 +336,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
             Solution: As of :meth:`SynchronousGraph.solve`; all nodes of a graph are one sample.
         """
         check_observe(observe)
-        if self._has_autocast(x):
-            return self._without_autocast(
-                SynchronousConv.solve, x, edge_index, edge_weight, observe=observe
-            )
-        prepared = self._prepared(x, edge_index, edge_weight, observe)
-        solution = self._solution(prepared)
-        outputs = self._read(prepared, solution.states, x.shape)
-        return solution.reshaped(self._all_states(x, solution.states, outputs), x.shape[:-2])
+        return self._compute(SynchronousConv._solved, x, edge_index, edge_weight, observe)
 
     def step(self, states: Tensor, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:
         """One synchronous update of all units, as plain PyG message passing over the data.
@@ -367,7 +355,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
         if self._has_autocast(states):
             return self._without_autocast(SynchronousConv.step, states, edge_index, edge_weight)
         self._check_whole()
-        self._check_nodes("states", states, self.graph.num_units, "units")
+        self._check_nodes("states", states, self.graph.num_units, "units", self._stored)
         data = self._data(edge_index, edge_weight, states.size(-2))
         source, target = self.graph.edge_index.to(states.device)
         carried = states.index_select(-1, source)
@@ -414,13 +402,14 @@ class SynchronousConv(BackedLayer, MessagePassing):
     def _prepared(
         self,
         x: Tensor,
+        like: Tensor,
         edge_index: Any,
         edge_weight: Tensor | None,
         observe: Callable[[Tensor], None] | None = None,
     ) -> Prepared:
-        """What is computed with for the inputs ``x`` on a graph."""
+        """What is computed with for the inputs ``x`` on a graph; see :meth:`_compute`."""
         self._check_whole()
-        self._check_nodes("x", x, self.graph.num_inputs, "inputs")
+        self._check_nodes("x", x, self.graph.num_inputs, "inputs", like)
         num_nodes, batch = x.size(-2), reduce(mul, x.shape[:-2], 1)
         data = self._data(edge_index, edge_weight, num_nodes)
         weight = data.weight
@@ -435,13 +424,15 @@ class SynchronousConv(BackedLayer, MessagePassing):
         operators = Operators(
             *(
                 NeighbourOperator.over(units, neighbours, trains_data=trains_data)
-                for units in self._operators(self.backend, num_nodes * batch)
+                for units in self._operators(self.backend, num_nodes * batch, like.dtype)
             )
         )
-        mask = self.dynamics.draw_mask(num_nodes * batch, self._stored)
+        mask = self.dynamics.draw_mask(num_nodes * batch, like)
         if mask is not None:
             mask = mask.view(self.graph.num_hidden * num_nodes, batch)
-        update = self.dynamics.update(operators.recurrence, mask, num_positions=num_nodes)
+        update = self.dynamics.update(
+            operators.recurrence, mask, num_positions=num_nodes, dtype=like.dtype
+        )
         weights = [
             torch.cat([rows.T.reshape(-1), weight]) for rows in self._scaled_weight(update)[1]
         ]
@@ -462,7 +453,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
             data.check_contraction(num_nodes, contraction)
         return data
 
-    def _check_nodes(self, name: str, value: Tensor, width: int, units: str) -> None:
+    def _check_nodes(self, name: str, value: Tensor, width: int, units: str, like: Tensor) -> None:
         """Raise unless ``value`` has a row of numbers for every node."""
         if isinstance(value, tuple | list):
             raise TypeError(
@@ -470,16 +461,38 @@ class SynchronousConv(BackedLayer, MessagePassing):
                 f" {len(value)}): a state goes on from node to node, so that sources and targets"
                 f" are the same nodes. Join both sets into one graph."
             )
-        check_tensor(name, value, width, units, self._stored)
+        check_tensor(name, value, width, units, like)
         if value.dim() < 2:
             raise ValueError(
                 f"Expected {name} of shape [V, {width}] or [*, V, {width}] (got"
                 f" {list(value.shape)}). Use {name}.unsqueeze(0) for a single node."
             )
 
-    def _outputs(self, x: Tensor, edge_index: Any, edge_weight: Tensor | None) -> Tensor:
-        prepared = self._prepared(x, edge_index, edge_weight)
+    def _outputs(
+        self, x: Tensor, like: Tensor, edge_index: Any, edge_weight: Tensor | None
+    ) -> Tensor:
+        prepared = self._prepared(x, like, edge_index, edge_weight)
         return self._read(prepared, self.solver.solve(prepared.recurrence).states, x.shape)
+
+    def _states(
+        self, x: Tensor, like: Tensor, edge_index: Any, edge_weight: Tensor | None
+    ) -> Tensor:
+        prepared = self._prepared(x, like, edge_index, edge_weight)
+        states = self.solver.solve(prepared.recurrence).states
+        return self._all_states(x, states, self._read(prepared, states, x.shape))
+
+    def _solved(
+        self,
+        x: Tensor,
+        like: Tensor,
+        edge_index: Any,
+        edge_weight: Tensor | None,
+        observe: Callable[[Tensor], None] | None,
+    ) -> Solution:
+        prepared = self._prepared(x, like, edge_index, edge_weight, observe)
+        solution = self._solution(prepared)
+        outputs = self._read(prepared, solution.states, x.shape)
+        return solution.reshaped(self._all_states(x, solution.states, outputs), x.shape[:-2])
 
     def _read(self, prepared: Prepared, states: Tensor, shape: torch.Size) -> Tensor:
         """The outputs, ``[*, V, O]``, from the last states, for inputs of ``shape``."""

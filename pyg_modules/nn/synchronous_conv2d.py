@@ -60,7 +60,8 @@ class SynchronousConv2d(UnitLayer):
 
     Shapes:
         - **input:** :math:`(B, I, H, W)` or :math:`(I, H, W)`, of any height and width
-        - **output:** :math:`(B, O, H, W)` or :math:`(O, H, W)`
+        - **output:** :math:`(B, O, H, W)` or :math:`(O, H, W)`; dtypes as of
+          :class:`SynchronousGraph`
 
     Attributes:
         weight: The kernel of every edge, in the order of ``graph.edge_index``, ``[E, k, k]``.
@@ -163,12 +164,12 @@ class SynchronousConv2d(UnitLayer):
             )
         if isinstance(x, Proxy):
             return as_leaf(self, x)
-        if self._has_autocast(x):
-            return self._without_autocast(SynchronousConv2d.forward, x)
         if is_recording():
             with recorded():
-                return self._outputs(x)
-        return or_shortage(lambda: self._outputs(x), lambda: self._needed_memory(x))
+                return self._compute(SynchronousConv2d._outputs, x)
+        return or_shortage(
+            lambda: self._compute(SynchronousConv2d._outputs, x), lambda: self._needed_memory(x)
+        )
 
     def states(self, x: Tensor) -> Tensor:
         """The states of all units when the solver has stopped.
@@ -180,10 +181,7 @@ class SynchronousConv2d(UnitLayer):
             Tensor: ``[B, N, H, W]`` or ``[N, H, W]``: the inputs, the hidden states, the outputs as
             :meth:`forward` returns them.
         """
-        if self._has_autocast(x):
-            return self._without_autocast(SynchronousConv2d.states, x)
-        prepared = self._prepared(x)
-        return self._all_states(x, prepared, self.solver.solve(prepared.recurrence).states)
+        return self._compute(SynchronousConv2d._states, x)
 
     def solve(self, x: Tensor, *, observe: Callable[[Tensor], None] | None = None) -> Solution:
         """The states that :meth:`states` returns, and how well the units agree.
@@ -199,12 +197,7 @@ class SynchronousConv2d(UnitLayer):
             ``[B, N, H, W]``, and ``residual``, ``steps`` and ``converged`` of every image.
         """
         check_observe(observe)
-        if self._has_autocast(x):
-            return self._without_autocast(SynchronousConv2d.solve, x, observe=observe)
-        prepared = self._prepared(x, observe)
-        solution = self._solution(prepared)
-        states = self._all_states(x, prepared, solution.states)
-        return solution.reshaped(states, x.shape[:-3])
+        return self._compute(SynchronousConv2d._solved, x, observe)
 
     def step(self, states: Tensor) -> Tensor:
         """One synchronous update of all units, as one convolution over all of them.
@@ -237,18 +230,22 @@ class SynchronousConv2d(UnitLayer):
         after = following.T.reshape(sums.shape)
         return torch.cat([images[:, :num_inputs], after], dim=1).reshape(states.shape)
 
-    def _prepared(self, x: Tensor, observe: Callable[[Tensor], None] | None = None) -> Prepared:
-        """What is computed with for ``x``."""
+    def _prepared(
+        self, x: Tensor, like: Tensor, observe: Callable[[Tensor], None] | None = None
+    ) -> Prepared:
+        """What is computed with for ``x``; see :meth:`_compute`."""
         self._check_whole()
-        check_images("x", x, self.graph.num_inputs, "inputs", self._stored)
+        check_images("x", x, self.graph.num_inputs, "inputs", like)
         images = x if x.dim() == 4 else x.unsqueeze(0)
         batch, _, height, width = images.shape
         operators = self._convolutions().at(height, width)
         num_positions = height * width
-        mask = self.dynamics.draw_mask(batch, self._stored)
+        mask = self.dynamics.draw_mask(batch, like)
         if mask is not None:
             mask = mask.repeat_interleave(num_positions, dim=0)
-        update = self.dynamics.update(operators.recurrence, mask, num_positions=num_positions)
+        update = self.dynamics.update(
+            operators.recurrence, mask, num_positions=num_positions, dtype=like.dtype
+        )
         return self._prepare(
             as_columns(images),
             update,
@@ -266,9 +263,21 @@ class SynchronousConv2d(UnitLayer):
         # The sum comes last: fully_shard, for one, wants outputs that are no views.
         return outputs.clone() if bias is None else outputs + bias.view(-1, 1, 1)
 
-    def _outputs(self, x: Tensor) -> Tensor:
-        prepared = self._prepared(x)
+    def _outputs(self, x: Tensor, like: Tensor) -> Tensor:
+        prepared = self._prepared(x, like)
         return self._read(x, prepared, self.solver.solve(prepared.recurrence).states)
+
+    def _states(self, x: Tensor, like: Tensor) -> Tensor:
+        prepared = self._prepared(x, like)
+        return self._all_states(x, prepared, self.solver.solve(prepared.recurrence).states)
+
+    def _solved(
+        self, x: Tensor, like: Tensor, observe: Callable[[Tensor], None] | None
+    ) -> Solution:
+        prepared = self._prepared(x, like, observe)
+        solution = self._solution(prepared)
+        states = self._all_states(x, prepared, solution.states)
+        return solution.reshaped(states, x.shape[:-3])
 
     def _all_states(self, x: Tensor, prepared: Prepared, states: Tensor) -> Tensor:
         """Inputs, hidden states and outputs from iterated ``states`` [n * P, B]."""

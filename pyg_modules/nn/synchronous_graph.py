@@ -68,8 +68,9 @@ class SynchronousGraph(BackedLayer, MessagePassing):
 
     Shapes:
         - **input:** :math:`(*, I)`, in the dtype and on the device of the parameters; under
-          ``torch.autocast`` in any floating dtype, as it is cast to that of the parameters
-        - **output:** :math:`(*, O)`, in the dtype of the parameters, under autocast too
+          ``torch.autocast`` in any floating dtype
+        - **output:** :math:`(*, O)`, in the dtype of the parameters; on CUDA under autocast, with
+          an :class:`Unrolled` solver, states and outputs are in that of autocast
 
     Attributes:
         weight: One weight per edge, in the order of ``graph.edge_index``, ``[E]``.
@@ -185,12 +186,10 @@ class SynchronousGraph(BackedLayer, MessagePassing):
             )
         if isinstance(x, Proxy):
             return as_leaf(self, x)
-        if self._has_autocast(x):
-            return self._without_autocast(SynchronousGraph.forward, x)
         if is_recording():
             with recorded():
-                return self._outputs(x)
-        return self._outputs(x)
+                return self._compute(SynchronousGraph._outputs, x)
+        return self._compute(SynchronousGraph._outputs, x)
 
     def states(self, x: Tensor) -> Tensor:
         """The states of all units when the solver has stopped.
@@ -202,11 +201,7 @@ class SynchronousGraph(BackedLayer, MessagePassing):
             Tensor: ``[*, N]``: the inputs, the hidden states, the outputs as :meth:`forward`
             returns them.
         """
-        if self._has_autocast(x):
-            return self._without_autocast(SynchronousGraph.states, x)
-        prepared = self._prepared(x)
-        states = self.solver.solve(prepared.recurrence).states
-        return self._all_states(x, states, self._read(prepared, states, x.shape[:-1]))
+        return self._compute(SynchronousGraph._states, x)
 
     def solve(self, x: Tensor, *, observe: Callable[[Tensor], None] | None = None) -> Solution:
         """The states that :meth:`states` returns, and how well the units agree.
@@ -224,13 +219,7 @@ class SynchronousGraph(BackedLayer, MessagePassing):
             for the gradients, with ``states`` of ``[n, B]`` for the n units that are iterated.
         """
         check_observe(observe)
-        if self._has_autocast(x):
-            return self._without_autocast(SynchronousGraph.solve, x, observe=observe)
-        prepared = self._prepared(x, observe)
-        solution = self._solution(prepared)
-        outputs = self._read(prepared, solution.states, x.shape[:-1])
-        states = self._all_states(x, solution.states, outputs)
-        return solution.reshaped(states, x.shape[:-1])
+        return self._compute(SynchronousGraph._solved, x, observe)
 
     def step(self, states: Tensor) -> Tensor:
         """One synchronous update of all units, as plain PyG message passing.
@@ -269,15 +258,17 @@ class SynchronousGraph(BackedLayer, MessagePassing):
         sums = inputs[num_inputs:] + self.bias.unsqueeze(-1)
         return torch.cat([x[:num_inputs], self._update().next(sums, x[num_inputs:])])
 
-    def _prepared(self, x: Tensor, observe: Callable[[Tensor], None] | None = None) -> Prepared:
-        """What is computed with for ``x``, ``[*, I]``."""
+    def _prepared(
+        self, x: Tensor, like: Tensor, observe: Callable[[Tensor], None] | None = None
+    ) -> Prepared:
+        """What is computed with for ``x``, ``[*, I]``; see :meth:`_compute`."""
         self._check_whole()
-        check_tensor("x", x, self.graph.num_inputs, "inputs", self._stored)
+        check_tensor("x", x, self.graph.num_inputs, "inputs", like)
         # Other products would fix the batch of an exported or of a traced program.
         batch = reduce(mul, x.shape[:-1], 1)
-        operators = self._operators(self.backend, batch)
-        mask = self.dynamics.draw_mask(batch, self._stored)
-        update = self.dynamics.update(operators.recurrence, mask)
+        operators = self._operators(self.backend, batch, like.dtype)
+        mask = self.dynamics.draw_mask(batch, like)
+        update = self.dynamics.update(operators.recurrence, mask, dtype=like.dtype)
         clamped = x.reshape(batch, self.graph.num_inputs).T.contiguous()
         weights = self._scaled_weight(update)[1]
         return self._prepare(clamped, update, operators, weights, observe=observe)
@@ -289,9 +280,23 @@ class SynchronousGraph(BackedLayer, MessagePassing):
         assert prepared.output_bias is not None
         return outputs + prepared.output_bias
 
-    def _outputs(self, x: Tensor) -> Tensor:
-        prepared = self._prepared(x)
+    def _outputs(self, x: Tensor, like: Tensor) -> Tensor:
+        prepared = self._prepared(x, like)
         return self._read(prepared, self.solver.solve(prepared.recurrence).states, x.shape[:-1])
+
+    def _states(self, x: Tensor, like: Tensor) -> Tensor:
+        prepared = self._prepared(x, like)
+        states = self.solver.solve(prepared.recurrence).states
+        return self._all_states(x, states, self._read(prepared, states, x.shape[:-1]))
+
+    def _solved(
+        self, x: Tensor, like: Tensor, observe: Callable[[Tensor], None] | None
+    ) -> Solution:
+        prepared = self._prepared(x, like, observe)
+        solution = self._solution(prepared)
+        outputs = self._read(prepared, solution.states, x.shape[:-1])
+        states = self._all_states(x, solution.states, outputs)
+        return solution.reshaped(states, x.shape[:-1])
 
     def _all_states(self, x: Tensor, states: Tensor, outputs: Tensor) -> Tensor:
         """Inputs, hidden states and outputs, ``[*, N]``, from iterated ``states`` [n, B]."""

@@ -23,6 +23,7 @@ from pyg_modules.nn.wiring import Operators, Wiring
 from pyg_modules.ops.edge_sum import bind
 from pyg_modules.ops.sharding import is_sharded, overwrite, whole
 from pyg_modules.ops.tracing import (
+    half_precision,
     has_autocast,
     is_compiling,
     refuse_replicas,
@@ -394,7 +395,7 @@ class UnitLayer(nn.Module):
         """What a forward pass computes with, where every unit has P positions, in a row.
 
         Args:
-            clamped (Tensor): The inputs, ``[I * P, B]``.
+            clamped (Tensor): The inputs, ``[I * P, B]``, in the dtype to compute in.
             update (Update): The update over the edges of ``operators.recurrence``.
             operators (Operators): Those of the four sets of edges.
             weights (sequence of Tensor): What each of them is bound to.
@@ -402,12 +403,13 @@ class UnitLayer(nn.Module):
             observe (Callable, optional): See :class:`Recurrence`. (default: none)
         """
         wiring = self._wiring()
-        injection, recurrent, readout, direct = weights
+        dtype = clamped.dtype
+        injection, recurrent, readout, direct = (values.to(dtype) for values in weights)
         # Inputs never change: what they inject is computed once.
         injected = bind(operators.injection, injection)(clamped)
         biases, output_bias = self.bias, None
         if biases is not None:
-            bias, output_bias = wiring.split_bias(biases)
+            bias, output_bias = wiring.split_bias(biases.to(dtype))
             column = bias.unsqueeze(-1)
             if num_positions != 1:
                 column = column.expand(-1, num_positions).reshape(-1, 1)
@@ -441,19 +443,41 @@ class UnitLayer(nn.Module):
                 " torch.distributed.fsdp.register_fsdp_forward_method(layer, 'states')."
             )
 
+    def _compute(self, method: Callable[..., T], x: Tensor, *args: Any) -> T:
+        """``method`` of ``x``, a tensor with the dtype to compute in and the device, and ``args``.
+
+        Under autocast it is the dtype of :meth:`_precision`, to which ``x`` is cast. Kernels know
+        no autocast: ``method`` casts what else they read.
+        """
+        stored = self._stored
+        if not self._has_autocast(x):
+            return method(self, x, stored, *args)
+        precision = self._precision()
+        like = stored if stored.dtype == precision else stored.new_empty(0, dtype=precision)
+        with without_autocast(stored.device):
+            return method(self, x.to(precision), like, *args)
+
+    def _precision(self) -> torch.dtype:
+        """The dtype of states under autocast.
+
+        An equilibrium is found to a tolerance that half precision does not reach.
+        """
+        own, half = self.dtype, half_precision(self.device)
+        if half is None or own == torch.float64 or self.solver.num_updates is None:
+            return own
+        return half
+
     def _has_autocast(self, x: Tensor) -> bool:
-        """Whether autocast looks on, and ``x`` can be cast back."""
+        """Whether autocast looks on, and ``x`` can be cast."""
         return has_autocast(self.device) and isinstance(x, Tensor) and x.is_floating_point()
 
-    def _without_autocast(
-        self, method: Callable[..., T], x: Tensor, *args: Any, **kwargs: Any
-    ) -> T:
-        """``method`` of ``x`` in the dtype of the layer, as the kernels know no other.
+    def _without_autocast(self, method: Callable[..., T], x: Tensor, *args: Any) -> T:
+        """``method`` of ``x`` in the dtype of the layer.
 
         It is one of the class, as that of the instance may have been replaced by one that calls it.
         """
         with without_autocast(self.device):
-            return method(self, x.to(self.dtype), *args, **kwargs)
+            return method(self, x.to(self.dtype), *args)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         def checked(stored: Tensor) -> Tensor:

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from pyg_modules import (
     cut,
     split,
 )
+from pyg_modules.ops import tracing
 from tests.dense_graph import DenseGraph
 from tests.strategies import generator
 
@@ -87,12 +90,34 @@ def test_batches_of_gradients_are_those_one_by_one(backend, device):
     assert torch.equal(found, torch.stack(expected))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_under_autocast_it_computes_in_the_dtype_of_the_layer(backend, device):
+def test_under_autocast_it_computes_in_that_dtype_where_it_pays(backend, dtype, device):
     layer, x = layer_on(device, backend), inputs(device)
+    with torch.autocast(device.type, dtype):
+        outputs = layer(x)
+    if device.type == "cpu":
+        assert torch.equal(outputs, layer(x))
+    else:
+        assert torch.equal(outputs, copy.deepcopy(layer).to(dtype)(x.to(dtype)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_gradients_under_autocast_are_those_of_the_dtype_where_it_pays(
+    backend, device, monkeypatch
+):
+    monkeypatch.setattr(tracing, "_FAST_IN_HALF", (device.type,))
+    layer, x = layer_on(device, backend), inputs(device)
+    halved = copy.deepcopy(layer).bfloat16()
     with torch.autocast(device.type, torch.bfloat16):
         outputs = layer(x)
-    assert torch.equal(outputs, layer(x))
+    expected = halved(x.bfloat16())
+    assert torch.equal(outputs, expected)
+    found = torch.autograd.grad(outputs.float().square().sum(), [x, *layer.parameters()])
+    references = torch.autograd.grad(expected.float().square().sum(), [x, *halved.parameters()])
+    for gradient, reference in zip(found, references, strict=True):
+        assert gradient.dtype == torch.float32
+        assert torch.equal(gradient, reference.float())
 
 
 def cut_layer(device, backend):
