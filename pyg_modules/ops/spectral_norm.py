@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.ops.differentiable import Differentiable
+from pyg_modules.ops.looks import looks_are_free
 from pyg_modules.ops.operator import EdgeOperator
 
 # From a random start, a Krylov space of this dimension misses 5 % of the largest singular value of
@@ -70,9 +71,12 @@ class _SpectralNorm(Differentiable):
             for _ in range(2):  # Twice is enough for orthogonality to rounding.
                 direction = direction - basis @ (basis.T @ direction)
             length = direction.norm()
-            if not length > 10 * torch.finfo(weight.dtype).eps * scale:
+            goes_on = length > 10 * torch.finfo(weight.dtype).eps * scale
+            if looks_are_free(length) and not goes_on:
                 break  # The space is exhausted.
-            basis = torch.cat([basis, direction / length], dim=1)
+            # Where that is not looked at, vectors of 0 follow, which change nothing.
+            following = torch.where(goes_on, direction / length, 0.0)
+            basis = torch.cat([basis, following], dim=1)
         coordinates = torch.linalg.eigh(images.T @ images)[1][:, -1:]
         image, right = images @ coordinates, basis[:, : images.size(1)] @ coordinates
         left = image / image.norm().clamp(min=tiny)

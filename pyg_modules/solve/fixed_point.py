@@ -8,14 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from pyg_modules.ops.looks import looks_are_free
 from pyg_modules.ops.residual import relative_residual
-from pyg_modules.solve.iteration import (
-    STRIDE,
-    ColumnMap,
-    Iteration,
-    Residual,
-    looks_are_free,
-)
+from pyg_modules.solve.iteration import STRIDE, ColumnMap, Iteration, Residual
 
 # Between these, squares of states and of their differences are far from under- and overflow.
 _SAFE = 1e-10, 1e10

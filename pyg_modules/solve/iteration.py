@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from pyg_modules.ops.looks import looks_are_free
 from pyg_modules.ops.residual import column_norm
 
 
@@ -29,11 +30,6 @@ STRIDE = 5
 # What a plain step leaves, at least, of a residual that shrinks slowly. Where little more is left,
 # Anderson's steps, each of which takes as long as two to four plain ones, do not pay.
 _SLOW = 0.8
-
-
-def looks_are_free(tensor: Tensor) -> bool:
-    """Whether reading a number of ``tensor`` does not wait for all that a device still computes."""
-    return tensor.device.type == "cpu"
 
 
 class Iteration:

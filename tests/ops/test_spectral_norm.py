@@ -1,9 +1,16 @@
+import sys
+from unittest.mock import patch
+
 import pytest
 import torch
 from hypothesis import given
 
 from pyg_modules.ops import BACKENDS, EdgeSet, spectral_norm
+from tests.looks import Looks
 from tests.strategies import backends, generator, normal, seeds, unit_graphs
+
+# The package has the function under the name of its module.
+norms = sys.modules["pyg_modules.ops.spectral_norm"]
 
 
 @pytest.mark.parametrize("name", backends)
@@ -53,3 +60,19 @@ def test_it_is_that_of_large_and_small_weights_too(dtype, scale):
     inside = torch.finfo(torch.promote_types(dtype, torch.float32)).eps
     rtol = 4 * torch.finfo(dtype).eps + 16 * inside
     torch.testing.assert_close(norm.double() / scale, exact, rtol=rtol, atol=0)
+
+
+@given(graph=unit_graphs(min_hidden=1, feedback=False), seed=seeds)
+def test_where_looks_cost_the_same_norm_is_found_with_one_at_most(graph, seed):
+    # Of few units, or of some without edges, spaces are exhausted early.
+    block = EdgeSet.between(graph.edge_index, graph.hidden, graph.hidden)
+    operator = BACKENDS["dense"].build(block)
+    weight = normal(block.num_edges, seed=seed).requires_grad_()
+    expected = spectral_norm(operator, weight)
+    with patch.object(norms, "looks_are_free", lambda _: False), Looks() as looks:
+        found = spectral_norm(operator, weight)
+    assert looks.count <= 1
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    if block.num_edges:
+        gradients = [torch.autograd.grad(norm, weight)[0] for norm in (found, expected)]
+        torch.testing.assert_close(gradients[0].norm(), gradients[1].norm())

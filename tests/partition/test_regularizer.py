@@ -5,7 +5,6 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyg_modules import PartitionRegularizer, SynchronousGraph, UnitGraph, cut, prune_cross_edges
 from pyg_modules.partition import (
@@ -15,6 +14,7 @@ from pyg_modules.partition import (
     normalized_cut,
     sharpness_loss,
 )
+from tests.looks import Looks
 from tests.strategies import generator, layers, units_of
 
 
@@ -399,25 +399,13 @@ def test_edges_that_were_pruned_do_not_count():
     assert not layer.weight.grad[~layer.edge_mask].any()
 
 
-class _Values(TorchDispatchMode):
-    """Counts how often a value of a tensor is asked for, for which a GPU is waited for."""
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.count += func is torch.ops.aten._local_scalar_dense.default
-        return func(*args, **(kwargs or {}))
-
-
 def test_a_step_waits_for_no_value():
     regularizer = PartitionRegularizer(
         SynchronousGraph(UnitGraph.complete(3, 8, 2)), 2, cost_balance=1.0, sharpness=1.0
     )
-    with _Values() as asked:
+    with Looks() as asked:
         regularizer().backward()
     assert asked.count == 0
-    with _Values() as asked:  # What users call by themselves is looked at, once.
+    with Looks() as asked:  # What users call by themselves is looked at, once.
         sharpness_loss(regularizer.assignment())
     assert asked.count == 1

@@ -7,7 +7,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled
 from pyg_modules.ops import ACTIVATIONS
@@ -18,9 +17,9 @@ from pyg_modules.solve import (
     fixed_point,
     iteration,
 )
+from tests.looks import Looks
 from tests.strategies import backends, generator, layers, normal, seeds
 
-aten = torch.ops.aten
 EXACT = Equilibrium(tol=1e-13, contraction=0.9)
 
 
@@ -211,18 +210,6 @@ def test_samples_are_accelerated_on_their_own():
     assert len(set(together.steps.tolist())) > 3
     assert together.steps.tolist() == [int(one.steps) for one in alone]
     torch.testing.assert_close(together.states, torch.stack([one.states for one in alone]))
-
-
-class Looks(TorchDispatchMode):
-    """Counts how often numbers of tensors are read, for which a device has to be waited for."""
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.count += func in {aten._local_scalar_dense.default, aten.nonzero.default}
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize("activation", ["tanh", ["tanh"] * 3 + ["gelu"] * 3])
