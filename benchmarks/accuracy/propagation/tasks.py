@@ -62,10 +62,10 @@ def trees(radius: int, seed: int) -> Task:
     """Binary trees whose root has the class of the leaf that shows the number of the root.
 
     From `On the Bottleneck of Graph Neural Networks <https://arxiv.org/abs/2006.05205>`_, where all
-    that is asked is whether a network can learn the examples by heart: all nodes of a kind are
-    those to learn from, to choose by and to measure on.
+    that is asked is whether a network can learn the examples by heart: all roots are those to learn
+    from, to choose by and to measure on; all that there are, or 1,000 of them.
     """
-    num_leaves, most = 2**radius, 4000
+    num_leaves, most = 2**radius, 1000
     generator = torch.Generator().manual_seed(seed)
     if factorial(num_leaves) * num_leaves <= most:
         orders = torch.tensor(list(permutations(range(num_leaves))))
@@ -96,9 +96,10 @@ def rings(distance: int, seed: int) -> Task:
     """Rings where a node has to know the class of the one opposite; all others show nothing of it.
 
     From `On Over-Squashing in Message Passing Neural Networks <https://arxiv.org/abs/2302.02941>`_.
-    Every node but the one opposite has the same features, the asked one too.
+    Every node but the one opposite has the same features, the asked one too. So rings of a class
+    are alike, and few are enough.
     """
-    num_rings, size, num_classes = 500, 2 * distance, 5
+    num_rings, size, num_classes = 100, 2 * distance, 5
     generator = torch.Generator().manual_seed(seed)
     of_ring = torch.randint(num_classes, (num_rings,), generator=generator)
     x = torch.ones(num_rings, size, num_classes) / num_classes
@@ -111,7 +112,7 @@ def rings(distance: int, seed: int) -> Task:
     edge_index = (edges + offset).permute(1, 0, 2).reshape(2, -1)
     y = of_ring.unsqueeze(1).expand(-1, size).flatten()
     asked = torch.arange(num_rings) * size
-    train, val, test = asked.tensor_split([300, 400])
+    train, val, test = asked.tensor_split([60, 80])
     return Task(x.flatten(0, 1), edge_index, y, train, val, test, reach=distance)
 
 
