@@ -336,7 +336,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
             Solution: As of :meth:`SynchronousGraph.solve`; all nodes of a graph are one sample.
         """
         check_observe(observe)
-        return self._compute(SynchronousConv._solved, x, edge_index, edge_weight, observe)
+        return self._compute(SynchronousConv._solution, x, observe, edge_index, edge_weight)
 
     def step(self, states: Tensor, edge_index: Any, edge_weight: Tensor | None = None) -> Tensor:
         """One synchronous update of all units, as plain PyG message passing over the data.
@@ -356,7 +356,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
             return self._without_autocast(SynchronousConv.step, states, edge_index, edge_weight)
         self._check_whole()
         self._check_nodes("states", states, self.graph.num_units, "units", self._stored)
-        data = self._data(edge_index, edge_weight, states.size(-2))
+        data = self._data(edge_index, edge_weight, num_nodes=states.size(-2))
         source, target = self.graph.edge_index.to(states.device)
         carried = states.index_select(-1, source)
         own, looked = (
@@ -403,20 +403,18 @@ class SynchronousConv(BackedLayer, MessagePassing):
         self,
         x: Tensor,
         like: Tensor,
-        edge_index: Any,
-        edge_weight: Tensor | None,
+        *data: Any,
         observe: Callable[[Tensor], None] | None = None,
     ) -> Prepared:
-        """What is computed with for the inputs ``x`` on a graph; see :meth:`_compute`."""
         self._check_whole()
         self._check_nodes("x", x, self.graph.num_inputs, "inputs", like)
         num_nodes, batch = x.size(-2), reduce(mul, x.shape[:-2], 1)
-        data = self._data(edge_index, edge_weight, num_nodes)
-        weight = data.weight
+        graph = self._data(*data, num_nodes=num_nodes)
+        weight = graph.weight
         if self.explain:  # As propagate does it, message by message.
             weight = self.explain_message(weight.unsqueeze(-1), num_nodes).squeeze(-1)
-        edges = data.edge_index[0], data.edge_index[1], num_nodes
-        if is_tracing() or data.edge_index.is_meta:
+        edges = graph.edge_index[0], graph.edge_index[1], num_nodes
+        if is_tracing() or graph.edge_index.is_meta:
             neighbours = Neighbours(*edges)
         else:
             neighbours = self._latest = Neighbours.again(self._latest, *edges)
@@ -443,7 +441,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
             clamped, update, operators, weights, num_positions=num_nodes, observe=observe
         )
 
-    def _data(self, edge_index: Any, edge_weight: Tensor | None, num_nodes: int) -> DataEdges:
+    def _data(self, edge_index: Any, edge_weight: Tensor | None, *, num_nodes: int) -> DataEdges:
         """The edges of the data with normalized weights, those of explainers included."""
         normalize, add_self_loops = self.settings["normalize"], self.settings["add_self_loops"]
         data = DataEdges.read(edge_index, edge_weight, num_nodes, self._stored)
@@ -468,37 +466,10 @@ class SynchronousConv(BackedLayer, MessagePassing):
                 f" {list(value.shape)}). Use {name}.unsqueeze(0) for a single node."
             )
 
-    def _outputs(
-        self, x: Tensor, like: Tensor, edge_index: Any, edge_weight: Tensor | None
-    ) -> Tensor:
-        prepared = self._prepared(x, like, edge_index, edge_weight)
-        return self._read(prepared, self.solver.solve(prepared.recurrence).states, x.shape)
-
-    def _states(
-        self, x: Tensor, like: Tensor, edge_index: Any, edge_weight: Tensor | None
-    ) -> Tensor:
-        prepared = self._prepared(x, like, edge_index, edge_weight)
-        states = self.solver.solve(prepared.recurrence).states
-        return self._all_states(x, states, self._read(prepared, states, x.shape))
-
-    def _solved(
-        self,
-        x: Tensor,
-        like: Tensor,
-        edge_index: Any,
-        edge_weight: Tensor | None,
-        observe: Callable[[Tensor], None] | None,
-    ) -> Solution:
-        prepared = self._prepared(x, like, edge_index, edge_weight, observe)
-        solution = self._solution(prepared)
-        outputs = self._read(prepared, solution.states, x.shape)
-        return solution.reshaped(self._all_states(x, solution.states, outputs), x.shape[:-2])
-
-    def _read(self, prepared: Prepared, states: Tensor, shape: torch.Size) -> Tensor:
-        """The outputs, ``[*, V, O]``, from the last states, for inputs of ``shape``."""
+    def _read(self, prepared: Prepared, states: Tensor, x: Tensor) -> Tensor:
         if self.settings["normalize_states"]:
-            states = self._normalized(states, shape[-2])
-        outputs = _on_nodes(prepared.read(states), shape, self.graph.num_outputs)
+            states = self._normalized(states, x.size(-2))
+        outputs = _on_nodes(prepared.read(states), x.shape, self.graph.num_outputs)
         return outputs if prepared.output_bias is None else outputs + prepared.output_bias
 
     def _normalized(self, states: Tensor, num_nodes: int) -> Tensor:
@@ -519,7 +490,6 @@ class SynchronousConv(BackedLayer, MessagePassing):
         return torch.cat([divided.flatten(0, 1), states[graph.num_hidden * num_nodes :]])
 
     def _all_states(self, x: Tensor, states: Tensor, outputs: Tensor) -> Tensor:
-        """Inputs, hidden states and outputs, ``[*, V, N]``, from iterated ``states``."""
         num_hidden = self.graph.num_hidden
         hidden = _on_nodes(states[: num_hidden * x.size(-2)], x.shape, num_hidden)
         return torch.cat([x, hidden, outputs], dim=-1)

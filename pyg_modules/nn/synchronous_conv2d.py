@@ -197,7 +197,7 @@ class SynchronousConv2d(UnitLayer):
             ``[B, N, H, W]``, and ``residual``, ``steps`` and ``converged`` of every image.
         """
         check_observe(observe)
-        return self._compute(SynchronousConv2d._solved, x, observe)
+        return self._compute(SynchronousConv2d._solution, x, observe)
 
     def step(self, states: Tensor) -> Tensor:
         """One synchronous update of all units, as one convolution over all of them.
@@ -231,9 +231,12 @@ class SynchronousConv2d(UnitLayer):
         return torch.cat([images[:, :num_inputs], after], dim=1).reshape(states.shape)
 
     def _prepared(
-        self, x: Tensor, like: Tensor, observe: Callable[[Tensor], None] | None = None
+        self,
+        x: Tensor,
+        like: Tensor,
+        *data: Any,  # noqa: ARG002
+        observe: Callable[[Tensor], None] | None = None,
     ) -> Prepared:
-        """What is computed with for ``x``; see :meth:`_compute`."""
         self._check_whole()
         check_images("x", x, self.graph.num_inputs, "inputs", like)
         images = x if x.dim() == 4 else x.unsqueeze(0)
@@ -255,37 +258,19 @@ class SynchronousConv2d(UnitLayer):
             observe=observe,
         )
 
-    def _read(self, x: Tensor, prepared: Prepared, states: Tensor) -> Tensor:
-        """The outputs for ``x`` from the last ``states``."""
+    def _read(self, prepared: Prepared, states: Tensor, x: Tensor) -> Tensor:
         shape = *x.shape[:-3], self.graph.num_outputs, *x.shape[-2:]
         outputs = prepared.read(states).T.reshape(shape)
         bias = prepared.output_bias
         # The sum comes last: fully_shard, for one, wants outputs that are no views.
         return outputs.clone() if bias is None else outputs + bias.view(-1, 1, 1)
 
-    def _outputs(self, x: Tensor, like: Tensor) -> Tensor:
-        prepared = self._prepared(x, like)
-        return self._read(x, prepared, self.solver.solve(prepared.recurrence).states)
-
-    def _states(self, x: Tensor, like: Tensor) -> Tensor:
-        prepared = self._prepared(x, like)
-        return self._all_states(x, prepared, self.solver.solve(prepared.recurrence).states)
-
-    def _solved(
-        self, x: Tensor, like: Tensor, observe: Callable[[Tensor], None] | None
-    ) -> Solution:
-        prepared = self._prepared(x, like, observe)
-        solution = self._solution(prepared)
-        states = self._all_states(x, prepared, solution.states)
-        return solution.reshaped(states, x.shape[:-3])
-
-    def _all_states(self, x: Tensor, prepared: Prepared, states: Tensor) -> Tensor:
-        """Inputs, hidden states and outputs from iterated ``states`` [n * P, B]."""
+    def _all_states(self, x: Tensor, states: Tensor, outputs: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         num_hidden = self.graph.num_hidden
         hidden = states[: num_hidden * height * width].T
         hidden = hidden.reshape(*x.shape[:-3], num_hidden, height, width)
-        return torch.cat([x, hidden, self._read(x, prepared, states)], dim=-3)
+        return torch.cat([x, hidden, outputs], dim=-3)
 
     def _needed_memory(self, x: Tensor) -> str:
         num_units, num_updates = self._wiring().num_iterated, self.solver.num_updates

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import mul
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -219,7 +220,7 @@ class SynchronousGraph(BackedLayer, MessagePassing):
             for the gradients, with ``states`` of ``[n, B]`` for the n units that are iterated.
         """
         check_observe(observe)
-        return self._compute(SynchronousGraph._solved, x, observe)
+        return self._compute(SynchronousGraph._solution, x, observe)
 
     def step(self, states: Tensor) -> Tensor:
         """One synchronous update of all units, as plain PyG message passing.
@@ -259,9 +260,12 @@ class SynchronousGraph(BackedLayer, MessagePassing):
         return torch.cat([x[:num_inputs], self._update().next(sums, x[num_inputs:])])
 
     def _prepared(
-        self, x: Tensor, like: Tensor, observe: Callable[[Tensor], None] | None = None
+        self,
+        x: Tensor,
+        like: Tensor,
+        *data: Any,  # noqa: ARG002
+        observe: Callable[[Tensor], None] | None = None,
     ) -> Prepared:
-        """What is computed with for ``x``, ``[*, I]``; see :meth:`_compute`."""
         self._check_whole()
         check_tensor("x", x, self.graph.num_inputs, "inputs", like)
         # Other products would fix the batch of an exported or of a traced program.
@@ -273,33 +277,13 @@ class SynchronousGraph(BackedLayer, MessagePassing):
         weights = self._scaled_weight(update)[1]
         return self._prepare(clamped, update, operators, weights, observe=observe)
 
-    def _read(self, prepared: Prepared, states: Tensor, shape: torch.Size) -> Tensor:
-        """The outputs, ``[*shape, O]``, from the last states."""
-        outputs = prepared.read(states).T.reshape(*shape, self.graph.num_outputs)
+    def _read(self, prepared: Prepared, states: Tensor, x: Tensor) -> Tensor:
+        outputs = prepared.read(states).T.reshape(*x.shape[:-1], self.graph.num_outputs)
         # The sum comes last: fully_shard, for one, wants outputs that are no views.
         assert prepared.output_bias is not None
         return outputs + prepared.output_bias
 
-    def _outputs(self, x: Tensor, like: Tensor) -> Tensor:
-        prepared = self._prepared(x, like)
-        return self._read(prepared, self.solver.solve(prepared.recurrence).states, x.shape[:-1])
-
-    def _states(self, x: Tensor, like: Tensor) -> Tensor:
-        prepared = self._prepared(x, like)
-        states = self.solver.solve(prepared.recurrence).states
-        return self._all_states(x, states, self._read(prepared, states, x.shape[:-1]))
-
-    def _solved(
-        self, x: Tensor, like: Tensor, observe: Callable[[Tensor], None] | None
-    ) -> Solution:
-        prepared = self._prepared(x, like, observe)
-        solution = self._solution(prepared)
-        outputs = self._read(prepared, solution.states, x.shape[:-1])
-        states = self._all_states(x, solution.states, outputs)
-        return solution.reshaped(states, x.shape[:-1])
-
     def _all_states(self, x: Tensor, states: Tensor, outputs: Tensor) -> Tensor:
-        """Inputs, hidden states and outputs, ``[*, N]``, from iterated ``states`` [n, B]."""
         num_hidden = self.graph.num_hidden
         hidden = states[:num_hidden].T.reshape(*x.shape[:-1], num_hidden)
         return torch.cat([x, hidden, outputs], dim=-1)

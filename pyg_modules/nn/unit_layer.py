@@ -423,13 +423,47 @@ class UnitLayer(nn.Module):
 
         return Prepared(Recurrence(update, recurrent, injected, observe), read, output_bias)
 
-    def _solution(self, prepared: Prepared) -> Solution:
-        """What the solver finds, with the residuals that an unrolled one leaves out."""
+    def _outputs(self, x: Tensor, like: Tensor, *data: Any) -> Tensor:
+        """The outputs for ``x`` and what is taken beside it; see :meth:`_compute`."""
+        prepared = self._prepared(x, like, *data)
+        return self._read(prepared, self.solver.solve(prepared.recurrence).states, x)
+
+    def _states(self, x: Tensor, like: Tensor, *data: Any) -> Tensor:
+        """The same for the states of all units."""
+        prepared = self._prepared(x, like, *data)
+        states = self.solver.solve(prepared.recurrence).states
+        return self._all_states(x, states, self._read(prepared, states, x))
+
+    def _solution(
+        self, x: Tensor, like: Tensor, observe: Callable[[Tensor], None] | None, *data: Any
+    ) -> Solution:
+        """The same for what the solver finds, with residuals, which an unrolled one leaves out."""
+        prepared = self._prepared(x, like, *data, observe=observe)
         solution = self.solver.solve(prepared.recurrence)
         if solution.residual is None:
             with torch.no_grad():
                 solution.residual = prepared.recurrence.residual(solution.states)
-        return solution
+        outputs = self._read(prepared, solution.states, x)
+        states = self._all_states(x, solution.states, outputs)
+        return solution.reshaped(states, x.shape[: x.dim() - 1 - len(self.positions)])
+
+    def _prepared(
+        self,
+        x: Tensor,
+        like: Tensor,
+        *data: Any,
+        observe: Callable[[Tensor], None] | None = None,
+    ) -> Prepared:
+        """What is computed with for ``x``; see :meth:`_compute`."""
+        raise NotImplementedError
+
+    def _read(self, prepared: Prepared, states: Tensor, x: Tensor) -> Tensor:
+        """The outputs for ``x`` from the last iterated ``states``."""
+        raise NotImplementedError
+
+    def _all_states(self, x: Tensor, states: Tensor, outputs: Tensor) -> Tensor:
+        """Inputs, hidden states, from the iterated ``states``, and outputs."""
+        raise NotImplementedError
 
     def _check_whole(self) -> None:
         """Raise a ``RuntimeError`` if a forward pass would see a part of the weights.
