@@ -14,6 +14,7 @@ from pyg_modules._checks import as_int
 from pyg_modules.modules.split import split
 from pyg_modules.nn.evaluating import evaluating
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
+from pyg_modules.ops.tracing import has_autocast, without_autocast
 from pyg_modules.partition.labels import check_labels
 from pyg_modules.solve.equilibrium import Equilibrium
 
@@ -78,6 +79,8 @@ def check_independence(
             f"Expected x to be a Tensor (got {type(x).__name__}). Give some inputs of the layer."
         )
     steps = as_int("steps", steps, smallest=1)  # Without an update, nothing depends on anything.
+    if has_autocast(layer.device) and x.is_floating_point():
+        x = x.to(layer.dtype)  # A proof is not rounded.
     num_dims = 1 + len(layer.positions)
     # Nodes and pixels are no samples.
     samples = x.unsqueeze(0) if x.dim() == num_dims > 1 else x
@@ -96,7 +99,7 @@ def check_independence(
         following: Tensor = layer.step(states, *others, **named)
         return following
 
-    with evaluating(layer):
+    with evaluating(layer), without_autocast(layer.device):
         with torch.no_grad():
             states = [layer.states(sample, *others, **named) for sample in samples]
         jacobian = max(_max_cross_jacobian(layer, step, each, steps) for each in states)
@@ -105,7 +108,7 @@ def check_independence(
             f"Expected no path between modules and a cross Jacobian of exactly 0 (got {paths} pairs"
             f" of modules with a path, {jacobian:g}). Make the layer with cut(layer, labels)."
         )
-    with evaluating(layer), torch.no_grad():
+    with evaluating(layer), without_autocast(layer.device), torch.no_grad():
         expected = layer(x, *others, **named)
         outputs = [part(x, *others, **named) for part in split(layer)]
         difference = (sum(outputs) - expected).abs().max()

@@ -58,7 +58,8 @@ class BackedLayer(UnitLayer):
         """
         batch = as_int("batch", batch, smallest=0)
         wiring = self._wiring()
-        demand = wiring.demand(self.backend, self.dtype, batch, sums_alone=self._sums_alone)
+        dtype = self._precision()
+        demand = wiring.demand(self.backend, dtype, batch, sums_alone=self._sums_alone)
         return BackendReport(batch, wiring.choices(demand))
 
     def _update(self) -> Update:

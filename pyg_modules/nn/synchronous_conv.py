@@ -428,12 +428,9 @@ class SynchronousConv(BackedLayer, MessagePassing):
         mask = self.dynamics.draw_mask(num_nodes * batch, like)
         if mask is not None:
             mask = mask.view(self.graph.num_hidden * num_nodes, batch)
-        update = self.dynamics.update(
-            operators.recurrence, mask, num_positions=num_nodes, dtype=like.dtype
-        )
-        weights = [
-            torch.cat([rows.T.reshape(-1), weight]) for rows in self._scaled_weight(update)[1]
-        ]
+        update = self.dynamics.update(operators.recurrence, mask, num_positions=num_nodes)
+        weight, parts = weight.to(like.dtype), self._scaled_weight(update, like.dtype)[1]
+        weights = [torch.cat([rows.T.reshape(-1), weight]) for rows in parts]
         num_inputs = self.graph.num_inputs
         clamped = x.reshape(batch, num_nodes, num_inputs).permute(2, 1, 0)
         clamped = clamped.reshape(num_inputs * num_nodes, batch)

@@ -246,14 +246,12 @@ class SynchronousConv2d(UnitLayer):
         mask = self.dynamics.draw_mask(batch, like)
         if mask is not None:
             mask = mask.repeat_interleave(num_positions, dim=0)
-        update = self.dynamics.update(
-            operators.recurrence, mask, num_positions=num_positions, dtype=like.dtype
-        )
+        update = self.dynamics.update(operators.recurrence, mask, num_positions=num_positions)
         return self._prepare(
             as_columns(images),
             update,
             operators,
-            self.weights_by_edge_set(),
+            self._scaled_weight(self._update(), like.dtype)[1],
             num_positions=num_positions,
             observe=observe,
         )

@@ -272,9 +272,9 @@ class SynchronousGraph(BackedLayer, MessagePassing):
         batch = reduce(mul, x.shape[:-1], 1)
         operators = self._operators(self.backend, batch, like.dtype)
         mask = self.dynamics.draw_mask(batch, like)
-        update = self.dynamics.update(operators.recurrence, mask, dtype=like.dtype)
+        update = self.dynamics.update(operators.recurrence, mask)
         clamped = x.reshape(batch, self.graph.num_inputs).T.contiguous()
-        weights = self._scaled_weight(update)[1]
+        weights = self._scaled_weight(update, like.dtype)[1]
         return self._prepare(clamped, update, operators, weights, observe=observe)
 
     def _read(self, prepared: Prepared, states: Tensor, x: Tensor) -> Tensor:

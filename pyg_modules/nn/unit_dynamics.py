@@ -96,12 +96,7 @@ class UnitDynamics(nn.Module):
         }
 
     def update(
-        self,
-        operator: EdgeOperator,
-        mask: Tensor | None = None,
-        *,
-        num_positions: int = 1,
-        dtype: torch.dtype | None = None,
+        self, operator: EdgeOperator, mask: Tensor | None = None, *, num_positions: int = 1
     ) -> Update:
         """The synchronous update over the edges of ``operator``.
 
@@ -110,7 +105,6 @@ class UnitDynamics(nn.Module):
             mask (Tensor, optional): From :meth:`draw_mask`, ``[H * P, B]``. (default: none)
             num_positions (int, optional): In how many rows one after the other a unit is, P.
                 (default: 1)
-            dtype (torch.dtype, optional): That of states. (default: that of the parameters)
         """
         # Without a hidden unit, there is nothing that acts.
         name = self._runs[0].activation if self._runs else PRELU
@@ -119,10 +113,6 @@ class UnitDynamics(nn.Module):
         runs = self._runs
         slope: Tensor | None = self.slope
         learned: Tensor | None = self.rate
-        if dtype is not None:
-            slope, learned = (
-                None if values is None else values.to(dtype) for values in (slope, learned)
-            )
         if num_positions != 1:
             runs = [run._replace(num_units=run.num_units * num_positions) for run in runs]
             slope, learned = (

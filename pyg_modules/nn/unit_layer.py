@@ -340,7 +340,7 @@ class UnitLayer(nn.Module):
         They are 0 where edges were pruned, and an :class:`Equilibrium` with ``contraction`` scales
         them.
         """
-        return self._scaled_weight(self._update())[0]
+        return self._scaled_weight(self._update(), self.dtype)[0]
 
     def weights_by_edge_set(self) -> tuple[Tensor, ...]:
         """:meth:`scaled_weight` in the four sets of edges that are computed apart.
@@ -350,7 +350,7 @@ class UnitLayer(nn.Module):
             and outputs that feed back), among these, from these to outputs, and from inputs to
             outputs; each by target, then source.
         """
-        return self._scaled_weight(self._update())[1]
+        return self._scaled_weight(self._update(), self.dtype)[1]
 
     def _rows(self) -> Tensor:
         """The weights, 0 where pruned, ``[E, *row_shape]``."""
@@ -361,13 +361,17 @@ class UnitLayer(nn.Module):
             return weight
         return torch.where(mask.view(-1, *(1 for _ in self.row_shape)), weight, 0.0)
 
-    def _scaled_weight(self, update: Update) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The weights as the solver uses them, as a whole and by edge set."""
+    def _scaled_weight(
+        self, update: Update, dtype: torch.dtype
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The weights as the solver uses them, as a whole and by edge set, in ``dtype``."""
         weight, wiring = self._rows(), self._wiring()
         parts = wiring.split(weight)
         scaled = self.solver.scaled(update, parts[1])
         if scaled is not parts[1]:
             weight = weight.index_copy(0, wiring.recurrent_edges, scaled)
+        if scaled is not parts[1] or weight.dtype != dtype:
+            weight = weight.to(dtype)
             # With feedback, edges into outputs are scaled in two sets.
             parts = wiring.split(weight)
         return weight, parts
@@ -403,13 +407,12 @@ class UnitLayer(nn.Module):
             observe (Callable, optional): See :class:`Recurrence`. (default: none)
         """
         wiring = self._wiring()
-        dtype = clamped.dtype
-        injection, recurrent, readout, direct = (values.to(dtype) for values in weights)
+        injection, recurrent, readout, direct = weights
         # Inputs never change: what they inject is computed once.
         injected = bind(operators.injection, injection)(clamped)
         biases, output_bias = self.bias, None
         if biases is not None:
-            bias, output_bias = wiring.split_bias(biases.to(dtype))
+            bias, output_bias = wiring.split_bias(biases.to(clamped.dtype))
             column = bias.unsqueeze(-1)
             if num_positions != 1:
                 column = column.expand(-1, num_positions).reshape(-1, 1)
@@ -421,7 +424,8 @@ class UnitLayer(nn.Module):
                 outputs = outputs + bind(operators.direct, direct)(clamped)
             return outputs
 
-        return Prepared(Recurrence(update, recurrent, injected, observe), read, output_bias)
+        recurrence = Recurrence(update.to(clamped.dtype), recurrent, injected, observe)
+        return Prepared(recurrence, read, output_bias)
 
     def _outputs(self, x: Tensor, like: Tensor, *data: Any) -> Tensor:
         """The outputs for ``x`` and what is taken beside it; see :meth:`_compute`."""

@@ -67,7 +67,7 @@ class ScatterOperator(EdgeOperator):
     def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul_transposed`."""
         source, target, _ = self.index
-        messages = values * grad.index_select(0, target)
+        messages = _wide(values * grad.index_select(0, target))
         out.copy_(scatter(messages, source, dim=0, dim_size=self.num_sources, reduce="sum"))
 
     def new_gradient(self, weight: Tensor) -> Tensor:
@@ -85,14 +85,20 @@ class ScatterOperator(EdgeOperator):
 
     def _sum(self, messages: Tensor) -> Tensor:
         _, target, offsets = self.index
+        dtype, messages = messages.dtype, _wide(messages)
         has_segments = torch_geometric.typing.WITH_TORCH_SCATTER and not is_tracing()
         if has_segments and messages.device.type in ("cpu", "cuda"):
             segments: Tensor = _SegmentSum.apply(  # type: ignore[no-untyped-call]
                 messages, target, offsets
             )
-            return segments
+            return segments.to(dtype)
         sums: Tensor = scatter(messages, target, dim=0, dim_size=self.num_targets, reduce="sum")
-        return sums
+        return sums.to(dtype)
+
+
+def _wide(messages: Tensor) -> Tensor:
+    """In single precision at least: in half, a sum of many soon grows no more."""
+    return messages.to(torch.promote_types(messages.dtype, torch.float32))
 
 
 class _SegmentSum(torch.autograd.Function):

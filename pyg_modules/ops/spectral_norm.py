@@ -77,7 +77,10 @@ class _SpectralNorm(Differentiable):
             # Where that is not looked at, vectors of 0 follow, which change nothing.
             following = torch.where(goes_on, direction / length, 0.0)
             basis = torch.cat([basis, following], dim=1)
-        coordinates = torch.linalg.eigh(images.T @ images)[1][:, -1:]
+        squares = images.T @ images
+        # The algorithm fails on NaN, which is in the images, too.
+        squares = torch.where(squares.isfinite(), squares, 0.0)
+        coordinates = torch.linalg.eigh(squares)[1][:, -1:]
         image, right = images @ coordinates, basis[:, : images.size(1)] @ coordinates
         left = image / image.norm().clamp(min=tiny)
         sigma = ((left * image).sum() * unit).to(dtype)

@@ -68,6 +68,14 @@ class Transition(NamedTuple):
             rate = rate.unsqueeze(-1)
         return rate * activated if state is None else state + rate * (activated - state)
 
+    def to(self, dtype: torch.dtype) -> Transition:
+        """The same for states of ``dtype``."""
+        return self._replace(
+            slope=None if self.slope is None else self.slope.to(dtype),
+            mask=None if self.mask is None else self.mask.to(dtype),
+            rate=self.rate.to(dtype) if isinstance(self.rate, Tensor) else self.rate,
+        )
+
     @property
     def is_function(self) -> bool:
         """Whether it is one function of the sums, which kernels know."""

@@ -66,6 +66,11 @@ class Update(NamedTuple):
         )
         return torch.cat([activated, sums[num_activated:]])
 
+    def to(self, dtype: torch.dtype) -> Update:
+        """The update of states of ``dtype``."""
+        transition = None if self.transition is None else self.transition.to(dtype)
+        return self._replace(transition=transition)
+
     def at_rest(self) -> Update:
         """The update with the same fixed points that goes to the new states at once."""
         transition = self.transition

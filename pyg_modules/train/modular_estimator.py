@@ -23,6 +23,7 @@ from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.modules.cut import cut
 from pyg_modules.modules.split import split
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
+from pyg_modules.ops.tracing import without_autocast
 from pyg_modules.partition.verdict import Verdict
 from pyg_modules.solve.unrolled import Unrolled
 from pyg_modules.train.organise import organise
@@ -155,7 +156,8 @@ class ModularEstimator(BaseEstimator):
         weight = self.network_.weight
         dtype = torch.empty(0, dtype=weight.dtype, device="cpu").numpy().dtype
         checked = validate_data(self, inputs, dtype=dtype, reset=False)
-        with torch.no_grad():
+        # Who predicts wants the numbers of the network, whatever looks on.
+        with torch.no_grad(), without_autocast(weight.device):
             outputs: Tensor = self.network_(
                 torch.tensor(numpy.ascontiguousarray(checked), device=weight.device)
             )

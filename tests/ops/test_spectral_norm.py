@@ -62,6 +62,16 @@ def test_it_is_that_of_large_and_small_weights_too(dtype, scale):
     torch.testing.assert_close(norm.double() / scale, exact, rtol=rtol, atol=0)
 
 
+@pytest.mark.parametrize("free", [True, False])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_that_of_weights_that_diverged_is_no_number_and_no_error(value, free):
+    block = EdgeSet.between(torch.cartesian_prod(*2 * [torch.arange(5)]).T, *2 * [range(5)])
+    weight = normal(25).index_fill(0, torch.tensor([7]), value)
+    with patch.object(norms, "looks_are_free", lambda _: free):
+        norm = spectral_norm(BACKENDS["dense"].build(block), weight)
+    assert not bool(norm.isfinite())
+
+
 @given(graph=unit_graphs(min_hidden=1, feedback=False), seed=seeds)
 def test_where_looks_cost_the_same_norm_is_found_with_one_at_most(graph, seed):
     # Of few units, or of some without edges, spaces are exhausted early.
