@@ -268,6 +268,11 @@ def _check_places(folder: Path, stage: Path, made: list[Path]) -> None:
                 f"Expected folders in {folder} (got the link {target.parent}). Name another folder,"
                 f" or move the link."
             )
+        if not os.access(target.parent, os.W_OK | os.X_OK):
+            raise ValueError(
+                f"Expected a folder to write to (got {target.parent}: Permission denied). Correct"
+                f" its permissions, or name another folder."
+            )
         if target.parent.stat().st_dev != disk:
             raise ValueError(
                 f"Expected {folder} to be on one disk (got {target.parent} on another). Name"

@@ -49,7 +49,7 @@ def encode_file(folder: Path, file: Path) -> EncodedFile:
         )
     table = read_table(file)
     inputs = encoding.encode(table, of_file)
-    notes, y = encoding.unknown(table), None
+    notes, y = encoding.filled(table) + encoding.unknown(table), None
     # A column that is there to be filled in says as little as none.
     if target.name in table.columns and table[target.name].notna().any():
         values = read_target_like(table[target.name], of_file, target.classes)

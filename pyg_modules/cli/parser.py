@@ -238,6 +238,7 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--data-root",
         metavar="DIR",
+        type=_path,
         help="folder with local copies of data sets (default: $PYG_MODULES_DATA, else download)",
     )
     train.add_argument("--quiet", action="store_true", help="print nothing but errors")
@@ -255,4 +256,5 @@ def _num_modules(text: str) -> int | str:
 def _path(name: str) -> Path:
     if not name:
         raise argparse.ArgumentTypeError("expected a name (got an empty one)")
-    return Path(name)
+    # Shells leave it after =, and nobody wants a folder of that name.
+    return Path(name).expanduser()

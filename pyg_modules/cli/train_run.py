@@ -72,7 +72,8 @@ def train(options: Namespace) -> None:
                     result, other_seeds=others, seconds=result.seconds + of_seed.seconds
                 )
             with uninterrupted(_kept(of_seed, options.out).strip()):
-                report = _write(of_seed, options.out)
+                # Of several seeds, the run that is there is that of the first ones.
+                report = _write(of_seed, options.out, replaces=options.overwrite or result)
                 result = of_seed
         assert result is not None
         if not options.quiet:
@@ -108,11 +109,13 @@ def _data(options: Namespace) -> Dataset:
     )
 
 
-def _write(result: ExperimentResult, out: Path) -> Path:
+def _write(result: ExperimentResult, out: Path, *, replaces: object) -> Path:
     """Write the run to ``out``; if that fails, to another place, which is said."""
     from pyg_modules.report.html.write import write_run_with_report
 
     try:
+        # Another run may have been written there while this one trained.
+        check_free(out, RUN, overwrite=bool(replaces))
         return write_run_with_report(result, out)
     except ValueError as error:
         if folder := _written_elsewhere(partial(write_run_with_report, result)):

@@ -16,6 +16,7 @@ from pyg_modules.datasets.columns import (
     decimals_like,
     number_texts_in,
     numbers_in,
+    parsed,
     shown,
     texts_in,
 )
@@ -153,6 +154,17 @@ class Encoding:
             texts = column.texts_in(table)
             columns += [texts == category for category in column.categories]
         return numpy.stack(columns, axis=1).astype(numpy.float64)
+
+    def filled(self, table: DataFrame) -> list[str]:
+        """A sentence for every column of numbers of which some are missing."""
+        sentences = []
+        for number in self.numbers:
+            if missing := int(numpy.isnan(parsed(table[number.name])).sum()):
+                sentences.append(
+                    f"column {number.name!r}: {missing:,} of {len(table):,} missing, taken to be"
+                    f" the median {number.median:g} of the training part"
+                )
+        return sentences
 
     def unknown(self, table: DataFrame) -> list[str]:
         """A sentence for every column with categories that the training part has not."""

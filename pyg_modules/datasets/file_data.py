@@ -20,6 +20,7 @@ from pyg_modules.datasets.columns import (
     is_of_numbers,
     number_texts_in,
     numbers_in,
+    parsed,
     shown,
     texts_in,
 )
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 _TEST_SHARE = 0.2
 _FEWEST_ROWS = 10
+_MANY_CATEGORIES = 20
 
 
 def load_file(
@@ -118,6 +120,8 @@ def load_file(
     test_file = of_file if test is None else os.fspath(test)
     inputs = encoding.encode(test_x, test_file)
     test_values = encoding.values(test_x, test_file)
+    if test is not None:
+        encoding.notes.extend(f"{test}: {note}" for note in encoding.filled(test_x))
     encoding.notes.extend(encoding.unknown(test_x))
     if test is not None and (more := sorted(set(test_x.columns) - set(features.columns))):
         encoding.notes.append(f"{test} has more columns, which are not used: {shown(more)}")
@@ -167,7 +171,7 @@ def _target_name(table: DataFrame, target: str | None, of_file: str) -> str:
     if len(columns) == 1:
         raise ValueError(
             f"Expected columns beside the target {target!r} in {of_file} (got none). Add what it is"
-            f" predicted from."
+            f" predicted from; values of a CSV are separated by commas, semicolons or tabs."
         )
     return target
 
@@ -292,6 +296,10 @@ def _fitted(
     for name in categories:
         if missing := int((train[name] == MISSING).sum()):
             notes.append(f"column {name!r}: {missing:,} missing, a category of their own")
+    asked_for = options.get("categories", "").split(",")
+    for category in category_columns:
+        if category.name not in (*flags, *asked_for):
+            notes.extend(_on_categories(category, train[category.name]))
     mean, scale = 0.0, 1.0
     if targets.classes is None:
         values = targets.values[rows]
@@ -308,6 +316,24 @@ def _fitted(
         options,
         notes,
     )
+
+
+def _on_categories(category: CategoryColumn, column: Any) -> list[str]:
+    """A sentence if there are many categories, or numbers among them."""
+    values = column[column != MISSING]
+    is_number = ~numpy.isnan(parsed(values))
+    if not is_number.all() and 4 * int(is_number.sum()) >= len(values):
+        texts = sorted(set(values[~is_number]))
+        return [
+            f"column {category.name!r}: {int(is_number.sum()):,} numbers among texts such as"
+            f" {shown(texts[:1])}, taken for {len(category.categories):,} categories; leave these"
+            f" texts empty if they stand for what is missing"
+        ]
+    if len(category.categories) > _MANY_CATEGORIES:
+        return [
+            f"column {category.name!r}: {len(category.categories):,} categories, an input for each"
+        ]
+    return []
 
 
 def _flags(train: DataFrame) -> list[str]:

@@ -57,6 +57,11 @@ def read_table(path: str | os.PathLike[str]) -> DataFrame:
         raise ValueError(
             f"Expected a file {', '.join(_READERS)} (got {path}). Save it as one of these."
         )
+    if path.is_dir():
+        raise ValueError(
+            f"Expected the file {path} (got a folder of that name). Join what is in it into one"
+            f" file."
+        )
     if not path.is_file():
         raise ValueError(f"Expected the file {path} (got none of that name). Correct it.")
     if path.stat().st_size == 0:
@@ -69,8 +74,9 @@ def read_table(path: str | os.PathLike[str]) -> DataFrame:
             f"Expected a file that can be read (got {path}: {error.strerror or error}). Correct its"
             f" permissions, or write it again."
         ) from error
-    _check_names([str(name) for name in table.columns], path)
-    table.columns = [str(name) for name in table.columns]
+    names = [str(name).strip() for name in table.columns]
+    _check_names(names, path)
+    table.columns = names
     if len(table) == 0:
         raise ValueError(f"Expected rows in {path} (got names of columns only). Add rows.")
     return table
@@ -94,20 +100,34 @@ def _read_csv(path: Path) -> DataFrame:
 
     names: list[str] = []
     rows = csv.reader([])
+    first = last = 0
     limit = csv.field_size_limit(_LONGEST)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             separator = _separator(next((line for line in file if line.strip()), ""))
             file.seek(0)
             rows = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=True)
-            names = [name.strip() for name in next(filter(None, rows), [])]
-            # pandas would take a row that is too short as one with missing values.
-            uneven = next((row for row in rows if row and len(row) != len(names)), None)
-            if uneven is not None:
-                raise csv.Error(f"{len(uneven)} values below {len(names)} names")
+            for number, row in enumerate(rows):
+                if row and not names:
+                    first, names = number, [name.strip() for name in row]
+                elif row and len(row) != len(names):
+                    # pandas would take one that is too short as one with missing values.
+                    raise csv.Error(f"{len(row)} values below {len(names)} names")
+                last = number if row else last
+        # A blank line is a missing value where there is one column, but not at the end.
+        is_alone = len(names) == 1
         table = pandas.read_csv(
-            path, sep=separator, header=None, dtype=str, skipinitialspace=True, encoding="utf-8-sig"
+            path,
+            sep=separator,
+            header=None,
+            dtype=str,
+            skipinitialspace=True,
+            encoding="utf-8-sig",
+            skip_blank_lines=not is_alone,
+            skiprows=first,
         )
+        if is_alone:
+            table = table.iloc[: last + 1 - first]
     except UnicodeDecodeError as error:
         raise ValueError(
             f"Expected a text of UTF-8 in {path} (got the byte {error.object[error.start]:#04x},"
@@ -118,7 +138,8 @@ def _read_csv(path: Path) -> DataFrame:
     except (csv.Error, pandas.errors.ParserError) as error:
         raise ValueError(
             f"Expected a row of equally many columns in every line of {path} (got {error}, in line"
-            f" {rows.line_num}). Correct the line; a value with a separator in it stands in quotes."
+            f" {rows.line_num}). Correct the line; a value with a separator in it stands in quotes,"
+            f" and the names of the columns, {shown(names)}, in the first line."
         ) from error
     finally:
         csv.field_size_limit(limit)
@@ -142,12 +163,13 @@ def _read_parquet(path: Path) -> DataFrame:
     import pandas
 
     try:
-        import pyarrow
+        import pyarrow.parquet
     except ImportError as error:
         raise ImportError(
             "Reading .parquet needs pyarrow: pip install pyarrow. Or save the data as .csv."
         ) from error
     try:
+        _check_names(pyarrow.parquet.read_schema(path).names, path)
         table = pandas.read_parquet(path, engine="pyarrow")
     except (pyarrow.lib.ArrowException, UnicodeError) as error:
         raise ValueError(

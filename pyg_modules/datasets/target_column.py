@@ -104,7 +104,7 @@ def read_target_like(
         raise ValueError(
             f"Expected the classes of the training data, {shown(classes)}, in column"
             f" {column.name!r} of {of_file} (got {names[row]!r} in row {row + 1}). Correct it, or"
-            f" leave the row out."
+            f" leave the row out; or, to predict, the column."
         )
     return class_numbers(names, classes)
 
@@ -144,9 +144,9 @@ def _check_none_missing(column: Any, of_file: str) -> None:
     if missing.any():
         raise ValueError(
             f"Expected a target in every row of {of_file} (got none in column {column.name!r}, row"
-            f" {int(missing.argmax()) + 1}; {int(missing.sum()):,} in all). Leave such rows out."
-            f" If it is a class called NA or None, which stand for missing values, call it"
-            f" otherwise."
+            f" {int(missing.argmax()) + 1}; {int(missing.sum()):,} in all). Leave such rows out,"
+            f" or, to predict, the column. If it is a class called NA or None, which stand for"
+            f" missing values, call it otherwise."
         )
 
 

@@ -161,7 +161,18 @@ class ModularEstimator(BaseEstimator):
             outputs: Tensor = self.network_(
                 torch.tensor(numpy.ascontiguousarray(checked), device=weight.device)
             )
+        is_finite = outputs.isfinite().all(dim=1)
+        if not bool(is_finite.all()):
+            raise ValueError(
+                f"Expected samples of which the network makes finite numbers (got NaN or infinity"
+                f" for number {int(is_finite.int().argmin())}, in {checked.dtype}). Scale X before,"
+                f" or fit on X in float64."
+            )
         return outputs
+
+    def __sklearn_is_fitted__(self) -> bool:
+        # Not by any attribute: what a fit that was refused has left says nothing.
+        return hasattr(self, "network_")
 
     def _check_parameters(self) -> None:
         """Raise for parameters that nothing else looks at, or not by their names here."""

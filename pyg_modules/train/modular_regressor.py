@@ -62,8 +62,8 @@ class ModularRegressor(RegressorMixin, ModularEstimator):
         Raises:
             DivergedError: If the loss becomes NaN or infinite.
             TypeError: If a parameter has the wrong type.
-            ValueError: If a parameter is out of range, the data is unfit, or targets are too large
-                for the precision of ``X``.
+            ValueError: If a parameter is out of range, the data is unfit, or targets are too large,
+                or differ by too little, for the precision of ``X``.
 
         Warns:
             UserWarning: If numbers of the precision of ``X`` are too coarse where the targets are.
@@ -74,12 +74,15 @@ class ModularRegressor(RegressorMixin, ModularEstimator):
         )
         self._target_shape = targets.shape[1:]
         columns = targets.reshape(len(targets), -1).astype(numpy.float64)
-        mean, scale = columns.mean(axis=0), columns.std(axis=0)
+        # Squares of the largest and the smallest numbers are none. A power of 2 rounds nothing.
+        unit = numpy.ldexp(1.0, numpy.frexp(numpy.abs(columns).max(axis=0))[1] - 1)
+        mean, scale = (columns / unit).mean(axis=0), (columns / unit).std(axis=0)
         varies = (columns != columns[0]).any(axis=0)
         # Not by the deviation, as the mean of equal numbers may be rounded.
-        scale[~varies] = 1.0
+        scale[~varies] = 1.0 / unit[~varies]
+        standardised = ((columns / unit - mean) / scale).astype(inputs.dtype)
+        mean, scale = mean * unit, scale * unit
         _check_precision(inputs.dtype, mean, scale, varies)
-        standardised = ((columns - mean) / scale).astype(inputs.dtype)
         self._train(inputs, standardised, len(scale), F.mse_loss)
         _rescale_outputs(self.network_, scale, mean)
         return self
@@ -108,6 +111,11 @@ def _check_precision(
         raise ValueError(
             f"Expected targets that {dtype.name} can hold, as is X (got some around {largest:.2g})."
             f" Give X in float64, or y in another unit."
+        )
+    if bool((varies & (scale < float(limits.tiny))).any()):
+        raise ValueError(
+            f"Expected targets that {dtype.name} can tell apart, as is X (got some that differ by"
+            f" {float(scale[varies].min()):.2g}). Give X in float64, or y in another unit."
         )
     if bool((varies & (numpy.abs(mean) * float(limits.eps) > _COARSE * scale)).any()):
         warnings.warn(

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from pyg_modules import SynchronousGraph
-from pyg_modules.cli import main
+from pyg_modules.cli import main, train_run
 from pyg_modules.datasets import load_encoding, load_file
 from pyg_modules.experiment import load_run
 from pyg_modules.experiment.score import score
@@ -238,13 +238,14 @@ def test_modules_have_inputs_of_their_own_and_all_that_follows_knows_it(
 def test_of_rows_that_were_trained_on_it_is_said(wine, diabetes, tmp_path, capsys):
     for (path, folder, *_), number in ((wine, "142 of the 178"), (diabetes, "353 of the 442")):
         said = f"data: {number} rows of {path} {EQUAL}"
-        out = str(tmp_path / "out.csv")
+        out = str(tmp_path / f"{path.stem}.csv")
         assert main(["predict", str(folder), str(path), "--out", out]) == 0
         printed = capsys.readouterr().out.splitlines()
-        assert printed[0] == said
-        assert len(printed) == 3
+        assert said in printed
+        others = [line for line in printed if "missing, taken to be the median" not in line]
+        assert len(others) == 3
         assert main(["report", str(folder / "free"), "--data", str(path)]) == 0
-        assert capsys.readouterr().out.splitlines()[0] == said
+        assert said in capsys.readouterr().out.splitlines()
     # The rows are known in any file, with other columns and in another order; others are not.
     data = load_file(wine[0], target="grade")
     table = own_table("wine")
@@ -273,7 +274,11 @@ def test_of_a_network_of_an_earlier_version_nothing_is_said_of_rows(wine, tmp_pa
     path.write_text(json.dumps(fields))
     (tmp_path / "run" / "metrics.json").unlink()  # It knows the file as it was.
     assert main(["predict", str(tmp_path / "run"), str(wine[0])]) == 0
-    accuracy, wrote = capsys.readouterr().out.splitlines()
+    filled, accuracy, wrote = capsys.readouterr().out.splitlines()
+    assert filled == (
+        "data: column 'alcohol': 6 of 178 missing, taken to be the median 13.06 of the training"
+        " part"
+    )
     assert accuracy.startswith("accuracy ")
     assert wrote.startswith("wrote ")
 
@@ -505,3 +510,90 @@ def test_targets_of_which_no_score_can_be_said_do_not_prevent_predictions(
     assert main(["predict", str(diabetes[1]), str(tmp_path / "new.csv")]) == 0
     assert capsys.readouterr().out == f"wrote {diabetes[1] / 'new.predictions.csv'}\n"
     assert len(rows_of(diabetes[1] / "new.predictions.csv")) == len(grades)
+
+
+def test_predictions_replace_nothing_but_such_of_the_same_target(wine, tmp_path, capsys):
+    path, folder, _ = wine
+    out = tmp_path / "out.csv"
+    predict = ["predict", str(folder), str(path), "--out", str(out)]
+    assert main(predict) == 0
+    predictions = out.read_text()
+    assert main(predict) == 0
+    assert out.read_text() == predictions
+    out.write_text("mine\n1\n")
+    assert main(predict) == 2
+    assert "predictions of 'grade' to replace" in capsys.readouterr().err
+    assert out.read_text() == "mine\n1\n"
+    # Nor what the network was trained on, whichever rows it predicts.
+    copy, before = tmp_path / "copy.csv", path.read_text()
+    copy.write_text(before)
+    assert main(["predict", str(folder), str(copy), "--out", str(path)]) == 2
+    assert "another file than those of the data" in capsys.readouterr().err
+    assert path.read_text() == before
+
+
+def test_predictions_go_where_a_link_leads(wine, tmp_path):
+    path, folder, _ = wine
+    link, place = tmp_path / "link.csv", tmp_path / "place.csv"
+    link.symlink_to(place)
+    assert main(["predict", str(folder), str(path), "--out", str(link)]) == 0
+    assert link.is_symlink()
+    assert place.read_text().startswith("grade,probability of 0")
+
+
+def test_a_link_to_itself_is_no_place(wine, tmp_path, capsys):
+    path, folder, _ = wine
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    out = str(tmp_path / "loop" / "out.csv")
+    for arguments in ([str(folder), str(path), "--out", out], [str(tmp_path / "loop"), str(path)]):
+        assert main(["predict", *arguments]) == 2
+        assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_home_folder_is_found_behind_an_equals_sign(wine, tmp_path, monkeypatch):
+    path, folder, _ = wine
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert main(["predict", str(folder), str(path), "--out=~/out.csv"]) == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_of_rows_that_a_network_makes_no_numbers_of_the_first_is_named(wine, tmp_path, capsys):
+    folder, table = tmp_path / "run", own_table("wine")
+    shutil.copytree(wine[1], folder)
+    fields = json.loads((folder / "data.json").read_text())
+    column = fields["numbers"][0]["name"]
+    (folder / "metrics.json").unlink()  # It knows the files as they were.
+    layer = SynchronousGraph.load(folder)
+    with torch.no_grad():
+        layer.weight.mul_(1e8)
+    layer.save(folder)
+    table[column] = table[column].astype(float)
+    table.loc[4, column] = 1e37
+    table.to_csv(tmp_path / "new.csv", index=False)
+    assert main(["predict", str(folder), str(tmp_path / "new.csv")]) == 2
+    assert "NaN or infinity for row 5" in capsys.readouterr().err
+    assert not (folder / "new.predictions.csv").exists()
+
+
+def test_of_two_runs_into_one_folder_none_is_lost(wine, tmp_path, capsys, monkeypatch):
+    # The other is written while this one trains.
+    out, place = tmp_path / "run", tmp_path / "elsewhere"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    trained = train_run.run_experiment
+
+    def beside_another(*arguments):
+        result = trained(*arguments)
+        shutil.copytree(wine[1], out, dirs_exist_ok=True)
+        return result
+
+    monkeypatch.setattr(train_run, "run_experiment", beside_another)
+    before = (wine[1] / "metrics.json").read_text()
+    arguments = ["--data", str(wine[0]), "--target", "grade", *SMALL, "--quiet"]
+    assert main(["train", *arguments, "--out", str(out)]) == 2
+    message = capsys.readouterr().err
+    assert re.search(r"with a run in it.* The run is not lost: it is in ", message)
+    assert (out / "metrics.json").read_text() == before
+    (kept,) = place.glob("pyg-modules-run-*")
+    assert load_run(kept).is_regression is False

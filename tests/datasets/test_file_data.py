@@ -1,5 +1,6 @@
 import io
 import pickle
+import re
 import zipfile
 
 import numpy
@@ -580,3 +581,38 @@ def test_names_of_single_precision_in_runs_of_before_are_known():
     numbers = pandas.Series(numpy.float32([0.7, 0.1]), name="y")
     found = read_target_like(numbers, "new.parquet", column.categories[:2])
     assert found.tolist() == [1, 0]
+
+
+def test_what_becomes_categories_without_looking_like_it_is_said(tmp_path):
+    rows = 60
+    table = pandas.DataFrame(
+        {
+            "mark": ["?" if row % 3 else str(row / 7) for row in range(rows)],
+            "many": [f"kind {row % 30}" for row in range(rows)],
+            "few": ["u", "v"] * (rows // 2),
+            "y": ["yes", "no", "no"] * (rows // 3),
+        }
+    )
+    table.to_csv(tmp_path / "a.csv", index=False)
+    notes = load_file(tmp_path / "a.csv", target="y").encoding.notes
+    mark, many = (
+        next((note for note in notes if note.startswith(f"column '{name}'")), "")
+        for name in ("mark", "many")
+    )
+    assert re.search(r"1\d numbers among texts such as '\?', taken for 1\d categories", mark)
+    assert re.search("2[0-9]|30 categories, an input for each", many)
+    assert not any("'few'" in note for note in notes)
+    asked = load_file(tmp_path / "a.csv", target="y", categories=["mark", "many"])
+    assert not any("an input for each" in note or "among" in note for note in asked.encoding.notes)
+
+
+def test_numbers_that_are_missing_in_the_rows_to_test_on_are_said(tmp_path):
+    table = pandas.DataFrame({"a": range(40), "y": ["yes", "no"] * 20}).astype({"a": float})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    test = table.assign(a=table["a"].where(table.index % 4 > 0) + 0.5)
+    test.to_csv(tmp_path / "b.csv", index=False)
+    notes = load_file(tmp_path / "a.csv", tmp_path / "b.csv", target="y").encoding.notes
+    assert (
+        f"{tmp_path / 'b.csv'}: column 'a': 10 of 40 missing, taken to be the median 19.5 of the"
+        " training part"
+    ) in notes

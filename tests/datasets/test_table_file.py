@@ -58,7 +58,7 @@ def test_dates_are_refused_with_their_column():
 
 def test_a_folder_is_no_file(tmp_path):
     (tmp_path / "a.csv").mkdir()
-    with pytest.raises(ValueError, match=r"a\.csv \(got none of that name"):
+    with pytest.raises(ValueError, match=r"a\.csv \(got a folder .* one file"):
         read_table(tmp_path / "a.csv")
 
 
@@ -124,3 +124,35 @@ def test_long_texts_are_read_and_the_limit_of_others_stays(tmp_path):
     path.write_text(f"a,t\n1,{text}\n2,v\n")
     assert read_table(path)["t"].tolist() == [text, "v"]
     assert csv.field_size_limit() == limit
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a\n1\n\n3\n", ["1", None, "3"]),
+        ("\n\na\n1\n\n\n3\n\n\n", ["1", None, None, "3"]),
+        ("a\n1\nNA\n", ["1", None]),
+        ('a\n""\n2\n', [None, "2"]),
+    ],
+)
+def test_a_blank_line_between_rows_of_one_column_is_a_missing_value(tmp_path, text, expected):
+    (tmp_path / "a.csv").write_text(text)
+    column = read_table(tmp_path / "a.csv")["a"]
+    assert column.astype(object).where(column.notna(), None).tolist() == expected
+
+
+def test_names_of_columns_are_stripped_in_every_kind_of_file(tmp_path):
+    table = pandas.DataFrame({" a ": [1.0, 2.0], "b": [3.0, 4.0]})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    assert list(read_table(tmp_path / "t.csv").columns) == ["a", "b"]
+    assert list(read_table(parquet(tmp_path, table)).columns) == ["a", "b"]
+
+
+def test_columns_of_parquet_with_one_name_are_refused_as_those_of_csv(tmp_path):
+    pytest.importorskip("pyarrow")
+    import pyarrow.parquet
+
+    table = pyarrow.table([[1.0, 2.0], [3.0, 4.0]], names=["a", "a"])
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    with pytest.raises(ValueError, match="a different name for every column"):
+        read_table(tmp_path / "t.parquet")

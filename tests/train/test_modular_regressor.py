@@ -1,10 +1,12 @@
 import numpy
 import pytest
 import torch
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
 
 from pyg_modules.partition import agreement
 from pyg_modules.train import ModularRegressor
@@ -129,3 +131,42 @@ def test_each_term_of_a_sum_gets_a_module_with_its_features():
     assert regressor.score(x, y) > 0.99
     parts = [part(torch.from_numpy(x)).detach() for part in regressor.modules_]
     numpy.testing.assert_allclose(sum(parts).flatten(), regressor.predict(x), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 2.0**-1000, 1e155, 1e290])
+def test_targets_of_any_unit_are_learned_alike(unit):
+    x, targets = ridges(64)
+    settings = {**SMALL, "epochs": 2, "finetune_epochs": 1}
+    expected = ModularRegressor(2, **settings).fit(x, targets[:, 0]).predict(x)
+    found = ModularRegressor(2, **settings).fit(x, targets[:, 0] * unit).predict(x)
+    numpy.testing.assert_allclose(found / unit, expected, rtol=1e-6)
+
+
+def test_targets_that_a_precision_does_not_tell_apart_are_refused():
+    x, targets = ridges(64)
+    with pytest.raises(ValueError, match=r"float32 can tell apart.*got some that differ by 2e-40"):
+        ModularRegressor(2, **SMALL).fit(x.astype("float32"), targets[:, 0] * 1e-41)
+
+
+def test_samples_that_the_network_makes_no_numbers_of_are_refused():
+    x, targets = ridges(64)
+    x = x.astype("float32")
+    settings = {**SMALL, "epochs": 2, "finetune_epochs": 1}
+    regressor = ModularRegressor(2, **settings).fit(x, targets[:, 0])
+    far = x[:3].copy()
+    far[1] = 3.3e38
+    with torch.no_grad():
+        regressor.network_.weight.mul_(100)
+    with pytest.raises(ValueError, match="NaN or infinity for number 1, in float32"):
+        regressor.predict(far)
+
+
+def test_after_a_fit_that_was_refused_it_is_not_fitted():
+    x, targets = ridges(64)
+    settings = {**SMALL, "epochs": 2, "finetune_epochs": 1}
+    regressor = ModularRegressor(2, **settings).fit(x, targets[:, 0])
+    check_is_fitted(regressor)
+    with pytest.raises(ValueError, match="ncut"):
+        regressor.set_params(ncut=-1).fit(x, targets[:, 0])
+    with pytest.raises(NotFittedError):
+        check_is_fitted(regressor)
