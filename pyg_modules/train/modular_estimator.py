@@ -165,8 +165,8 @@ class ModularEstimator(BaseEstimator):
         if not bool(is_finite.all()):
             raise ValueError(
                 f"Expected samples of which the network makes finite numbers (got NaN or infinity"
-                f" for number {int(is_finite.int().argmin())}, in {checked.dtype}). Use a StandardScaler"
-                f" before, or fit on X in float64."
+                f" for number {int(is_finite.int().argmin())}, in {checked.dtype}). Use a"
+                f" StandardScaler before, or fit on X in float64."
             )
         return outputs
 
