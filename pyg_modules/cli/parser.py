@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from dataclasses import fields
 from importlib import import_module
@@ -183,10 +184,16 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
         "--dataset", metavar="NAME", help="see `pyg-modules datasets` (default: digits)"
     )
     train.add_argument(
-        "--data", metavar="FILE", help="data of your own: .csv, .parquet, or .npz with x and y"
+        "--data",
+        metavar="FILE",
+        type=os.path.expanduser,
+        help="data of your own: .csv, .parquet, or .npz with x and y",
     )
     train.add_argument(
-        "--test", metavar="FILE", help="rows to test on (default: a fifth of --data)"
+        "--test",
+        metavar="FILE",
+        type=os.path.expanduser,
+        help="rows to test on (default: a fifth of --data)",
     )
     train.add_argument("--target", metavar="COLUMN", help="the column of --data to predict")
     train.add_argument(
@@ -256,5 +263,5 @@ def _num_modules(text: str) -> int | str:
 def _path(name: str) -> Path:
     if not name:
         raise argparse.ArgumentTypeError("expected a name (got an empty one)")
-    # Shells leave it after =, and nobody wants a folder of that name.
-    return Path(name).expanduser()
+    # Shells leave ~ after =, and nobody wants a folder of that name. That of nobody stays.
+    return Path(os.path.expanduser(name))

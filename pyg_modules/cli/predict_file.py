@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import io
 import os
 from argparse import Namespace
 from pathlib import Path
@@ -61,16 +63,25 @@ def _check_free(place: Path, file: Path, encoding: Encoding) -> None:
         raise ValueError(
             f"Expected --out to be another file than those of the data (got {place}). Name another."
         )
-    if not place.exists():
-        return
-    check_file(place)
-    with place.open(encoding="utf-8", errors="replace", newline="") as there:
-        if next(csv.reader(there), None) != _header(encoding):
-            raise ValueError(
-                f"Expected --out to be a new file, or one with predictions of"
-                f" {encoding.target.name!r} to replace (got {place}, with something else in it)."
-                f" Name another, or delete it."
-            )
+    first_line, start = io.StringIO(), ""
+    csv.writer(first_line, lineterminator="\n").writerow(_header(encoding))
+    try:
+        if place.is_symlink():
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        if place.exists():
+            check_file(place)
+            with place.open(encoding="utf-8", errors="replace", newline="") as there:
+                start = there.read(len(first_line.getvalue()))
+    except OSError as error:
+        raise ValueError(
+            f"Expected --out to be a file to write to (got {place}: {error.strerror or error})."
+            f" Name another."
+        ) from error
+    if start not in ("", first_line.getvalue()):
+        raise ValueError(
+            f"Expected --out to be a new file, or one with predictions of {encoding.target.name!r}"
+            f" to replace (got {place}, with something else in it). Name another, or delete it."
+        )
 
 
 def _check_finite(outputs: Tensor, file: Path) -> None:

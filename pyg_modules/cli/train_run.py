@@ -116,6 +116,12 @@ def _write(result: ExperimentResult, out: Path, *, replaces: object) -> Path:
     try:
         # Another run may have been written there while this one trained.
         check_free(out, RUN, overwrite=bool(replaces))
+    except ValueError as error:
+        for write in (write_run_with_report, write_run):
+            if folder := _written_elsewhere(partial(write, result)):
+                raise Refused(f"{error} The run is not lost: it is in {folder}.") from error
+        raise Refused(str(error)) from error
+    try:
         return write_run_with_report(result, out)
     except ValueError as error:
         if folder := _written_elsewhere(partial(write_run_with_report, result)):

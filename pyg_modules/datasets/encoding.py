@@ -263,22 +263,26 @@ def _check_is_of_run(path: Path) -> None:
             return
 
 
+def _name(fields: dict[str, Any]) -> str:
+    return str(fields["name"]).strip()  # Earlier versions kept blanks around those of Parquet.
+
+
 def _number_column(fields: dict[str, Any]) -> NumberColumn:
     return NumberColumn(
-        str(fields["name"]), *(float(fields[name]) for name in ("median", "mean", "scale"))
+        _name(fields), *(float(fields[name]) for name in ("median", "mean", "scale"))
     )
 
 
 def _category_column(fields: dict[str, Any]) -> CategoryColumn:
     categories = [str(name) for name in fields["categories"]]
     # Earlier versions did not tell.
-    return CategoryColumn(str(fields["name"]), categories, bool(fields.get("are_numbers", False)))
+    return CategoryColumn(_name(fields), categories, bool(fields.get("are_numbers", False)))
 
 
 def _target(fields: dict[str, Any]) -> Target:
     classes = fields["classes"]
     names = None if classes is None else [str(name) for name in classes]
-    return Target(str(fields["name"]), names, float(fields["mean"]), float(fields["scale"]))
+    return Target(_name(fields), names, float(fields["mean"]), float(fields["scale"]))
 
 
 def _texts(

@@ -83,6 +83,9 @@ def load_file(
             f"Expected categories to be names of columns (got {type(wrong[0]).__name__}:"
             f" {brief(wrong[0])}). Use str, e.g. [{str(wrong[0])!r}]."
         )
+    # As those of columns are read.
+    target = None if target is None else str(target).strip()
+    categories = [name.strip() for name in categories]
     options = {"data": os.fspath(as_path("path", path))}
     options |= {} if test is None else {"test": os.fspath(as_path("test", test))}
     options |= {} if target is None else {"target": target}
@@ -116,7 +119,9 @@ def load_file(
     flags = _flags(prepared.iloc[train])
     for name in flags:
         prepared[name] = number_texts_in(features[name])
-    encoding = _fitted(prepared.iloc[train], flags, target, targets, train, options)
+    encoding = _fitted(
+        prepared.iloc[train], flags, target, targets, train, options, [*flags, *categories]
+    )
     test_file = of_file if test is None else os.fspath(test)
     inputs = encoding.encode(test_x, test_file)
     test_values = encoding.values(test_x, test_file)
@@ -273,8 +278,12 @@ def _fitted(
     targets: TargetColumn,
     rows: NDArray[numpy.int64],
     options: dict[str, str],
+    expected: Collection[str],
 ) -> Encoding:
-    """The encoding of the rows to train on; scikit-learn finds its numbers."""
+    """The encoding of the rows to train on; scikit-learn finds its numbers.
+
+    Nothing is to be said of columns that are ``expected`` to hold categories.
+    """
     notes = [targets.note]
     numbers, categories, constant, texts = _kinds(train)
     if constant:
@@ -296,9 +305,8 @@ def _fitted(
     for name in categories:
         if missing := int((train[name] == MISSING).sum()):
             notes.append(f"column {name!r}: {missing:,} missing, a category of their own")
-    asked_for = options.get("categories", "").split(",")
     for category in category_columns:
-        if category.name not in (*flags, *asked_for):
+        if category.name not in expected:
             notes.extend(_on_categories(category, train[category.name]))
     mean, scale = 0.0, 1.0
     if targets.classes is None:

@@ -9,9 +9,9 @@ import re
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy
 
@@ -100,34 +100,39 @@ def _read_csv(path: Path) -> DataFrame:
 
     names: list[str] = []
     rows = csv.reader([])
-    first = last = 0
+    values: list[str] = []
+    num_values = 0
     limit = csv.field_size_limit(_LONGEST)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             separator = _separator(next((line for line in file if line.strip()), ""))
             file.seek(0)
-            rows = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=True)
-            for number, row in enumerate(rows):
+            lines = _Lines(file)
+            rows = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
+            for row in rows:
                 if row and not names:
-                    first, names = number, [name.strip() for name in row]
+                    names = [name.strip() for name in row]
                 elif row and len(row) != len(names):
                     # pandas would take one that is too short as one with missing values.
                     raise csv.Error(f"{len(row)} values below {len(names)} names")
-                last = number if row else last
-        # A blank line is a missing value where there is one column, but not at the end.
-        is_alone = len(names) == 1
+                elif len(names) == 1 and not lines.is_end:
+                    # A blank line is a missing value where there is one column, but not the last.
+                    values.append("" if lines.is_blank else row[0])
+                    num_values = num_values if lines.is_blank else len(values)
+        source: Any = path
+        if len(names) == 1:
+            source = io.StringIO(newline="")
+            quoted = csv.writer(source, delimiter=separator, quoting=csv.QUOTE_ALL)
+            quoted.writerows([value] for value in (*names, *values[:num_values]))
+            source.seek(0)
         table = pandas.read_csv(
-            path,
+            source,
             sep=separator,
             header=None,
             dtype=str,
             skipinitialspace=True,
             encoding="utf-8-sig",
-            skip_blank_lines=not is_alone,
-            skiprows=first,
         )
-        if is_alone:
-            table = table.iloc[: last + 1 - first]
     except UnicodeDecodeError as error:
         raise ValueError(
             f"Expected a text of UTF-8 in {path} (got the byte {error.object[error.start]:#04x},"
@@ -152,6 +157,29 @@ def _read_csv(path: Path) -> DataFrame:
     table = rows_below.reset_index(drop=True)
     table.columns = names
     return table
+
+
+class _Lines:
+    """The lines of a file, one after the other, with what is to be known of the last one read."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._last = self._before = ""
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._file:
+            self._before, self._last = self._last, line
+            yield line
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether there is nothing in it."""
+        return not self._last.strip()
+
+    @property
+    def is_end(self) -> bool:
+        """Whether it is but the end of the line before, which was written twice."""
+        return self._last == "\r\n" and self._before.endswith("\r")
 
 
 def _separator(line: str) -> str:

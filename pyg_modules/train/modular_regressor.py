@@ -76,14 +76,15 @@ class ModularRegressor(RegressorMixin, ModularEstimator):
         columns = targets.reshape(len(targets), -1).astype(numpy.float64)
         # Squares of the largest and the smallest numbers are none. A power of 2 rounds nothing.
         unit = numpy.ldexp(1.0, numpy.frexp(numpy.abs(columns).max(axis=0))[1] - 1)
-        mean, scale = (columns / unit).mean(axis=0), (columns / unit).std(axis=0)
+        scaled = columns / unit
+        mean, scale = scaled.mean(axis=0), scaled.std(axis=0)
         varies = (columns != columns[0]).any(axis=0)
-        # Not by the deviation, as the mean of equal numbers may be rounded.
-        scale[~varies] = 1.0 / unit[~varies]
-        standardised = ((columns / unit - mean) / scale).astype(inputs.dtype)
-        mean, scale = mean * unit, scale * unit
+        # The mean of equal numbers may be rounded.
+        mean[~varies], scale[~varies] = scaled[0, ~varies], 1.0
+        standardised = (scaled - mean) / scale
+        mean, scale = mean * unit, numpy.where(varies, scale * unit, 1.0)
         _check_precision(inputs.dtype, mean, scale, varies)
-        self._train(inputs, standardised, len(scale), F.mse_loss)
+        self._train(inputs, standardised.astype(inputs.dtype), len(scale), F.mse_loss)
         _rescale_outputs(self.network_, scale, mean)
         return self
 

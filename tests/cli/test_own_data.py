@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import signal
@@ -524,6 +525,16 @@ def test_predictions_replace_nothing_but_such_of_the_same_target(wine, tmp_path,
     assert main(predict) == 2
     assert "predictions of 'grade' to replace" in capsys.readouterr().err
     assert out.read_text() == "mine\n1\n"
+    out.write_text("")  # As mktemp leaves it.
+    assert main(predict) == 0
+    assert out.read_text() == predictions
+    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    (tmp_path / "long.csv").write_text("x" * 200_000)
+    for name in ("folder", "loop", "pipe", "long"):
+        assert main([*predict[:-1], str(tmp_path / f"{name}.csv")]) == 2
+        assert "Expected --out to be a " in capsys.readouterr().err
     # Nor what the network was trained on, whichever rows it predicts.
     copy, before = tmp_path / "copy.csv", path.read_text()
     copy.write_text(before)
@@ -556,6 +567,12 @@ def test_a_home_folder_is_found_behind_an_equals_sign(wine, tmp_path, monkeypatc
     monkeypatch.chdir(tmp_path)
     assert main(["predict", str(folder), str(path), "--out=~/out.csv"]) == 0
     assert [file.name for file in tmp_path.iterdir()] == ["out.csv"]
+    assert main(["predict", str(folder), str(path), "--out", "~nobody-known.csv"]) == 0
+    assert (tmp_path / "~nobody-known.csv").exists()
+    shutil.copy(path, tmp_path / "data.csv")
+    arguments = ["--data=~/data.csv", "--target", "grade", *SMALL, "--quiet"]
+    assert main(["train", *arguments, "--out=~/run"]) == 0
+    assert load_encoding(tmp_path / "run").options["data"] == str(tmp_path / "data.csv")
 
 
 def test_of_rows_that_a_network_makes_no_numbers_of_the_first_is_named(wine, tmp_path, capsys):
@@ -576,7 +593,10 @@ def test_of_rows_that_a_network_makes_no_numbers_of_the_first_is_named(wine, tmp
     assert not (folder / "new.predictions.csv").exists()
 
 
-def test_of_two_runs_into_one_folder_none_is_lost(wine, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("is_full", [False, True])
+def test_of_two_runs_into_one_folder_none_replaces_the_other(
+    wine, tmp_path, capsys, monkeypatch, is_full
+):
     # The other is written while this one trains.
     out, place = tmp_path / "run", tmp_path / "elsewhere"
     place.mkdir()
@@ -589,11 +609,17 @@ def test_of_two_runs_into_one_folder_none_is_lost(wine, tmp_path, capsys, monkey
         return result
 
     monkeypatch.setattr(train_run, "run_experiment", beside_another)
+    if is_full:
+        monkeypatch.setattr(train_run, "_written_elsewhere", lambda _: None)
     before = (wine[1] / "metrics.json").read_text()
     arguments = ["--data", str(wine[0]), "--target", "grade", *SMALL, "--quiet"]
     assert main(["train", *arguments, "--out", str(out)]) == 2
     message = capsys.readouterr().err
-    assert re.search(r"with a run in it.* The run is not lost: it is in ", message)
     assert (out / "metrics.json").read_text() == before
+    if is_full:
+        assert "with a run in it" in message
+        assert "not lost" not in message
+        return
+    assert re.search(r"with a run in it.* The run is not lost: it is in ", message)
     (kept,) = place.glob("pyg-modules-run-*")
     assert load_run(kept).is_regression is False

@@ -1,4 +1,5 @@
 import io
+import json
 import pickle
 import re
 import zipfile
@@ -616,3 +617,19 @@ def test_numbers_that_are_missing_in_the_rows_to_test_on_are_said(tmp_path):
         f"{tmp_path / 'b.csv'}: column 'a': 10 of 40 missing, taken to be the median 19.5 of the"
         " training part"
     ) in notes
+
+
+def test_names_with_blanks_around_them_are_those_without(tmp_path):
+    table = pandas.DataFrame({" a": numpy.arange(20.0), "y ": ["yes", "no"] * 10})
+    table["b "] = ["u", "v", "v", "u"] * 5
+    table.to_parquet(tmp_path / "t.parquet")
+    data = load_file(tmp_path / "t.parquet", target="y ", categories=[" b "])
+    data.encoding.save(tmp_path)
+    path = tmp_path / "data.json"
+    fields = json.loads(path.read_text())
+    assert fields["numbers"][0]["name"] == "a"
+    fields["numbers"][0]["name"], fields["target"]["name"] = " a", "y "  # As earlier versions did.
+    path.write_text(json.dumps(fields))
+    again = load_encoding(tmp_path)
+    assert again.numbers == data.encoding.numbers
+    assert again.target == data.encoding.target

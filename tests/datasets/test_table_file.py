@@ -156,3 +156,27 @@ def test_columns_of_parquet_with_one_name_are_refused_as_those_of_csv(tmp_path):
     pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
     with pytest.raises(ValueError, match="a different name for every column"):
         read_table(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"])
+@pytest.mark.parametrize("before", ["", "\n", "\r\n", "\r", "\n\r", "\r\r\n\n", "\ufeff"])
+def test_no_row_is_lost_whatever_ends_lines_and_comes_before(tmp_path, columns, end, before):
+    rows = [",".join(f"{row}.{column}" for column in range(columns)) for row in range(4)]
+    names = ",".join("ab"[:columns])
+    (tmp_path / "a.csv").write_bytes((before + end.join([names, *rows, "", ""])).encode())
+    table = read_table(tmp_path / "a.csv")
+    assert table["a"].tolist() == ["0.0", "1.0", "2.0", "3.0"]
+    assert list(table.columns) == ["a", "b"][:columns]
+
+
+@pytest.mark.parametrize("last", ["   \n", "\t\n", "\n\n \n", "  "])
+def test_lines_of_blanks_at_the_end_of_one_column_are_no_rows(tmp_path, last):
+    (tmp_path / "a.csv").write_text("a\n1\n \n2\n" + last)
+    column = read_table(tmp_path / "a.csv")["a"]
+    assert column.astype(object).where(column.notna(), None).tolist() == ["1", None, "2"]
+
+
+def test_values_of_one_column_are_as_they_are_written(tmp_path):
+    (tmp_path / "a.csv").write_text('a\n"x\ny"\n"say ""so"""\n"1,5"\n"  "\n')
+    assert read_table(tmp_path / "a.csv")["a"].tolist() == ["x\ny", 'say "so"', "1,5", "  "]

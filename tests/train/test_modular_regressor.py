@@ -170,3 +170,20 @@ def test_after_a_fit_that_was_refused_it_is_not_fitted():
         regressor.set_params(ncut=-1).fit(x, targets[:, 0])
     with pytest.raises(NotFittedError):
         check_is_fitted(regressor)
+
+
+@pytest.mark.parametrize("value", [0.0, 5e-324, 1e-308, -1e-310, 0.1, 1.1e200, 1e300])
+def test_targets_that_are_all_alike_are_what_is_predicted(value):
+    x, targets = ridges(64)
+    settings = {**SMALL, "epochs": 2, "finetune_epochs": 1}
+    regressor = ModularRegressor(2, **settings).fit(x, numpy.full(64, value))
+    numpy.testing.assert_allclose(regressor.predict(x), value, rtol=1e-6, atol=1)
+    beside = numpy.stack([numpy.full(64, value), targets[:, 0]], axis=1)
+    regressor = ModularRegressor(2, **settings).fit(x, beside)
+    assert numpy.isfinite(regressor.predict(x)).all()
+
+
+def test_what_single_precision_cannot_hold_is_refused_without_a_warning():
+    x, _ = ridges(64)
+    with pytest.raises(ValueError, match="targets that float32 can hold"):
+        ModularRegressor(2, **SMALL).fit(x.astype("float32"), numpy.full(64, 1.1e155))
