@@ -210,7 +210,8 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
     ROOT / "docs" / "guides" / "report.md": {"report": opening},
     ROOT / "docs" / "guides" / "distributed.md": {"ranks": speed.ranks, "plan": speed.plan},
     ROOT / "docs" / "guides" / "units_on_graphs.md": {
-        "propagation": propagation.propagation,
+        "propagation": propagation.chains,
+        "trees_and_rings": propagation.trees_and_rings,
         "citation": citation.citation,
     },
     ROOT / "docs" / "guides" / "images.md": {"images": images.images},

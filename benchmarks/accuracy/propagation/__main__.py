@@ -23,21 +23,32 @@ EPOCHS = {"chains": 500, "trees": 3000, "rings": 3000}
 
 
 def propagation(path: Path = RESULTS) -> str:
-    """A row per kind of network, a column per task."""
+    """A row per kind of network, a column per task, chains and the others apart."""
+    return f"{chains(path)}\n\n{trees_and_rings(path)}"
+
+
+def chains(path: Path = RESULTS) -> str:
+    """The results on chains."""
+    return _of_tasks(path, [task for task in TASKS if task.startswith("chains")])
+
+
+def trees_and_rings(path: Path = RESULTS) -> str:
+    """The results on the other tasks."""
+    return _of_tasks(path, [task for task in TASKS if not task.startswith("chains")])
+
+
+def _of_tasks(path: Path, tasks: list[str]) -> str:
+    """The results on these tasks, as far as there are any."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    tasks = [task for task in TASKS if any(cell["task"] == task for cell in cells)]
-    rows = []
-    for name in MODELS:
-        row = [name]
-        for task in tasks:
-            values = [
-                100 * one["test"]
-                for cell in cells
-                if (cell["task"], cell["model"]) == (task, name)
-                for one in cell["runs"]
-            ]
-            row.append(mean_and_spread(values))
-        rows.append(row)
+    accuracies = {
+        (cell["task"], cell["model"]): [100 * one["test"] for one in cell["runs"]] for cell in cells
+    }
+    tasks = [task for task in tasks if any((task, name) in accuracies for name in MODELS)]
+    rows = [
+        [name, *(mean_and_spread(accuracies.get((task, name), [])) for task in tasks)]
+        for name in MODELS
+        if any((task, name) in accuracies for task in tasks)
+    ]
     return table(["test accuracy, %", *tasks], rows)
 
 
