@@ -356,7 +356,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
             return self._without_autocast(SynchronousConv.step, states, edge_index, edge_weight)
         self._check_whole()
         self._check_nodes("states", states, self.graph.num_units, "units", self._stored)
-        data = self._data(edge_index, edge_weight, num_nodes=states.size(-2))
+        data = self._data(edge_index, edge_weight, states.size(-2))
         source, target = self.graph.edge_index.to(states.device)
         carried = states.index_select(-1, source)
         own, looked = (
@@ -438,7 +438,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
             clamped, update, operators, weights, num_positions=num_nodes, observe=observe
         )
 
-    def _data(self, edge_index: Any, edge_weight: Tensor | None, *, num_nodes: int) -> DataEdges:
+    def _data(self, edge_index: Any, edge_weight: Tensor | None, num_nodes: int) -> DataEdges:
         """The edges of the data with normalized weights, those of explainers included."""
         normalize, add_self_loops = self.settings["normalize"], self.settings["add_self_loops"]
         data = DataEdges.read(edge_index, edge_weight, num_nodes, self._stored)
