@@ -215,21 +215,23 @@ class MaskedDenseAutocastPeer(MaskedDensePeer):
             return super().forward(x).float()
 
 
-class AutocastPeer(Peer):
+class LayerUnderAutocast(nn.Module):
     """The layer itself, under autocast in bfloat16."""
 
+    needs: str | None = None
+
     def __init__(self, layer: SynchronousGraph) -> None:
-        nn.Module.__init__(self)
+        super().__init__()
         self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        """See :meth:`Peer.forward`."""
+        """Outputs [B, O] for inputs [B, I]."""
         with torch.autocast(x.device.type, torch.bfloat16):
             outputs: Tensor = self.layer(x)
         return outputs.float()
 
 
-PEERS: dict[str, type[Peer]] = {
+PEERS: dict[str, type[Peer] | type[LayerUnderAutocast]] = {
     "PyG scatter": ScatterPeer,
     "torch-scatter": TorchScatterPeer,
     "masked dense": MaskedDensePeer,
@@ -237,11 +239,11 @@ PEERS: dict[str, type[Peer]] = {
     "torch CSR": TorchCSRPeer,
     "torchsparsegradutils": SparseGradUtilsPeer,
     "masked dense, bfloat16": MaskedDenseAutocastPeer,
-    "ours, bfloat16": AutocastPeer,
+    "ours, bfloat16": LayerUnderAutocast,
 }
 
 
-def is_installed(peer: type[Peer]) -> bool:
+def is_installed(peer: type[Peer] | type[LayerUnderAutocast]) -> bool:
     """Whether the package that the peer needs can be imported."""
     return peer.needs is None or find_spec(peer.needs) is not None
 

@@ -409,7 +409,8 @@ class SynchronousConv(BackedLayer, MessagePassing):
         self._check_whole()
         self._check_nodes("x", x, self.graph.num_inputs, "inputs", like)
         num_nodes, batch = x.size(-2), reduce(mul, x.shape[:-2], 1)
-        graph = self._data(*data, num_nodes=num_nodes)
+        edge_index, edge_weight = data
+        graph = self._data(edge_index, edge_weight, num_nodes)
         weight = graph.weight
         if self.explain:  # As propagate does it, message by message.
             weight = self.explain_message(weight.unsqueeze(-1), num_nodes).squeeze(-1)
