@@ -20,7 +20,7 @@ import matplotlib.font_manager  # noqa: E402, F401
 from matplotlib import pyplot  # noqa: E402
 
 # Reproducible, and no timing in tests: the same examples on every run, however long they take.
-settings.register_profile("pyg_modules", derandomize=True, deadline=None, max_examples=30)
+settings.register_profile("pyg_modules", derandomize=True, deadline=None, max_examples=20)
 settings.load_profile("pyg_modules")
 
 
