@@ -105,7 +105,7 @@ def _data(options: Namespace) -> Dataset:
         options.test,
         target=options.target,
         task=options.task,
-        categories=[name.strip() for name in names if name.strip()],
+        categories=[name for name in names if name.strip()],
     )
 
 
