@@ -39,7 +39,7 @@ from pyg_modules.train import Probe, accuracy, seeded
 SEEDS, EPOCHS, BATCH_SIZE, WIDTH, NUM_HIDDEN, STEPS = 5, 40, 50, 16, 16, 4
 #: Both motifs have five nodes; in a graph this dense, chance makes triangles and cycles too.
 NUM_NODES, EDGE_PROBABILITY = 20, 0.1
-NUM_TRAIN, NUM_VALIDATION, NUM_TEST = 400, 400, 1000
+NUM_GRAPHS = {"train": 400, "validation": 400, "test": 1000}
 #: Every row takes, in every seed, the one that is best on the validation graphs.
 LEARNING_RATES = (3e-3, 1e-2, 3e-2)
 # The share of the epochs until the cut.
@@ -80,22 +80,28 @@ def graphs(count: int) -> list[Data]:
 
 def run(*, quick: bool) -> dict[str, Any]:
     """Every row, all seeds."""
-    jobs = [
-        (row, seed, 4 if quick else EPOCHS) for row in ROWS for seed in range(1 if quick else SEEDS)
-    ]
+    epochs, seeds, part = (4, 1, 10) if quick else (EPOCHS, SEEDS, 1)
+    jobs = [(row, seed, epochs, part) for row in ROWS for seed in range(seeds)]
     runs = run_all(train, jobs, quick=quick)
     return {
         "epochs": EPOCHS,
-        "num_train": NUM_TRAIN,
+        "num_train": NUM_GRAPHS["train"],
         "rows": by_name(jobs, runs),
     }
 
 
-def train(row: str, seed: int, epochs: int) -> dict[str, Any]:
-    """The test accuracy of the learning rate that is best on the validation graphs."""
+def train(row: str, seed: int, epochs: int, part: int = 1) -> dict[str, Any]:
+    """The test accuracy of the learning rate that is best on the validation graphs.
+
+    Args:
+        row (str): The networks in the convolutions.
+        seed (int): Of everything.
+        epochs (int): Of each training.
+        part (int, optional): One of so many of all graphs is there. (default: 1)
+    """
     with seeded(seed):
-        data = graphs(NUM_TRAIN)
-        validation, test = (Batch.from_data_list(graphs(n)) for n in (NUM_VALIDATION, NUM_TEST))
+        data, *others = (graphs(count // part) for count in NUM_GRAPHS.values())
+        validation, test = map(Batch.from_data_list, others)
     trials = []
     for learning_rate in LEARNING_RATES:
         start = time.process_time()

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from playwright.sync_api import expect
 
 from pyg_modules import SynchronousGraph, UnitGraph, partition_units
 from pyg_modules.report import report
@@ -41,10 +42,24 @@ def page_of_layer(request, schedule, tmp_path_factory):
     return report(schedule.layer, x, y, labels=labels, schedule=schedule, out=out), labels
 
 
-@pytest.fixture(params=[1280, 400])
-def opened(request, browser, page_of_layer):
-    with opened_page(browser, page_of_layer[0], request.param) as page:
+@pytest.fixture(scope="module", params=[1280, 400])
+def width(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def page(width, browser, page_of_layer):
+    """For all tests that leave it as it was: to open it takes longer than they do."""
+    with opened_page(browser, page_of_layer[0], width) as page:
         yield page
+
+
+@pytest.fixture
+def opened(page):
+    """The page, with nothing that is pointed at."""
+    page.mouse.move(0, 0)
+    expect(page.locator(".bk-Tooltip .bk-tooltip-content")).to_have_count(0)
+    return page
 
 
 def told(page, key, x, y):
@@ -107,17 +122,18 @@ def test_a_bar_tells_its_units(opened, schedule):
     )
 
 
-def test_what_is_zoomed_in_one_matrix_is_zoomed_in_the_other(opened):
-    before = opened.evaluate(RANGE, 2)
-    chart = opened.locator("#edges .chart").nth(1)
-    chart.scroll_into_view_if_needed()
-    chart.get_by_title("Wheel Zoom").click()
-    x, y = opened.evaluate(PLACE, [2, sum(before) / 2, sum(before) / 2])
-    opened.mouse.move(x, y)
-    opened.mouse.wheel(0, -240)
-    opened.wait_for_function(
-        f"(old) => {{ const range = ({RANGE})(2); return range[1] - range[0] < 0.9 * old; }}",
-        arg=before[1] - before[0],
-    )
-    assert opened.evaluate(RANGE, 2) == opened.evaluate(RANGE, 3)
-    assert opened.evaluate(RANGE, 2)[0] > before[0]
+def test_what_is_zoomed_in_one_matrix_is_zoomed_in_the_other(page_of_layer, browser, width):
+    with opened_page(browser, page_of_layer[0], width) as page:
+        before = page.evaluate(RANGE, 2)
+        chart = page.locator("#edges .chart").nth(1)
+        chart.scroll_into_view_if_needed()
+        chart.get_by_title("Wheel Zoom").click()
+        x, y = page.evaluate(PLACE, [2, sum(before) / 2, sum(before) / 2])
+        page.mouse.move(x, y)
+        page.mouse.wheel(0, -240)
+        page.wait_for_function(
+            f"(old) => {{ const range = ({RANGE})(2); return range[1] - range[0] < 0.9 * old; }}",
+            arg=before[1] - before[0],
+        )
+        assert page.evaluate(RANGE, 2) == page.evaluate(RANGE, 3)
+        assert page.evaluate(RANGE, 2)[0] > before[0]
