@@ -14,7 +14,7 @@ from pyg_modules._files import check_file, read_latest
 
 
 def import_safetensors() -> Any:
-    """The module ``safetensors.torch``, and its ``SafetensorError``.
+    """The package ``safetensors``, with its module ``torch``.
 
     Raises:
         ImportError: If safetensors is not installed.
@@ -26,9 +26,7 @@ def import_safetensors() -> Any:
         raise ImportError(
             "Saving and loading need safetensors: pip install 'pyg-modules[train]'"
         ) from error
-    namespace: Any = safetensors.torch
-    namespace.SafetensorError = safetensors.SafetensorError
-    return namespace
+    return safetensors
 
 
 def write_tensors(
@@ -44,7 +42,7 @@ def write_tensors(
     path.touch()
     mode = path.stat().st_mode  # That of a new file; safetensors would keep others from reading it.
     try:
-        safetensors.save_file(on_cpu, path, header)
+        safetensors.torch.save_file(on_cpu, path, header)
     except safetensors.SafetensorError as error:
         raise OSError(errno.EIO, str(error), str(path)) from error
     path.chmod(mode)
@@ -76,7 +74,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     def read(path: Path) -> dict[str, Tensor]:
         check_file(path)
         with staying(path):
-            tensors: dict[str, Tensor] = safetensors.load_file(path)
+            tensors: dict[str, Tensor] = safetensors.torch.load_file(path)
         return tensors
 
     try:

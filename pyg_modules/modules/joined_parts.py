@@ -17,21 +17,16 @@ class JoinedParts:
     """The graph whose outputs are the sum of those of several, and its parameters out of theirs.
 
     Args:
-        parts (sequence of UnitLayer): Layers with the same numbers of inputs and outputs.
-            Those that :func:`split` made get back the order of their units.
+        parts (sequence of UnitLayer): Layers that fit together, see :func:`fitting_parts`. Those
+            that :func:`split` made get back the order of their units.
 
     Attributes:
         graph: Inputs and outputs of all parts, and the hidden units of every part.
         labels: The part of every unit, or its module in a part that is cut, ``[N]``; −1 for those
             that all share.
-
-    Raises:
-        TypeError: If a part is no layer of units.
-        ValueError: If there are no parts or they do not fit together.
     """
 
     def __init__(self, parts: Sequence[UnitLayer]) -> None:
-        check_fitting(parts)
         graphs = [part.graph for part in parts]
         num_inputs, num_outputs = graphs[0].num_inputs, graphs[0].num_outputs
         num_units = num_inputs + sum(graph.num_hidden for graph in graphs) + num_outputs
@@ -95,18 +90,37 @@ class JoinedParts:
         return UnitDynamics.joined([part.dynamics for part in parts], self._hidden_order)
 
 
-def list_of_parts(parts: Iterable[nn.Module]) -> list[UnitLayer]:
-    """``parts`` as a list.
+def fitting_parts(parts: Iterable[nn.Module]) -> list[UnitLayer]:
+    """``parts`` as a list, if the sum of their outputs is that of one layer.
 
     Raises:
-        TypeError: If it is one layer, or no iterable.
+        TypeError: If it is one layer, no iterable, or a part is no layer of units.
+        ValueError: If there are no parts or they do not fit together.
     """
     if isinstance(parts, UnitLayer) or not isinstance(parts, Iterable):
         raise TypeError(
             f"Expected several parts (got {type(parts).__name__}). Take a cut layer apart with"
             f" split(layer)."
         )
-    return list(parts)  # type: ignore[arg-type]
+    listed = []
+    for part in parts:
+        check_layer(part)
+        assert isinstance(part, UnitLayer)
+        listed.append(part)
+    if not listed:
+        raise ValueError(
+            "Expected at least one part (got none). Use split(layer) of a layer made by cut."
+        )
+    first = _description(listed[0])
+    for number, part in enumerate(listed):
+        for (name, expected), got in zip(first.items(), _description(part).values(), strict=True):
+            if got != expected:
+                raise ValueError(
+                    f"Expected parts with the same {name} (got {expected} for part 0 and {got} for"
+                    f" part {number})."
+                    " Take the parts of one layer: split(layer)."
+                )
+    return listed
 
 
 def graphs_alone(parts: Sequence[UnitLayer], what: str) -> list[SynchronousGraph]:
@@ -123,30 +137,6 @@ def graphs_alone(parts: Sequence[UnitLayer], what: str) -> list[SynchronousGraph
             f" ModularGraph, which computes any."
         )
     return graphs
-
-
-def check_fitting(parts: Sequence[UnitLayer]) -> None:
-    """Raise unless the outputs of ``parts`` are those of one layer when they are added up.
-
-    Raises:
-        TypeError: If a part is no layer of units.
-        ValueError: If there are no parts or they do not fit together.
-    """
-    if len(parts) == 0:
-        raise ValueError(
-            "Expected at least one part (got none). Use split(layer) of a layer made by cut."
-        )
-    for part in parts:
-        check_layer(part)
-    first = _description(parts[0])
-    for number, part in enumerate(parts):
-        for (name, expected), got in zip(first.items(), _description(part).values(), strict=True):
-            if got != expected:
-                raise ValueError(
-                    f"Expected parts with the same {name} (got {expected} for part 0 and {got} for"
-                    f" part {number})."
-                    " Take the parts of one layer: split(layer)."
-                )
 
 
 def _description(part: UnitLayer) -> dict[str, object]:

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pyg_modules.modules.joined_parts import JoinedParts, list_of_parts
+from pyg_modules.modules.joined_parts import JoinedParts, fitting_parts
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.ops.sharding import whole
 from pyg_modules.partition.labels import stays_independent
@@ -36,7 +36,7 @@ def merge(parts: Iterable[nn.Module]) -> UnitLayer:
         ValueError: If there are no parts, they do not fit together, or they disagree about an
             output that feeds back.
     """
-    listed = list_of_parts(parts)
+    listed = fitting_parts(parts)
     joined = JoinedParts(listed)
     if joined.graph.has_feedback:
         _check_feedback(listed, joined)

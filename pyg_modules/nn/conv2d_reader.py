@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import is_lazy
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.ops.activation import ACTIVATIONS, activation_of
@@ -56,16 +57,18 @@ class _Level:
 
     def fold(self, norm: nn.BatchNorm2d) -> None:
         """Multiply and add what ``norm`` does in evaluation."""
-        mean, variance = norm.running_mean, norm.running_var
-        assert mean is not None
-        assert variance is not None
-        scale = (variance.double() + norm.eps).rsqrt()
-        scale = scale if norm.weight is None else scale * norm.weight.detach().double()
-        bias = mean.new_zeros(()).double() if self.bias is None else self.bias
-        self.bias = (bias - mean.double()) * scale
-        if norm.bias is not None:
-            self.bias = self.bias + norm.bias.detach().double()
-        self.weight = self.weight * scale.view(-1, 1, 1, 1)
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        weight, bias = fuse_conv_bn_weights(
+            self.weight,
+            self.bias,
+            norm.running_mean.double(),
+            norm.running_var.double(),
+            norm.eps,
+            norm.weight,
+            norm.bias,
+        )
+        self.weight, self.bias = weight.detach(), bias.detach()
 
 
 class ConvolutionReader:

@@ -80,7 +80,7 @@ def read_convolutions(convs: nn.Module | Iterable[nn.Module]) -> Convolutions:
     ]
     return Convolutions(
         graph,
-        _weights(graph, [conv.lin.weight.detach() for conv in layers], sizes),
+        torch.cat([conv.lin.weight.detach().flatten() for conv in layers]),
         _biases(layers, weight),
         hidden[0] if len(set(hidden)) == 1 else hidden or none,
         bool(layers[0].normalize),
@@ -189,18 +189,6 @@ def _check_alike(layers: list[GCNConv]) -> None:
             "Expected no self-loops without normalize (got both)."
             " Use GCNConv(..., add_self_loops=False), or normalize=True."
         )
-
-
-def _weights(graph: UnitGraph, matrices: list[Tensor], sizes: list[int]) -> Tensor:
-    source, target = graph.edge_index.to(matrices[0].device)
-    weight = matrices[0].new_empty(graph.num_edges)
-    start = 0
-    for matrix, before, size in zip(matrices, sizes, sizes[1:], strict=False):
-        first = start + before
-        inside = (target >= first) & (target < first + size)
-        weight[inside] = matrix[target[inside] - first, source[inside] - start]
-        start = first
-    return weight
 
 
 def _biases(layers: list[GCNConv], like: Tensor) -> Tensor | None:

@@ -94,7 +94,7 @@ def refuse_replicas(module: object) -> NoReturn:
     )
 
 
-def as_leaf(module: nn.Module, x: Proxy, *others: Any) -> Tensor:
+def as_leaf(module: nn.Module, x: Proxy, *others: Any, **named: Any) -> Tensor:
     """The call of ``module`` as ``torch.fx.symbolic_trace`` records it.
 
     It is one node of the graph, as that of a module of torch is.
@@ -110,7 +110,7 @@ def as_leaf(module: nn.Module, x: Proxy, *others: Any) -> Tensor:
             f" torch.export.export, or trace torch.nn.Sequential of it."
         )
     path = tracer.path_of_module(module)
-    stand_in: Tensor = tracer.create_proxy("call_module", path, (x, *others), {})
+    stand_in: Tensor = tracer.create_proxy("call_module", path, (x, *others), named)
     return stand_in
 
 

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from pyg_modules._checks import check_bool
 from pyg_modules._seeding import seeded
-from pyg_modules.modules.joined_parts import check_fitting, graphs_alone, list_of_parts
+from pyg_modules.modules.joined_parts import fitting_parts, graphs_alone
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.ops.batched_gradient import for_each_gradient
 from pyg_modules.ops.differentiable import refuse_second_derivative
@@ -86,9 +86,7 @@ class DistributedModules(nn.Module):
     ) -> None:
         super().__init__()
         check_bool("shard_inputs", shard_inputs)
-        checked = list_of_parts(parts)
-        check_fitting(checked)
-        listed = graphs_alone(checked, "DistributedModules")
+        listed = graphs_alone(fitting_parts(parts), "DistributedModules")
         if not (dist.is_available() and dist.is_initialized()):
             raise RuntimeError(
                 "Expected torch.distributed to be initialised (got none). Start the program with"

@@ -16,7 +16,7 @@ from torch.export import Dim, ExportedProgram
 
 from pyg_modules._checks import check_choice
 from pyg_modules._files import as_path, read_json, staged_folder, write_json
-from pyg_modules.modules.joined_parts import check_fitting, graphs_alone, list_of_parts
+from pyg_modules.modules.joined_parts import fitting_parts, graphs_alone
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.ops.activation import ACTIVATIONS, PRELU
 from pyg_modules.solve.unrolled import Unrolled
@@ -61,9 +61,7 @@ def export_parts(
             ``torch.nn.utils.prune``, onnxruntime could not open the files, or
             ``file_format`` or ``folder`` is wrong.
     """
-    checked = list_of_parts(parts)
-    check_fitting(checked)
-    listed = graphs_alone(checked, "export_parts")
+    listed = graphs_alone(fitting_parts(parts), "export_parts")
     check_choice("file_format", file_format, FORMATS)
     folder = as_path("folder", folder)
     solver = listed[0].solver

@@ -12,7 +12,7 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from pyg_modules._brief import brief
 from pyg_modules._checks import check_choice, check_device
-from pyg_modules.modules.joined_parts import check_fitting, list_of_parts
+from pyg_modules.modules.joined_parts import fitting_parts
 from pyg_modules.modules.merge import merge
 from pyg_modules.modules.split import split
 from pyg_modules.nn.backed_layer import BackedLayer
@@ -39,9 +39,9 @@ class ModularGraph(nn.Module):
         y = \sum_k \mathrm{part}_k(x)
 
     Args:
-        parts (iterable of SynchronousGraph): The modules, e.g. from :func:`split`, with the same
-            numbers of inputs and outputs, solver, ``dropout`` and fixed ``update_rate``. They are
-            used, not copied.
+        parts (iterable of UnitLayer): The modules, e.g. from :func:`split`, with the same numbers
+            of inputs and outputs, solver, ``dropout`` and fixed ``update_rate``. They are used, not
+            copied.
         execution (str, optional): ``"batched"`` computes all parts as one graph of many blocks, by
             batched products of matrices where they are dense; ``"loop"`` one part after the other;
             ``"auto"`` batched, or a loop where that is not possible. (default: ``"auto"``)
@@ -57,7 +57,7 @@ class ModularGraph(nn.Module):
         parts: The modules, a :class:`torch.nn.ModuleList`.
 
     Raises:
-        TypeError: If a part is not a ``SynchronousGraph``.
+        TypeError: If a part is no layer of units.
         ValueError: If there are no parts, they do not fit together, or ``execution`` is not
             possible for them.
 
@@ -79,8 +79,7 @@ class ModularGraph(nn.Module):
         devices: Sequence[torch.device | str] | None = None,
     ) -> None:
         super().__init__()
-        listed = list_of_parts(parts)
-        check_fitting(listed)
+        listed = fitting_parts(parts)
         self.parts = nn.ModuleList(listed)
         if devices is not None:
             places = _checked_devices(devices)
@@ -110,14 +109,14 @@ class ModularGraph(nn.Module):
             **named: The same by name, as ``edge_weight`` of a :class:`SynchronousConv`.
         """
         if isinstance(x, Proxy):
-            return as_leaf(self, x)
+            return as_leaf(self, x, *others, **named)
         if not is_compiling():
             self._follow()
         parts, execution = self._listed(), self._chosen()
         # Which of them takes no more than x says so itself.
         if execution == "batched" and not (others or named):
             assert self._batched is not None
-            return self._batched(parts, x)
+            return self._batched(_graphs(parts), x)
         # On other devices, all are started before the first is waited for.
         terms = [
             part(
@@ -246,12 +245,12 @@ class ModularGraph(nn.Module):
         self._batched = None
         may_be_batched = self.execution in ("auto", "batched")
         if may_be_batched and self._obstacle("batched", self._devices()) is None:
-            self._batched = BatchedParts(parts)
+            self._batched = BatchedParts(_graphs(parts))
 
     def _follow(self) -> None:
         """Prepare again if :attr:`parts` was changed by hand."""
         if not self._is_prepared():
-            check_fitting(self._listed())
+            fitting_parts(self.parts)
             self._check_execution(self.execution, self._devices())
             self._prepare()
 
@@ -259,7 +258,7 @@ class ModularGraph(nn.Module):
         """Whether the parts are those that this was prepared for."""
         return [_wiring_of(part) for part in self._listed()] == self._prepared_for
 
-    def _listed(self) -> list[SynchronousGraph]:
+    def _listed(self) -> list[UnitLayer]:
         return list(self.parts)  # type: ignore[arg-type]
 
     def _number(self, module: int) -> int:
@@ -321,6 +320,11 @@ class ModularGraph(nn.Module):
         if len(devices) > 1:
             return f"parts on {len(devices)} devices"
         return None
+
+
+def _graphs(parts: list[UnitLayer]) -> list[SynchronousGraph]:
+    """``parts``, of which :func:`_reason_to_call` found no other."""
+    return parts  # type: ignore[return-value]
 
 
 def _moved(value: Any, device: torch.device) -> Any:

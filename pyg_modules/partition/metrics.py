@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.graph.validate import check_edge_index
-from pyg_modules.partition.labels import SHARED, read_labels
+from pyg_modules.partition.labels import SHARED, may_join, read_labels
 from pyg_modules.partition.units import check_edge_weight
 
 
@@ -167,8 +167,7 @@ def module_costs(edge_index: Tensor, labels: Tensor) -> list[int]:
     source, target = labels[edge_index]
     receives = torch.zeros_like(labels, dtype=torch.bool)
     receives[edge_index[1]] = True
-    from_input = (source == SHARED) & ~receives[edge_index[0]]
-    kept = (source == target) | from_input | (target == SHARED)
+    kept = may_join(source, target, ~receives[edge_index[0]])
     # Shared ends have the smaller label, −1.
     module = torch.maximum(source, target)[kept]
     return torch.bincount(module[module != SHARED], minlength=num_modules).tolist()

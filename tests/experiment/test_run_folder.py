@@ -192,7 +192,6 @@ def test_a_file_of_another_run_is_named(folder, other, name):
         {"image_shape": 64},
         {"image_shape": [3, 5]},
         {"image_shape": ["8", "8"]},
-        {"module_sizes": 8},
         {"versions": 3},
         {"seconds": 10**400},
         {"config": []},

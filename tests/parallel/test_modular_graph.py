@@ -605,6 +605,24 @@ def test_what_parts_take_by_name_is_given_by_name():
         ModularGraph(split(cut_layer()))(normal(3, 3), edge_weight=weight)
 
 
+def test_a_symbolic_trace_keeps_what_parts_take_beside_the_inputs():
+    class Model(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            layer = SynchronousConv(UnitGraph.complete(3, 8, 2), dtype=torch.float64)
+            labels = torch.tensor([-1] * 3 + [0, 1] * 4 + [-1] * 2)
+            self.modules_of_layer = ModularGraph(split(cut(layer, labels)))
+
+        def forward(self, x, edge_index, edge_weight):
+            return self.modules_of_layer(x, edge_index, edge_weight=edge_weight).tanh()
+
+    x, edges = normal(5, 3), torch.tensor([[0, 1, 2, 3, 4, 0], [1, 2, 3, 4, 0, 2]])
+    weight = torch.rand(6, dtype=torch.float64, generator=generator(1))
+    model = Model()
+    traced = torch.fx.symbolic_trace(model)
+    assert torch.equal(traced(x, edges, weight), model(x, edges, weight))
+
+
 def test_parts_that_nothing_tells_apart_are_not_saved_together(tmp_path):
     none, some = (
         SynchronousGraph(UnitGraph.layered(sizes), Unrolled(1)) for sizes in ([4, 2], [4, 3, 2])

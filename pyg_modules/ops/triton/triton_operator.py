@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyg_modules.ops.activation import ACTIVATIONS, RowActivation
+from pyg_modules.ops.activation import LINEAR, RowActivation
 from pyg_modules.ops.csr import csr_index
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.operator import EdgeOperator
@@ -14,7 +14,6 @@ from pyg_modules.ops.triton import support
 from pyg_modules.ops.triton.segments import Segments
 from pyg_modules.ops.triton.tiling import tiling
 
-_LINEAR = RowActivation(ACTIVATIONS["identity"], 0)
 # Blocks of samples whose gradients of the weights are held beside each other.
 _BLOCKS = 8
 
@@ -66,11 +65,11 @@ class TritonOperator(EdgeOperator):
 
     def matmul(self, values: Tensor, state: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul`."""
-        self._gather(False, values, state, _LINEAR, out)
+        self._gather(False, values, state, LINEAR, out)
 
     def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul_transposed`."""
-        self._gather(True, values, grad, _LINEAR, out)
+        self._gather(True, values, grad, LINEAR, out)
 
     def new_gradient(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.new_gradient`."""

@@ -15,6 +15,7 @@ from pyg_modules.partition.metrics import normalized_cut
 from pyg_modules.partition.schedule import PartitionSchedule
 from pyg_modules.partition.verdict import Verdict
 from pyg_modules.structure.optimizer_state import check_optimizes
+from pyg_modules.train.epoch_record import PHASES
 from pyg_modules.train.lightning.averaged_layers import averaged_layers, check_averages_masks
 from pyg_modules.train.lightning.layer_optimizer import optimizer_of
 from pyg_modules.train.lightning.lit_modular import LitModular
@@ -22,8 +23,6 @@ from pyg_modules.train.lightning.named_callback import NamedCallback
 from pyg_modules.train.lightning.new_loader import new_loader
 from pyg_modules.train.lightning.training_length import check_max_epochs, check_max_steps
 from pyg_modules.train.probe import Probe, steps_of_probe
-
-_PHASES = ("free", "ramp", "full", "cut")
 
 
 class PartitionCallback(NamedCallback):
@@ -127,7 +126,7 @@ class PartitionCallback(NamedCallback):
         """Log where the partition is."""
         phase = "cut" if self.is_cut else self.schedule.phase(trainer.current_epoch)
         values = {
-            "phase": float(_PHASES.index(phase)),
+            "phase": float(PHASES.index(phase)),
             "strength": self.schedule.regularizer.strength,
         }
         if phase != "free":
