@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -12,8 +11,8 @@ from pyg_modules.ops.activation import ACTIVATIONS
 from pyg_modules.ops.differentiable import Differentiable
 from pyg_modules.ops.operator import EdgeOperator
 from pyg_modules.ops.update import Update
-from pyg_modules.solve.convergence import Stopping, check_convergence
-from pyg_modules.solve.fixed_point import FixedPoint, find_fixed_point
+from pyg_modules.solve.convergence import Stopping
+from pyg_modules.solve.fixed_point import find_fixed_point
 from pyg_modules.solve.implicit import solve_implicitly
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution
@@ -150,10 +149,9 @@ class _Problem(Differentiable):
         values, injected = operator.prepare(weight), operator.enter(state)
         initial = operator.start(injected, self.f, torch.empty_like(injected))
         function = _Forward(self, values, injected)
-        result = self._find(function, operator.leave(initial), self._observe)
-        # Who observes sees it.
-        if self._observe is None:
-            check_convergence("The states", result.residual, self._stopping)
+        result = find_fixed_point(
+            function, operator.leave(initial), operator, self._stopping, observe=self._observe
+        )
         return result.state, result.steps, result.residual
 
     def backward(
@@ -177,8 +175,9 @@ class _Problem(Differentiable):
         initial = grad.clone()
         self.f.backward_(initial, sums)
         function = _Backward(self, operator.prepare_transposed(weight), sums, grad)
-        result = self._find(function, operator.leave(initial))
-        check_convergence("The gradients", result.residual, self._stopping)
+        result = find_fixed_point(
+            function, operator.leave(initial), operator, self._stopping, is_adjoint=True
+        )
         converged = result.residual <= self._stopping.tol
         self.adjoints[:] = [Solution(result.state, result.steps, result.residual, converged)]
         gradient = operator.new_gradient(weight)
@@ -189,25 +188,6 @@ class _Problem(Differentiable):
         batch = state.size(1)
         steps = state.new_empty(batch, dtype=torch.long)
         return self.operator.new_states(state, *state.shape), steps, state.new_empty(batch)
-
-    def _find(
-        self,
-        function: _Forward | _Backward,
-        initial: Tensor,
-        observe: Callable[[Tensor], None] | None = None,
-    ) -> FixedPoint:
-        tol, max_steps, memory, contraction, _ = self._stopping
-        residual_of = partial(self.operator.residual, transposed=isinstance(function, _Backward))
-        return find_fixed_point(
-            function,
-            initial,
-            tol=tol,
-            max_steps=max_steps,
-            memory=memory,
-            contraction=contraction,
-            residual_of=residual_of,
-            observe=observe,
-        )
 
 
 class _Forward:

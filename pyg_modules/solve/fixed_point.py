@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from pyg_modules.ops.looks import looks_are_free
-from pyg_modules.ops.residual import relative_residual
-from pyg_modules.solve.iteration import STRIDE, ColumnMap, Iteration, Residual
+from pyg_modules.ops.operator import EdgeOperator
+from pyg_modules.solve.convergence import Stopping, check_convergence
+from pyg_modules.solve.iteration import STRIDE, ColumnMap, Iteration
 
 # Between these, squares of states and of their differences are far from under- and overflow.
 _SAFE = 1e-10, 1e10
@@ -19,24 +21,25 @@ _SAFE = 1e-10, 1e10
 def find_fixed_point(
     function: ColumnMap,
     initial: Tensor,
+    operator: EdgeOperator,
+    stopping: Stopping,
     *,
-    tol: float,
-    max_steps: int,
-    memory: int,
-    contraction: float = 1.0,
-    residual_of: Residual = relative_residual,
+    is_adjoint: bool = False,
     observe: Callable[[Tensor], None] | None = None,
 ) -> FixedPoint:
-    """Iterate ``h <- F(h)`` until the relative residual of a column is within ``tol``.
+    """Iterate ``h <- F(h)`` until the relative residual of a column is within the tolerance.
 
-    With ``memory > 0``, columns whose residuals shrink slowly go on to Anderson's points. One whose
-    residual is not smaller than ``contraction`` times the one before is replaced by a plain
+    With a memory, columns whose residuals shrink slowly go on to Anderson's points. One whose
+    residual is not smaller than the contraction times the one before is replaced by a plain
     iterate, so that for a contraction by that factor two evaluations always shrink the residual as
     much as one plain step.
 
     Columns that have converged are frozen, and left out once they are half of all. ``observe`` is
-    told the residuals of all columns at every step.
+    told the residuals of all columns at every step, and sees which have not converged; else that is
+    an error or a warning.
     """
+    tol, max_steps, memory, contraction, _ = stopping
+    residual_of = partial(operator.residual, transposed=is_adjoint)
     scale = _scale_of(initial)
     if scale is not None:
         function, initial = _Scaled(function, scale), initial / scale
@@ -60,6 +63,8 @@ def find_fixed_point(
         if is_watched:
             iteration.watch(stopped.is_open)
     found = stopped.all_columns()
+    if observe is None:
+        check_convergence("The gradients" if is_adjoint else "The states", found.residual, stopping)
     return found if scale is None else replace(found, state=found.state * scale)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 import torch
@@ -19,8 +18,8 @@ from pyg_modules.ops.batched_gradient import for_each_gradient
 from pyg_modules.ops.differentiable import refuse_second_derivative, refuse_transformation
 from pyg_modules.ops.edge_sum import bind
 from pyg_modules.ops.update import Update
-from pyg_modules.solve.convergence import Stopping, check_convergence
-from pyg_modules.solve.fixed_point import FixedPoint, find_fixed_point
+from pyg_modules.solve.convergence import Stopping
+from pyg_modules.solve.fixed_point import find_fixed_point
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution
 
@@ -65,10 +64,8 @@ class _FixedPoint(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         update, stopping, observe, _ = settings
         function = _Map.of(update, weight, injected, slope)
-        result = _find(function, function.start(), stopping, observe)
-        # Who observes sees it.
-        if observe is None:
-            check_convergence("The states", result.residual, stopping)
+        start = function.start()
+        result = find_fixed_point(function, start, update.operator, stopping, observe=observe)
         ctx.settings = settings
         ctx.mark_non_differentiable(result.steps, result.residual)
         ctx.save_for_backward(weight, injected, slope, result.state)
@@ -98,8 +95,8 @@ def _gradients(
     with torch.enable_grad():
         function = _Map.of(update, weight, injected, slope)
         value = function(states)
-    result = _find(_Adjoint(function, states, grad), grad.clone(), stopping)
-    check_convergence("The gradients", result.residual, stopping)
+    adjoint = _Adjoint(function, states, grad)
+    result = find_fixed_point(adjoint, grad.clone(), update.operator, stopping, is_adjoint=True)
     trained = [weight, injected] if slope is None else [weight, injected, slope]
     found = torch.autograd.grad(value, trained, result.state, materialize_grads=True)
     converged = result.residual <= stopping.tol
@@ -142,7 +139,6 @@ class _Adjoint:
     """``v -> J^T v + grad``, J the derivative of a map at ``states``."""
 
     def __init__(self, function: _Map, states: Tensor, grad: Tensor) -> None:
-        self.update = function.update
         self._function, self._grad = function, grad
         with torch.enable_grad():
             self._states = states.detach().requires_grad_()
@@ -157,23 +153,3 @@ class _Adjoint:
     def select(self, columns: Tensor) -> _Adjoint:
         states, grad = (part.index_select(1, columns) for part in (self._states, self._grad))
         return _Adjoint(self._function.select(columns), states, grad)
-
-
-def _find(
-    function: _Map | _Adjoint,
-    initial: Tensor,
-    stopping: Stopping,
-    observe: Callable[[Tensor], None] | None = None,
-) -> FixedPoint:
-    return find_fixed_point(
-        function,
-        initial,
-        tol=stopping.tol,
-        max_steps=stopping.max_steps,
-        memory=stopping.memory,
-        contraction=stopping.contraction,
-        residual_of=partial(
-            function.update.operator.residual, transposed=isinstance(function, _Adjoint)
-        ),
-        observe=observe,
-    )
