@@ -67,7 +67,7 @@ def changing(path: Path = RESULTS) -> str:
 def summary(path: Path = RESULTS) -> str:
     """One network and learned modules, of the problems with the fewest samples."""
     runs, names = _runs(path), ("whole", "learned")
-    keys = ("first", "last", "forgotten")
+    keys = ("last", "forgotten")
     rows = [
         [
             problem,
