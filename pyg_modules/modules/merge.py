@@ -54,7 +54,7 @@ def merge(parts: Iterable[nn.Module]) -> UnitLayer:
     for name in layer.edge_masks:
         mask = joined.mask(listed, name)
         if mask is not None:
-            setattr(layer, name, mask.to(layer.device))
+            setattr(layer, name, layer.placed(mask))
     return layer
 
 

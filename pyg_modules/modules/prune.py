@@ -43,7 +43,7 @@ def prune_cross_edges(layer: Layer, labels: Tensor, *, optimizer: Optimizer | No
     """
     check_layer(layer)
     labels = check_modules(layer, labels)
-    kept = stays_independent(layer.graph, labels).to(layer.device)
+    kept = layer.placed(stays_independent(layer.graph, labels))
     state = []
     if optimizer is not None:
         check_optimizes(optimizer, trained_parameters(layer, "weight"))

@@ -91,7 +91,7 @@ def _part(layer: UnitLayer, labels: Tensor, module: int) -> UnitLayer:
     for name in layer.edge_masks:
         mask = getattr(layer, name)
         if mask is not None and not bool(mask.cpu()[kept].all()):
-            setattr(part, name, mask[edge_ids.to(device)])
+            setattr(part, name, part.placed(mask.cpu()[kept]))
     part.origin = Origin(module, unit_ids[present], labels[present], edge_ids)
     return part
 

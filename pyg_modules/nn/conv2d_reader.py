@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import MethodType
 from typing import NamedTuple, NoReturn
 
 import torch
@@ -182,9 +183,10 @@ class ConvolutionReader:
         if module._forward_hooks or module._forward_pre_hooks:
             self._refuse(name, module, "it has hooks, which may compute something else")
         is_known = isinstance(module, nn.Sequential | nn.Conv2d | nn.BatchNorm2d | _LEFT_OUT)
-        if "forward" in vars(module) or (
-            is_known and not type(module).forward.__module__.startswith("torch.nn.modules.")
-        ):
+        has_own = is_known and not type(module).forward.__module__.startswith("torch.nn.modules.")
+        if isinstance(module, nn.Conv2d):
+            has_own |= module._conv_forward != MethodType(nn.Conv2d._conv_forward, module)
+        if "forward" in vars(module) or has_own:
             self._refuse(name, module, "it has a forward of its own")
 
     def _check_convolution(self, name: str, conv: nn.Conv2d) -> None:

@@ -53,8 +53,8 @@ class DataEdges(NamedTuple):
         if edge_weight is None:
             return cls(edges, stored.detach().new_ones(edges.size(1)))
         _check_edge_weight(edge_weight, edges.size(1), stored)
-        # In half precision under autocast, as what an earlier layer returned.
-        return cls(edges, edge_weight.to(stored.dtype))
+        # Not rounded before they are normalized; in half precision they might be infinite or 0.
+        return cls(edges, edge_weight.to(torch.promote_types(edge_weight.dtype, stored.dtype)))
 
     def normalized(self, num_nodes: int, normalize: bool | str, add_self_loops: bool) -> DataEdges:
         """With weights whose sums are bounded.
@@ -210,9 +210,12 @@ def _checked_edge_index(edge_index: object, num_nodes: int, stored: Tensor) -> T
     if isinstance(edge_index, EdgeIndex):
         edges = edge_index.as_tensor()
     if edges.dim() != 2 or edges.size(0) != 2:
+        is_matrix = edges.shape == (num_nodes, num_nodes)
+        remedy = "Of a matrix, use adjacency.nonzero().t()" if is_matrix else ""
+        remedy = remedy or "Of pairs, use edge_index.t()"
         raise ValueError(
             f"Expected edge_index of shape [2, m], sources and targets (got"
-            f" {list(edges.shape)}). Of pairs, use edge_index.t()."
+            f" {list(edges.shape)}). {remedy}."
         )
     if edges.is_floating_point() or edges.dtype in (torch.bool, torch.uint8):
         raise TypeError(

@@ -10,6 +10,9 @@ from torch_geometric.nn import GCN, GCNConv, MessagePassing, Sequential, SumAggr
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.ops.activation import activation_of
 
+# What a convolution computes with; one of its own would be another function.
+_METHODS = {"forward", "propagate", "message", "message_and_aggregate", "aggregate", "update"}
+
 
 class Convolutions(NamedTuple):
     """A stack of convolutions as a layered unit graph.
@@ -37,7 +40,8 @@ def read_convolutions(convs: nn.Module | Iterable[nn.Module]) -> Convolutions:
     """What :meth:`SynchronousConv.from_conv` takes, as a graph."""
     layers: list[GCNConv] = []
     names: list[str | None] = []  # Of the activation after each of them.
-    for module in _listed(convs):
+    listed = _listed(convs)
+    for module in listed:
         if isinstance(module, nn.Dropout | nn.Identity):
             continue
         if type(module) is GCNConv:
@@ -65,6 +69,9 @@ def read_convolutions(convs: nn.Module | Iterable[nn.Module]) -> Convolutions:
             f" activation. Keep it outside of the layer."
         )
     _check_alike(layers)
+    for read in (convs, *listed):
+        if isinstance(read, nn.Module):
+            _check_hooks(read)
     sizes = [layers[0].in_channels, *(conv.out_channels for conv in layers)]
     for before, conv in zip(sizes[1:], layers[1:], strict=False):
         if conv.in_channels != before:
@@ -154,6 +161,17 @@ def _activation(module: object) -> str:
         ) from error
 
 
+def _check_hooks(module: nn.Module) -> None:
+    """Raise if hooks, of torch or of PyG, may change what ``module`` computes."""
+    for part in module.modules():
+        for name, hooks in vars(part).items():
+            if "forward" in name and name.endswith("_hooks") and hooks:
+                raise ValueError(
+                    f"Expected GCNConv without hooks (got some on {part!r}): what they do is not"
+                    f" seen. Remove them first."
+                )
+
+
 def _check_alike(layers: list[GCNConv]) -> None:
     first = layers[0]
     for conv in layers:
@@ -172,10 +190,10 @@ def _check_alike(layers: list[GCNConv]) -> None:
                 f" neighbours have."
                 " Train it with aggr='add', and convert that."
             )
-        if any(part._forward_hooks or part._forward_pre_hooks for part in conv.modules()):
+        if _METHODS & vars(conv).keys() or getattr(conv.lin, "bias", None) is not None:
             raise ValueError(
-                f"Expected GCNConv without hooks (got some on {conv!r}): what they do is not seen."
-                f" Remove them first."
+                f"Expected GCNConv as PyG makes it (got {conv!r} with a method or a lin of its"
+                f" own). Train one without, and convert that."
             )
         for name in ("normalize", "add_self_loops"):
             if bool(getattr(conv, name)) != bool(getattr(first, name)):

@@ -23,6 +23,9 @@ class LoadingLayer(Protocol):
     def device(self) -> torch.device:
         """Device of the parameters."""
 
+    def placed(self, value: Tensor) -> Tensor:
+        """``value`` where the weights are, unless it would be lost there."""
+
     def place_labels(self, labels: Tensor | None) -> None:
         """Set its labels."""
 
@@ -57,7 +60,7 @@ def state_to_load(
     ]
     num_edges = layer.graph.num_edges
     if mask is not None and mask.shape == (num_edges,):
-        layer.edge_mask = mask.to(layer.device, copy=True)
+        layer.edge_mask = layer.placed(mask.clone())
     elif mask is None and any(weight.shape == (num_edges, *layer.row_shape) for weight in weights):
         layer.edge_mask = None
     key = f"{prefix}labels"

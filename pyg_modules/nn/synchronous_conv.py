@@ -33,6 +33,14 @@ from pyg_modules.solve.unrolled import Unrolled
 # With carry=True: what a unit keeps of what its neighbours have, and by what the weights of all
 # other edges among hidden units are multiplied.
 _CARRIED, _BESIDE = 0.9, 0.1
+# Settings that are not worth a word in the repr.
+_DEFAULTS = {
+    "normalize": True,
+    "add_self_loops": True,
+    "normalize_states": False,
+    "carry": False,
+    "bias": True,
+}
 
 
 class SynchronousConv(BackedLayer, MessagePassing):
@@ -147,6 +155,11 @@ class SynchronousConv(BackedLayer, MessagePassing):
         dtype: torch.dtype | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
+        if isinstance(neighbours, Solver):
+            raise TypeError(
+                f"Expected neighbours to be a mask or edges (got {neighbours!r})."
+                f" Use solver={neighbours!r}."
+            )
         # Neither 0 nor NumPy's False is the False that is asked for below.
         if not any(
             type(normalize) is type(known) and normalize == known for known in NORMALIZATIONS
@@ -185,7 +198,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
             generator=generator,
             aggr="add",
         )
-        mask = None if neighbours is None else looking_edges(graph, neighbours).to(self.device)
+        mask = None if neighbours is None else self.placed(looking_edges(graph, neighbours))
         self.register_buffer("neighbours", mask)
         self._begin_to_carry()
         # Those of the latest forward pass.
@@ -258,7 +271,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
             self._begin_to_carry()
 
     def _begin_to_carry(self) -> None:
-        if not self.settings["carry"]:
+        if not self.settings["carry"] or self.device.type == "meta":
             return
         source, target = self.graph.edge_index.to(self.device)
         hidden = self.graph.hidden
@@ -363,7 +376,8 @@ class SynchronousConv(BackedLayer, MessagePassing):
             torch.zeros_like(states).index_add(-1, target, carried * column)
             for column in self.scaled_weight().unbind(1)
         )
-        gathered = self.propagate(data.edge_index, x=looked, edge_weight=data.weight)
+        weight = data.weight.to(states.dtype)
+        gathered = self.propagate(data.edge_index, x=looked, edge_weight=weight)
         num_inputs = self.graph.num_inputs
         sums = (own + gathered)[..., num_inputs:]
         if self.bias is not None:
@@ -386,12 +400,22 @@ class SynchronousConv(BackedLayer, MessagePassing):
         num_added = inputs.size(-2) - mask.numel()
         return inputs * torch.cat([mask, mask.new_ones(num_added)]).unsqueeze(-1)
 
+    def _check_masks_edges(self) -> None:
+        """Raise if an explainer has put its own ``explain_message`` in the place of that here."""
+        if "explain_message" in vars(self):
+            raise ValueError(
+                "Expected an explainer that masks edges (got one that replaces messages, as"
+                " GraphMaskExplainer does, of which this layer has none). Use GNNExplainer, on a"
+                " model that no other has changed."
+            )
+
     def _rows(self) -> Tensor:
         rows = super()._rows()
         if self.neighbours is None:
             return rows
         own, looking = rows.unbind(1)
-        return torch.stack([own, torch.where(self.neighbours, looking, 0.0)], dim=1)
+        looks = self.neighbours.to(rows.device)
+        return torch.stack([own, torch.where(looks, looking, 0.0)], dim=1)
 
     def _update(self) -> Update:
         # The norm is a matter of the units alone.
@@ -413,6 +437,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
         graph = self._data(edge_index, edge_weight, num_nodes)
         weight = graph.weight
         if self.explain:  # As propagate does it, message by message.
+            self._check_masks_edges()
             weight = self.explain_message(weight.unsqueeze(-1), num_nodes).squeeze(-1)
         edges = graph.edge_index[0], graph.edge_index[1], num_nodes
         if is_tracing() or graph.edge_index.is_meta:
@@ -509,7 +534,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
         settings = [
             f"{name}={value!r}"
             for name, value in (*self.settings.items(), ("bias", self.bias is not None))
-            if value is not (name not in ("normalize_states", "carry"))
+            if value is not _DEFAULTS[name]
         ]
         return ", ".join([super().extra_repr(), *settings])
 

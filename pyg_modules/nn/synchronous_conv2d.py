@@ -303,8 +303,12 @@ class SynchronousConv2d(UnitLayer):
 
 
 def _checked_kernel_size(kernel_size: object) -> int:
-    if isinstance(kernel_size, tuple | list) and len(set(kernel_size)) == 1:
-        kernel_size = kernel_size[0]
+    if isinstance(kernel_size, Solver):
+        raise TypeError(
+            f"Expected kernel_size to be an int (got {kernel_size!r}). Use solver={kernel_size!r}."
+        )
+    if isinstance(kernel_size, tuple | list) and all(one == kernel_size[0] for one in kernel_size):
+        kernel_size = next(iter(kernel_size), 0)
     if isinstance(kernel_size, tuple | list):
         raise ValueError(
             f"Expected kernels as wide as high (got {kernel_size}). Give one odd number."

@@ -359,7 +359,8 @@ class UnitLayer(nn.Module):
         mask = self.edge_mask
         if mask is None:
             return weight
-        return torch.where(mask.view(-1, *(1 for _ in self.row_shape)), weight, 0.0)
+        mask = mask.to(weight.device).view(-1, *(1 for _ in self.row_shape))
+        return torch.where(mask, weight, 0.0)
 
     def _scaled_weight(
         self, update: Update, dtype: torch.dtype
@@ -527,19 +528,21 @@ class UnitLayer(nn.Module):
                 )
             return changed
 
+        masks = {name: getattr(self, name) for name in self.edge_masks}
         super()._apply(checked, recurse)  # type: ignore[no-untyped-call]
         self.place_labels(self.labels)
-        for name in self.edge_masks:  # Module.type makes numbers of them, too.
-            mask = getattr(self, name)
-            setattr(self, name, None if mask is None else mask.bool())
+        for name, mask in masks.items():  # Module.type and to_empty would change their values.
+            setattr(self, name, None if mask is None else self.placed(mask))
         self._build()
         return self
 
+    def placed(self, value: Tensor) -> Tensor:
+        """``value`` where the weights are; on meta, where it would be lost, it is left."""
+        return value if self.device.type == "meta" else value.to(self.device)
+
     def place_labels(self, labels: Tensor | None) -> None:
-        """Set the labels where the weights are; on meta, where they would be lost, they are not."""
-        if labels is not None and self.device.type != "meta":
-            labels = labels.to(self.device)
-        self.labels = labels
+        """Set the labels, :meth:`placed`."""
+        self.labels = None if labels is None else self.placed(labels)
 
     def _save_to_state_dict(
         self, destination: dict[str, Any], prefix: str, keep_vars: bool

@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 from torch.utils.data._utils.collate import collate, default_collate_fn_map
 from torch_geometric.data import Batch, Data
@@ -17,6 +18,7 @@ from torch_geometric.data.data import BaseData
 from torch_geometric.loader import CachedLoader, PrefetchLoader
 
 from pyg_modules._brief import brief
+from pyg_modules.parallel.modular_graph import ModularGraph
 from pyg_modules.train.batches import (
     Batches,
     Forward,
@@ -235,8 +237,7 @@ def _forward_graph(model: nn.Module, data: Data) -> tuple[Tensor, Tensor]:
             f"Expected a graph with x, edge_index and y (got {data}). Say by forward=... how it"
             f" becomes outputs and targets."
         )
-    # That of a compiled model says nothing.
-    called = signature(getattr(model, "_orig_mod", model).forward)
+    called = signature(_called(model).forward)
     of_edges = {
         name: data[name]
         for name in _OF_EDGES
@@ -252,6 +253,18 @@ def _forward_graph(model: nn.Module, data: Data) -> tuple[Tensor, Tensor]:
             f" data.y)."
         ) from error
     return model(data.x, data.edge_index, **of_edges), data.y
+
+
+def _called(model: nn.Module) -> nn.Module:
+    """The model whose ``forward`` names what it takes, inside of what takes anything."""
+    inside: Any = None
+    if isinstance(model, ModularGraph):
+        inside = model.parts[0]
+    elif isinstance(model, DistributedDataParallel):
+        inside = model.module
+    else:
+        inside = getattr(model, "_orig_mod", None)
+    return model if inside is None else _called(inside)
 
 
 def _forward_pair(model: nn.Module, batch: Any) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_multi_avg_fn
 
-from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph, Unrolled, cut, merge, split
+from pyg_modules import (
+    Equilibrium,
+    SynchronousConv,
+    SynchronousGraph,
+    UnitGraph,
+    Unrolled,
+    cut,
+    merge,
+    prune_cross_edges,
+    split,
+)
 from pyg_modules.modules import check_independence
 from tests.strategies import layers_with_labels, normal
 
@@ -282,6 +292,30 @@ def test_labels_are_not_lost_where_weights_are():
     assert len(split(modular)) == 2
     empty = modular.to_empty(device="cpu")
     assert torch.equal(empty.labels, labels)
+
+
+@pytest.mark.parametrize("is_made_there", [True, False])
+def test_masks_of_edges_are_not_lost_where_weights_are(is_made_there):
+    graph, labels = UnitGraph.complete(2, 4, 1), torch.tensor([-1, -1, 0, 1, 0, 1, -1])
+    looks = torch.arange(graph.num_edges) % 3 > 0
+    layer = SynchronousConv(graph, looks, carry=True, device="meta" if is_made_there else "cpu")
+    layer = prune_cross_edges(layer.to("meta"), labels)
+    kept = layer.edge_mask.clone()
+    assert layer(torch.rand(3, 2, device="meta"), torch.zeros(2, 1).long().to("meta")).is_meta
+    parts = split(cut(layer, labels))
+    edges = [part.origin.edge_ids for part in parts]
+    assert all(part.weight.is_meta for part in parts)
+    for part, chosen in zip(parts, edges, strict=True):
+        assert torch.equal(part.neighbours, looks[kept][chosen])
+    empty = layer.to_empty(device="cpu")
+    empty.reset_parameters()
+    assert torch.equal(empty.neighbours, looks)
+    assert torch.equal(empty.edge_mask, kept)
+    carries = (graph.edge_index[0] == graph.edge_index[1]) & looks
+    assert empty.weight[carries, 1].unique().tolist() == pytest.approx([0.9])
+    for changed in (empty.half(), empty.type(torch.float64)):
+        assert torch.equal(changed.neighbours, looks)
+        assert torch.equal(changed.edge_mask, kept)
 
 
 def test_a_layer_whose_units_are_all_shared_has_no_parts():

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data, HeteroData
-from torch_geometric.explain import Explainer, GNNExplainer
+from torch_geometric.explain import Explainer, GNNExplainer, GraphMaskExplainer
 from torch_geometric.loader import NeighborLoader
 from torch_geometric.nn import GCN, GCNConv, MessagePassing, SAGEConv, Sequential, to_hetero
 from torch_geometric.transforms import ToSparseTensor
@@ -260,6 +260,23 @@ def test_an_explainer_finds_the_edges_that_matter():
     assert layer.explain is not True
 
 
+def test_an_explainer_that_replaces_messages_is_refused():
+    explainer = Explainer(
+        model=conv_of(dtype=torch.float32),
+        algorithm=GraphMaskExplainer(1, epochs=1, log=False),
+        explanation_type="model",
+        node_mask_type="attributes",
+        edge_mask_type="object",
+        model_config={
+            "mode": "multiclass_classification",
+            "task_level": "node",
+            "return_type": "raw",
+        },
+    )
+    with pytest.raises(ValueError, match=r"an explainer that masks edges .*Use GNNExplainer"):
+        explainer(normal(NUM_NODES, 3).float(), EDGES, index=0)
+
+
 # Transformations and copies #################################################################
 
 
@@ -379,6 +396,20 @@ def test_many_neighbours_are_added_up_in_half_precision(normalize, dtype):
     compiled = torch.compile(layer, backend="eager", fullgraph=True)
     for found in (layer(x, edges, scale)[0], compiled(x, edges, scale)[0]):
         torch.testing.assert_close(found.double(), expected, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e6])
+@pytest.mark.parametrize("normalize", [True, "mean"])
+def test_weights_are_normalized_before_they_are_rounded(scale, normalize):
+    layer = conv_of(normalize=normalize, backend="scatter", dtype=torch.float32)
+    x, weight = normal(NUM_NODES, 3).float(), scale * weights().float()
+    expected = layer(x, EDGES, weight)
+    half, states = copy.deepcopy(layer).half(), normal(NUM_NODES, layer.graph.num_units).half()
+    torch.testing.assert_close(half(x.half(), EDGES, weight).float(), expected, rtol=0, atol=5e-3)
+    following = half.step(states, EDGES, weight)
+    assert following.dtype == torch.float16
+    expected = layer.step(states.float(), EDGES, weight)
+    torch.testing.assert_close(following.float(), expected, rtol=0, atol=5e-3)
 
 
 def test_degrees_of_half_precision_do_not_overflow():
@@ -510,8 +541,14 @@ class TwiceAsMuch(GCN):
         return 2 * super().forward(*args, **kwargs)
 
 
-def hooked(conv):
-    conv.register_forward_hook(lambda *_: None)
+def hooked(module, register="register_forward_hook"):
+    getattr(module, register)(lambda *_: None)
+    return module
+
+
+def changed(conv, **attributes):
+    for name, value in attributes.items():
+        setattr(conv, name, value)
     return conv
 
 
@@ -533,6 +570,12 @@ def test_what_is_no_stack_of_graph_convolutions_is_refused_by_name():
         (GCNConv(3, 3, aggr="mean"), ValueError, "aggr='add' .got 'mean'"),
         (GCN(3, 8, 2, aggr="max"), ValueError, "aggr='add' .got 'max'"),
         (hooked(GCNConv(3, 3)), ValueError, "without hooks"),
+        (hooked(GCNConv(3, 3), "register_message_forward_hook"), ValueError, "without hooks"),
+        (hooked(GCNConv(3, 3), "register_propagate_forward_pre_hook"), ValueError, "hooks"),
+        (hooked(GCN(3, 8, 2)), ValueError, "without hooks .got some on GCN"),
+        ([conv, hooked(nn.ReLU()), conv], ValueError, "without hooks .got some on ReLU"),
+        (changed(GCNConv(3, 3), lin=nn.Linear(3, 3)), ValueError, "a lin of its own"),
+        (changed(GCNConv(3, 3), message=print), ValueError, "with a method"),
         (nn.Linear(3, 3), TypeError, "Linear"),
         (3, TypeError, "int"),
     ]

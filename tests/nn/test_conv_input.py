@@ -6,7 +6,14 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.utils import to_torch_csr_tensor
 
-from pyg_modules import Equilibrium, SynchronousConv, SynchronousGraph, UnitGraph, Unrolled
+from pyg_modules import (
+    Equilibrium,
+    SynchronousConv,
+    SynchronousConv2d,
+    SynchronousGraph,
+    UnitGraph,
+    Unrolled,
+)
 from pyg_modules.nn.data_edges import DataEdges
 from pyg_modules.report import report
 from tests.nn.test_synchronous_conv import EDGES, NUM_NODES, SMALL, conv_of
@@ -21,6 +28,7 @@ ONES = torch.ones(EDGES.size(1), dtype=torch.float64)
         (EDGES + 2, None, ValueError, "between 0 and 6 in edge_index, as x has 7 nodes .got 7"),
         (EDGES - 1, None, ValueError, "between 0 and 6 .* .got -1"),
         (EDGES.T, None, ValueError, r"edge_index of shape \[2, m\].*edge_index.t"),
+        (torch.ones(7, 7), None, ValueError, r"got \[7, 7\].*adjacency.nonzero.*t\(\)"),
         (EDGES.double(), None, TypeError, "edge_index of dtype torch.int64"),
         (EDGES.tolist(), None, TypeError, "edge_index to be a Tensor"),
         (None, None, TypeError, "data.edge_index"),
@@ -44,6 +52,12 @@ def test_matrices_that_do_not_fit():
         layer(normal(3, 3), matrix)
     with pytest.raises(ValueError, match="no edge_weight beside an adjacency matrix"):
         layer(normal(NUM_NODES, 3), matrix, ONES)
+
+
+@pytest.mark.parametrize("kind", [SynchronousConv, SynchronousConv2d])
+def test_a_solver_in_the_second_place_is_told_its_own(kind):
+    with pytest.raises(TypeError, match=r"Use solver=Unrolled\(steps=3, checkpoint=False\)"):
+        kind(UnitGraph.complete(2, 3, 1), Unrolled(3))
 
 
 def test_inputs_that_do_not_fit():

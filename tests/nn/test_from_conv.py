@@ -125,6 +125,19 @@ def twice(kind, *args, **kwargs):
     return Twice(*args, **kwargs)
 
 
+class Circular(nn.Conv2d):
+    """Another function by another method."""
+
+    def _conv_forward(self, x, weight, bias):
+        return super()._conv_forward(x.roll(1, -1), weight, bias)
+
+
+def circular():
+    conv = convolution(1, 1)
+    conv._conv_forward = Circular(1, 1, 3, padding=1)._conv_forward
+    return conv
+
+
 def replaced():
     act = nn.ReLU()
     act.forward = torch.tanh
@@ -169,6 +182,8 @@ def hooked(module):
         (nn.Sequential(convolution(1, 1), twice(nn.BatchNorm2d, 1)), "at '1'.: it has a forward"),
         (nn.Sequential(convolution(1, 1), twice(nn.Identity)), "forward of its own"),
         (nn.Sequential(convolution(1, 1), twice(nn.Dropout2d)), "forward of its own"),
+        (Circular(1, 1, 3, padding=1), "forward of its own"),
+        (circular(), "forward of its own"),
         (replaced(), "ReLU.. at '1'.: it has a forward of its own"),
         (hooked(convolution(1, 1)), "hooks"),
         (hooked(nn.Sequential(convolution(1, 1))), "hooks"),

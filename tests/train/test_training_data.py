@@ -19,6 +19,7 @@ from torch_geometric.loader import CachedLoader, PrefetchLoader
 from torch_geometric.loader import DataLoader as GraphLoader
 from torch_geometric.nn import GCNConv, global_mean_pool
 
+from pyg_modules import ModularGraph, SynchronousConv, UnitGraph, cut, partition_units, split
 from pyg_modules.train import fit, seeded
 
 SETTINGS = {"epochs": 3, "seed": 0, "learning_rate": 0.05}
@@ -234,6 +235,25 @@ def test_edge_weights_of_a_graph_come_by_name_or_through_forward():
     data.edge_index = torch.empty(2, 0, dtype=torch.long)
     fit(alone, data, epochs=2, seed=0)
     torch.testing.assert_close(weighted.conv.lin.weight, alone.conv.lin.weight)
+
+
+@pytest.mark.parametrize("wrapped", ["modular graph", "compiled", "compiled modular graph"])
+def test_what_takes_anything_gets_what_the_model_inside_of_it_names(wrapped):
+    data = communities()
+    data.edge_weight = torch.rand(data.num_edges) ** 4
+    torch.manual_seed(0)
+    layer = SynchronousConv(UnitGraph.complete(data.num_features, 6, 2))
+    modular = cut(layer, partition_units(layer, 2, scope="hidden"))
+    model = ModularGraph(split(modular)) if "modular" in wrapped else modular
+    if "compiled" in wrapped:
+        torch._dynamo.reset()
+        model = torch.compile(model, backend="eager")
+    settings = {"epochs": 1, "seed": 0, "learning_rate": 1e-12}
+    (found,), (expected,) = (fit(one, data, **settings) for one in (model, modular))
+    assert found.losses["task"] == pytest.approx(expected.losses["task"], rel=1e-5)
+    del data.edge_weight
+    (without,) = fit(modular, data, **settings)
+    assert abs(without.losses["task"] - expected.losses["task"]) > 1e-3
 
 
 def test_a_model_gets_what_it_names_of_the_edges():
