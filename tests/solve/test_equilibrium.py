@@ -80,7 +80,7 @@ def test_gradients_are_those_of_finite_differences(backend, layer):
         return torch.func.functional_call(layer, parameters, (x,))
 
     x = normal(2, layer.graph.num_inputs).requires_grad_()
-    assert gradcheck(function, (x, layer.weight, layer.bias), atol=1e-4, fast_mode=True)
+    assert gradcheck(function, (x, layer.weight, layer.bias), atol=1e-6, rtol=1e-4, fast_mode=True)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh", "gelu", "elu"])
