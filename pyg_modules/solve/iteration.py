@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -59,7 +60,7 @@ class Iteration:
         """F at the present points; returns the relative residuals, ``[B]``."""
         value = self._function(self.state)
         difference = value - self.state
-        self._point = _Point(value, difference, column_norm(difference))
+        self._point = _Point(value, difference)
         return self._residual(difference, self.state)
 
     def advance(self) -> None:
@@ -115,11 +116,15 @@ class Iteration:
 class _Point:
     """F(h), F(h) - h and its norm for every column, and whether h was mixed."""
 
-    def __init__(self, value: Tensor, difference: Tensor, norm: Tensor) -> None:
+    def __init__(self, value: Tensor, difference: Tensor) -> None:
         self.value = value
         self.difference = difference
-        self.norm = norm
-        self.is_mixed = torch.zeros_like(norm, dtype=torch.bool)
+        self.is_mixed = difference.new_zeros(difference.size(1), dtype=torch.bool)
+
+    @cached_property
+    def norm(self) -> Tensor:
+        """That of ``difference``; most points of a plain iteration need none."""
+        return column_norm(self.difference)
 
     def where(self, mask: Tensor, other: _Point) -> _Point:
         """This point in the columns of ``mask``, ``other`` in the others."""
@@ -128,13 +133,13 @@ class _Point:
         return _Point(
             torch.where(mask, self.value, other.value),
             torch.where(mask, self.difference, other.difference),
-            torch.where(mask, self.norm, other.norm),
         )
 
     def select(self, columns: Tensor) -> None:
         self.value = self.value.index_select(1, columns)
         self.difference = self.difference.index_select(1, columns)
-        self.norm = self.norm[columns]
+        if "norm" in self.__dict__:
+            self.norm = self.norm[columns]
         self.is_mixed = self.is_mixed[columns]
 
 
