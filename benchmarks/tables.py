@@ -201,6 +201,7 @@ PAGES: dict[Path, dict[str, Callable[[], str]]] = {
         "training_step": speed.training_step,
         "growth": speed.growth,
         "equilibrium": speed.equilibrium,
+        "acceleration": speed.acceleration,
         "limits": speed.limits,
         "first_use": first_use.first_use,
         "generators": generators.generators,

@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.markdown import table
+from pyg_modules import Equilibrium
 
 PLAN = Path(__file__).with_name("plan.json")
 _MODULE_COLUMNS = ("uncut", "cut", "batched", "loop", "torch.nn")
 RESULTS = Path(__file__).with_name("cpu.json")
+# Updates within which plain iteration of an equilibrium needs no acceleration.
+_FAST = 25
 
 #: Ratios that this engine set out to reach, by hidden units, density and peer.
 _ASKED = {
@@ -104,7 +107,8 @@ def equilibrium() -> str:
     rows = []
     for name, milliseconds in sorted(times.items(), key=lambda item: item[1]):
         if name.startswith("memory"):
-            label = f"`Equilibrium({name})`"
+            is_default = name == f"memory={Equilibrium.memory}"
+            label = f"`Equilibrium({name})`" + (", the default" if is_default else "")
         else:
             solver, matrix = name.split(", ")
             label = (
@@ -120,6 +124,26 @@ def equilibrium() -> str:
     error = f"**{results['gradient_error']:.0e}**"
     rows.append(["implicit gradient − 1,000 unrolled updates, float64 (asked ≤ 1e-8)", "", error])
     return table(["solver", "ms", "time / our best"], rows)
+
+
+def acceleration() -> str:
+    """The default of an equilibrium against plain iteration."""
+    rows = []
+    for row in _results()["acceleration"]:
+        steps, times = row["steps"], row["milliseconds"]
+        # Where plain iteration is fast, nothing is to be lost; where it is slow, something gained.
+        asked = "≥ 0.95" if steps["plain"] <= _FAST else "> 1"
+        rows.append(
+            [
+                f"{row['num_hidden']:,} units, {row['density']:.0%} of all edges",
+                f"{row['contraction']:g}",
+                *(f"{times[name]:.1f}, {steps[name]}" for name in ("plain", "default")),
+                f"**{row['ratio']:.2f}**",
+                asked,
+            ]
+        )
+    header = ["graph", "contraction", "`memory=0`: ms, updates", "default: ms, updates"]
+    return table([*header, "times faster", "asked"], rows)
 
 
 def limits() -> str:
