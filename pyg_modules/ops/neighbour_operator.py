@@ -124,7 +124,7 @@ class NeighbourOperator(EdgeOperator):
 
         return weighted_sum
 
-    def residual(self, difference: Tensor, state: Tensor, *, transposed: bool = False) -> Tensor:
+    def residual(self, following: Tensor, state: Tensor, *, transposed: bool = False) -> Tensor:
         """See :meth:`EdgeOperator.residual`: that of the node where it is largest.
 
         Of a node it is that of the unit where it is largest, relative to the largest state of the
@@ -132,13 +132,13 @@ class NeighbourOperator(EdgeOperator):
         to them from far away, and every graph of a mini-batch does.
         """
         if not state.numel():
-            return super().residual(difference, state)
+            return super().residual(following, state)
         sources, targets = self.index[:2]
         if transposed:
             sources, targets = targets, sources
         change, size = (
             values.view(-1, self._num_nodes, values.size(1)).abs().amax(dim=0)
-            for values in (difference, state)
+            for values in (following - state, state)
         )
         places = targets.unsqueeze(-1).expand(-1, size.size(1))
         heard = size.scatter_reduce(0, places, size.index_select(0, sources), "amax")

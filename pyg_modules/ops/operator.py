@@ -129,7 +129,7 @@ class EdgeOperator(ABC):
 
     def residual(
         self,
-        difference: Tensor,
+        following: Tensor,
         state: Tensor,
         *,
         transposed: bool = False,  # noqa: ARG002
@@ -137,12 +137,12 @@ class EdgeOperator(ABC):
         """How far states are from the next ones, of every sample, ``[B]``.
 
         Args:
-            difference (Tensor): ``F(state) - state``, ``[n, B]``.
+            following (Tensor): ``F(state)``, ``[n, B]``.
             state (Tensor): The states, ``[n, B]``.
             transposed (bool, optional): Whether F goes against the edges, as gradients do.
                 (default: ``False``)
         """
-        return relative_residual(difference, state)
+        return relative_residual(following, state)
 
     def terms(self, weight: Tensor) -> list[tuple[EdgeOperator, Tensor]]:
         """Operators, and their weights, whose norms add up to a bound of that of this one."""

@@ -6,20 +6,19 @@ import torch
 from torch import Tensor
 
 
-def relative_residual(difference: Tensor, state: Tensor) -> Tensor:
-    """The norm of ``difference`` [n, B] over that of ``state``, by sample; 0 where both are 0."""
-    return relative_to(column_norm(difference), state)
+def relative_residual(following: Tensor, state: Tensor) -> Tensor:
+    """The norm of ``following - state`` [n, B] over that of ``state``, by sample; 0 if both are."""
+    return relative(column_norm(following - state), column_norm(state)).to(state.dtype)
 
 
-def relative_to(norm: Tensor, state: Tensor) -> Tensor:
-    """``norm`` [B] over that of ``state`` [n, B], by sample; 0 where both are 0.
+def relative(norm: Tensor, norm_of_state: Tensor) -> Tensor:
+    """``norm`` over ``norm_of_state``, ``[B]``; 0 where both are 0.
 
     Over a norm too large for its dtype it would be 0, too; it is infinite.
     """
-    norm_of_state = column_norm(state)
     tiny = torch.finfo(norm_of_state.dtype).tiny
-    relative = norm / norm_of_state.clamp(min=tiny)
-    return relative.masked_fill(norm_of_state.isinf(), torch.inf).to(state.dtype)
+    quotient = norm / norm_of_state.clamp(min=tiny)
+    return quotient.masked_fill(norm_of_state.isinf(), torch.inf)
 
 
 def column_norm(state: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ class ColumnMap(Protocol):
         """F for ``columns`` [b] of the states only."""
 
 
-#: From ``F(h) - h`` and ``h``, ``[n, B]``, to the relative residuals, ``[B]``.
+#: From ``F(h)`` and ``h``, ``[n, B]``, to the relative residuals, ``[B]``.
 Residual = Callable[[Tensor, Tensor], Tensor]
 
 #: Number of steps from one look at how columns do to the next, on every device.
@@ -59,9 +59,8 @@ class Iteration:
     def evaluate(self) -> Tensor:
         """F at the present points; returns the relative residuals, ``[B]``."""
         value = self._function(self.state)
-        difference = value - self.state
-        self._point = _Point(value, difference)
-        return self._residual(difference, self.state)
+        self._point = _Point(value, self.state)
+        return self._residual(value, self.state)
 
     def advance(self) -> None:
         """Go to the next points."""
@@ -114,16 +113,23 @@ class Iteration:
 
 
 class _Point:
-    """F(h), F(h) - h and its norm for every column, and whether h was mixed."""
+    """F(h), and h, for every column, and whether h was mixed."""
 
-    def __init__(self, value: Tensor, difference: Tensor) -> None:
+    def __init__(self, value: Tensor, state: Tensor) -> None:
         self.value = value
-        self.difference = difference
-        self.is_mixed = difference.new_zeros(difference.size(1), dtype=torch.bool)
+        self.is_mixed = state.new_zeros(state.size(1), dtype=torch.bool)
+        self._state = state
+
+    # Most points of a plain iteration need neither of these.
+
+    @cached_property
+    def difference(self) -> Tensor:
+        """F(h) - h."""
+        return self.value - self._state
 
     @cached_property
     def norm(self) -> Tensor:
-        """That of ``difference``; most points of a plain iteration need none."""
+        """That of the difference."""
         return column_norm(self.difference)
 
     def where(self, mask: Tensor, other: _Point) -> _Point:
@@ -132,12 +138,13 @@ class _Point:
             return self
         return _Point(
             torch.where(mask, self.value, other.value),
-            torch.where(mask, self.difference, other.difference),
+            torch.where(mask, self._state, other._state),
         )
 
     def select(self, columns: Tensor) -> None:
         self.value = self.value.index_select(1, columns)
-        self.difference = self.difference.index_select(1, columns)
+        self._state = self._state.index_select(1, columns)
+        self.__dict__.pop("difference", None)
         if "norm" in self.__dict__:
             self.norm = self.norm[columns]
         self.is_mixed = self.is_mixed[columns]

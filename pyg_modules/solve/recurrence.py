@@ -39,7 +39,7 @@ class Recurrence:
             # States of 0, where updates begin, have no residual relative to them.
             if not is_first or bool(state.any()):
                 with torch.no_grad():
-                    observe(self.update.operator.residual(following - state, state))
+                    observe(self.update.operator.residual(following, state))
             is_first = False
             return following
 
@@ -55,7 +55,7 @@ class Recurrence:
     def residual(self, state: Tensor) -> Tensor:
         r""":math:`\lVert F(h) - h \rVert / \lVert h \rVert` of every sample, ``[B]``."""
         following = self.update.bind(self.weight, self.injected)(state)
-        residual = self.update.operator.residual(following - state, state)
+        residual = self.update.operator.residual(following, state)
         if self.observe is not None:
             self.observe(residual)
         return residual

@@ -1,8 +1,11 @@
+import math
+
 import pytest
 import torch
 
 from pyg_modules import SynchronousGraph, UnitGraph
 from pyg_modules.ops import ACTIVATIONS, BACKENDS, EdgeSet, RowActivation
+from pyg_modules.ops.numba import numba_operator
 from tests.processes import exit_of_fresh
 from tests.strategies import generator
 
@@ -76,3 +79,34 @@ def computes_with_one_thread_of_torch():
     layer = SynchronousGraph(UnitGraph.complete(3, 40, 2), backend="numba")
     layer(torch.rand(5, 3)).sum().backward()
     assert torch.get_num_threads() == 1, torch.get_num_threads()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("num_threads", [1, 2])
+def test_residuals_are_those_of_double_precision(dtype, num_threads, monkeypatch):
+    monkeypatch.setattr(numba_operator, "_PRODUCTS_WORTH_THREADS", 0)
+    operator, rand = operator_and_weight()[0], generator(0)
+    state, following = (torch.randn(300, 7, dtype=dtype, generator=rand) for _ in range(2))
+    state[:, 1] = following[:, 1] = 0
+    state[:, 2] = 0
+    following[:, 3] = state[:, 3]
+    state[:, 4] *= 1e-30
+    following[:, 4] = 2 * state[:, 4]
+    following[3, 5], state[4, 6] = math.nan, math.inf
+    before = torch.get_num_threads()
+    torch.set_num_threads(num_threads)
+    found = operator.residual(following, state)
+    torch.set_num_threads(before)
+    difference, wide = (following - state).double(), state.double()
+    norm = difference.square().sum(dim=0).sqrt()
+    torch.testing.assert_close(found[0], (norm / wide.square().sum(dim=0).sqrt())[0].to(dtype))
+    assert found.dtype == dtype
+    assert found[1] == 0
+    assert found[2] > 1e30
+    assert found[3] == 0
+    torch.testing.assert_close(found[4], torch.tensor(1.0, dtype=dtype), rtol=1e-5, atol=0)
+    assert found[5].isnan()
+    assert found[6].isinf()
+    # What the loops cannot read is computed by torch, of the columns beside as well.
+    strided = operator.residual(following.T.contiguous().T, state.T.contiguous().T)
+    torch.testing.assert_close(strided[:4], found[:4])

@@ -272,6 +272,20 @@ def from_rows(offsets, column, values, state, add, code, num_activated, out):
                 _finish(sums, sums, code)
 
 
+@njit(parallel=True, **_options)
+def squares(following, state, out, starts):
+    """Sums of squares of ``following - state`` and of ``state`` by column: ``out``, of zeros."""
+    for chunk in prange(starts.size - 1):
+        first, end = starts[chunk], starts[chunk + 1]
+        of_difference, of_state = out[0, first:end], out[1, first:end]
+        for i in range(state.shape[0]):
+            after, before = following[i, first:end], state[i, first:end]
+            for b in range(end - first):
+                difference = np.float64(after[b] - before[b])
+                of_difference[b] += difference * difference
+                of_state[b] += np.float64(before[b]) * np.float64(before[b])
+
+
 def _serial(kernel):
     """The same loops on the thread that calls them."""
     function = FunctionType(kernel.py_func.__code__, globals())
@@ -288,4 +302,5 @@ SERIAL = SimpleNamespace(
     adjoint=_serial(adjoint),
     sample=_serial(sample),
     from_rows=_serial(from_rows),
+    squares=_serial(squares),
 )

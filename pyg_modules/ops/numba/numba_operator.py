@@ -14,10 +14,13 @@ from pyg_modules.ops.csr import csr_index
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.ops.numba.threads import can_use_threads, numba_with_threads
 from pyg_modules.ops.operator import EdgeOperator
+from pyg_modules.ops.residual import relative
+from pyg_modules.ops.tracing import is_tracing
 
 # Chunks of rows that a thread takes: more would even out better, fewer cost less.
 _CHUNKS_PER_THREAD = 4
 _PRODUCTS_WORTH_THREADS = 2**17
+_DTYPES = (torch.float32, torch.float64)
 
 
 class NumbaOperator(EdgeOperator):
@@ -70,7 +73,7 @@ class NumbaOperator(EdgeOperator):
         """See :meth:`EdgeOperator.matmul_from_rows`."""
         first = 2 if transposed else 0
         arrays = _arrays(*self.index[first : first + 2], values, state, out[:0])
-        self._starts(transposed, state.size(0))  # Sets the number of threads.
+        self._use_threads(state.size(0))
         _kernels().from_rows(*arrays, 0, 0, *_arrays(out))
 
     def update_from_rows(
@@ -80,7 +83,7 @@ class NumbaOperator(EdgeOperator):
         kernels, code = _kernels(), f.activation.code
         is_fused = code in kernels.CODES
         arrays = _arrays(*self.index[:2], values, state, injected)
-        self._starts(False, state.size(0))  # Sets the number of threads.
+        self._use_threads(state.size(0))
         kernels.from_rows(*arrays, code if is_fused else 0, f.num_rows, *_arrays(out))
         return out if is_fused else f.apply_(out)
 
@@ -141,11 +144,24 @@ class NumbaOperator(EdgeOperator):
         else:
             super().adjoint(values, grad, saved, f, out, gradient=gradient, total=total, add=add)
 
-    def _starts(self, transposed: bool, batch: int) -> npt.NDArray[np.int64]:
-        """The first row of every chunk, so that all have about as many edges and rows.
+    def residual(self, following: Tensor, state: Tensor, *, transposed: bool = False) -> Tensor:
+        """See :meth:`EdgeOperator.residual`: one pass over both, in double precision."""
+        is_plain = all(
+            one.is_contiguous() and one.dtype in _DTYPES and not one.requires_grad
+            for one in (following, state)
+        )
+        if not is_plain or is_tracing():
+            return super().residual(following, state, transposed=transposed)
+        batch = state.size(1)
+        sums = np.zeros((2, batch))
+        starts = np.linspace(0, batch, self._use_threads(batch) + 1).astype(np.int64)
+        _kernels().squares(*_arrays(following, state), sums, starts)
+        return relative(*torch.from_numpy(sums).sqrt()).to(state.dtype)
 
-        Sets the number of threads of numba to that of torch, or to one where starting them would
-        take longer than the work.
+    def _use_threads(self, batch: int) -> int:
+        """Set the number of threads of numba, and return it.
+
+        That of torch, or one where starting them would take longer than the work.
         """
         num_threads = 1
         if can_use_threads():
@@ -153,6 +169,11 @@ class NumbaOperator(EdgeOperator):
             if self.index[1].numel() * batch >= _PRODUCTS_WORTH_THREADS:
                 num_threads = min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS)
             numba.set_num_threads(num_threads)
+        return num_threads
+
+    def _starts(self, transposed: bool, batch: int) -> npt.NDArray[np.int64]:
+        """The first row of every chunk, so that all have about as many edges and rows."""
+        num_threads = self._use_threads(batch)
         key = (num_threads, transposed)
         if key not in self._chunks:
             offsets = self.index[2 if transposed else 0].numpy()
