@@ -14,7 +14,7 @@ from pyg_modules._checks import as_int
 from pyg_modules.modules.split import split
 from pyg_modules.nn.evaluating import evaluating
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
-from pyg_modules.ops.tracing import has_autocast, without_autocast
+from pyg_modules.ops.autocast import has_autocast, without_autocast
 from pyg_modules.partition.labels import check_labels
 from pyg_modules.solve.equilibrium import Equilibrium
 

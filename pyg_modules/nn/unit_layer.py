@@ -20,16 +20,10 @@ from pyg_modules.nn.state_to_load import state_to_load
 from pyg_modules.nn.storage import load_layer, save_layer
 from pyg_modules.nn.unit_dynamics import UnitDynamics
 from pyg_modules.nn.wiring import Operators, Wiring
+from pyg_modules.ops.autocast import half_precision, has_autocast, without_autocast
 from pyg_modules.ops.edge_sum import bind
 from pyg_modules.ops.sharding import is_sharded, overwrite, whole
-from pyg_modules.ops.tracing import (
-    half_precision,
-    has_autocast,
-    is_compiling,
-    refuse_replicas,
-    refuse_script,
-    without_autocast,
-)
+from pyg_modules.ops.tracing import is_compiling, refuse_replicas, refuse_script
 from pyg_modules.ops.update import Update
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution

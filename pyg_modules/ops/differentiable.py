@@ -9,14 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
+from pyg_modules.ops.autocast import has_autocast, without_autocast
 from pyg_modules.ops.batched_gradient import for_each_gradient
 from pyg_modules.ops.operator import OPERATORS, EdgeOperator
-from pyg_modules.ops.tracing import (
-    has_autocast,
-    is_compiling,
-    is_transforming,
-    without_autocast,
-)
+from pyg_modules.ops.tracing import is_compiling, is_transforming
 
 if TYPE_CHECKING:
     from typing_extensions import Self

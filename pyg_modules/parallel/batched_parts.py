@@ -10,9 +10,9 @@ from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.nn.unit_dynamics import UnitDynamics
 from pyg_modules.nn.unit_layer import spare_generator
+from pyg_modules.ops.autocast import without_autocast
 from pyg_modules.ops.dispatch import is_available, joint_backend
 from pyg_modules.ops.edge_set import EdgeSet
-from pyg_modules.ops.tracing import without_autocast
 
 
 class BatchedParts:

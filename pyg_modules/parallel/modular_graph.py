@@ -18,13 +18,13 @@ from pyg_modules.modules.split import split
 from pyg_modules.nn.backed_layer import BackedLayer
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.nn.unit_layer import UnitLayer
+from pyg_modules.ops.autocast import without_autocast
 from pyg_modules.ops.tracing import (
     as_leaf,
     is_compiling,
     is_recording,
     refuse_replicas,
     refuse_script,
-    without_autocast,
 )
 from pyg_modules.parallel.batched_parts import BatchedParts
 from pyg_modules.parallel.execution_report import ExecutionReport

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyg_modules.ops.autocast import without_autocast
 from pyg_modules.ops.dense import DenseOperator
 from pyg_modules.ops.edge_sum import bind
-from pyg_modules.ops.tracing import is_tracing, without_autocast
+from pyg_modules.ops.tracing import is_tracing
 from pyg_modules.partition.units import PartitionedEdges
 
 

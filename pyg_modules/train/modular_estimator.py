@@ -23,7 +23,7 @@ from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.modules.cut import cut
 from pyg_modules.modules.split import split
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
-from pyg_modules.ops.tracing import without_autocast
+from pyg_modules.ops.autocast import without_autocast
 from pyg_modules.partition.verdict import Verdict
 from pyg_modules.solve.unrolled import Unrolled
 from pyg_modules.train.organise import organise

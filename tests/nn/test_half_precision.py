@@ -18,7 +18,7 @@ from pyg_modules import (
     split,
 )
 from pyg_modules.modules import check_independence
-from pyg_modules.ops import tracing
+from pyg_modules.ops import autocast
 from pyg_modules.solve import Solver
 from pyg_modules.train import ModularClassifier, ModularRegressor
 from tests.strategies import generator, normal
@@ -31,7 +31,7 @@ EDGES = torch.tensor([[0, 1, 2, 3, 0], [1, 2, 3, 0, 2]])
 
 @pytest.fixture(autouse=True)
 def half_precision_pays(monkeypatch):
-    monkeypatch.setattr(tracing, "_FAST_IN_HALF", ("cpu",))
+    monkeypatch.setattr(autocast, "_FAST_IN_HALF", ("cpu",))
 
 
 def synchronous(**settings):

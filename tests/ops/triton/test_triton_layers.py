@@ -12,7 +12,7 @@ from pyg_modules import (
     cut,
     split,
 )
-from pyg_modules.ops import tracing
+from pyg_modules.ops import autocast
 from tests.dense_graph import DenseGraph
 from tests.strategies import generator
 
@@ -106,7 +106,7 @@ def test_under_autocast_it_computes_in_that_dtype_where_it_pays(backend, dtype, 
 def test_gradients_under_autocast_are_those_of_the_dtype_where_it_pays(
     backend, device, monkeypatch
 ):
-    monkeypatch.setattr(tracing, "_FAST_IN_HALF", (device.type,))
+    monkeypatch.setattr(autocast, "_FAST_IN_HALF", (device.type,))
     layer, x = layer_on(device, backend), inputs(device)
     halved = copy.deepcopy(layer).bfloat16()
     with torch.autocast(device.type, torch.bfloat16):
