@@ -18,10 +18,24 @@ if not torch.cuda.is_available():
 
 import matplotlib.font_manager  # noqa: E402, F401
 from matplotlib import pyplot  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from PIL import Image  # noqa: E402
 
 # Reproducible, and no timing in tests: the same examples on every run, however long they take.
 settings.register_profile("pyg_modules", derandomize=True, deadline=None, max_examples=20)
 settings.load_profile("pyg_modules")
+
+
+@pytest.fixture(scope="module")
+def pictures_of_one_pixel():
+    """For pages of which only the words are looked at: to draw takes longer than all the rest."""
+
+    def save(_figure, file, **_settings):
+        Image.new("1", (1, 1)).save(file, format="png")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save)
+        yield
 
 
 @pytest.fixture(autouse=True)

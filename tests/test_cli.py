@@ -18,6 +18,8 @@ from pyg_modules.cli import main, train_run
 from pyg_modules.datasets import DATASETS
 from pyg_modules.experiment import load_run
 
+pytestmark = pytest.mark.usefixtures("pictures_of_one_pixel")
+
 FILES = [
     "analysis.safetensors",
     "config.json",

@@ -14,8 +14,6 @@ from io import StringIO
 import numpy
 import pytest
 import torch
-from matplotlib.figure import Figure
-from PIL import Image
 
 from pyg_modules import SynchronousGraph
 from pyg_modules.cli import main, train_run
@@ -23,6 +21,8 @@ from pyg_modules.datasets import load_encoding, load_file
 from pyg_modules.experiment import load_run
 from pyg_modules.experiment.score import score
 from tests.own_data import EQUAL, own_table
+
+pytestmark = pytest.mark.usefixtures("pictures_of_one_pixel")
 
 SMALL = [
     "--num-hidden",
@@ -36,19 +36,6 @@ SMALL = [
     "--finetune-epochs",
     "1",
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def pictures_of_one_pixel():
-    """What pictures show is tested with what draws them, and drawing is most of a page's time."""
-
-    def save(_figure, file, **_settings):
-        picture = Image.new("1", (1, 1))
-        picture.save(file, format="png")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Figure, "savefig", save)
-        yield
 
 
 @pytest.fixture(scope="module")
