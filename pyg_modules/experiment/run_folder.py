@@ -125,7 +125,9 @@ def load_run(folder: str | os.PathLike[str]) -> ExperimentResult:
         digests = metrics[DIGESTS]
         names = (*_OTHERS, *(_ENCODINGS if ENCODING_FILE in digests else ()))
         foreign = [name for name in names if digest_of(folder / name) != digests[name]]
-        run = None if foreign else _load_run(folder, metrics)
+        if not foreign:
+            run = _load_run(folder, metrics)
+            foreign = _files_of_another_run(run)
     except (
         ArithmeticError,
         AttributeError,
@@ -136,7 +138,7 @@ def load_run(folder: str | os.PathLike[str]) -> ExperimentResult:
         ValueError,
     ) as error:
         raise _incomplete(folder, f"{type(error).__name__}: {error}") from error
-    if run is None:
+    if foreign:
         raise _incomplete(
             folder, f"{', '.join(foreign)} of another run than {METRICS_FILE}, or changed"
         )
@@ -167,7 +169,7 @@ def _load_run(folder: Path, metrics: dict[str, Any]) -> ExperimentResult:
         num_parameters=_numbers(metrics["num_parameters"], models),
         normalized_cut=_numbers(metrics["normalized_cut"], (_FREE, _REGULARIZED, "cut")),
         cut_fraction=_number(metrics["cut_fraction"]),
-        module_sizes=module_sizes(labels),
+        module_sizes=metrics["module_sizes"],
         verdict=_verdict(labels, metrics["verdict"]),
         independence=Independence(
             **_numbers(metrics["independence"], [field.name for field in fields(Independence)])
@@ -237,6 +239,44 @@ def _numbers(value: Any, names: Iterable[str]) -> dict[str, Any]:
     if set(value) != set(names):
         raise ValueError(f"{value!r} instead of numbers for {', '.join(names)}")
     return {name: _number(number) for name, number in value.items()}
+
+
+def _files_of_another_run(run: ExperimentResult) -> list[str]:
+    """Names of files that do not fit what the others say."""
+    config, graph = run.config, run.finetuned.graph
+    all_epochs = config.epochs + config.finetune_epochs
+    epochs = {
+        "mlp": all_epochs,
+        "free": all_epochs,
+        "regularized": config.epochs,
+        "finetuned": config.finetune_epochs,
+        "random_modules": all_epochs,
+    }
+    if config.random_cut:
+        epochs["random_cut"] = config.finetune_epochs
+    fits = {
+        "config.json": graph.num_hidden == config.num_hidden,
+        LABELS_FILE: run.finetuned.labels is not None
+        and torch.equal(run.finetuned.labels, run.labels)
+        and module_sizes(run.labels) == run.module_sizes
+        and config.num_modules in ("auto", run.num_modules),
+        f"{_FREE}/config.json": _is_like(run.free, run.finetuned),
+        f"{_FREE}/{LABELS_FILE}": run.free_labels.shape == run.labels.shape,
+        f"{_REGULARIZED}/config.json": _is_like(run.regularized, run.finetuned),
+        _HISTORY: {name: len(history) for name, history in run.histories.items()} == epochs,
+        _ANALYSIS: run.attribution.shape == (run.num_modules, graph.num_inputs)
+        and run.lesions.only.shape == (run.num_modules, graph.num_outputs)
+        and run.samples.shape[1:] == (graph.num_inputs,),
+    }
+    return [name for name, is_right in fits.items() if not is_right]
+
+
+def _is_like(layer: SynchronousGraph, other: SynchronousGraph) -> bool:
+    """Whether both have the same numbers of units."""
+    sizes = [
+        (of.graph.num_inputs, of.graph.num_hidden, of.graph.num_outputs) for of in (layer, other)
+    ]
+    return sizes[0] == sizes[1]
 
 
 def _incomplete(folder: Path, reason: str) -> ValueError:

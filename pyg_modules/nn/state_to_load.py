@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ class LoadingLayer(Protocol):
     row_shape: tuple[int, ...]
     labels: Tensor | None
     edge_mask: Tensor | None
+    edge_masks: ClassVar[tuple[str, ...]]
 
     @property
     def device(self) -> torch.device:
@@ -52,6 +53,11 @@ def state_to_load(
     """
     state_dict = dict(state_dict)
     edges = state_dict.pop(f"{prefix}_extra_state", None)  # None of earlier versions.
+    for name in layer.edge_masks:
+        mask, own = state_dict.get(f"{prefix}{name}"), getattr(layer, name)
+        if mask is not None:  # One without values would take those of the layer away.
+            is_lost = mask.is_meta and own is not None and not own.is_meta
+            state_dict[f"{prefix}{name}"] = own if is_lost else mask.bool()
     mask = state_dict.get(f"{prefix}edge_mask")
     weights = [
         value

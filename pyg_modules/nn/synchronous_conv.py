@@ -471,7 +471,8 @@ class SynchronousConv(BackedLayer, MessagePassing):
         data = data.normalized(num_nodes, normalize, add_self_loops)
         contraction = self.solver.contraction if isinstance(self.solver, Equilibrium) else None
         if normalize is False and contraction is not None and not data.weight.is_meta:
-            data.check_contraction(num_nodes, contraction)
+            rounded = data._replace(weight=data.weight.to(self.dtype))
+            rounded.check_contraction(num_nodes, contraction)
         return data
 
     def _check_nodes(self, name: str, value: Tensor, width: int, units: str, like: Tensor) -> None:

@@ -526,7 +526,9 @@ class UnitLayer(nn.Module):
         super()._apply(checked, recurse)  # type: ignore[no-untyped-call]
         self.place_labels(self.labels)
         for name, mask in masks.items():  # Module.type and to_empty would change their values.
-            setattr(self, name, None if mask is None else self.placed(mask))
+            if mask is not None:
+                mask = getattr(self, name) if mask.is_meta else mask
+                setattr(self, name, self.placed(mask.bool()))
         self._build()
         return self
 

@@ -192,6 +192,7 @@ def test_a_file_of_another_run_is_named(folder, other, name):
         {"image_shape": 64},
         {"image_shape": [3, 5]},
         {"image_shape": ["8", "8"]},
+        {"module_sizes": 8},
         {"versions": 3},
         {"seconds": 10**400},
         {"config": []},
@@ -204,6 +205,17 @@ def test_figures_of_other_types_are_refused(folder, change):
     path = folder / "metrics.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(ValueError, match=r"all files of one run of this version"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize(("key", "value"), [("num_hidden", 9), ("epochs", 40), ("num_modules", 3)])
+def test_settings_that_are_not_those_of_the_files_are_refused(folder, key, value):
+    path = folder / "metrics.json"
+    metrics = json.loads(path.read_text())
+    assert metrics["config"][key] != value
+    metrics["config"][key] = value
+    path.write_text(json.dumps(metrics))
+    with pytest.raises(ValueError, match=r"of another run than metrics.json"):
         load_run(folder)
 
 

@@ -1,3 +1,4 @@
+import copy
 import io
 
 import pytest
@@ -316,6 +317,38 @@ def test_masks_of_edges_are_not_lost_where_weights_are(is_made_there):
     for changed in (empty.half(), empty.type(torch.float64)):
         assert torch.equal(changed.neighbours, looks)
         assert torch.equal(changed.edge_mask, kept)
+
+
+@pytest.mark.parametrize("assign", [True, False])
+@pytest.mark.filterwarnings("ignore:.*copying from a non-meta parameter")
+def test_states_without_values_take_no_masks_away(assign):
+    graph, labels = UnitGraph.complete(2, 4, 1), torch.tensor([-1, -1, 0, 1, 0, 1, -1])
+    looks = torch.arange(graph.num_edges) % 3 > 0
+    layer = prune_cross_edges(SynchronousConv(graph, looks), labels)
+    state, kept = layer.state_dict(), layer.edge_mask.clone()
+    empty = {key: value if "extra" in key else value.to("meta") for key, value in state.items()}
+    fresh = SynchronousConv(graph, looks, device="meta")
+    for other in (copy.deepcopy(layer).to("meta"), fresh):
+        other.load_state_dict(empty, assign=assign)
+        other.to_empty(device="cpu").load_state_dict(state)
+        assert torch.equal(other.edge_mask, kept)
+        assert torch.equal(other.neighbours, looks)
+        assert torch.equal(other.weight, layer.weight)
+
+
+@pytest.mark.parametrize("assign", [True, False])
+def test_masks_in_a_state_of_another_dtype_are_masks(assign):
+    graph, labels = UnitGraph.complete(2, 4, 1), torch.tensor([-1, -1, 0, 1, 0, 1, -1])
+    looks = torch.arange(graph.num_edges) % 3 > 0
+    layer = prune_cross_edges(SynchronousConv(graph, looks), labels)
+    state = layer.state_dict()
+    half = {key: value if "extra" in key else value.half() for key, value in state.items()}
+    other = SynchronousConv(graph, ~looks)
+    other.load_state_dict(half, assign=assign)
+    assert other.edge_mask.dtype == other.neighbours.dtype == torch.bool
+    assert torch.equal(other.neighbours, looks)
+    x, edges = normal(3, 2).float(), torch.tensor([[0, 1], [1, 2]])
+    torch.testing.assert_close(other.float()(x, edges), layer(x, edges), rtol=0, atol=5e-3)
 
 
 def test_a_layer_whose_units_are_all_shared_has_no_parts():

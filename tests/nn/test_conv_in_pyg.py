@@ -260,6 +260,26 @@ def test_an_explainer_finds_the_edges_that_matter():
     assert layer.explain is not True
 
 
+def test_convolutions_that_were_explained_are_read():
+    torch.manual_seed(0)
+    gcn, x = GCN(3, 4, 2, 2).eval(), normal(NUM_NODES, 3).float()
+    expected = gcn(x, EDGES)
+    explainer = Explainer(
+        model=gcn,
+        algorithm=GNNExplainer(epochs=1),
+        explanation_type="model",
+        node_mask_type="attributes",
+        edge_mask_type="object",
+        model_config={
+            "mode": "multiclass_classification",
+            "task_level": "node",
+            "return_type": "raw",
+        },
+    )
+    explainer(x, EDGES, index=0)
+    torch.testing.assert_close(SynchronousConv.from_conv(gcn)(x, EDGES), expected)
+
+
 def test_an_explainer_that_replaces_messages_is_refused():
     explainer = Explainer(
         model=conv_of(dtype=torch.float32),
@@ -576,6 +596,7 @@ def test_what_is_no_stack_of_graph_convolutions_is_refused_by_name():
         ([conv, hooked(nn.ReLU()), conv], ValueError, "without hooks .got some on ReLU"),
         (changed(GCNConv(3, 3), lin=nn.Linear(3, 3)), ValueError, "a lin of its own"),
         (changed(GCNConv(3, 3), message=print), ValueError, "with a method"),
+        (changed(GCNConv(3, 3), propagate=print), ValueError, "with a method"),
         (nn.Linear(3, 3), TypeError, "Linear"),
         (3, TypeError, "int"),
     ]

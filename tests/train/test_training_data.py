@@ -256,6 +256,22 @@ def test_what_takes_anything_gets_what_the_model_inside_of_it_names(wrapped):
     assert abs(without.losses["task"] - expected.losses["task"]) > 1e-3
 
 
+def test_a_forward_of_a_subclass_says_itself_what_it_takes():
+    class Named(ModularGraph):
+        def forward(self, x, edge_index, edge_attr):
+            return super().forward(x, edge_index, edge_weight=edge_attr.squeeze(-1))
+
+    data = communities()
+    data.edge_weight = torch.rand(data.num_edges) ** 4
+    layer = SynchronousConv(UnitGraph.complete(data.num_features, 6, 2))
+    parts = split(cut(layer, partition_units(layer, 2, scope="hidden")))
+    settings = {"epochs": 1, "seed": 0, "learning_rate": 1e-12}
+    (expected,) = fit(ModularGraph(parts), data, **settings)
+    data.edge_attr = data.edge_weight.unsqueeze(-1)
+    (found,) = fit(Named(parts), data, **settings)
+    assert found.losses == expected.losses
+
+
 def test_a_model_gets_what_it_names_of_the_edges():
     data, given = communities(), []
     data.edge_weight, data.edge_attr = torch.rand(data.num_edges), torch.rand(data.num_edges, 3)
