@@ -44,7 +44,7 @@ class DenseGraph(nn.Module):
         graph, iterated = self.graph, self.iterated
         weight = self.weight
         if self.edge_mask is not None:
-            weight = weight * self.edge_mask
+            weight = weight * self.edge_mask.to(weight.device)
         matrix = self._matrix(weight)
         bias = torch.cat([x.new_zeros(graph.num_inputs), self.bias])
         rows, columns = matrix[iterated], slice(0, graph.num_inputs)

@@ -306,7 +306,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
             torch.OutOfMemoryError: If the states do not fit; it says how much they need.
         """
         if isinstance(x, Proxy):
-            return as_leaf(self, x, edge_index, edge_weight)
+            return as_leaf(self, x, (edge_index, edge_weight))
         if is_recording():
             with recorded():
                 return self._compute(SynchronousConv._outputs, x, edge_index, edge_weight)

@@ -94,10 +94,11 @@ def refuse_replicas(module: object) -> NoReturn:
     )
 
 
-def as_leaf(module: nn.Module, x: Proxy, *others: Any, **named: Any) -> Tensor:
+def as_leaf(module: nn.Module, x: Proxy, others: Any = (), named: Any = None) -> Tensor:
     """The call of ``module`` as ``torch.fx.symbolic_trace`` records it.
 
-    It is one node of the graph, as that of a module of torch is.
+    It is one node of the graph, as that of a module of torch is. ``others`` and ``named`` are what
+    it is called with beside ``x``; where ``module`` itself is traced, they are no tuple and dict.
 
     Raises:
         RuntimeError: If it is ``module`` itself that is traced.
@@ -110,5 +111,5 @@ def as_leaf(module: nn.Module, x: Proxy, *others: Any, **named: Any) -> Tensor:
             f" torch.export.export, or trace torch.nn.Sequential of it."
         )
     path = tracer.path_of_module(module)
-    stand_in: Tensor = tracer.create_proxy("call_module", path, (x, *others), named)
+    stand_in: Tensor = tracer.create_proxy("call_module", path, (x, *others), named or {})
     return stand_in

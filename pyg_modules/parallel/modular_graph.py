@@ -109,7 +109,7 @@ class ModularGraph(nn.Module):
             **named: The same by name, as ``edge_weight`` of a :class:`SynchronousConv`.
         """
         if isinstance(x, Proxy):
-            return as_leaf(self, x, *others, **named)
+            return as_leaf(self, x, others, named)
         if not is_compiling():
             self._follow()
         parts, execution = self._listed(), self._chosen()
