@@ -211,11 +211,12 @@ def _checked_edge_index(edge_index: object, num_nodes: int, stored: Tensor) -> T
         edges = edge_index.as_tensor()
     if edges.dim() != 2 or edges.size(0) != 2:
         is_matrix = edges.shape == (num_nodes, num_nodes)
-        remedy = "Of a matrix, use adjacency.nonzero().t()" if is_matrix else ""
-        remedy = remedy or "Of pairs, use edge_index.t()"
+        remedy = "Of pairs, use edge_index.t()."
+        if is_matrix:
+            remedy = "Of a matrix, use adjacency.nonzero().t()."
         raise ValueError(
             f"Expected edge_index of shape [2, m], sources and targets (got"
-            f" {list(edges.shape)}). {remedy}."
+            f" {list(edges.shape)}). {remedy}"
         )
     if edges.is_floating_point() or edges.dtype in (torch.bool, torch.uint8):
         raise TypeError(

@@ -308,7 +308,7 @@ def _checked_kernel_size(kernel_size: object) -> int:
             f"Expected kernel_size to be an int (got {kernel_size!r}). Use solver={kernel_size!r}."
         )
     if isinstance(kernel_size, tuple | list) and all(one == kernel_size[0] for one in kernel_size):
-        kernel_size = next(iter(kernel_size), 0)
+        kernel_size = kernel_size[0] if kernel_size else 0
     if isinstance(kernel_size, tuple | list):
         raise ValueError(
             f"Expected kernels as wide as high (got {kernel_size}). Give one odd number."
