@@ -75,7 +75,7 @@ def test_a_seed_is_a_graph_whose_edges_are_in_the_order_of_a_complete_one(name):
 @may_be_idle
 @pytest.mark.parametrize("prob", [0.05, 0.4, 0.9])
 def test_all_edges_are_equally_likely_and_independent(prob):
-    count, rand, seen, numbers = 1000, generator(0), Counter(), Counter()
+    count, rand, seen, numbers = 3000, generator(0), Counter(), Counter()
     whole = UnitGraph.complete(2, 3, 1)
     for _ in range(count):
         graph = UnitGraph.erdos_renyi(2, 3, 1, prob, generator=rand)

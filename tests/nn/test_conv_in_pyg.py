@@ -237,12 +237,11 @@ def test_masks_of_explainers_weigh_messages_as_propagate_does(solver):
     layer.explain = None
 
 
-def test_an_explainer_finds_the_edges_that_matter():
-    torch.manual_seed(0)
-    layer = conv_of(dtype=torch.float32, solver=Unrolled(2))
-    explainer = Explainer(
-        model=layer,
-        algorithm=GNNExplainer(epochs=20),
+def explainer_of(model, algorithm):
+    """An explainer of the class of a node by its features and by edges."""
+    return Explainer(
+        model=model,
+        algorithm=algorithm,
         explanation_type="model",
         node_mask_type="attributes",
         edge_mask_type="object",
@@ -252,6 +251,12 @@ def test_an_explainer_finds_the_edges_that_matter():
             "return_type": "raw",
         },
     )
+
+
+def test_an_explainer_finds_the_edges_that_matter():
+    torch.manual_seed(0)
+    layer = conv_of(dtype=torch.float32, solver=Unrolled(2))
+    explainer = explainer_of(layer, GNNExplainer(epochs=20))
     explanation = explainer(normal(NUM_NODES, 3).float(), EDGES, index=0)
     # Node 0 is in a triangle with 1 and 2; what the others have never reaches it.
     reaches = (EDGES < 3).all(dim=0)
@@ -264,34 +269,14 @@ def test_convolutions_that_were_explained_are_read():
     torch.manual_seed(0)
     gcn, x = GCN(3, 4, 2, 2).eval(), normal(NUM_NODES, 3).float()
     expected = gcn(x, EDGES)
-    explainer = Explainer(
-        model=gcn,
-        algorithm=GNNExplainer(epochs=1),
-        explanation_type="model",
-        node_mask_type="attributes",
-        edge_mask_type="object",
-        model_config={
-            "mode": "multiclass_classification",
-            "task_level": "node",
-            "return_type": "raw",
-        },
-    )
+    explainer = explainer_of(gcn, GNNExplainer(epochs=1))
     explainer(x, EDGES, index=0)
     torch.testing.assert_close(SynchronousConv.from_conv(gcn)(x, EDGES), expected)
 
 
 def test_an_explainer_that_replaces_messages_is_refused():
-    explainer = Explainer(
-        model=conv_of(dtype=torch.float32),
-        algorithm=GraphMaskExplainer(1, epochs=1, log=False),
-        explanation_type="model",
-        node_mask_type="attributes",
-        edge_mask_type="object",
-        model_config={
-            "mode": "multiclass_classification",
-            "task_level": "node",
-            "return_type": "raw",
-        },
+    explainer = explainer_of(
+        conv_of(dtype=torch.float32), GraphMaskExplainer(1, epochs=1, log=False)
     )
     with pytest.raises(ValueError, match=r"an explainer that masks edges .*Use GNNExplainer"):
         explainer(normal(NUM_NODES, 3).float(), EDGES, index=0)

@@ -94,9 +94,11 @@ def test_residuals_are_those_of_double_precision(dtype, num_threads, monkeypatch
     following[:, 4] = 2 * state[:, 4]
     following[3, 5], state[4, 6] = math.nan, math.inf
     before = torch.get_num_threads()
-    torch.set_num_threads(num_threads)
-    found = operator.residual(following, state)
-    torch.set_num_threads(before)
+    try:
+        torch.set_num_threads(num_threads)
+        found = operator.residual(following, state)
+    finally:
+        torch.set_num_threads(before)
     difference, wide = (following - state).double(), state.double()
     norm = difference.square().sum(dim=0).sqrt()
     torch.testing.assert_close(found[0], (norm / wide.square().sum(dim=0).sqrt())[0].to(dtype))

@@ -4,6 +4,7 @@ import numpy
 import pandas
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import (
@@ -237,7 +238,19 @@ def test_edge_weights_of_a_graph_come_by_name_or_through_forward():
     torch.testing.assert_close(weighted.conv.lin.weight, alone.conv.lin.weight)
 
 
-@pytest.mark.parametrize("wrapped", ["modular graph", "compiled", "compiled modular graph"])
+@pytest.fixture
+def one_rank():
+    """A process group of this process alone."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.usefixtures("one_rank")
+@pytest.mark.parametrize(
+    "wrapped",
+    ["modular graph", "compiled", "compiled modular graph", "in DDP", "modular graph in DDP"],
+)
 def test_what_takes_anything_gets_what_the_model_inside_of_it_names(wrapped):
     data = communities()
     data.edge_weight = torch.rand(data.num_edges) ** 4
@@ -248,6 +261,8 @@ def test_what_takes_anything_gets_what_the_model_inside_of_it_names(wrapped):
     if "compiled" in wrapped:
         torch._dynamo.reset()
         model = torch.compile(model, backend="eager")
+    if "DDP" in wrapped:
+        model = nn.parallel.DistributedDataParallel(model)
     settings = {"epochs": 1, "seed": 0, "learning_rate": 1e-12}
     (found,), (expected,) = (fit(one, data, **settings) for one in (model, modular))
     assert found.losses["task"] == pytest.approx(expected.losses["task"], rel=1e-5)

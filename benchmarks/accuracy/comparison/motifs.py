@@ -90,14 +90,14 @@ def run(*, quick: bool) -> dict[str, Any]:
     }
 
 
-def train(row: str, seed: int, epochs: int, part: int = 1) -> dict[str, Any]:
+def train(row: str, seed: int, epochs: int, part: int) -> dict[str, Any]:
     """The test accuracy of the learning rate that is best on the validation graphs.
 
     Args:
         row (str): The networks in the convolutions.
         seed (int): Of everything.
         epochs (int): Of each training.
-        part (int, optional): One of so many of all graphs is there. (default: 1)
+        part (int): One of so many of all graphs is there.
     """
     with seeded(seed):
         data, *others = (graphs(count // part) for count in NUM_GRAPHS.values())

@@ -20,7 +20,6 @@ from pyg_modules.ops.tracing import is_tracing
 # Chunks of rows that a thread takes: more would even out better, fewer cost less.
 _CHUNKS_PER_THREAD = 4
 _PRODUCTS_WORTH_THREADS = 2**17
-_DTYPES = (torch.float32, torch.float64)
 
 
 class NumbaOperator(EdgeOperator):
@@ -147,7 +146,7 @@ class NumbaOperator(EdgeOperator):
     def residual(self, following: Tensor, state: Tensor, *, transposed: bool = False) -> Tensor:
         """See :meth:`EdgeOperator.residual`: one pass over both, in double precision."""
         is_plain = all(
-            one.is_contiguous() and one.dtype in _DTYPES and not one.requires_grad
+            one.is_contiguous() and one.dtype in self.dtypes and not one.requires_grad
             for one in (following, state)
         )
         if not is_plain or is_tracing():
