@@ -31,7 +31,7 @@ def new_probe(layer):
 REFERRING = {
     "regularizer": (lambda layer: PartitionRegularizer(layer, 2), lambda made: made.layer),
     "units": (Units, lambda made: made.layer),
-    "probe": (new_probe, lambda made: made._model),
+    "probe": (new_probe, lambda made: made.layer),
     "schedule": (
         lambda layer: PartitionSchedule(PartitionRegularizer(layer, 2), epochs=4),
         lambda made: made.regularizer.layer,
@@ -40,7 +40,7 @@ REFERRING = {
         lambda layer: PartitionSchedule(
             PartitionRegularizer(layer, 2), epochs=4, probe=new_probe(layer)
         ),
-        lambda made: made.probe._model,
+        lambda made: made.probe.layer,
     ),
 }
 referring = pytest.mark.parametrize(("make", "layer_of"), REFERRING.values(), ids=REFERRING)

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from copy import deepcopy
 from typing import Any
 
 import torch
@@ -10,17 +8,12 @@ from torch import Tensor, nn
 from torch.linalg import vector_norm
 from torch.nn import functional as F
 
-from pyg_modules._checks import as_int
-from pyg_modules._reference import Reference
-from pyg_modules._seeding import seeded
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.structure.rewire import put_edges
-from pyg_modules.train.batches import Batches, Forward
-from pyg_modules.train.check_model import check_model
-from pyg_modules.train.checked_loss import CheckedLoss, Loss
-from pyg_modules.train.probe import layer_at, position_of
-from pyg_modules.train.training_data import batches_of, undisturbed
+from pyg_modules.train.batches import Forward
+from pyg_modules.train.checked_loss import Loss
+from pyg_modules.train.model_in_training import ModelInTraining
 
 
 class EdgeGradient:
@@ -54,22 +47,14 @@ class EdgeGradient:
         forward: Forward | None = None,
         batch_size: int | None = None,
     ) -> None:
-        check_model(model)
-        # A copy of a compiled model would be compiled again.
-        self._reference: Reference[nn.Module] = Reference(getattr(model, "_orig_mod", model))
-        self._data = data
-        self._position = position_of(self._reference(), layer)
-        self._loss = CheckedLoss(loss)
-        if batch_size is not None:
-            batch_size = as_int("batch_size", batch_size, smallest=1)
-        self._batching: Any = {"forward": forward, "batch_size": batch_size}
-        with self._apart(seed=0):  # What is wrong in the data is said before a training.
-            self._batches(self._reference(), seed=0)
+        self._training = ModelInTraining(
+            model, data, layer=layer, loss=loss, forward=forward, batch_size=batch_size
+        )
 
     @property
     def layer(self) -> UnitLayer:
         """The layer with the edges."""
-        return layer_at(self._reference(), self._position)
+        return self._training.layer
 
     def __call__(self, graphs: Iterable[UnitGraph], seed: int) -> Iterator[Tensor]:
         """The gradient in the weights of the layer, on each of some graphs, ``[E]`` each.
@@ -79,35 +64,21 @@ class EdgeGradient:
                 others, which have the weight 0.
             seed (int): Says which samples of the data are the batch.
         """
-        with self._apart(seed):
-            model = deepcopy(self._reference()).eval()
-            batches = self._batches(model, seed)
+        with self._training.apart(seed):
+            model = self._training.copy().eval()
+            batches = self._training.batches(model, seed)
             batch = next(iter(batches))
         model.requires_grad_(requires_grad=False)
-        layer: Any = layer_at(model, self._position)
+        layer: Any = self._training.layer_of(model)
         own, own_weight = layer.graph, layer.weight.detach().clone()
         for graph in graphs:
-            with self._apart(seed), torch.enable_grad():
+            with self._training.apart(seed), torch.enable_grad():
                 # Whatever optimizes the model has nothing to do with the copy.
                 put_edges(layer, own)
                 layer.weight.detach().copy_(own_weight)  # The last may have had fewer.
                 put_edges(layer, graph)
                 weight = layer.weight.requires_grad_()
-                loss = self._loss(*batches.run(model, batch))
+                loss = self._training.loss(*batches.run(model, batch))
                 (gradient,) = torch.autograd.grad(loss, weight)
             # Of an edge with several weights, the length.
             yield gradient if gradient.dim() == 1 else vector_norm(gradient.flatten(1), dim=1)
-
-    def _batches(self, model: nn.Module, seed: int) -> Batches:
-        return batches_of(self._data, model, part="training", seed=seed, **self._batching)
-
-    @contextmanager
-    def _apart(self, seed: int) -> Iterator[None]:
-        """Draw no number of the training inside, and have gradients whatever mode is on."""
-        device = next(self._reference().parameters()).device
-        with (
-            torch.inference_mode(False),
-            seeded(seed, device),
-            undisturbed(self._data, seed),
-        ):
-            yield

@@ -15,7 +15,8 @@ from pyg_modules.partition.verdict import Verdict
 from pyg_modules.train.batches import Forward
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import Loss
-from pyg_modules.train.probe import Probe, layer_at, position_of
+from pyg_modules.train.model_in_training import find_layer
+from pyg_modules.train.probe import Probe
 
 _NUM_RANDOM = 3
 
@@ -77,7 +78,7 @@ def partition_verdict(
         'unlearned'
     """
     check_model(model)
-    inside = layer_at(model, position_of(model, layer))
+    inside = find_layer(model, layer)
     found = check_modules(inside, labels)
     if int(found.max()) < 1:
         raise ValueError(

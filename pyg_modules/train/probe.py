@@ -1,30 +1,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from copy import deepcopy
 from math import ceil, inf
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pyg_modules._checks import as_coefficient, as_int, as_learning_rate, check_bool
-from pyg_modules._reference import Reference
-from pyg_modules._seeding import seeded
 from pyg_modules.modules.prune import prune_cross_edges
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.labels import read_labels
 from pyg_modules.train.batches import Batches, Forward
-from pyg_modules.train.check_model import check_model
-from pyg_modules.train.checked_loss import CheckedLoss, Loss
+from pyg_modules.train.checked_loss import Loss
 from pyg_modules.train.dependence import dependence
 from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.interaction import interaction
+from pyg_modules.train.model_in_training import ModelInTraining
 from pyg_modules.train.optimization import Optimization
 from pyg_modules.train.separation import Separation
-from pyg_modules.train.training_data import are_rows, batches_of, undisturbed
 
 # The steps of a probe are this share of those of the training, and so many at least.
 _SHARE = 0.01
@@ -79,34 +74,21 @@ class Probe:
         batch_size: int | None = None,
         seed: int = 0,
     ) -> None:
-        check_model(model)
-        # A copy of a compiled model would be compiled again.
-        self._reference: Reference[nn.Module] = Reference(getattr(model, "_orig_mod", model))
-        self._data = data
-        self._position = position_of(self._model, layer)
-        self._loss = CheckedLoss(loss)
+        self._training = ModelInTraining(
+            model, data, layer=layer, loss=loss, forward=forward, batch_size=batch_size
+        )
         self._seed = as_int("seed", seed, smallest=0)
-        if batch_size is not None:
-            batch_size = as_int("batch_size", batch_size, smallest=1)
-        self._batching: Any = {"forward": forward, "batch_size": batch_size}
         self._rates: Any = {
             "learning_rate": as_learning_rate(learning_rate),
             "weight_decay": as_coefficient("weight_decay", weight_decay),
         }
         self._chance: float | None = None
         self._steps = None if steps is None else as_int("steps", steps, smallest=1)
-        with self._apart():  # What is wrong in the data is said before a training.
-            self._batches(self._model)
-
-    @property
-    def _model(self) -> nn.Module:
-        """The model in training; a deep copy of the probe alone has the same."""
-        return self._reference()
 
     @property
     def layer(self) -> UnitLayer:
         """The layer that is cut, in copies of the model."""
-        return layer_at(self._model, self._position)
+        return self._training.layer
 
     def __call__(self, labels: Tensor | None, *, trained: bool = True) -> float:
         """The mean loss of the model, cut into these modules and trained; as it is without labels.
@@ -116,11 +98,11 @@ class Probe:
             trained (bool, optional): Else right after the cut. (default: ``True``)
         """
         check_bool("trained", trained)
-        with self._apart():
-            model = deepcopy(self._model)
+        with self._training.apart(self._seed):
+            model = self._training.copy()
             if labels is None:
                 return self._measured(model)
-            layer: Any = layer_at(model, self._position)
+            layer: Any = self._training.layer_of(model)
             prune_cross_edges(layer, labels)
             at_once = self._measured(model)
             if not trained:
@@ -133,8 +115,8 @@ class Probe:
     def chance(self) -> float:
         """The loss of the best outputs that are the same for all samples of a probe."""
         if self._chance is None:
-            with self._apart():
-                constant = self._loss_of_constant(deepcopy(self._model).eval())
+            with self._training.apart(self._seed):
+                constant = self._loss_of_constant(self._training.copy().eval())
             self._chance = _never_negative(constant)
         return self._chance
 
@@ -157,9 +139,9 @@ class Probe:
         Returns:
             Tensor, optional: ``None`` if the model computes without a call of its layer.
         """
-        with self._apart():
-            model = deepcopy(self._model).eval().requires_grad_(requires_grad=False)
-            layer = layer_at(model, self._position)
+        with self._training.apart(self._seed):
+            model = self._training.copy().eval().requires_grad_(requires_grad=False)
+            layer = self._training.layer_of(model)
             return dependence(layer, self._calls(model, layer))
 
     def separated(self, labels: Tensor, *, all_speak: bool = True) -> float | None:
@@ -177,9 +159,9 @@ class Probe:
             float, optional: ``None`` if that is not so; or the layer is not called, or with one
             sample in all.
         """
-        with self._apart():
-            model = deepcopy(self._model).eval()
-            layer = layer_at(model, self._position)
+        with self._training.apart(self._seed):
+            model = self._training.copy().eval()
+            layer = self._training.layer_of(model)
             inputs: list[Tensor] = []
             for x, _, _ in self._calls(model, layer):
                 inputs.append(x)
@@ -212,9 +194,9 @@ class Probe:
         Returns:
             Tensor, optional: ``None`` if the model computes without a call of its layer.
         """
-        with self._apart():
-            model = deepcopy(self._model).eval().requires_grad_(requires_grad=False)
-            layer = layer_at(model, self._position)
+        with self._training.apart(self._seed):
+            model = self._training.copy().eval().requires_grad_(requires_grad=False)
+            layer = self._training.layer_of(model)
             return interaction(layer, self._calls(model, layer), self._seed)
 
     def _calls(self, model: nn.Module, layer: UnitLayer) -> Iterator[Any]:
@@ -237,20 +219,6 @@ class Probe:
                 return
             yield from calls
 
-    @contextmanager
-    def _apart(self) -> Iterator[None]:
-        """Draw no number of the training inside, and train whatever mode is on outside."""
-        with ExitStack() as stack:
-            stack.enter_context(torch.inference_mode(False))
-            # What is global is not touched for nothing: other threads may draw from it.
-            model, data = self._model, self._data
-            draws = not isinstance(model, UnitLayer) or model.dynamics.dropout > 0
-            if draws or not are_rows(data):
-                device = next(self._model.parameters()).device
-                stack.enter_context(seeded(self._seed, device))
-                stack.enter_context(undisturbed(self._data, self._seed))
-            yield
-
     def _loss_of_constant(self, model: nn.Module) -> float:
         batches = self._batches(model)
         with torch.no_grad():  # Of the same batches as other losses, where these have weights.
@@ -259,8 +227,8 @@ class Probe:
         def loss_of(constant: Tensor) -> Tensor:
             losses, weights = [], []
             for outputs, targets in pairs:
-                loss = self._loss(constant.expand_as(outputs), targets)
-                if weight := self._loss.weight(targets):
+                loss = self._training.loss(constant.expand_as(outputs), targets)
+                if weight := self._training.loss.weight(targets):
                     losses.append(loss * weight)
                     weights.append(weight)
             return torch.stack(losses).sum() / sum(weights)
@@ -287,7 +255,7 @@ class Probe:
         batches = self._batches(model)
         if most is not None:
             batches = batches.first(min(most, len(batches)))
-        return _never_negative(evaluate(model, batches, self._loss)["loss"])
+        return _never_negative(evaluate(model, batches, self._training.loss)["loss"])
 
     def _train(self, model: nn.Module) -> None:
         model.train()
@@ -296,14 +264,14 @@ class Probe:
             model, [], one_cycle=False, total_steps=len(batches), **self._rates
         )
         for batch in batches:
-            optimization.step(self._loss(*batches.run(model, batch)))
+            optimization.step(self._training.loss(*batches.run(model, batch)))
 
     def _batches(self, model: nn.Module) -> Batches:
         batches = self._epoch(model)
         return batches if self._steps is None else batches.first(self._steps)
 
     def _epoch(self, model: nn.Module) -> Batches:
-        return batches_of(self._data, model, part="training", seed=self._seed, **self._batching)
+        return self._training.batches(model, self._seed)
 
 
 def _last_if_nan(loss: Tensor) -> float:
@@ -323,22 +291,3 @@ def _never_negative(loss: float) -> float:
 def steps_of_probe(total_steps: int) -> int:
     """Steps of a probe in a training of so many steps."""
     return max(_LEAST, ceil(_SHARE * total_steps))
-
-
-def position_of(model: nn.Module, layer: UnitLayer | None) -> int:
-    """Where the layer is among ``model.modules()``, which a copy has in the same order."""
-    modules = list(model.modules())
-    found = [number for number, module in enumerate(modules) if isinstance(module, UnitLayer)]
-    if layer is not None:
-        found = [number for number in found if modules[number] is layer]
-    if len(found) != 1:
-        raise ValueError(
-            f"Expected a model with the SynchronousGraph in it (got {len(found)} of them). Say"
-            f" which: layer=..."
-        )
-    return found[0]
-
-
-def layer_at(model: nn.Module, position: int) -> UnitLayer:
-    """The layer at a position of :func:`position_of`, in the model or in a copy of it."""
-    return cast(UnitLayer, list(model.modules())[position])

@@ -272,6 +272,26 @@ def test_a_stream_is_looked_at_and_no_random_number_is_drawn():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def noisy_loss(outputs, targets):
+    return F.mse_loss(outputs, targets + torch.rand_like(targets))
+
+
+def noisy_forward(model, batch):
+    return model(batch[0] + torch.rand_like(batch[0])), batch[1]
+
+
+@pytest.mark.parametrize("drawn", [{"loss": noisy_loss}, {"forward": noisy_forward}])
+def test_what_a_loss_or_a_forward_draws_is_apart_from_the_training(drawn):
+    layer = new_layer()
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    probe = Probe(layer, data(), **{"loss": F.mse_loss, **drawn})
+    first = probe(two_modules(layer))
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(4)
+    assert probe(two_modules(layer)) == first
+
+
 def test_samples_are_the_same_where_a_sampler_of_batches_draws_them():
     layer, dataset = new_layer(), TensorDataset(*data())
     of_sampler = torch.Generator().manual_seed(5)

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from pyg_modules._checks import as_int
+from pyg_modules._reference import Reference
+from pyg_modules._seeding import seeded
+from pyg_modules.nn.unit_layer import UnitLayer
+from pyg_modules.train.batches import Batches, Forward
+from pyg_modules.train.check_model import check_model
+from pyg_modules.train.checked_loss import CheckedLoss, Loss
+from pyg_modules.train.training_data import are_rows, batches_of, undisturbed
+
+
+class ModelInTraining:
+    """A model with its data and its loss, which is asked on the way, by copies of it.
+
+    The model is left as it is, and no random number of its training is drawn.
+
+    Args:
+        model (torch.nn.Module): The model.
+        data (object): Training data, as :func:`fit` takes it.
+        layer (UnitLayer, optional): The layer that it is about, the model itself or in it.
+            (default: the only one)
+        loss (Callable): As for :func:`fit`.
+        forward (Callable, optional): As for :func:`fit`.
+        batch_size (int, optional): As for :func:`fit`. (default: 64)
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If the layer is not in the model, or which one it is cannot be told.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        data: Any,
+        *,
+        layer: UnitLayer | None,
+        loss: Loss,
+        forward: Forward | None,
+        batch_size: int | None,
+    ) -> None:
+        check_model(model)
+        # A copy of a compiled model would be compiled again.
+        self._reference: Reference[nn.Module] = Reference(getattr(model, "_orig_mod", model))
+        self._data = data
+        self._position = _position_of(self.model, layer)
+        self.loss = CheckedLoss(loss)
+        if batch_size is not None:
+            batch_size = as_int("batch_size", batch_size, smallest=1)
+        self._batching: Any = {"forward": forward, "batch_size": batch_size}
+        with self.apart(seed=0):  # What is wrong in the data is said before a training.
+            self.batches(self.model, seed=0)
+
+    @property
+    def model(self) -> nn.Module:
+        """The model; a deep copy of this alone has the same."""
+        return self._reference()
+
+    @property
+    def layer(self) -> UnitLayer:
+        """The layer that it is about."""
+        return self.layer_of(self.model)
+
+    def layer_of(self, copy: nn.Module) -> UnitLayer:
+        """The same layer of a copy of the model."""
+        # A copy has its modules in the same order.
+        return cast(UnitLayer, list(copy.modules())[self._position])
+
+    def copy(self) -> nn.Module:
+        """A copy of the model as it is now."""
+        return deepcopy(self.model)
+
+    def batches(self, copy: nn.Module, seed: int) -> Batches:
+        """An epoch of the data for a copy of the model."""
+        return batches_of(self._data, copy, part="training", seed=seed, **self._batching)
+
+    @contextmanager
+    def apart(self, seed: int) -> Iterator[None]:
+        """Draw from ``seed`` inside, none of the training, and have gradients in any mode."""
+        with ExitStack() as stack:
+            stack.enter_context(torch.inference_mode(False))
+            # What is global is not touched for nothing: other threads may draw from it.
+            if self._may_draw():
+                stack.enter_context(seeded(seed, next(self.model.parameters()).device))
+                stack.enter_context(undisturbed(self._data, seed))
+            yield
+
+    def _may_draw(self) -> bool:
+        """Whether the model, its data or what is done with them draw from a global source."""
+        is_plain = isinstance(self.model, UnitLayer) and self.model.dynamics.dropout == 0
+        is_given = are_rows(self._data) and self._batching["forward"] is None
+        is_of_torch = getattr(self.loss.loss, "__module__", "").startswith("torch.")
+        return not (is_plain and is_given and is_of_torch)
+
+
+def find_layer(model: nn.Module, layer: UnitLayer | None) -> UnitLayer:
+    """The layer of ``model`` that is meant.
+
+    Args:
+        model (torch.nn.Module): The model.
+        layer (UnitLayer, optional): The model itself or in it. (default: the only one)
+
+    Raises:
+        ValueError: If it is not in the model, or which one it is cannot be told.
+    """
+    return cast(UnitLayer, list(model.modules())[_position_of(model, layer)])
+
+
+def _position_of(model: nn.Module, layer: UnitLayer | None) -> int:
+    """Where the layer is among ``model.modules()``."""
+    modules = list(model.modules())
+    found = [number for number, module in enumerate(modules) if isinstance(module, UnitLayer)]
+    if layer is not None:
+        found = [number for number in found if modules[number] is layer]
+    if len(found) != 1:
+        raise ValueError(
+            f"Expected a model with the SynchronousGraph in it (got {len(found)} of them). Say"
+            f" which: layer=..."
+        )
+    return found[0]
