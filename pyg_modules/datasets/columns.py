@@ -10,6 +10,8 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from pyg_modules._arrays import Floats
+
 #: The category of what is missing, and what a message calls it.
 MISSING = "(missing)"
 
@@ -21,7 +23,7 @@ _WHOLE = re.compile(r"(-?\d+)\.0+")
 _WRITTEN_NUMBER = r"[$€£]?\s?[-+]?(?:\d+|\d{1,3}(?:[,.' ]\d{3})+)(?:[.,]\d+)?\s?[%$€£]?"
 
 
-def numbers_in(column: Any, of_file: str, remedy: str) -> NDArray[numpy.float64]:
+def numbers_in(column: Any, of_file: str, remedy: str) -> Floats:
     """The numbers of a column of a data frame, NaN where they are missing.
 
     Args:
@@ -112,11 +114,11 @@ def as_number(name: str) -> Decimal | None:
     return number if number.is_finite() else None
 
 
-def parsed(column: Any) -> NDArray[numpy.float64]:
+def parsed(column: Any) -> Floats:
     """The values as numbers, NaN where they are missing or none."""
     import pandas
 
-    values: NDArray[numpy.float64] = pandas.to_numeric(column, errors="coerce").to_numpy(
+    values: Floats = pandas.to_numeric(column, errors="coerce").to_numpy(
         dtype=numpy.float64, na_value=numpy.nan
     )
     return values

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from numpy.typing import NDArray
 
+from pyg_modules._arrays import Floats
 from pyg_modules._files import digest_of, read_json, write_json
 from pyg_modules.datasets.columns import (
     check_size,
@@ -128,7 +129,7 @@ class Encoding:
             check_size(values[:, place], table[number.name], of_file)
         return values.astype(numpy.float32)
 
-    def values(self, table: DataFrame, of_file: str) -> NDArray[numpy.float64]:
+    def values(self, table: DataFrame, of_file: str) -> Floats:
         """The same before numbers are scaled: as they are given, the median where one is missing.
 
         Args:

@@ -12,6 +12,7 @@ import numpy
 import torch
 from numpy.typing import NDArray
 
+from pyg_modules._arrays import Ints
 from pyg_modules._brief import brief
 from pyg_modules._checks import check_choice
 from pyg_modules._files import as_path
@@ -203,9 +204,7 @@ def _prepared(features: DataFrame, of_file: str, categories: Sequence[str]) -> D
     return pandas.DataFrame(columns)
 
 
-def _split(
-    targets: TargetColumn, column: Any, of_file: str
-) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]]:
+def _split(targets: TargetColumn, column: Any, of_file: str) -> tuple[Ints, Ints]:
     """Rows to train on and to test on, in order, with all classes in both."""
     from sklearn.model_selection import train_test_split
 
@@ -241,9 +240,7 @@ def _split(
     return numpy.sort(train), numpy.sort(test)
 
 
-def _exchange_for_all_classes(
-    part: NDArray[numpy.int64], other: NDArray[numpy.int64], classes: NDArray[Any]
-) -> None:
+def _exchange_for_all_classes(part: Ints, other: Ints, classes: NDArray[Any]) -> None:
     """Exchange a row of the largest class of ``part``, in place, for one of each that it lacks.
 
     Both are in a random order, so that the first rows of a class are any.
@@ -255,9 +252,7 @@ def _exchange_for_all_classes(
         part[here], other[there] = other[there], part[here]
 
 
-def _check_enough(
-    train: NDArray[numpy.int64], targets: TargetColumn, test_y: NDArray[Any], of_file: str
-) -> None:
+def _check_enough(train: Ints, targets: TargetColumn, test_y: NDArray[Any], of_file: str) -> None:
     num_values = len(set(targets.values[train].tolist()))
     if num_values < 2:
         raise ValueError(
@@ -276,7 +271,7 @@ def _fitted(
     flags: Collection[str],
     target: str,
     targets: TargetColumn,
-    rows: NDArray[numpy.int64],
+    rows: Ints,
     options: dict[str, str],
     expected: Collection[str],
 ) -> Encoding:

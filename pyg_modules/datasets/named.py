@@ -14,13 +14,14 @@ import numpy
 import torch
 from numpy.typing import NDArray
 
+from pyg_modules._arrays import Floats, Ints
 from pyg_modules._checks import check_choice
 from pyg_modules._files import as_path
 from pyg_modules.datasets.dataset import Dataset
 
 DATA_ROOT_VARIABLE = "PYG_MODULES_DATA"
 
-Arrays = tuple[NDArray[numpy.float32], NDArray[numpy.int64]]
+Arrays = tuple[NDArray[numpy.float32], Ints]
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _optdigits(root: Path | None) -> tuple[Arrays, Arrays]:
     return parts[0], parts[1]
 
 
-def _check_optdigits_order(test_x: NDArray[numpy.float64]) -> None:
+def _check_optdigits_order(test_x: Floats) -> None:
     from sklearn.datasets import load_digits
 
     # scikit-learn ships exactly the official test rows.
@@ -191,7 +192,7 @@ def _read_idx(path: Path, shape: tuple[int, ...]) -> NDArray[numpy.uint8]:
     return values.reshape(shape)
 
 
-def _fetch_openml(name: str, num_rows: int) -> tuple[NDArray[numpy.float64], NDArray[numpy.int64]]:
+def _fetch_openml(name: str, num_rows: int) -> tuple[Floats, Ints]:
     from sklearn.datasets import fetch_openml
 
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from pyg_modules._arrays import Floats, Ints
 from pyg_modules.datasets.columns import (
     as_number,
     decimals_like,
@@ -86,9 +87,7 @@ def read_target(column: Any, of_file: str, task: str | None) -> TargetColumn:
     )
 
 
-def read_target_like(
-    column: Any, of_file: str, classes: list[str] | None
-) -> NDArray[numpy.float64] | NDArray[numpy.int64]:
+def read_target_like(column: Any, of_file: str, classes: list[str] | None) -> Floats | Ints:
     """The targets of another file, in the classes of the training data.
 
     Raises:
@@ -109,7 +108,7 @@ def read_target_like(
     return class_numbers(names, classes)
 
 
-def class_numbers(names: NDArray[numpy.object_], classes: list[str]) -> NDArray[numpy.int64]:
+def class_numbers(names: NDArray[numpy.object_], classes: list[str]) -> Ints:
     """The place of every name among the classes."""
     place = {name: number for number, name in enumerate(classes)}
     return numpy.array([place[name] for name in names], dtype=numpy.int64)
@@ -173,7 +172,7 @@ def _is_all_numbers(column: Any) -> bool:
     return not bool(pandas.to_numeric(column, errors="coerce").isna().any())
 
 
-def _are_row_numbers(numbers: NDArray[numpy.float64]) -> bool:
+def _are_row_numbers(numbers: Floats) -> bool:
     ordered = numpy.sort(numbers)
     return len(ordered) > 2 and bool((numpy.diff(ordered) == 1).all())
 

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from pyg_modules.graph.sampling import Edges, Ints
+from pyg_modules._arrays import Ints
+from pyg_modules.graph.sampling import Edges
 
 
 def strong_augmentation(edges: Edges, group: Ints) -> Edges:

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyg_modules._arrays import Ints
 from pyg_modules.graph.paths import distances
-from pyg_modules.graph.sampling import Edges, Ints
+from pyg_modules.graph.sampling import Edges
 
 _logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyg_modules._arrays import Ints
 from pyg_modules._brief import brief
 from pyg_modules._checks import (
     as_coefficient,
@@ -22,7 +23,6 @@ from pyg_modules.graph.finish import in_order, joined, repaired, warn_of_idle
 from pyg_modules.graph.repair import missing_edges, missing_edges_of_levels
 from pyg_modules.graph.sampling import (
     Edges,
-    Ints,
     bipartite_sample,
     distinct_sources,
     new_rng,

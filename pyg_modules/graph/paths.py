@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import breadth_first_order
 
+from pyg_modules._arrays import Floats, Ints
 
-def distances(
-    source: npt.NDArray[np.int64], target: npt.NDArray[np.int64], num_units: int, starts: range
-) -> npt.NDArray[np.float64]:
+
+def distances(source: Ints, target: Ints, num_units: int, starts: range) -> Floats:
     """Numbers of edges on shortest paths from the nearest of ``starts``, ``[num_units]``.
 
     Infinite where there is none.

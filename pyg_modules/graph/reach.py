@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from pyg_modules._arrays import Bools, Floats
 from pyg_modules.graph.paths import distances
 from pyg_modules.graph.unit_graph import UnitGraph
 
@@ -25,8 +25,8 @@ class Reach(NamedTuple):
         to_outputs: To the nearest output.
     """
 
-    from_inputs: NDArray[numpy.float64]
-    to_outputs: NDArray[numpy.float64]
+    from_inputs: Floats
+    to_outputs: Floats
 
     @classmethod
     def of(cls, graph: UnitGraph, kept: Tensor | None = None) -> Reach:
@@ -43,7 +43,7 @@ class Reach(NamedTuple):
             distances(target, source, graph.num_units, graph.outputs),
         )
 
-    def is_alive(self, steps: int | None = None) -> NDArray[numpy.bool_]:
+    def is_alive(self, steps: int | None = None) -> Bools:
         """Which units are on a path from an input to an output that updates can walk, ``[N]``.
 
         Args:
@@ -51,7 +51,7 @@ class Reach(NamedTuple):
                 limit)
         """
         length = self.from_inputs + self.to_outputs
-        alive: NDArray[numpy.bool_] = length < numpy.inf if steps is None else length <= steps + 1
+        alive: Bools = length < numpy.inf if steps is None else length <= steps + 1
         return alive
 
 

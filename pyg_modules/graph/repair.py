@@ -8,12 +8,12 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from pyg_modules._arrays import Bools, Ints
 from pyg_modules.graph.augmentation import strong_augmentation
-from pyg_modules.graph.sampling import Edges, Ints, distinct
+from pyg_modules.graph.sampling import Edges, distinct
 
 
 def missing_edges(
@@ -60,7 +60,7 @@ def missing_edges(
 def _feeding(
     rng: np.random.Generator,
     added: Edges,
-    may_move: npt.NDArray[np.bool_],
+    may_move: Bools,
     unfed: Ints,
     hidden: slice,
     module: Ints,
@@ -152,13 +152,11 @@ def _between(source: Ints, target: Ints) -> Edges:
     return source, target
 
 
-def _is_in(units: range, ids: Ints) -> npt.NDArray[np.bool_]:
+def _is_in(units: range, ids: Ints) -> Bools:
     return (ids >= units.start) & (ids < units.stop)
 
 
-def _some_units(
-    rng: np.random.Generator, parts: Ints, part_of_unit: Ints, may: npt.NDArray[np.bool_]
-) -> Ints:
+def _some_units(rng: np.random.Generator, parts: Ints, part_of_unit: Ints, may: Bools) -> Ints:
     """For each of ``parts`` any of its units that ``may``."""
     allowed = np.flatnonzero(may)
     order = np.argsort(part_of_unit[allowed], kind="stable")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from pyg_modules._arrays import Ints
 from pyg_modules._checks import check_generator
 
-Ints = npt.NDArray[np.int64]
 Edges = tuple[Ints, Ints]  # Sources and targets.
 
 # Numbers are drawn until enough are found; so many standard deviations are drawn at once.
@@ -86,9 +85,7 @@ def distinct_sources(
     return sources.start + source, targets.start + target
 
 
-def _distinct_cells(
-    rng: np.random.Generator, count: int, width: int, num_rows: int
-) -> npt.NDArray[np.int64]:
+def _distinct_cells(rng: np.random.Generator, count: int, width: int, num_rows: int) -> Ints:
     """``count`` different cells in each of ``num_rows`` rows of ``width``.
 
     Drawing until there are enough that differ makes all sets equally likely.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
-from pyg_modules.graph.sampling import Edges, Ints, positions
+from pyg_modules._arrays import Ints
+from pyg_modules.graph.sampling import Edges, positions
 
 # Rounds in which a rewired pair looks for a place of its own by chance; in a graph with half of all
 # pairs hardly one in a million is left then, and all places can be listed.

@@ -114,52 +114,8 @@ def load_layer(kinds: Mapping[str, Callable[..., Layer]], folder: str | os.PathL
     except (OSError, ValueError) as error:
         raise _unreadable(folder / _TENSORS, error) from error
     try:
-        if tensors["weight"].dtype not in _DTYPES:
-            raise ValueError(f"weights of {tensors['weight'].dtype}")
-        counts = config["num_units"], config["num_inputs"], config["num_outputs"]
-        graph = UnitGraph(tensors["edge_index"], *counts)
-        # Before anything is made of that size.
-        weight = tensors["weight"]
-        if weight.shape[:1] != (graph.num_edges,):
-            raise ValueError(f"weight of shape {list(weight.shape)}")
-        bias = tensors.get("bias")
-        if bias is not None and bias.shape != (graph.num_hidden + graph.num_outputs,):
-            raise ValueError(f"bias of shape {list(bias.shape)}")
-        settings = {name: value for name, value in config.items() if name not in _OTHERS}
-        layer = kinds[kind](
-            graph,
-            solver=solver_from_config(config["solver"]),
-            activation=config["activation"],
-            **settings,
-            dtype=weight.dtype,
-            device="cpu",  # Whatever the default is.
-            generator=torch.Generator("cpu"),  # They are overwritten.
-        )
-        if weight.shape != layer.weight.shape:
-            raise ValueError(f"weight of shape {list(weight.shape)}")
-        if (layer.bias is None) is not (bias is None):
-            raise ValueError(f"{'no ' if bias is None else ''}bias")
-        if graph.num_edges != config["num_edges"]:
-            raise ValueError(f"{graph.num_edges} edges instead of {config['num_edges']}")
-        with torch.no_grad():
-            layer.weight.copy_(weight)
-            if layer.bias is not None and bias is not None:
-                layer.bias.copy_(bias)
-            for name, parameter in layer.dynamics.named_parameters():
-                key = f"dynamics.{name}"
-                parameter.copy_(_checked(tensors, key, parameter.dtype, graph.num_hidden))
-        if "labels" in tensors:
-            layer.labels = checked_labels(tensors["labels"], graph.num_units)
-        for name in layer.edge_masks:
-            if name in tensors:
-                setattr(layer, name, _checked(tensors, name, torch.bool, graph.num_edges))
-        if "module" in config:
-            layer.origin = Origin(
-                int(config["module"]),
-                _checked(tensors, "origin.unit_ids", torch.int64, graph.num_units),
-                _checked(tensors, "origin.labels", torch.int64, graph.num_units),
-                _checked(tensors, "origin.edge_ids", torch.int64, graph.num_edges),
-            )
+        layer = _made_of(kinds[kind], config, tensors)
+        _fill(layer, config, tensors)
         # Earlier versions did not write it.
         if config.get("sha256", digest) != digest:
             raise ValueError(f"{_TENSORS} of another save")
@@ -169,6 +125,62 @@ def load_layer(kinds: Mapping[str, Callable[..., Layer]], folder: str | os.PathL
             f" files from the same save."
         ) from error
     return layer
+
+
+def _made_of(
+    make: Callable[..., Layer], config: dict[str, Any], tensors: dict[str, Tensor]
+) -> Layer:
+    """A layer of the graph and the settings that were saved, with other weights yet."""
+    weight, bias = tensors["weight"], tensors.get("bias")
+    if weight.dtype not in _DTYPES:
+        raise ValueError(f"weights of {weight.dtype}")
+    counts = config["num_units"], config["num_inputs"], config["num_outputs"]
+    graph = UnitGraph(tensors["edge_index"], *counts)
+    if graph.num_edges != config["num_edges"]:
+        raise ValueError(f"{graph.num_edges} edges instead of {config['num_edges']}")
+    # Before anything is made of that size.
+    if weight.shape[:1] != (graph.num_edges,):
+        raise ValueError(f"weight of shape {list(weight.shape)}")
+    if bias is not None and bias.shape != (graph.num_hidden + graph.num_outputs,):
+        raise ValueError(f"bias of shape {list(bias.shape)}")
+    settings = {name: value for name, value in config.items() if name not in _OTHERS}
+    return make(
+        graph,
+        solver=solver_from_config(config["solver"]),
+        activation=config["activation"],
+        **settings,
+        dtype=weight.dtype,
+        device="cpu",  # Whatever the default is.
+        generator=torch.Generator("cpu"),  # They are overwritten.
+    )
+
+
+def _fill(layer: StoredLayer, config: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    """Give ``layer`` the numbers that were saved."""
+    graph, weight, bias = layer.graph, tensors["weight"], tensors.get("bias")
+    if weight.shape != layer.weight.shape:
+        raise ValueError(f"weight of shape {list(weight.shape)}")
+    if (layer.bias is None) is not (bias is None):
+        raise ValueError(f"{'no ' if bias is None else ''}bias")
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        if layer.bias is not None and bias is not None:
+            layer.bias.copy_(bias)
+        for name, parameter in layer.dynamics.named_parameters():
+            key = f"dynamics.{name}"
+            parameter.copy_(_checked(tensors, key, parameter.dtype, graph.num_hidden))
+    if "labels" in tensors:
+        layer.labels = checked_labels(tensors["labels"], graph.num_units)
+    for name in layer.edge_masks:
+        if name in tensors:
+            setattr(layer, name, _checked(tensors, name, torch.bool, graph.num_edges))
+    if "module" in config:
+        layer.origin = Origin(
+            int(config["module"]),
+            _checked(tensors, "origin.unit_ids", torch.int64, graph.num_units),
+            _checked(tensors, "origin.labels", torch.int64, graph.num_units),
+            _checked(tensors, "origin.edge_ids", torch.int64, graph.num_edges),
+        )
 
 
 def checked_labels(labels: Tensor, num_units: int) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pyg_modules._brief import brief
 from pyg_modules._checks import check_bool, check_device, check_dtype, check_generator
+from pyg_modules._refusals import refuse_replicas, refuse_script
 from pyg_modules.graph.reach import leave_far_outputs_unsaid, warn_of_far_outputs
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.edge_fingerprint import edge_fingerprint
@@ -23,7 +24,7 @@ from pyg_modules.nn.wiring import Operators, Wiring
 from pyg_modules.ops.autocast import half_precision, has_autocast, without_autocast
 from pyg_modules.ops.edge_sum import bind
 from pyg_modules.ops.sharding import is_sharded, overwrite, whole
-from pyg_modules.ops.tracing import is_compiling, refuse_replicas, refuse_script
+from pyg_modules.ops.tracing import is_compiling
 from pyg_modules.ops.update import Update
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
+from pyg_modules._arrays import Ints
 from pyg_modules.ops.packing import Packing
 
 
@@ -76,7 +76,7 @@ class EdgeSet:
         return self.edge_ids.numel()
 
     @cached_property
-    def components(self) -> npt.NDArray[np.int64]:
+    def components(self) -> Ints:
         """The weakly connected component of every unit, ``[num_sources]``.
 
         Only where sources and targets are the same units.
@@ -87,7 +87,7 @@ class EdgeSet:
         adjacency = csr_array(
             (present, self.source.numpy(), offsets), shape=(self.num_targets, self.num_sources)
         )
-        labels: npt.NDArray[np.int64] = connected_components(adjacency, directed=False)[1]
+        labels: Ints = connected_components(adjacency, directed=False)[1]
         return labels
 
     @cached_property

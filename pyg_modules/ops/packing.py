@@ -3,9 +3,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+from pyg_modules._arrays import Ints
 
 # What a batch costs beside its products, in cells of a matrix: about 30 microseconds.
 _CELLS_PER_BATCH = 5000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -67,31 +67,6 @@ def _is_recorded_as_graph() -> bool:
 def is_tracing() -> bool:
     """Whether anything other than autograd looks at this call."""
     return is_compiling() or is_transforming()
-
-
-def refuse_script(module: object) -> NoReturn:
-    """What ``torch.jit.script`` calls as ``module.__prepare_scriptable__()``.
-
-    Raises:
-        RuntimeError: Always.
-    """
-    raise RuntimeError(
-        f"Expected no torch.jit.script, which torch has deprecated (got it for a"
-        f" {type(module).__name__}). Use torch.export.export, torch.compile, or torch.jit.trace."
-    )
-
-
-def refuse_replicas(module: object) -> NoReturn:
-    """What ``torch.nn.DataParallel`` calls as ``module._replicate_for_data_parallel()``.
-
-    Raises:
-        RuntimeError: Always.
-    """
-    raise RuntimeError(
-        f"Expected no DataParallel, whose replicas have no parameters and whose edges would stay on"
-        f" one device (got it for a {type(module).__name__}). Use"
-        f" torch.nn.parallel.DistributedDataParallel, a process per device."
-    )
 
 
 def as_leaf(module: nn.Module, x: Proxy, others: Any = (), named: Any = None) -> Tensor:

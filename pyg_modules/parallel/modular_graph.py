@@ -12,6 +12,7 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from pyg_modules._brief import brief
 from pyg_modules._checks import check_choice, check_device
+from pyg_modules._refusals import refuse_replicas, refuse_script
 from pyg_modules.modules.joined_parts import fitting_parts
 from pyg_modules.modules.merge import merge
 from pyg_modules.modules.split import split
@@ -23,8 +24,6 @@ from pyg_modules.ops.tracing import (
     as_leaf,
     is_compiling,
     is_recording,
-    refuse_replicas,
-    refuse_script,
 )
 from pyg_modules.parallel.batched_parts import BatchedParts
 from pyg_modules.parallel.execution_report import ExecutionReport

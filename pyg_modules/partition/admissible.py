@@ -6,17 +6,13 @@ from typing import Any
 
 import numpy
 import torch
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from pyg_modules._arrays import Bools, Floats, Ints
 from pyg_modules.graph.reach import Reach
 from pyg_modules.partition.labels import stays_independent
 from pyg_modules.partition.search.size_bounds import SizeBounds
 from pyg_modules.partition.units import Units
-
-Ints = NDArray[numpy.int64]
-Floats = NDArray[numpy.float64]
-Bools = NDArray[numpy.bool_]
 
 _INPUT, _HIDDEN, _OUTPUT = range(3)
 # After so many rounds that help nobody, what is dead stays dead; after fewer, where they look at

@@ -7,20 +7,17 @@ from typing import Any
 
 import numpy
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array, diags_array
 from torch import Tensor
 
+from pyg_modules._arrays import Floats, Ints
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.partition.admissible import admissible
 from pyg_modules.partition.rounding import placed
 from pyg_modules.partition.search.refine import refined_labels
 from pyg_modules.partition.search.size_bounds import SizeBounds
 from pyg_modules.partition.units import Units
-
-Ints = NDArray[numpy.int64]
-Floats = NDArray[numpy.float64]
 
 # An input with less than this share of the influence of the others has none.
 _NEGLIGIBLE = 1e-3

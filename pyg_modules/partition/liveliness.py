@@ -5,10 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import NamedTuple
 
-import numpy
-from numpy.typing import NDArray
 from torch import Tensor
 
+from pyg_modules._arrays import Bools
 from pyg_modules._brief import brief
 from pyg_modules.graph.reach import Reach
 from pyg_modules.graph.unit_graph import UnitGraph
@@ -25,8 +24,8 @@ class Liveliness(NamedTuple):
         after: In the graph that is cut into modules.
     """
 
-    before: NDArray[numpy.bool_]
-    after: NDArray[numpy.bool_]
+    before: Bools
+    after: Bools
 
     @classmethod
     def of(cls, graph: UnitGraph, labels: Tensor, num_updates: int | None) -> Liveliness:

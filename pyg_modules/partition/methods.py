@@ -3,11 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-import numpy
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from pyg_modules._arrays import Ints
 from pyg_modules._checks import as_int, check_choice
 from pyg_modules.partition.admissible import admissible
 from pyg_modules.partition.search.metis import metis_labels
@@ -15,7 +14,7 @@ from pyg_modules.partition.search.refine import refine, refined_labels, repair
 from pyg_modules.partition.search.spectral_clustering import spectral_labels
 from pyg_modules.partition.units import Partitionable, Units
 
-Method: TypeAlias = Callable[..., NDArray[numpy.int64]]
+Method: TypeAlias = Callable[..., Ints]
 
 #: By name, functions of ``(affinity, bounds, *, seed)``: the affinities of n units, a symmetric
 #: ``scipy.sparse.csr_array`` ``[n, n]``, and the ``SizeBounds`` of K modules; each returns the

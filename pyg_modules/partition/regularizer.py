@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.fx import Proxy
 
 from pyg_modules._checks import as_coefficient, as_int, check_choice, check_generator
+from pyg_modules._refusals import refuse_script
 from pyg_modules.ops.sharding import overwrite, whole
-from pyg_modules.ops.tracing import is_compiling, refuse_script
+from pyg_modules.ops.tracing import is_compiling
 from pyg_modules.partition.labels import check_labels
 from pyg_modules.partition.losses import LOSSES
 from pyg_modules.partition.methods import find_labels

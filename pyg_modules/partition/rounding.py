@@ -4,15 +4,12 @@ from collections.abc import Sequence
 
 import numpy
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from pyg_modules._arrays import Floats, Ints
 from pyg_modules.partition.labels import check_assignment
 from pyg_modules.partition.search.size_bounds import SizeBounds
-
-Ints = NDArray[numpy.int64]
-Floats = NDArray[numpy.float64]
 
 # An assignment of this many units takes about a second.
 _MAX_EXACT_UNITS = 1000

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy
-from numpy.typing import NDArray
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import eigsh
 
+from pyg_modules._arrays import Floats
 from pyg_modules._checks import as_int
 from pyg_modules.partition.search.links import has_links
 from pyg_modules.partition.units import Partitionable, Units
@@ -147,17 +147,15 @@ def _smallest_eigenvalues(matrix: csr_array[Any], count: int) -> list[float]:
     return sorted(values)[:count]
 
 
-def _largest_eigenvalues(matrix: csr_array[Any], count: int) -> NDArray[numpy.float64]:
+def _largest_eigenvalues(matrix: csr_array[Any], count: int) -> Floats:
     """Those of the normalised affinities, 1 less those of the Laplacian; all where they are few."""
     num_units = matrix.shape[0]
     scale = diags_array(matrix.sum(axis=1) ** -0.5)
     normalised = (scale @ matrix @ scale).tocsr()
     if num_units <= _DENSE_UNITS or 10 * count > num_units:
-        dense: NDArray[numpy.float64] = numpy.linalg.eigvalsh(normalised.toarray())
+        dense: Floats = numpy.linalg.eigvalsh(normalised.toarray())
         return dense
     # An iterative solver finds the largest ones fast.
     start = numpy.random.default_rng(0).standard_normal(num_units)
-    largest: NDArray[numpy.float64] = eigsh(
-        normalised, count, which="LA", v0=start, return_eigenvectors=False
-    )
+    largest: Floats = eigsh(normalised, count, which="LA", v0=start, return_eigenvectors=False)
     return largest

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy
 import torch
-from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 from torch import Tensor
 
+from pyg_modules._arrays import Ints
 from pyg_modules._brief import brief
 from pyg_modules._checks import as_int, check_choice, check_plain
 from pyg_modules._reference import Reference
@@ -328,7 +328,7 @@ class Units:
             return 0
         return min(graph.num_inputs, graph.num_outputs) if self.owns_outputs else graph.num_inputs
 
-    def classes(self, smallest: int) -> NDArray[numpy.int64]:
+    def classes(self, smallest: int) -> Ints:
         """Classes of them by their distance from the inputs, from 0 on, ``[n]``.
 
         Modules have a share of every class, so that they are not levels of a layered graph, of
@@ -356,7 +356,7 @@ class Units:
             size = count + (0 if size >= smallest else size)
         if size < smallest:
             group[group == group[-1]] -= group[-1] > 0
-        classes: NDArray[numpy.int64] = group[level]
+        classes: Ints = group[level]
         return classes
 
     def labels_of_members(self, labels: Tensor, num_modules: int) -> Tensor:

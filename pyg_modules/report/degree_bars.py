@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from pyg_modules._arrays import Ints
 from pyg_modules.graph.unit_graph import UnitGraph
 
 # More bars than these would be thinner than a line.
@@ -20,13 +20,13 @@ class DegreeBars(NamedTuple):
         mean (float): Mean of the degrees.
     """
 
-    counts: npt.NDArray[np.int64]
+    counts: Ints
     mean: float
 
 
 def degree_bars(
     *graphs: UnitGraph,
-) -> tuple[npt.NDArray[np.int64], list[dict[str, DegreeBars]]]:
+) -> tuple[Ints, list[dict[str, DegreeBars]]]:
     """Distributions of the degrees of the hidden units of graphs, in the same bars.
 
     Args:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from pyg_modules._arrays import Floats
 from pyg_modules.report.palette import CATEGORIES, GUIDE, NEGATIVE
 from pyg_modules.structure.edge_record import EdgeRecord
 
@@ -22,11 +22,11 @@ class EdgeBand(NamedTuple):
 
     name: str
     color: str
-    low: npt.NDArray[np.float64]
-    high: npt.NDArray[np.float64]
+    low: Floats
+    high: Floats
 
 
-def edge_bands(history: Sequence[EdgeRecord]) -> tuple[npt.NDArray[np.float64], list[EdgeBand]]:
+def edge_bands(history: Sequence[EdgeRecord]) -> tuple[Floats, list[EdgeBand]]:
     """What became of edges, epoch by epoch, as bands above each other.
 
     Args:

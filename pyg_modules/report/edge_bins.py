@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pyg_modules._arrays import Ints
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.report.palette import CATEGORIES, GUIDE, NEGATIVE
 from pyg_modules.report.squares import MOST_SQUARES
@@ -28,13 +29,13 @@ class EdgeBins:
         width (int): Number of units to a side of a square; the last ones may have fewer.
     """
 
-    counts: dict[str, npt.NDArray[np.int64]]
+    counts: dict[str, Ints]
     units: Tensor
     width: int
 
-    def sum(self, kinds: Iterable[str] = KINDS) -> npt.NDArray[np.int64]:
+    def sum(self, kinds: Iterable[str] = KINDS) -> Ints:
         """How many edges of some kinds are in every square, ``[B, B]``."""
-        total: npt.NDArray[np.int64] = np.sum([self.counts[kind] for kind in kinds], axis=0)
+        total: Ints = np.sum([self.counts[kind] for kind in kinds], axis=0)
         return total
 
     def rgb(self, kinds: Iterable[str] = KINDS) -> npt.NDArray[np.uint8]:
@@ -90,5 +91,5 @@ def _without(edge_index: Tensor, positions: Tensor) -> Tensor:
     return edge_index[:, is_left]
 
 
-def _rgb(color: str) -> npt.NDArray[np.int64]:
+def _rgb(color: str) -> Ints:
     return np.array([int(color[start : start + 2], 16) for start in (1, 3, 5)])

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pyg_modules._arrays import Floats
 from pyg_modules.structure.growing import Growing, take_best
 from pyg_modules.structure.missing_edges import MissingEdges
 
@@ -42,7 +42,7 @@ def edges_by_gradient(asked: Growing) -> Tensor:
     return edges
 
 
-def _of_missing(gradient: Tensor, num_edges: int, num_missing: int) -> npt.NDArray[np.float64]:
+def _of_missing(gradient: Tensor, num_edges: int, num_missing: int) -> Floats:
     """The size of the gradients of missing edges, which come after those that are there."""
     if gradient.shape != (num_edges + num_missing,):
         raise ValueError(

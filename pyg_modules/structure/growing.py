@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from torch import Tensor
 
-from pyg_modules.graph.sampling import Ints
+from pyg_modules._arrays import Ints
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.structure.edge_price import EdgePrice
 from pyg_modules.structure.possible_edges import PossibleEdges

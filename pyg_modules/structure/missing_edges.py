@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pyg_modules.graph.sampling import Edges, Ints, distinct
+from pyg_modules._arrays import Bools, Ints
+from pyg_modules.graph.sampling import Edges, distinct
 from pyg_modules.structure.possible_edges import PossibleEdges
 
 
@@ -18,9 +18,7 @@ class MissingEdges:
         targets (bool array): Which units may get an edge, ``[N]``.
     """
 
-    def __init__(
-        self, possible: PossibleEdges, edge_index: Tensor, targets: npt.NDArray[np.bool_]
-    ) -> None:
+    def __init__(self, possible: PossibleEdges, edge_index: Tensor, targets: Bools) -> None:
         self._blocks = [(sources, units[targets[units]]) for sources, units in possible.blocks]
         sizes = [sources.size * units.size for sources, units in self._blocks]
         self._starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])

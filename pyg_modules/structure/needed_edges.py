@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from pyg_modules._arrays import Bools, Floats, Ints
 from pyg_modules.graph.reach import Reach
-from pyg_modules.graph.sampling import Ints
 from pyg_modules.graph.unit_graph import UnitGraph
 
 
-def needed_edges(graph: UnitGraph, score: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+def needed_edges(graph: UnitGraph, score: Floats) -> Bools:
     """The best edges that keep every hidden unit and output as near to inputs and outputs as it is.
 
     Of the edges through which shortest paths from inputs enter a unit, the one with the highest
@@ -36,7 +35,7 @@ def needed_edges(graph: UnitGraph, score: npt.NDArray[np.float64]) -> npt.NDArra
     return needed
 
 
-def _best_by_unit(edges: Ints, unit: Ints, score: npt.NDArray[np.float64]) -> Ints:
+def _best_by_unit(edges: Ints, unit: Ints, score: Floats) -> Ints:
     order = np.lexsort((score, unit))
     is_last = np.diff(unit[order], append=-1) != 0
     best: Ints = edges[order[is_last]]

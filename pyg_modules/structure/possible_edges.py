@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pyg_modules.graph.sampling import Ints
+from pyg_modules._arrays import Ints
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.partition.labels import may_join
 

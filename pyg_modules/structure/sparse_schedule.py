@@ -4,14 +4,13 @@ from math import cos, pi
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pyg_modules._arrays import Floats, Ints
 from pyg_modules._brief import brief
 from pyg_modules._checks import as_coefficient, as_int, as_share, check_choice
-from pyg_modules.graph.sampling import Ints
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import read_labels
@@ -320,7 +319,7 @@ class SparseSchedule:
         )
         return GROWTHS[self.grow].edges(asked)
 
-    def _scores(self, seed: int) -> npt.NDArray[np.float64]:
+    def _scores(self, seed: int) -> Floats:
         weight = self.layer.edge_weight().detach()
         gradient, rule = torch.zeros_like(weight), SCORES[self.score]
         if rule.needs_gradient:
@@ -332,7 +331,7 @@ class SparseSchedule:
                 "Expected finite weights and gradients (got NaN or infinity). The training"
                 " diverged; lower the learning rate."
             )
-        scores: npt.NDArray[np.float64] = score.cpu().numpy()
+        scores: Floats = score.cpu().numpy()
         if self._price is not None:
             scores = self._price.worth(scores, self.layer.graph.edge_index)
         return scores

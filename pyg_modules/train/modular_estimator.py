@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
+from pyg_modules._arrays import Ints
 from pyg_modules._checks import (
     as_coefficient,
     as_int,
@@ -35,7 +36,7 @@ class ModularEstimator(BaseEstimator):
     """What :class:`ModularClassifier` and :class:`ModularRegressor` have in common."""
 
     network_: SynchronousGraph
-    labels_: NDArray[numpy.int64]
+    labels_: Ints
     verdict_: Verdict
 
     def __init__(

@@ -10,6 +10,7 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import validate_data
 from torch.nn import functional as F
 
+from pyg_modules._arrays import Bools, Floats
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.train.modular_estimator import ModularEstimator
 
@@ -101,9 +102,9 @@ class ModularRegressor(RegressorMixin, ModularEstimator):
 
 def _check_precision(
     dtype: numpy.dtype[numpy.floating],
-    mean: NDArray[numpy.float64],
-    scale: NDArray[numpy.float64],
-    varies: NDArray[numpy.bool_],
+    mean: Floats,
+    scale: Floats,
+    varies: Bools,
 ) -> None:
     """Warn of predictions that are rounded by much of what they differ by."""
     limits = numpy.finfo(dtype)
@@ -127,9 +128,7 @@ def _check_precision(
         )
 
 
-def _rescale_outputs(
-    network: SynchronousGraph, scale: NDArray[numpy.float64], shift: NDArray[numpy.float64]
-) -> None:
+def _rescale_outputs(network: SynchronousGraph, scale: Floats, shift: Floats) -> None:
     """Let every output be ``scale`` times what it was, plus ``shift``; outputs are linear."""
     graph, weight, bias = network.graph, network.weight, network.bias
     target = graph.edge_index[1]

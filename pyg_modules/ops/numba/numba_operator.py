@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pyg_modules._arrays import Ints
 from pyg_modules.ops.activation import RowActivation
 from pyg_modules.ops.csr import csr_index
 from pyg_modules.ops.edge_set import EdgeSet
@@ -34,7 +35,7 @@ class NumbaOperator(EdgeOperator):
 
     def __init__(self, index: Sequence[Tensor], sizes: Sequence[int]) -> None:
         super().__init__(index, sizes)
-        self._chunks: dict[tuple[int, bool], npt.NDArray[np.int64]] = {}
+        self._chunks: dict[tuple[int, bool], Ints] = {}
 
     @classmethod
     def build(cls, edges: EdgeSet) -> NumbaOperator:
@@ -170,7 +171,7 @@ class NumbaOperator(EdgeOperator):
             numba.set_num_threads(num_threads)
         return num_threads
 
-    def _starts(self, transposed: bool, batch: int) -> npt.NDArray[np.int64]:
+    def _starts(self, transposed: bool, batch: int) -> Ints:
         """The first row of every chunk, so that all have about as many edges and rows."""
         num_threads = self._use_threads(batch)
         key = (num_threads, transposed)

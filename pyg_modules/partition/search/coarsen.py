@@ -6,13 +6,10 @@ import logging
 from typing import Any, NamedTuple
 
 import numpy
-from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array
 
+from pyg_modules._arrays import Floats, Ints
 from pyg_modules.partition.search.loops import graph_of, is_compiled, kernels, parts
-
-Ints = NDArray[numpy.int64]
-Floats = NDArray[numpy.float64]
 
 _log = logging.getLogger("pyg_modules")
 

@@ -7,10 +7,9 @@ from types import ModuleType
 from typing import Any
 
 import numpy
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-Ints = NDArray[numpy.int64]
+from pyg_modules._arrays import Ints
 
 # A loop reads about this many numbers, some tenths of a second, before an interrupt of the user is
 # seen; as arrays they are fewer, for the memory.

@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from pyg_modules._arrays import Ints
 from pyg_modules.partition.search.size_bounds import SizeBounds
 
 # METIS wants integer weights.
@@ -14,9 +14,7 @@ _LARGEST_WEIGHT = 10**6
 _NUM_SEEDS = 2**31
 
 
-def metis_labels(
-    affinity: csr_array[Any], bounds: SizeBounds, *, seed: int
-) -> NDArray[numpy.int64]:
+def metis_labels(affinity: csr_array[Any], bounds: SizeBounds, *, seed: int) -> Ints:
     """Labels by multilevel k-way partitioning; sizes are about within the bounds.
 
     From `A Fast and High Quality Multilevel Scheme for Partitioning Irregular Graphs

@@ -18,11 +18,9 @@ from typing import NamedTuple
 import numpy
 from numpy.typing import NDArray
 
+from pyg_modules._arrays import Floats, Ints
 from pyg_modules.partition.search import array_kernels
 from pyg_modules.partition.search.array_kernels import ROUNDING
-
-Ints = NDArray[numpy.int64]
-Floats = NDArray[numpy.float64]
 
 try:
     import numba

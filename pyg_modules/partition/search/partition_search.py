@@ -3,14 +3,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from pyg_modules._arrays import Floats, Ints
 from pyg_modules.partition.search.loops import chunk, graph_of, is_compiled, kernels, parts
 from pyg_modules.partition.search.size_bounds import SizeBounds
-
-Ints = NDArray[numpy.int64]
-Floats = NDArray[numpy.float64]
 
 _MAX_ROUNDS = 50
 _REPAIR_ROUNDS = 16

@@ -6,16 +6,14 @@ import logging
 from typing import Any
 
 import numpy
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from pyg_modules._arrays import Ints
 from pyg_modules.partition.search.coarsen import Level, coarsened
 from pyg_modules.partition.search.loops import is_compiled
 from pyg_modules.partition.search.partition_search import PartitionSearch
 from pyg_modules.partition.search.size_bounds import SizeBounds
 from pyg_modules.partition.search.spectral_clustering import spectral_labels
-
-Ints = NDArray[numpy.int64]
 
 _log = logging.getLogger("pyg_modules")
 

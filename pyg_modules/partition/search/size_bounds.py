@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy
-from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 
+from pyg_modules._arrays import Ints
 from pyg_modules._brief import brief
 from pyg_modules._checks import as_int, as_share
-
-Ints = NDArray[numpy.int64]
 
 _ROUNDING = 1e-9
 

@@ -8,17 +8,15 @@ from threading import Lock
 from typing import Any
 
 import numpy
-from numpy.typing import NDArray
 from scipy.linalg import qr
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 from threadpoolctl import ThreadpoolController
 
+from pyg_modules._arrays import Floats, Ints
 from pyg_modules.partition.search.links import has_links
 from pyg_modules.partition.search.size_bounds import SizeBounds
-
-Floats = NDArray[numpy.float64]
 
 # scikit-learn takes no larger ones.
 _NUM_SEEDS = 2**32
@@ -45,7 +43,7 @@ def spectral_labels(
     seed: int,
     assign: str = "kmeans",
     power: float = 1.0,
-) -> NDArray[numpy.int64]:
+) -> Ints:
     """Labels by spectral clustering; sizes are as they come, a larger cluster in a larger module.
 
     From `Normalized Cuts and Image Segmentation <https://doi.org/10.1109/34.868688>`_ and, for the
@@ -164,7 +162,7 @@ def _solved(
     return values, vectors
 
 
-def _clusters(vectors: Floats, count: int, assign: str, seed: int) -> NDArray[numpy.int64]:
+def _clusters(vectors: Floats, count: int, assign: str, seed: int) -> Ints:
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
@@ -178,11 +176,11 @@ def _clusters(vectors: Floats, count: int, assign: str, seed: int) -> NDArray[nu
         # Units that are alike to the eigenvectors may be fewer clusters than asked for.
         warnings.filterwarnings("ignore", "Number of distinct clusters", ConvergenceWarning)
         clusters = KMeans(count, n_init=3, max_iter=_MAX_ITERATIONS, random_state=seed).fit(sample)
-    found: NDArray[numpy.int64] = clusters.predict(vectors).astype(numpy.int64)
+    found: Ints = clusters.predict(vectors).astype(numpy.int64)
     return found
 
 
-def _clusters_by_pivots(vectors: Floats) -> NDArray[numpy.int64]:
+def _clusters_by_pivots(vectors: Floats) -> Ints:
     """The units that lie farthest apart stand for the clusters.
 
     From `Simple, direct and efficient multi-way spectral clustering
@@ -190,11 +188,11 @@ def _clusters_by_pivots(vectors: Floats) -> NDArray[numpy.int64]:
     """
     pivots = qr(vectors.T, mode="r", pivoting=True)[1][: vectors.shape[1]]
     left, _, right = numpy.linalg.svd(vectors[pivots].T)
-    labels: NDArray[numpy.int64] = abs(vectors @ (left @ right)).argmax(axis=1)
+    labels: Ints = abs(vectors @ (left @ right)).argmax(axis=1)
     return labels
 
 
-def _numbered_by_size(labels: NDArray[numpy.int64], bounds: SizeBounds) -> NDArray[numpy.int64]:
+def _numbered_by_size(labels: Ints, bounds: SizeBounds) -> Ints:
     """The same clusters, of which some may be empty, a larger one with a larger module's number."""
     largest = bounds.largest.sum(axis=0)
     if (largest == largest[0]).all():
@@ -202,5 +200,5 @@ def _numbered_by_size(labels: NDArray[numpy.int64], bounds: SizeBounds) -> NDArr
     sizes = numpy.bincount(labels, minlength=len(largest))
     number = numpy.empty_like(sizes)
     number[numpy.argsort(sizes, kind="stable")] = numpy.argsort(largest, kind="stable")
-    renumbered: NDArray[numpy.int64] = number[labels]
+    renumbered: Ints = number[labels]
     return renumbered

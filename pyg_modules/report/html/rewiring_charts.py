@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from pyg_modules._arrays import Ints
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.report.edge_bins import KINDS, bin_edges
 from pyg_modules.report.html.chart import Chart, chart_paper, tooltip
@@ -79,7 +80,7 @@ def rewiring_charts(
     return charts
 
 
-def _compact(values: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+def _compact(values: Ints) -> npt.NDArray[Any]:
     """The same numbers in as few bytes as the page can read."""
     for kind in (np.uint8, np.uint16):
         if values.max(initial=0) <= np.iinfo(kind).max:
