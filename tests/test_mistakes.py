@@ -703,7 +703,12 @@ MISTAKES = {
         "Make it an attribute",
     ),
     "an option of another": (lambda: organised(layer(), lr=0.1), "options", "'lr'", "Leave it out"),
-    "a judge of nothing": (lambda: Probe(nn.Linear(4, 3), (X, Y)), "Graph in", "0", "Say which"),
+    "a judge of nothing": (
+        lambda: Probe(nn.Linear(4, 3), (X, Y)),
+        "SynchronousConv2d in it",
+        "one without",
+        "Put one in",
+    ),
     "a judge with x alone": (lambda: Probe(layer(), X), "a pair (x, y)", "Tensor", "Make a pair"),
     "a judge with other targets": (
         lambda: Probe(layer(), (X, Y[:4])),

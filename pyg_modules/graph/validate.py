@@ -10,7 +10,7 @@ from torch import Tensor
 from pyg_modules._checks import as_int, check_plain, check_values
 
 _INTEGER_DTYPES = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-# An edge has the number source * num_units + target, of 64 bits.
+# An edge has the number target * num_units + source, of 64 bits.
 _MOST_UNITS = isqrt(2**63 - 1)
 
 

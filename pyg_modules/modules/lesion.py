@@ -65,8 +65,8 @@ def lesion_study(
     Raises:
         TypeError: If ``parts`` are one network, ``x`` is not a floating point tensor or ``y`` not
             a tensor of numbers.
-        ValueError: If there are less than two parts, their outputs are not ``[B, C]`` each, of
-            classes with two or more, one is NaN, or ``y`` is not one class, or one row of
+        ValueError: If there are less than two parts or no sample, their outputs are not ``[B, C]``
+            each, of classes with two or more, one is NaN, or ``y`` is not one class, or one row of
             finite targets, per sample.
     """
     check_analysed(parts, x, head)
@@ -74,6 +74,8 @@ def lesion_study(
         raise ValueError(
             f"Expected two parts at least (got {len(parts)}). Use split(cut(layer, labels))."
         )
+    if not len(x):
+        raise ValueError("Expected at least one sample (got none). Give a batch of samples.")
     if not isinstance(y, Tensor):
         raise TypeError(
             f"Expected y to be a LongTensor, or targets (got {type(y).__name__}). Use"
@@ -82,7 +84,12 @@ def lesion_study(
     if y.is_complex() or y.dtype == torch.bool:
         raise TypeError(f"Expected y to be a LongTensor, or targets (got {y.dtype}). Use y.long().")
     is_regression = y.is_floating_point()
-    read = head or nn.Identity()
+
+    def read(of_parts: Tensor) -> Tensor:
+        outputs: Tensor = of_parts if head is None else head(of_parts)
+        check_outputs(outputs)
+        return outputs
+
     with evaluating(*parts, *([head] if isinstance(head, nn.Module) else [])):
         outputs = [part(x, *others, **named) for part in parts]
         shapes = {tuple(of_part.shape) for of_part in outputs}
@@ -104,7 +111,6 @@ def lesion_study(
             )
         without = [read(stacked[kept].sum(dim=0)) for kept in left]
         only = [read(of_part) for of_part in stacked]
-    check_outputs(stacked)
     _check_targets(y, whole)
     scores = partial(_r2 if is_regression else _accuracies, y)
     return LesionStudy(

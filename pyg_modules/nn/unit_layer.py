@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pyg_modules._brief import brief
 from pyg_modules._checks import check_bool, check_device, check_dtype, check_generator
 from pyg_modules._refusals import refuse_replicas, refuse_script
+from pyg_modules._registry import register
 from pyg_modules.graph.reach import leave_far_outputs_unsaid, warn_of_far_outputs
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.edge_fingerprint import edge_fingerprint
@@ -156,7 +157,7 @@ class UnitLayer(nn.Module):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "kind" in cls.__dict__:  # Else it would take the place of another.
-            UnitLayer.kinds[cls.kind] = cls
+            register(UnitLayer.kinds, cls.kind, cls)
 
     def config(self) -> dict[str, Any]:
         """The settings it is made with, beside graph, solver and place, in terms of JSON.

@@ -81,7 +81,7 @@ def load_checkpoint(
         for name, value in tensors.items()
         if name.startswith(prefix)
     }
-    # Not strict, as earlier versions wrote parameters alone.
+    # Not strict: the manifest has told the edges from others, and no tensor does.
     model.load_state_dict(state, strict=False)
     if optimizer is None:
         return

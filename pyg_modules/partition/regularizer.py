@@ -126,7 +126,7 @@ class PartitionRegularizer(nn.Module):
         self.units.bounds(most)
         self.units.check_linked()
         self._num_modules = 0 if self.is_auto else most
-        self.trains = train
+        self._trains = train
         if unknown := set(coefficients) - set(LOSSES):
             names = ", ".join(repr(name) for name in LOSSES)
             raise TypeError(
@@ -134,7 +134,7 @@ class PartitionRegularizer(nn.Module):
                 f" {min(unknown)!r})."
                 " Name one of these."
             )
-        #: What all coefficients are multiplied by, from 0 to 1; :class:`PartitionSchedule` sets it.
+        #: What all coefficients are multiplied by, at least 0; :class:`PartitionSchedule` sets it.
         self.strength = 1.0
         #: Whether terms were evaluated since a schedule last set labels.
         self.was_evaluated = False
@@ -331,6 +331,11 @@ class PartitionRegularizer(nn.Module):
     def members(self) -> Tensor:
         """The units that are partitioned, a boolean mask ``[N]``."""
         return self.units.members
+
+    @property
+    def trains(self) -> str:
+        """What has a gradient, ``"weights"``, ``"assignment"`` or ``"both"``."""
+        return self._trains
 
     @property
     def scope(self) -> str:

@@ -104,8 +104,8 @@ class PartitionSchedule:
         >>> modular = cut(layer, schedule.labels())
     """
 
-    _epoch: int
-    _has_stepped: bool
+    # That of the last step, if there was one.
+    _epoch: int | None
     # When the terms were switched on, when modules were looked at last, and what the terms are
     # multiplied by since.
     _opened_at: int | None
@@ -199,13 +199,13 @@ class PartitionSchedule:
                 weights or the logits are not finite, or all weights are 0.
         """
         epoch = as_int("epoch", epoch, smallest=0)
-        if self._has_stepped and epoch == self._epoch:
+        if epoch == self._epoch:
             return
-        if epoch < self._epoch:
+        if self._epoch is not None and epoch < self._epoch:
             self._forget()
-        if self._strength(self._epoch) > 0 and epoch > self._epoch:
+        if self._epoch is not None and self._strength(self._epoch) > 0:
             self._reminders.check()
-        self._epoch, self._has_stepped = epoch, True
+        self._epoch = epoch
         if self.probe is not None:
             if self._is_worth_reading(epoch):
                 number = self._num_modules()
@@ -216,18 +216,18 @@ class PartitionSchedule:
                     self._opened_at, self._factor = epoch, 1.0  # They are others.
                 if self._opened_at is not None:
                     self._set_labels(self._verdict.labels)
-                    self._adapt(self._verdict.uncut, self._verdict.cut)
-            elif self._verdict is not None and self._is_check_due():
+                    self._adapt(epoch, self._verdict.uncut, self._verdict.cut)
+            elif self._verdict is not None and self._is_check_due(epoch):
                 labels = self._verdict.labels
                 if self._verdict.lost >= GOOD:
                     labels = self._repaired()
                     self._set_labels(labels)
-                self._adapt(self.probe(None), self.probe(labels, trained=False))
+                self._adapt(epoch, self.probe(None), self.probe(labels, trained=False))
         self.regularizer.strength = self._strength(epoch)
 
     def __str__(self) -> str:
         """Where the training is: the epoch, the phase, the terms, and what was last read."""
-        if not self._has_stepped:
+        if self._epoch is None:
             return f"not begun, {self.epochs} epochs: {self.regularizer.status()}"
         found = "No modules were read yet." if self._verdict is None else str(self._verdict)
         return (
@@ -274,7 +274,7 @@ class PartitionSchedule:
             ValueError: If there is no probe; or the weights or the logits are not finite, or all
                 weights are 0.
         """
-        if self.probe is not None and not self._has_stepped:
+        if self.probe is not None and self._epoch is None:
             self._reminders.never_stepped()
         layer = self.regularizer.layer
         graph, weight = layer.graph, layer.edge_weight().detach()
@@ -338,15 +338,17 @@ class PartitionSchedule:
             verdict = Verdict.of_state(state["verdict"])
             check_labels(verdict.labels, self.regularizer.layer.graph.num_units)
         self._forget()
-        self._epoch, self._has_stepped = state["epoch"], True
+        self._epoch = state["epoch"]
         self._opened_at, self._checked_at = state["opened_at"], state["checked_at"]
         self._factor, self._verdict = state["factor"], verdict
-        self.regularizer.strength = self._strength(self._epoch)
+        if self._epoch is not None:
+            self.regularizer.strength = self._strength(self._epoch)
 
     def _forget(self) -> None:
-        self._has_stepped, self._factor = False, 1.0
-        self._epoch = self._checked_at = 0
-        self._opened_at = self._verdict = self._latest = None
+        self._checked_at, self._factor = 0, 1.0
+        self._epoch = self._opened_at = self._verdict = self._latest = None
+        # Whoever never steps has no term on.
+        self.regularizer.strength = 0.0
 
     def _is_worth_reading(self, epoch: int) -> bool:
         """Whether it is time, and the network has learned enough or did before."""
@@ -432,18 +434,18 @@ class PartitionSchedule:
         self.regularizer.set_labels(labels, _CONFIDENCE, tolerance=self.tolerance)
         self._reminders.labels_set()
 
-    def _is_check_due(self) -> bool:
+    def _is_check_due(self, epoch: int) -> bool:
         every = max(1, round(_CHECK * self.epochs))
-        return self._opened_at is not None and self._epoch >= self._checked_at + every
+        return self._opened_at is not None and epoch >= self._checked_at + every
 
-    def _adapt(self, uncut: float, cut: float) -> None:
+    def _adapt(self, epoch: int, uncut: float, cut: float) -> None:
         """Raise the terms while the network still uses what a cut takes away, not too fast for it.
 
         Once it forgets its task, they are lowered.
         """
         assert self.probe is not None
-        self._checked_at, chance = self._epoch, self.probe.chance()
-        if self._strength(self._epoch) < self._factor:
+        self._checked_at, chance = epoch, self.probe.chance()
+        if self._strength(epoch) < self._factor:
             return  # They are still rising.
         if uncut >= _FORGETFUL * chance:
             self._factor = max(1.0, self._factor / _FACTOR)

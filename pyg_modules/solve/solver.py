@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from pyg_modules._checks import check_choice
+from pyg_modules._registry import register
 from pyg_modules.ops.update import Update
 from pyg_modules.solve.recurrence import Recurrence
 from pyg_modules.solve.solution import Solution
@@ -32,7 +33,7 @@ class Solver(ABC):
                 f" {cls.__name__} with one). Files call the solver by that."
                 " Rename it."
             )
-        SOLVERS[name] = cls
+        register(SOLVERS, name, cls)
 
     @property
     def num_updates(self) -> int | None:

@@ -212,9 +212,9 @@ class SparseSchedule:
         epoch = as_int("epoch", epoch, smallest=0)
         if self.history and epoch == self._memory.epoch:
             return
-        if epoch <= self._settled_at or self.layer.graph.num_edges != self.num_edges:
+        if epoch < self._settled_at or self.layer.graph.num_edges != self.num_edges:
             check_can_change(self.layer, self.optimizer)
-            self._check_all_are_on(epoch)
+            self._check_all_are_on()
             self._check_has_gradient()
         if not self.history or epoch < self._memory.epoch:
             self._begin()  # This training, or another one.
@@ -336,10 +336,10 @@ class SparseSchedule:
             scores = self._price.worth(scores, self.layer.graph.edge_index)
         return scores
 
-    def _check_all_are_on(self, epoch: int) -> None:
+    def _check_all_are_on(self) -> None:
         """What is off is no path, and what grows beside it might join modules again."""
         mask = self.layer.edge_mask
-        if mask is not None and epoch < self._settled_at:
+        if mask is not None:
             raise ValueError(
                 f"Expected a layer whose edges are all on (got {int((~mask).sum())} that"
                 f" prune_cross_edges has switched off). Use cut(layer, labels) in its place, and a"

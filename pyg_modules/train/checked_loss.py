@@ -79,7 +79,7 @@ class CheckedLoss:
         counted = self.counted(targets)
         if self._class_weight is None:
             return num_samples_of(counted)
-        return float(self._class_weight.to(targets.device)[targets[counted]].sum())
+        return float(self._class_weight.to(targets.device)[targets[counted].long()].sum())
 
 
 def num_samples_of(counted: Tensor) -> float:

@@ -120,9 +120,19 @@ def _position_of(model: nn.Module, layer: UnitLayer | None) -> int:
     found = [number for number, module in enumerate(modules) if isinstance(module, UnitLayer)]
     if layer is not None:
         found = [number for number in found if modules[number] is layer]
-    if len(found) != 1:
+        if not found:
+            raise ValueError(
+                f"Expected a layer of the model (got a {type(layer).__name__} of another one). Give"
+                f" the layer inside, or leave layer out where there is only one."
+            )
+    if not found:
         raise ValueError(
-            f"Expected a model with the SynchronousGraph in it (got {len(found)} of them). Say"
-            f" which: layer=..."
+            "Expected a model with a SynchronousGraph, SynchronousConv or SynchronousConv2d in it"
+            " (got one without). Put one in, or give the layer itself."
+        )
+    if len(found) > 1:
+        raise ValueError(
+            f"Expected one layer that is meant (got a model with {len(found)} of them). Say which:"
+            f" layer=..."
         )
     return found[0]

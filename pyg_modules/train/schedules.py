@@ -125,7 +125,7 @@ def _check_schedule(schedule: Any, model: nn.Module, epochs: int) -> None:
     if own is not None and own != epochs:
         raise ValueError(
             f"Expected epochs={own}, those of the schedule (got {epochs})."
-            " Leave epochs out, or make the schedule with as many."
+            f" Give epochs={own}, or make the schedule with as many."
         )
 
 

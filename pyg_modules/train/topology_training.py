@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from optuna import Trial
 
 # What a search sets itself.
-_GIVEN = ("epochs", "seed", "on_epoch")
+# A schedule is of one layer, and every trial has its own.
+_GIVEN = ("epochs", "seed", "on_epoch", "schedule")
+_SUGGESTED = ("learning_rate", "weight_decay")
 
 
 class TopologyTraining:
@@ -38,8 +40,8 @@ class TopologyTraining:
         held_out (float, optional): The part of the samples that is held out, more than 0 and less
             than 1. (default: 0.2)
         seed (int, optional): Of which samples these are. (default: 0)
-        suggest (mapping, optional): Options of :func:`fit` that are searched as well: by name, the
-            bounds of floats, tried on a logarithmic scale, e.g.
+        suggest (mapping, optional): ``"learning_rate"`` and ``"weight_decay"``, where they are
+            searched as well: by name, the bounds, tried on a logarithmic scale, e.g.
             ``{"learning_rate": (1e-3, 3e-2)}``. (default: none)
         **options (object): Options of :func:`fit` that are the same in all trials.
 
@@ -93,7 +95,7 @@ class TopologyTraining:
             trial (optuna.Trial): The trial that is told of every epoch.
 
         Returns:
-            float: The score after the last epoch.
+            float: The score of the layer as it is left.
 
         Raises:
             optuna.TrialPruned: If the trial is to end, or the training diverges.
@@ -106,13 +108,13 @@ class TopologyTraining:
         loss = CheckedLoss(options.get("loss", F.cross_entropy))
         settings: Any = {"forward": options.get("forward"), "batch_size": options.get("batch_size")}
         held_out = batches_of(self.validation_data, layer, part="validation", seed=None, **settings)
-        score = 0.0
+
+        def score() -> float:
+            found = evaluate(layer, held_out, loss)
+            return found.get("accuracy", -found["loss"])
 
         def report(epoch: int, _: dict[str, float]) -> None:
-            nonlocal score
-            found = evaluate(layer, held_out, loss)
-            score = found.get("accuracy", -found["loss"])
-            trial.report(score, epoch)
+            trial.report(score(), epoch)
             if epoch < self.epochs and trial.should_prune():
                 raise optuna.TrialPruned
 
@@ -127,7 +129,7 @@ class TopologyTraining:
             )
         except DivergedError as error:
             raise optuna.TrialPruned(str(error)) from error
-        return score
+        return score()
 
 
 def _check_options(suggest: Mapping[str, tuple[float, float]], options: Mapping[str, Any]) -> None:
@@ -141,6 +143,11 @@ def _check_options(suggest: Mapping[str, tuple[float, float]], options: Mapping[
                 " Use one of these."
             )
     for name, bounds in suggest.items():
+        if name not in _SUGGESTED:
+            raise ValueError(
+                f"Expected {' or '.join(_SUGGESTED)} in suggest (got {name!r}, which is not tried"
+                f" on a logarithmic scale). Give it as an option, {name}=..."
+            )
         if name in options:
             raise ValueError(
                 f"Expected {name} in suggest or as an option (got both). Leave one out."

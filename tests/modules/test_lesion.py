@@ -155,3 +155,11 @@ def test_it_keeps_no_graph_of_gradients():
 def test_bad_arguments_are_refused(parts, y, error, match):
     with pytest.raises(error, match=match):
         lesion_study(parts, X, y)
+
+
+def test_of_no_sample_and_of_a_head_that_returns_no_numbers_nothing_is_said():
+    parts = split(cut_layer())
+    with pytest.raises(ValueError, match=r"at least one sample \(got none\)"):
+        lesion_study(parts, normal(0, 3), torch.arange(0))
+    with pytest.raises(ValueError, match=r"outputs that are numbers \(got NaN\)"):
+        lesion_study(parts, normal(4, 3), torch.arange(4), head=lambda sums: sums * torch.nan)

@@ -915,3 +915,24 @@ def test_a_second_training_judges_modules_by_its_own_data_and_not_by_a_probe_of_
         assert found.chance == pytest.approx(float(y.var(dim=0, correction=0).mean()), rel=1e-2)
         fit(given.regularizer.layer, (x, y), schedule=given, **options)
         assert given.probe is own
+
+
+def test_before_the_first_step_no_term_is_on_and_a_state_says_so():
+    schedule = scheduled()
+    regularizer = schedule.regularizer
+    assert regularizer.losses() == {}
+    begun = scheduled()
+    begun.step(0)
+    before = str(schedule)
+    assert before.startswith("not begun")
+    begun.load_state_dict(schedule.state_dict())
+    assert str(begun) == before
+    begun.step(0)
+    assert str(begun).startswith("epoch 1 of")
+
+
+def test_what_a_regularizer_trains_is_decided_when_it_is_made():
+    regularizer = regularizer_of(planted()[0], train="assignment")
+    assert regularizer.trains == "assignment"
+    with pytest.raises(AttributeError):
+        regularizer.trains = "both"

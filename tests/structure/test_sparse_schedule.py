@@ -688,9 +688,22 @@ def test_edges_that_are_off_are_refused_while_others_come_and_go():
     with pytest.raises(ValueError, match=rf"all on \(got {number} that prune_cross_edges has"):
         schedule.step(1)
     assert torch.equal(layer.weight, before)
-    schedule.step(EPOCHS - 2)  # All is done by then.
+    for epoch in (EPOCHS - 2, EPOCHS - 1):  # All should be done by then, and is not.
+        with pytest.raises(ValueError, match="all on"):
+            schedule.step(epoch)
     _, schedule = with_optimizer(cut(layer, labels), num_edges=60)
     schedule.step(0)
+
+
+def test_once_all_is_done_edges_may_be_off():
+    layer = new_layer()
+    _, schedule = with_optimizer(layer, num_edges=layer.graph.num_edges - 20)
+    for epoch in range(EPOCHS - 1):
+        schedule.step(epoch)
+    graph = layer.graph
+    prune_cross_edges(layer, torch.tensor([-1] * 3 + [0, 1] * 6 + [-1] * 2))
+    schedule.step(EPOCHS - 1)
+    assert layer.graph == graph
 
 
 def test_fit_refuses_another_length_another_layer_and_an_early_end():

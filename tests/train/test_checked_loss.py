@@ -243,3 +243,12 @@ def test_targets_of_another_dtype_that_torch_promotes_are_let_through(dtype):
 def test_a_loss_that_returns_no_scalar_with_a_gradient_is_refused(loss):
     with pytest.raises(TypeError, match="a loss that returns a scalar tensor"):
         fit_linear(CLASSES, loss)
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8])
+def test_batches_count_by_the_weights_of_their_classes(dtype):
+    loss = CheckedLoss(nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 4.0])))
+    targets = torch.tensor([0, 2, 1], dtype=dtype)
+    loss(torch.zeros(3, 3, requires_grad=True), targets)
+    assert loss.weight(targets) == 7
+    assert loss.weight(targets[:2]) == 5

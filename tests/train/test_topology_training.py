@@ -65,6 +65,18 @@ def test_the_score_of_other_targets_is_the_loss():
     assert score == pytest.approx(-float(mse_loss(trained(x), targets).detach()))
 
 
+def test_the_score_is_that_of_the_weights_that_are_left():
+    y, trained, trial = X[:, :2], layer(), Recorded()
+    as_it_began = X, trained(X).detach()  # The first epoch is the best.
+    train = TopologyTraining(
+        X, y, 4, loss=mse_loss, validation_data=as_it_began, restore_best_weights=True
+    )
+    score = train(trained, trial)
+    x, targets = train.validation_data
+    assert score == pytest.approx(-float(mse_loss(trained(x), targets).detach()))
+    assert score == trial.reports[1] != trial.reports[4]
+
+
 def test_other_seeds_hold_out_others():
     sets = [TopologyTraining(X, Y, 1, seed=seed).validation_data[0] for seed in (0, 0, 1)]
     assert torch.equal(sets[0], sets[1])
@@ -110,6 +122,8 @@ def test_a_search_finds_what_it_trained():
         ({"rate": 1}, TypeError, r"options of fit .* \(got 'rate'\)\. They are loss, forward, "),
         ({"on_epoch": print}, TypeError, r"options of fit that a search .* \(got 'on_epoch'\)"),
         ({"suggest": {"density": (0.1, 1)}}, TypeError, r"options of fit .* \(got 'density'\)"),
+        ({"suggest": {"batch_size": (8, 16)}}, ValueError, r"learning_rate or weight_decay in"),
+        ({"schedule": []}, TypeError, r"options of fit .* \(got 'schedule'\)"),
         ({"suggest": {"learning_rate": 0.1}}, TypeError, r"pair of bounds .* learning_rate=\.\.\."),
         ({"suggest": {"learning_rate": (1, 0.1)}}, ValueError, r"the lower one first.*\(1, 0\.1\)"),
         ({"suggest": {"weight_decay": (0, 0.1)}}, ValueError, r"bounds of weight_decay above 0"),

@@ -40,7 +40,7 @@ def plot_module_sizes(
         matplotlib.axes.Axes: The axes, with two bars for each module.
 
     Raises:
-        TypeError: If ``layer`` is not a ``SynchronousGraph``, or ``labels`` not an integer tensor.
+        TypeError: If ``layer`` is no layer of units, or ``labels`` not an integer tensor.
         ValueError: If ``labels`` has the wrong length, a gap or no module, or is left out though
             the layer is not cut.
     """

@@ -32,7 +32,7 @@ class Topology:
         generator (str): ``"complete"``, ``"erdos_renyi"``, ``"fixed_in_degree"``,
             ``"small_world"``, ``"scale_free"``, ``"geometric"``, ``"random_wired"`` or
             ``"layered"``, an MLP with a level per update; see :class:`~pyg_modules.UnitGraph`.
-        density (float, optional): About the part of the edges of a complete graph, in (0, 1];
+        density (float or None): About the part of the edges of a complete graph, in (0, 1];
             ``None`` for ``"complete"``.
         num_updates (int): Number of updates of :class:`~pyg_modules.Unrolled`.
         activation (str): See :class:`~pyg_modules.SynchronousGraph`.
@@ -65,7 +65,7 @@ class Topology:
             raise ValueError(
                 f"Expected density=None for a {self.generator!r} graph, which has all edges (got"
                 f" {self.density})."
-                " Leave it out."
+                " Give None."
             )
         self._check_possible()
 

@@ -173,11 +173,12 @@ class PartitionCallback(NamedCallback):
         schedule, regularizer = self.schedule, self.schedule.regularizer
         if trainer.world_size == 1:
             return
-        found = schedule.state_dict(), regularizer.strength, regularizer.logits.detach().cpu()
-        state, regularizer.strength, logits = trainer.strategy.broadcast(found)
+        # The number of modules and their sizes are of the regularizer, too.
+        own = {name: value.cpu() for name, value in regularizer.state_dict().items()}
+        found = schedule.state_dict(), regularizer.strength, own
+        state, regularizer.strength, own = trainer.strategy.broadcast(found)
         schedule.load_state_dict(state)
-        with torch.no_grad():
-            regularizer.logits.copy_(logits)
+        regularizer.load_state_dict(own)
 
     def _cut(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         schedule = self.schedule

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -229,3 +231,27 @@ def test_a_name_is_a_text_and_without_one_the_state_is_found_by_the_class():
     assert SparseCallback(sparse, name="a").state_key == "SparseCallback{'name': 'a'}"
     with pytest.raises(TypeError, match="Expected a name"):
         PartitionCallback(callback.schedule, name=1)
+
+
+def test_other_devices_have_as_many_modules_as_the_first_one_found():
+    layer = SynchronousGraph(UnitGraph.complete(4, 12, 3))
+    callbacks = []
+    for num_modules in (4, 2):
+        regularizer = PartitionRegularizer(layer, "auto")
+        schedule = PartitionSchedule(regularizer, 20, probe=KnowsItsTask())
+        hidden = torch.arange(12) % num_modules
+        regularizer.set_labels(torch.cat([torch.full((4,), -1), hidden, torch.full((3,), -1)]))
+        callbacks.append(PartitionCallback(schedule))
+    first, other = callbacks
+    sent = []
+
+    def trainer(broadcast):
+        return SimpleNamespace(world_size=2, strategy=SimpleNamespace(broadcast=broadcast))
+
+    first._follow_the_first(trainer(lambda found: sent.append(found) or found))
+    other._follow_the_first(trainer(lambda _: sent[0]))
+    for callback in callbacks:
+        callback.schedule.regularizer.strength = 1.0
+    assert other.schedule.regularizer.num_modules == 4
+    penalties = [float(callback.schedule.regularizer().detach()) for callback in callbacks]
+    assert penalties[0] == penalties[1] > 0
