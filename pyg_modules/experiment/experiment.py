@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any, cast
 
 import torch
@@ -304,10 +305,9 @@ class _Bench:
                 nonlocal show_epoch
                 show_epoch(epoch if epoch <= epochs else epoch - epochs, losses)
                 if epoch == epochs:
+                    worth = cache(lambda: _worth(schedules[0].verdict()))
                     show_epoch = show(
-                        "finetuned",
-                        self.config.finetune_epochs,
-                        lambda _epoch: _worth(schedules[0].verdict()),
+                        "finetuned", self.config.finetune_epochs, lambda _epoch: worth()
                     )
 
             organised = organise_as(self.config, self.data, on_epoch, schedules.append)

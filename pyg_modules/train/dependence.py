@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from pyg_modules.modules.attribution import magnitudes
 from pyg_modules.nn.unit_layer import UnitLayer
+from pyg_modules.train.slopes import Call, by_unit, slopes, spreads
 
 # About as many samples say which outputs depend on which inputs; fewer, if there are many outputs:
 # of each a batch takes a backward pass.
@@ -22,53 +21,40 @@ _SIGNIFICANT = 5.0
 _PAIRS = 2**22
 
 
-def dependence(layer: UnitLayer, calls: Iterable[tuple[Tensor, Any, Any]]) -> Tensor | None:
+def dependence(layer: UnitLayer, calls: Iterable[Call]) -> Tensor | None:
     """The influence as :meth:`Probe.influence` has it, ``[I, O]``, of an epoch of calls.
 
     Args:
         layer (UnitLayer): In evaluation mode; its parameters need no gradient.
-        calls (iterable of tuple): What it is called with: ``x``, without a gradient, others, and
-            others by name. They are taken as long as they are needed.
+        calls (iterable of tuple): What it is called with, taken as long as it is needed.
     """
-    slopes: list[Tensor] = []
+    steepness: list[Tensor] = []
     outputs: list[Tensor] = []
     samples: list[Tensor] = []
     num_inputs, num_outputs = layer.graph.num_inputs, layer.graph.num_outputs
     most = min(_SEEN, _NUMBERS // max(1, num_inputs))
-    for x, others, named in calls:
+    for call in calls:
         seen = sum(columns.size(1) for columns in samples)
-        if seen < _SAMPLES and len(slopes) * num_outputs < _PASSES:
-            of_call, told = _slopes(layer, x, others, named)
-            slopes.append(of_call)
-            outputs.append(told)
-        samples.append(_spread_out(by_unit(layer, x), most - seen))
+        if seen < _SAMPLES and len(steepness) * num_outputs < _PASSES:
+            told, derivatives = slopes(layer, call)
+            single = torch.promote_types(told.dtype, torch.float)
+            steep = [slope.abs().to(single).sum(dim=1) for slope in derivatives]
+            steepness.append(torch.stack(steep, dim=1))
+            outputs.append(told.to(single))
+        samples.append(_spread_out(by_unit(layer, call[0]), most - seen))
         if seen + samples[-1].size(1) >= most:
             break
-    if not slopes:
+    if not steepness:
         return None
-    single = torch.promote_types(x.dtype, torch.float)
-    columns = torch.cat(samples, dim=1).to(single)
+    columns = torch.cat(samples, dim=1)
+    columns = columns.to(torch.promote_types(columns.dtype, torch.float))
     # A call may be of one sample, and rare inputs are the same in most: spreads are of all calls.
-    of_inputs, of_outputs = (
-        values.std(dim=1, correction=0) for values in (columns, torch.cat(outputs, dim=1))
-    )
-    scale = torch.where(of_outputs > 0, 1 / of_outputs, 0.0)
-    direct = of_inputs.unsqueeze(1) * torch.stack(slopes).sum(dim=0) * scale
+    of_inputs, scale = spreads(columns, torch.cat(outputs, dim=1))
+    direct = of_inputs.unsqueeze(1) * torch.stack(steepness).sum(dim=0) * scale
     sums = direct.sum(dim=0)
     shares = direct / torch.where(sums > 0, sums, 1.0)
     columns = _standardized(columns)
     return _along(columns, _along(columns, shares.to(columns.dtype)))
-
-
-def _slopes(layer: UnitLayer, x: Tensor, others: Any, named: Any) -> tuple[Tensor, Tensor]:
-    """The magnitudes of the derivatives in one call, summed, ``[I, O]``; and what came out."""
-    x = x.clone().requires_grad_()
-    with torch.enable_grad():
-        outputs = layer(x, *others, **named)
-    precision = torch.promote_types(outputs.dtype, torch.float)
-    sums = by_unit(layer, outputs).sum(dim=1)
-    slopes = [by_unit(layer, slope).to(precision).sum(dim=1) for slope in magnitudes(sums, x)]
-    return torch.stack(slopes, dim=1), by_unit(layer, outputs.detach()).to(precision)
 
 
 def _spread_out(columns: Tensor, number: int) -> Tensor:
@@ -78,12 +64,6 @@ def _spread_out(columns: Tensor, number: int) -> Tensor:
     last = columns.size(1) - 1
     chosen = torch.linspace(0, last, number, dtype=torch.double, device="cpu").long()
     return columns[:, chosen.to(columns.device)]
-
-
-def by_unit(layer: UnitLayer, values: Tensor) -> Tensor:
-    """A row per unit."""
-    units = values.movedim(layer.unit_dim, 0)
-    return units.reshape(len(units), -1)
 
 
 def _standardized(columns: Tensor) -> Tensor:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from pyg_modules.nn.unit_layer import UnitLayer
-from pyg_modules.train.dependence import by_unit
+from pyg_modules.train.slopes import Call, by_unit, slopes, spreads
 
 # About as many samples say which inputs act together, and as many inputs are replaced at most;
 # fewer where a call has more rows.
@@ -18,15 +17,12 @@ _SAMPLES, _PASSES = 256, 1024
 _SUMS = 4
 
 
-def interaction(
-    layer: UnitLayer, calls: Iterable[tuple[Tensor, Any, Any]], seed: int
-) -> Tensor | None:
+def interaction(layer: UnitLayer, calls: Iterable[Call], seed: int) -> Tensor | None:
     """The interaction as :meth:`Probe.interaction` has it, ``[I, I]``, of an epoch of calls.
 
     Args:
         layer (UnitLayer): In evaluation mode; its parameters need no gradient.
-        calls (iterable of tuple): What it is called with: ``x``, without a gradient, others, and
-            others by name. They are taken as long as they are needed.
+        calls (iterable of tuple): What it is called with, taken as long as it is needed.
         seed (int): Of the samples that inputs are replaced from.
     """
     num_inputs = layer.graph.num_inputs
@@ -39,17 +35,13 @@ def interaction(
         outputs = torch.cat(
             [by_unit(layer, layer(x, *more, **named)) for x, more, named in kept], 1
         )
-    single = torch.promote_types(columns.dtype, torch.float)
-    of_inputs, of_outputs = (
-        values.to(single).std(dim=1, correction=0) for values in (columns, outputs)
-    )
-    scale = torch.where(of_outputs > 0, 1 / of_outputs, 0.0)
-    found = columns.new_zeros((num_inputs, num_inputs), dtype=single)
+    of_inputs, scale = spreads(columns, outputs)
+    found = of_inputs.new_zeros(num_inputs, num_inputs)
     passes = max(1, _SAMPLES * _PASSES // max(_SAMPLES, columns.size(1)))
     order = torch.randperm(num_inputs, generator=generator, device="cpu")[:passes].tolist()
     for x, others, named in kept:
         weights = _sums(len(scale), generator).to(scale) * scale
-        before = _slopes(layer, x, others, named, weights)
+        before = _of_sums(layer, (x, others, named), weights)
         for unit in order:
             replaced = x.clone()
             values = replaced.select(layer.unit_dim, unit)
@@ -57,18 +49,16 @@ def interaction(
                 columns.size(1), (values.numel(),), generator=generator, device="cpu"
             )
             values.copy_(columns[unit, chosen.to(columns.device)].view_as(values))
-            after = _slopes(layer, replaced, others, named, weights)
-            found[unit] += (after - before).to(single).abs().sum(dim=(0, 2))
+            after = _of_sums(layer, (replaced, others, named), weights)
+            found[unit] += (after - before).to(found).abs().sum(dim=(0, 2))
     found *= of_inputs / columns.size(1)
     found.fill_diagonal_(0)
     return found + found.T
 
 
-def _first(
-    layer: UnitLayer, calls: Iterable[tuple[Tensor, Any, Any]]
-) -> list[tuple[Tensor, Any, Any]]:
+def _first(layer: UnitLayer, calls: Iterable[Call]) -> list[Call]:
     """The first calls with about as many samples; fewer rows where these are all there is."""
-    kept: list[tuple[Tensor, Any, Any]] = []
+    kept: list[Call] = []
     num_samples = 0
     for x, others, named in calls:
         rows = x[: _SAMPLES - num_samples] if not others and not named and x.dim() == 2 else x
@@ -90,11 +80,6 @@ def _sums(num_outputs: int, generator: torch.Generator) -> Tensor:
     return torch.randint(2, shape, generator=generator, device="cpu").float() * 2 - 1
 
 
-def _slopes(layer: UnitLayer, x: Tensor, others: Any, named: Any, weights: Tensor) -> Tensor:
+def _of_sums(layer: UnitLayer, call: Call, weights: Tensor) -> Tensor:
     """The derivatives of weighted sums of outputs, ``[S, I, B]``."""
-    x = x.clone().requires_grad_()
-    with torch.enable_grad():
-        outputs = by_unit(layer, layer(x, *others, **named))
-        sums = weights.to(outputs) @ outputs.sum(dim=1)
-        slopes = [torch.autograd.grad(one, x, retain_graph=True)[0] for one in sums]
-    return torch.stack([by_unit(layer, slope) for slope in slopes])
+    return torch.stack(list(slopes(layer, call, weights)[1]))
