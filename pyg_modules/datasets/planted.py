@@ -150,10 +150,15 @@ def _signs(num_samples: int, width: int, generator: torch.Generator) -> Tensor:
     return torch.randint(2, (num_samples, width), generator=generator, device="cpu").float() * 2 - 1
 
 
+def _normal(num_samples: int, width: int, generator: torch.Generator) -> Tensor:
+    shape = num_samples, width
+    return torch.randn(shape, generator=generator, device="cpu", dtype=torch.float32)
+
+
 def _like(kind: str, num_samples: int, width: int, generator: torch.Generator) -> Tensor:
     """Inputs that inform no sub-task."""
     if kind == "product":
-        return torch.randn(num_samples, width, generator=generator, device="cpu")
+        return _normal(num_samples, width, generator)
     return _signs(num_samples, width, generator)
 
 
@@ -173,13 +178,13 @@ def _linear_threshold(
     width = 6 * size - 1
     x = _signs(num_samples, width, generator)
     weight = _signs(1, width, generator)[0] * (
-        0.5 + torch.rand(width, generator=generator, device="cpu") / 2
+        0.5 + torch.rand(width, generator=generator, device="cpu", dtype=torch.float32) / 2
     )
     return x, (x @ weight > 0).float()
 
 
 def _product(num_samples: int, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    x = torch.randn(num_samples, 4 * size, generator=generator, device="cpu")
+    x = _normal(num_samples, 4 * size, generator)
     return x, (x[:, 0::2] * x[:, 1::2]).sum(dim=1) / (2 * size) ** 0.5
 
 

@@ -49,14 +49,15 @@ def admissible(
             worth the rounds)
 
     Raises:
-        ValueError: If all units or a module stay dead.
+        DeadModulesError: If a module stays dead.
+        ValueError: If no path is short enough for the updates.
     """
     graph = units.layer.graph
     if not graph.num_inputs or not graph.num_outputs:
         return labels
     moves = _Moves(units, affinity, bounds)
     if not moves.may_live.any():
-        moves.raise_if_too_few_updates()
+        units.check_reached()
         return labels
     generator = numpy.random.default_rng(seed)
     best, reach = labels, moves.reach(labels)
@@ -79,6 +80,10 @@ def admissible(
             limit = max(1, min(limit, lack[1]) // 2)
     moves.check_modules(*lack)
     return best
+
+
+class DeadModulesError(ValueError):
+    """No partition was found in which every module has a path from an input to an output."""
 
 
 class _Moves:
@@ -138,22 +143,12 @@ class _Moves:
             replaceable = (self._role == _HIDDEN) & (numpy.arange(len(labels)) != unit)
             self._bring(int(generator.choice(others)), int(labels[unit]), labels, replaceable, pull)
 
-    def raise_if_too_few_updates(self) -> None:
-        """If there are paths from inputs to outputs, and all are too long."""
-        reach = Reach.of(self._graph)
-        shortest = float((reach.from_inputs + reach.to_outputs).min())
-        if shortest < numpy.inf:
-            raise ValueError(
-                f"Expected a path from an input to an output that {self._steps} updates can walk"
-                f" (got none). Use a solver of at least {int(shortest) - 1} steps."
-            )
-
     def check_modules(self, num_dead_modules: int, num_dead: int) -> None:
         """Raise if there are modules without a unit that lives."""
         if num_dead_modules:
             within = "" if self._steps is None else f" that {self._steps} updates can walk"
             scope = self._units.scope
-            raise ValueError(
+            raise DeadModulesError(
                 f"Expected {self._num_modules} modules, each with a path from an input to an output"
                 f"{within} (got none for {num_dead_modules} of them; of the"
                 f" {len(self._members)} units that scope={scope!r} partitions, {num_dead} would"

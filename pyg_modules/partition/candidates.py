@@ -1,16 +1,18 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import Any
 
 from torch import Tensor
 
+from pyg_modules.partition.admissible import DeadModulesError
 from pyg_modules.partition.agreement import adjusted_rand_index
 from pyg_modules.partition.influence import labels_by_influence
 from pyg_modules.partition.methods import find_labels
-from pyg_modules.partition.units import Units
+from pyg_modules.partition.units import AFFINITIES, Units
 
 _METHODS = ("refine", "spectral")
-_AFFINITIES = ("abs", "square")
 # Partitions that agree as much are one.
 _SAME = 0.999
 _MAX_CANDIDATES = 6
@@ -42,15 +44,24 @@ def candidates(
             (default: ``False``)
     """
     found: list[Tensor] = []
-    for labels in _proposed(units, num_modules, tolerance, seed, known, influence, any_sizes):
-        if all(adjusted_rand_index(labels, other) < _SAME for other in found):
-            found.append(labels)
-        if len(found) == _MAX_CANDIDATES:
+    failure: DeadModulesError | None = None
+    for search in _searches(units, num_modules, tolerance, seed, known, influence, any_sizes):
+        try:
+            proposed = search()
+        except DeadModulesError as error:  # Another way may find some.
+            failure = error
+            continue
+        for labels in proposed:
+            if all(adjusted_rand_index(labels, other) < _SAME for other in found):
+                found.append(labels)
+        if len(found) >= _MAX_CANDIDATES:
             break
-    return found
+    if failure is not None and not found:
+        raise failure
+    return found[:_MAX_CANDIDATES]
 
 
-def _proposed(
+def _searches(
     units: Units,
     num_modules: int,
     tolerance: float,
@@ -58,14 +69,17 @@ def _proposed(
     known: Iterable[Tensor],
     influence: Tensor | None,
     any_sizes: bool,
-) -> Iterator[Tensor]:
+) -> Iterator[Callable[[], Iterable[Tensor]]]:
+    """Ways to find partitions, the best ones first."""
+    common: Any = {"tolerance": tolerance, "seed": seed}
+
+    def find(counted: Units, **how: Any) -> list[Tensor]:
+        return [find_labels(counted, num_modules, **how, **common)]
+
     for labels in known:
-        yield labels
-        yield find_labels(units, num_modules, tolerance=tolerance, initial=labels, seed=seed)
-    yield from labels_by_influence(
-        units, num_modules, influence, tolerance=tolerance, seed=seed, any_sizes=any_sizes
-    )
-    for affinity in _AFFINITIES:
-        counted = units.replaced(affinity=affinity)
+        yield partial(list, [labels])
+        yield partial(find, units, initial=labels)
+    yield partial(labels_by_influence, units, num_modules, influence, any_sizes=any_sizes, **common)
+    for affinity in AFFINITIES:
         for method in _METHODS:
-            yield find_labels(counted, num_modules, method=method, tolerance=tolerance, seed=seed)
+            yield partial(find, units.replaced(affinity=affinity), method=method)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pyg_modules._arrays import Floats, Ints
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.partition.admissible import admissible
+from pyg_modules.partition.admissible import DeadModulesError, admissible
 from pyg_modules.partition.rounding import placed
 from pyg_modules.partition.search.refine import refined_labels
 from pyg_modules.partition.search.size_bounds import SizeBounds
@@ -87,7 +87,7 @@ def labels_by_influence(
     found = []
     for bounds, gains in ways:
         labels = placed(gains, bounds)
-        with suppress(ValueError):  # A module would stay without a path.
+        with suppress(DeadModulesError):
             living = admissible(units, affinity, labels, bounds, seed=seed)
             found.append(units.labels_of_all(torch.from_numpy(living)))
     return found

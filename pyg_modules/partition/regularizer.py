@@ -72,7 +72,8 @@ class PartitionRegularizer(nn.Module):
         TypeError: If ``layer`` is not ``Partitionable``, ``num_modules`` not an integer, or a loss
             unknown.
         ValueError: If an argument is out of range, the capacities do not add up, no edge joins two
-            partitioned units, or the layer is cut already.
+            partitioned units, no path through them is short enough for the updates of the layer,
+            or the layer is cut already.
 
     Example:
         >>> from pyg_modules import PartitionRegularizer, SynchronousGraph, UnitGraph
@@ -125,6 +126,7 @@ class PartitionRegularizer(nn.Module):
             most = as_int("num_modules", num_modules, smallest=2)
         self.units.bounds(most)
         self.units.check_linked()
+        self.units.check_reached()
         self._num_modules = 0 if self.is_auto else most
         self._trains = train
         if unknown := set(coefficients) - set(LOSSES):

@@ -37,7 +37,7 @@ class Reminders:
     def check(self) -> None:
         """Warn if the terms were on for an epoch and nobody noticed."""
         regularizer = self._regularizer
-        if self._logits is None:
+        if self._logits is None or not any(map(regularizer.coefficient, regularizer.terms)):
             return
         logits = regularizer.logits
         before, self._gradient = self._gradient, logits.grad

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pyg_modules._checks import as_int, as_share, check_state
 from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.partition.admissible import DeadModulesError
 from pyg_modules.partition.judge import PartitionProbe, asked_by, losses_in, measures
 from pyg_modules.partition.labels import check_labels
 from pyg_modules.partition.methods import find_labels
@@ -220,7 +221,7 @@ class PartitionSchedule:
             elif self._verdict is not None and self._is_check_due(epoch):
                 labels = self._verdict.labels
                 if self._verdict.lost >= GOOD:
-                    labels = self._repaired()
+                    labels = self._repaired(labels)
                     self._set_labels(labels)
                 self._adapt(epoch, self.probe(None), self.probe(labels, trained=False))
         self.regularizer.strength = self._strength(epoch)
@@ -394,7 +395,7 @@ class PartitionSchedule:
         probe = self._probe_or_raise()
         known = [] if self._verdict is None else [self._verdict.labels]
         if self._opened_at is not None:
-            known.append(self._repaired())
+            known.append(self._repaired(known[0]))
         regularizer = self.regularizer
         is_auto = regularizer.is_auto
         return read_modules(
@@ -427,8 +428,12 @@ class PartitionSchedule:
         now = replace(before, uncut=uncut, cut=cut, **losses._asdict(), **measures(units, labels))
         return now if now.lost < GOOD else None
 
-    def _repaired(self) -> Tensor:
-        return self.regularizer.labels(tolerance=self.tolerance, seed=self.seed)
+    def _repaired(self, labels: Tensor) -> Tensor:
+        """The modules that the logits say; ``labels`` if a module of these cannot live."""
+        try:
+            return self.regularizer.labels(tolerance=self.tolerance, seed=self.seed)
+        except DeadModulesError:
+            return labels
 
     def _set_labels(self, labels: Tensor) -> None:
         self.regularizer.set_labels(labels, _CONFIDENCE, tolerance=self.tolerance)

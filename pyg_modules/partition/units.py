@@ -27,7 +27,8 @@ from pyg_modules.partition.search.links import has_links
 from pyg_modules.partition.search.size_bounds import SizeBounds
 
 _SCOPES = ("hidden", "inputs", "all")
-_AFFINITIES = ("abs", "square")
+#: What a weight may count in the cut.
+AFFINITIES = ("abs", "square")
 _MOST_MODULES = 8
 # Affinities between these have inverses, and sums that are finite.
 _SAFE = 1e-150, 1e150
@@ -279,6 +280,20 @@ class Units:
                 f" {remedy}"
             )
 
+    def check_reached(self) -> None:
+        """Raise a ``ValueError`` if they are on paths to the outputs, and all are too long."""
+        graph, steps = self.layer.graph, self.num_updates
+        if steps is None or not graph.num_inputs or not graph.num_outputs:
+            return
+        reach = Reach.of(graph)
+        length = (reach.from_inputs + reach.to_outputs)[self.members.cpu().numpy()]
+        shortest = float(length.min(initial=numpy.inf))
+        if steps + 1 < shortest < numpy.inf:
+            raise ValueError(
+                f"Expected a path from an input to an output that {steps} updates can walk (got"
+                f" none). Use a solver of at least {int(shortest) - 1} steps."
+            )
+
     def are_linked(self) -> bool:
         """Whether an edge joins two of them."""
         return bool((self.edges.source != self.edges.target).any())
@@ -411,7 +426,7 @@ def check_scope(scope: str) -> None:
 
 def check_affinity(affinity: str) -> None:
     """Raise a ``ValueError`` unless ``affinity`` is known."""
-    check_choice("affinity", affinity, _AFFINITIES)
+    check_choice("affinity", affinity, AFFINITIES)
 
 
 def check_edge_weight(edge_index: Tensor, edge_weight: Tensor) -> None:

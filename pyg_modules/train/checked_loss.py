@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pyg_modules._brief import brief
 from pyg_modules.train.loss_watch import LossWatch
@@ -28,6 +28,7 @@ class CheckedLoss:
         #: The loss itself.
         self.loss = loss
         self._is_checked = False
+        self._link: Callable[[Tensor], Tensor] | None = None
         self._ignored: int | None = None
         self._class_weight: Tensor | None = None
 
@@ -62,8 +63,15 @@ class CheckedLoss:
                 f" Use y.to({outputs.dtype}), or y.astype(float) of an array."
             ) from error
         self._ignored, self._class_weight = watch.ignored, watch.class_weight
-        self._is_checked = True
+        self._link, self._is_checked = watch.link, True
         return loss
+
+    def linked(self, values: Tensor) -> Tensor:
+        """Outputs that the loss takes, ``[B, ...]``, made of any numbers.
+
+        Logarithms of probabilities, or probabilities, where it takes these; else they are as given.
+        """
+        return values if self._link is None else self._link(values)
 
     def counted(self, targets: Tensor) -> Tensor:
         """Which targets are not those to ignore, a boolean mask of their shape."""
@@ -89,6 +97,20 @@ def num_samples_of(counted: Tensor) -> float:
         counted (BoolTensor): Which targets count, ``[B, ...]``.
     """
     return int(counted.sum()) * len(counted) / counted.numel()
+
+
+def check_is_trained(loss: object, model: nn.Module) -> None:
+    """Raise a ``ValueError`` if ``loss`` has parameters that nobody trains with ``model``."""
+    if not isinstance(loss, nn.Module):
+        return
+    known = set(model.parameters())
+    own = [one for one in loss.parameters() if one.requires_grad and one not in known]
+    if own:
+        raise ValueError(
+            f"Expected a loss whose parameters are in the model, which is what is trained (got a"
+            f" {type(loss).__name__} with {len(own)} of its own). Make it a part of the model, as"
+            f" by model.loss = loss, or freeze it: loss.requires_grad_(False)."
+        )
 
 
 def check_loss(loss: object) -> None:

@@ -14,7 +14,7 @@ from pyg_modules._checks import as_coefficient, as_int, as_learning_rate, check_
 from pyg_modules.nn.evaluating import evaluating
 from pyg_modules.train.batches import Batches, Forward, described
 from pyg_modules.train.check_model import check_model
-from pyg_modules.train.checked_loss import CheckedLoss, Loss
+from pyg_modules.train.checked_loss import CheckedLoss, Loss, check_is_trained
 from pyg_modules.train.early_stopping import EarlyStopping
 from pyg_modules.train.edge_gradient import EdgeGradient
 from pyg_modules.train.epoch_record import EpochRecord
@@ -142,6 +142,7 @@ def fit(
     )
     training_loss, validation_loss = CheckedLoss(loss), CheckedLoss(loss)
     check_trains(model)
+    check_is_trained(loss, model)
     settings: Any = {"forward": forward, "batch_size": batch_size}
     batches = batches_of(data, model, part="training", seed=seed, **settings)
     validation = None

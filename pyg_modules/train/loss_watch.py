@@ -25,6 +25,18 @@ _ELEMENTWISE = (
     F.smooth_l1_loss,
     F.soft_margin_loss,
 )
+
+
+def _log_probabilities(logits: Tensor) -> Tensor:
+    return logits.log_softmax(dim=min(1, logits.dim() - 1))
+
+
+# Losses of the outputs of a model that ends with a sigmoid, or a softmax.
+_LINKS: dict[Callable[..., Any], Callable[[Tensor], Tensor]] = {
+    F.binary_cross_entropy: torch.sigmoid,
+    F.kl_div: _log_probabilities,
+    F.nll_loss: _log_probabilities,
+}
 # How far from 1 the probabilities of a sample may add up to.
 _ROUNDING = 1e-2
 
@@ -48,6 +60,8 @@ class LossWatch(TorchFunctionMode):
         self.class_weight: Tensor | None = None
         #: The outputs and targets of a loss that compares them one by one, if their dtypes differ.
         self.mixed: tuple[Tensor, Tensor] | None = None
+        #: What makes outputs that the loss takes of any numbers, where it does not take all.
+        self.link: Callable[[Tensor], Tensor] | None = None
         #: What the last loss returned, if that is a sum.
         self.summed: Tensor | None = None
 
@@ -69,6 +83,8 @@ class LossWatch(TorchFunctionMode):
             given = signature(func).bind(*args, **kwargs)
             given.apply_defaults()
             outputs, targets = given.arguments["input"], given.arguments["target"]
+            if outputs is self._outputs:
+                self.link = _LINKS.get(func)
             if func in _ELEMENTWISE:
                 if outputs.dtype != targets.dtype:
                     self.mixed = outputs, targets

@@ -6,7 +6,7 @@ from copy import deepcopy
 from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pyg_modules._checks import as_int
 from pyg_modules._reference import Reference
@@ -51,13 +51,13 @@ class ModelInTraining:
         # A copy of a compiled model would be compiled again.
         self._reference: Reference[nn.Module] = Reference(getattr(model, "_orig_mod", model))
         self._data = data
-        self._position = _position_of(self.model, layer)
+        self._layer: Reference[UnitLayer] = Reference(find_layer(self.model, layer))
         self.loss = CheckedLoss(loss)
         if batch_size is not None:
             batch_size = as_int("batch_size", batch_size, smallest=1)
         self._batching: Any = {"forward": forward, "batch_size": batch_size}
-        with self.apart(seed=0):  # What is wrong in the data is said before a training.
-            self.batches(self.model, seed=0)
+        with self.apart(seed=0):  # What cannot work is said before a training.
+            self._rehearse(self.copy())
 
     @property
     def model(self) -> nn.Module:
@@ -67,16 +67,23 @@ class ModelInTraining:
     @property
     def layer(self) -> UnitLayer:
         """The layer that it is about."""
-        return self.layer_of(self.model)
+        return self._layer()
 
     def layer_of(self, copy: nn.Module) -> UnitLayer:
         """The same layer of a copy of the model."""
         # A copy has its modules in the same order.
-        return cast(UnitLayer, list(copy.modules())[self._position])
+        pairs = zip(self.model.modules(), copy.modules(), strict=True)
+        return cast(UnitLayer, next(twin for own, twin in pairs if own is self.layer))
 
     def copy(self) -> nn.Module:
-        """A copy of the model as it is now."""
-        return deepcopy(self.model)
+        """A copy of the model as it is now; what it keeps of a call is there without gradients.
+
+        Raises:
+            ValueError: If the layer is no longer in the model.
+            TypeError: If something in the model cannot be copied.
+        """
+        find_layer(self.model, self.layer)
+        return _copied(self.model)
 
     def batches(self, copy: nn.Module, seed: int) -> Batches:
         """An epoch of the data for a copy of the model."""
@@ -93,12 +100,43 @@ class ModelInTraining:
                 stack.enter_context(undisturbed(self._data, seed))
             yield
 
+    def _rehearse(self, copy: nn.Module) -> None:
+        """Raise if data, loss or forward do not fit a copy of the model."""
+        batches = self.batches(copy.eval().requires_grad_(), seed=0)
+        with torch.enable_grad():
+            loss = self.loss(*batches.run(copy, next(iter(batches))))
+        found = torch.autograd.grad(loss, list(copy.parameters()), allow_unused=True)
+        if all(gradient is None for gradient in found):
+            raise ValueError(
+                f"Expected outputs of the model that forward is called with (got some that do not"
+                f" depend on it, of a copy of the {type(self.model).__name__}). Call the argument:"
+                f" forward=lambda model, batch: (model(batch[0]), batch[1])."
+            )
+        _copied(copy)  # What a call leaves in it must not stand in the way.
+
     def _may_draw(self) -> bool:
         """Whether the model, its data or what is done with them draw from a global source."""
         is_plain = isinstance(self.model, UnitLayer) and self.model.dynamics.dropout == 0
         is_given = are_rows(self._data) and self._batching["forward"] is None
         is_of_torch = getattr(self.loss.loss, "__module__", "").startswith("torch.")
         return not (is_plain and is_given and is_of_torch)
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    kept = [
+        value
+        for module in model.modules()
+        for value in vars(module).values()
+        if isinstance(value, Tensor) and not value.is_leaf
+    ]
+    try:
+        return deepcopy(model, {id(value): value.detach().clone() for value in kept})
+    except (RuntimeError, TypeError) as error:
+        raise TypeError(
+            f"Expected a model that can be copied, as by copy.deepcopy (got a"
+            f" {type(model).__name__}: {error}). Keep what cannot outside of the model, and tensors"
+            f" of a call as x.detach()."
+        ) from error
 
 
 def find_layer(model: nn.Module, layer: UnitLayer | None) -> UnitLayer:
@@ -111,15 +149,9 @@ def find_layer(model: nn.Module, layer: UnitLayer | None) -> UnitLayer:
     Raises:
         ValueError: If it is not in the model, or which one it is cannot be told.
     """
-    return cast(UnitLayer, list(model.modules())[_position_of(model, layer)])
-
-
-def _position_of(model: nn.Module, layer: UnitLayer | None) -> int:
-    """Where the layer is among ``model.modules()``."""
-    modules = list(model.modules())
-    found = [number for number, module in enumerate(modules) if isinstance(module, UnitLayer)]
+    found = [module for module in model.modules() if isinstance(module, UnitLayer)]
     if layer is not None:
-        found = [number for number in found if modules[number] is layer]
+        found = [module for module in found if module is layer]
         if not found:
             raise ValueError(
                 f"Expected a layer of the model (got a {type(layer).__name__} of another one). Give"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import torch
@@ -54,9 +55,11 @@ class Optimization:
     def step(self, loss: Tensor) -> None:
         """One step down the gradient of ``loss``."""
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        # Rewiring puts other parameters into the groups.
-        clip(self.optimizer.param_groups[0]["params"], 1.0, self._spread)
+        # Rewiring puts other parameters into the groups. What else is in the loss gets no gradient.
+        of_model, *beside = (group["params"] for group in self.optimizer.param_groups)
+        trained = [one for one in [*of_model, *chain(*beside)] if one.requires_grad]
+        loss.backward(inputs=trained)  # type: ignore[no-untyped-call]
+        clip(of_model, 1.0, self._spread)
         self.optimizer.step()
         self._scheduler.step()
 

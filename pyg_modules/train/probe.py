@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil, inf
+from math import ceil, inf, isfinite
 from typing import Any
 
 import torch
@@ -84,6 +84,9 @@ class Probe:
         }
         self._chance: float | None = None
         self._steps = None if steps is None else as_int("steps", steps, smallest=1)
+        with self._training.apart(self._seed):  # A loss without a least value is said here.
+            model = self._training.copy().eval()
+            _never_negative(self._loss_of_constant(model, self._batches(model).first(1)))
 
     @property
     def layer(self) -> UnitLayer:
@@ -116,7 +119,8 @@ class Probe:
         """The loss of the best outputs that are the same for all samples of a probe."""
         if self._chance is None:
             with self._training.apart(self._seed):
-                constant = self._loss_of_constant(self._training.copy().eval())
+                model = self._training.copy().eval()
+                constant = self._loss_of_constant(model, self._batches(model))
             self._chance = _never_negative(constant)
         return self._chance
 
@@ -219,15 +223,15 @@ class Probe:
                 return
             yield from calls
 
-    def _loss_of_constant(self, model: nn.Module) -> float:
-        batches = self._batches(model)
+    def _loss_of_constant(self, model: nn.Module, batches: Batches) -> float:
         with torch.no_grad():  # Of the same batches as other losses, where these have weights.
             pairs = [batches.run(model, batch) for batch in batches.joined()]
 
         def loss_of(constant: Tensor) -> Tensor:
             losses, weights = [], []
             for outputs, targets in pairs:
-                loss = self._training.loss(constant.expand_as(outputs), targets)
+                told = self._training.loss.linked(constant.expand_as(outputs))
+                loss = self._training.loss(told, targets)
                 if weight := self._training.loss.weight(targets):
                     losses.append(loss * weight)
                     weights.append(weight)
@@ -237,18 +241,26 @@ class Probe:
         # Outputs may be far from anything that is of use.
         with torch.no_grad():
             first = min(mean, torch.zeros_like(mean), key=lambda one: _last_if_nan(loss_of(one)))
+            begin = float(loss_of(first))
         constant = first.requires_grad_()
         optimizer = torch.optim.LBFGS([constant], max_iter=100, line_search_fn="strong_wolfe")
 
         def closure() -> Tensor:
             optimizer.zero_grad()
             total = loss_of(constant)
-            total.backward()  # type: ignore[no-untyped-call]
+            total.backward(inputs=[constant])  # type: ignore[no-untyped-call]
             return total
 
         with torch.enable_grad():
             optimizer.step(closure)  # type: ignore[no-untyped-call]
-            return float(closure().detach())
+            end = float(closure().detach())
+        if isfinite(begin) and not isfinite(end):
+            raise ValueError(
+                f"Expected a loss that has a least value where all outputs are the same (got"
+                f" {begin:g}, and then {end}). Give one of outputs without a last non-linearity,"
+                f" e.g. cross_entropy of logits."
+            )
+        return end
 
     def _measured(self, model: nn.Module, most: int | None = None) -> float:
         """The mean loss over the samples of a probe, or those of so many batches."""

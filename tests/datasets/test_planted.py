@@ -153,6 +153,18 @@ def test_a_seed_fixes_everything():
     assert not torch.equal(first.input_owner, other.input_owner)
 
 
+@pytest.mark.parametrize("kind", ["parity-majority", "linear-threshold", "product"])
+def test_it_is_the_same_whatever_the_default_dtype_is(kind):
+    expected = planted_problem(2, kind, num_train=20)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = planted_problem(2, kind, num_train=20)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.equal(found.train_x, expected.train_x)
+    assert torch.equal(found.train_y, expected.train_y)
+
+
 def test_scores_by_hand():
     problem = planted_problem(2, num_train=4, num_test=4)
     targets = torch.tensor([[1.0, 0.0], [0.0, 0.0]])

@@ -142,6 +142,8 @@ def test_too_few_updates_for_the_depth_are_said():
         layer = layer_of(UnitGraph.layered([2, 6, 6, 6, 2]), steps=2)
     with pytest.raises(ValueError, match=r"2 updates can walk .* at least 3 steps"):
         partition_units(layer, 2)
+    with pytest.raises(ValueError, match=r"2 updates can walk .* at least 3 steps"):
+        PartitionRegularizer(layer, 2)
 
 
 def test_a_level_that_is_smaller_than_the_number_of_modules_is_refused():

@@ -10,11 +10,11 @@ EPOCHS = 10
 
 
 def trained(
-    *, evaluate=True, give_logits=True, make=torch.optim.AdamW, train="both", set_to_none=True
+    *, evaluate=True, give_logits=True, make=torch.optim.AdamW, set_to_none=True, **settings
 ):
     """The warnings of a training."""
     layer = SynchronousGraph(UnitGraph.complete(2, 8, 2), generator=generator(0))
-    regularizer = PartitionRegularizer(layer, 2, train=train, generator=generator(1))
+    regularizer = PartitionRegularizer(layer, 2, generator=generator(1), **settings)
     schedule = PartitionSchedule(regularizer, EPOCHS, probe=KnowsItsTask())
     parameters = [*layer.parameters(), *(regularizer.parameters() if give_logits else [])]
     optimizer = make(parameters, lr=1e-3)
@@ -50,6 +50,10 @@ def test_a_loop_with_all_steps_has_no_warnings(make, set_to_none):
 
 def test_logits_that_are_not_to_be_trained_need_no_optimizer():
     assert trained(give_logits=False, train="weights") == []
+
+
+def test_a_regularizer_without_terms_is_not_missed():
+    assert trained(give_logits=False, ncut=0.0, balance=0.0) == []
 
 
 def test_a_schedule_that_was_never_stepped_says_so():

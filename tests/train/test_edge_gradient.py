@@ -130,5 +130,5 @@ def test_the_training_goes_on_as_if_nothing_was():
 
 def test_the_layer_must_be_told_from_others():
     model = nn.Sequential(new_layer(), new_layer())
-    with pytest.raises(ValueError, match=r"SynchronousGraph in it \(got 2 of them\). Say which: l"):
+    with pytest.raises(ValueError, match=r"one layer .* \(got a model with 2 of them\). Say which"):
         EdgeGradient(model, data(), loss=F.mse_loss)

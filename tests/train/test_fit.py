@@ -273,3 +273,24 @@ def test_a_batch_whose_targets_are_all_ignored_is_named_in_whichever_order():
             messages.append(str(error))
     assert 1 < len(messages) < 10
     assert all("a batch has no target that counts" in message for message in messages)
+
+
+def test_a_loss_whose_parameters_nobody_trains_is_refused(data):
+    class Weighted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(()))
+
+        def forward(self, outputs, targets):
+            return self.scale.square() * nn.functional.cross_entropy(outputs, targets)
+
+    loss, model = Weighted(), nn.Sequential(nn.Linear(2, 2))
+    with pytest.raises(
+        ValueError, match=r"are in the model.*Weighted with 1 of its own"
+    ):
+        fit(model, data, epochs=1, seed=0, loss=loss)
+    fit(model, data, epochs=1, seed=0, loss=Weighted().requires_grad_(False))
+    model.loss = loss
+    model.forward = model[0].forward
+    fit(model, data, epochs=1, seed=0, loss=loss)
+    assert loss.scale != 1

@@ -73,3 +73,13 @@ def test_steps_are_those_of_adamw_wherever_the_weights_lie(kind):
     settings = {"learning_rate": 0.1, "weight_decay": 0.5, "one_cycle": False, "total_steps": 100}
     found = trained(lambda model: Optimization(model, [], **settings).step)
     torch.testing.assert_close(found, trained(by_hand), rtol=1e-6, atol=1e-7)
+
+
+def test_what_else_is_in_the_loss_gets_no_gradient():
+    model, other = nn.Linear(2, 1), nn.Parameter(torch.ones(()))
+    settings = {"learning_rate": 0.1, "weight_decay": 0.0, "one_cycle": False, "total_steps": 1}
+    optimization = Optimization(model, [], **settings)
+    before = model.weight.detach().clone()
+    optimization.step(other * model(torch.ones(4, 2)).sum())
+    assert not torch.equal(model.weight, before)
+    assert other.grad is None

@@ -121,5 +121,5 @@ def test_of_several_layers_of_a_model_one_is_judged_by_name():
         expected = normalized_cut(layer.graph.edge_index, layer.edge_weight(), labels)
         assert found.normalized_cut == expected
         assert found.uncut == pytest.approx(float(F.cross_entropy(model(x).detach(), y)), rel=1e-5)
-    with pytest.raises(ValueError, match=r"got 2 of them.*layer=\.\.\."):
+    with pytest.raises(ValueError, match=r"with 2 of them.*layer=\.\.\."):
         partition_verdict(model, labels, x, y)

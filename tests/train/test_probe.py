@@ -1,5 +1,6 @@
 import copy
 import random
+import threading
 
 import numpy
 import pytest
@@ -139,7 +140,9 @@ def test_steps_may_be_fewer_or_more_than_those_of_an_epoch(steps):
     layer, (x, y) = new_layer(), data()
     seen = []
     loss = lambda outputs, targets: (seen.append(len(targets)), F.mse_loss(outputs, targets))[1]  # noqa: E731
-    Probe(layer, (x, y), loss=loss, batch_size=8, steps=steps)(two_modules(layer))
+    probe = Probe(layer, (x, y), loss=loss, batch_size=8, steps=steps)
+    seen.clear()
+    probe(two_modules(layer))
     # In the training; and together, in the measurements before and after it.
     assert seen == [8 * steps, *[8] * steps, 8 * steps]
 
@@ -312,10 +315,111 @@ def test_losses_that_can_be_negative_are_refused():
     def shifted(outputs, targets):
         return F.mse_loss(outputs, targets) - 30
 
-    probe = Probe(new_layer(), data(), loss=shifted)
-    for ask in (probe.chance, lambda: probe(None)):
-        with pytest.raises(ValueError, match=r"never negative \(got -2\d"):
-            ask()
+    with pytest.raises(ValueError, match=r"never negative \(got -2\d"):
+        Probe(new_layer(), data(), loss=shifted)
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "plain", "rare"),
+    [
+        (nn.LogSoftmax(1), F.nll_loss, F.cross_entropy, False),
+        (nn.LogSoftmax(1), nn.NLLLoss(torch.tensor([1.0, 3.0])), None, False),
+        (nn.Sigmoid(), F.binary_cross_entropy, F.binary_cross_entropy_with_logits, False),
+        (nn.Sigmoid(), F.binary_cross_entropy, F.binary_cross_entropy_with_logits, True),
+    ],
+)
+def test_chance_is_that_of_constants_that_the_loss_takes(activation, loss, plain, rare):
+    layer, (x, _) = new_layer(), data(200)
+    plain = plain or nn.CrossEntropyLoss(loss.weight)
+    y = x[:, :NUM_OUTPUTS] > (2.2 if rare else 0)
+    y = y[:, 0].long() if isinstance(activation, nn.LogSoftmax) else y.float()
+    found = Probe(nn.Sequential(layer, activation), (x, y), loss=loss).chance()
+    assert found == pytest.approx(Probe(layer, (x, y), loss=plain).chance(), rel=1e-3)
+    assert found > 0
+
+
+def test_a_loss_without_a_least_value_is_refused_before_a_training():
+    def likelihood(outputs, targets):
+        return -outputs[torch.arange(len(outputs)), targets].mean()
+
+    x, y = data()
+    model = nn.Sequential(new_layer(), nn.LogSoftmax(1))
+    with pytest.raises(ValueError, match=r"least value|never negative"):
+        Probe(model, (x, y[:, 0].gt(0).long()), loss=likelihood)
+
+
+def test_a_loss_that_does_not_fit_is_told_before_a_training():
+    x, _ = data()
+    with pytest.raises(TypeError, match="Expected probabilities"):
+        Probe(new_layer(), (x, torch.zeros(len(x), NUM_OUTPUTS, dtype=torch.long)))
+
+
+def test_a_forward_that_calls_another_model_than_it_is_given_is_refused():
+    layer = new_layer()
+    for model in (layer, nn.Sequential(nn.Linear(NUM_INPUTS, NUM_INPUTS), layer)):
+        with pytest.raises(ValueError, match="outputs of the model that forward is called with"):
+            Probe(
+                model,
+                data(),
+                loss=F.mse_loss,
+                forward=lambda _, batch, model=model: (model(batch[0]), batch[1]),
+            )
+
+
+class Keeping(nn.Module):
+    def __init__(self, layer, keep):
+        super().__init__()
+        self.enter, self.layer, self.keep = nn.Linear(NUM_INPUTS, NUM_INPUTS), layer, keep
+
+    def forward(self, x):
+        self.kept = self.keep(self.enter(x))
+        return self.layer(self.enter(x))
+
+
+def test_a_model_that_keeps_what_it_computed_is_copied():
+    model = Keeping(new_layer(), lambda hidden: hidden)
+    x, y = data()
+    F.mse_loss(model(x), y).backward()
+    kept, labels = model.kept, two_modules(model.layer)
+    probe = Probe(model, (x, y), loss=F.mse_loss)
+    plain = nn.Sequential(model.enter, model.layer)
+    assert probe(labels) == Probe(plain, (x, y), loss=F.mse_loss)(labels)
+    assert model.kept is kept
+    assert kept.requires_grad
+
+
+def test_a_model_that_cannot_be_copied_is_refused_before_a_training():
+    model = Keeping(new_layer(), lambda _: threading.Lock())
+    with pytest.raises(TypeError, match=r"can be copied.*lock"):
+        Probe(model, data(), loss=F.mse_loss)
+
+
+def test_gradients_of_what_is_around_the_copy_stay_as_they_are():
+    scale = nn.Parameter(torch.ones(()))
+
+    def loss(outputs, targets):
+        return scale.square() * F.mse_loss(outputs, targets) + 1e-3 * layer.weight.abs().sum()
+
+    layer = new_layer()
+    probe = Probe(layer, data(), loss=loss)
+    probe(two_modules(layer))
+    probe.chance()
+    assert scale.grad is None
+    assert layer.weight.grad is None
+
+
+def test_the_layer_is_found_in_a_model_that_has_changed():
+    layers = [SynchronousGraph(UnitGraph.complete(4, 12, 4)) for _ in range(2)]
+    layers.append(new_layer())
+    model = nn.Sequential(*layers)
+    probe = Probe(model, data(), layer=layers[2], loss=F.mse_loss)
+    model[0] = nn.Linear(4, 4)
+    assert probe(two_modules(layers[2])) == Probe(model, data(), loss=F.mse_loss, layer=layers[2])(
+        two_modules(layers[2])
+    )
+    model[2] = nn.Linear(4, 2)
+    with pytest.raises(ValueError, match="a layer of the model"):
+        probe(None)
 
 
 def test_influence_is_the_share_of_the_mean_slopes_in_units_of_their_spread():
