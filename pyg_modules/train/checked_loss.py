@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_modules._brief import brief
+from pyg_modules.train.least_loss import Best
 from pyg_modules.train.loss_watch import LossWatch
 
 #: From outputs and targets to a scalar.
@@ -29,6 +30,7 @@ class CheckedLoss:
         self.loss = loss
         self._is_checked = False
         self._link: Callable[[Tensor], Tensor] | None = None
+        self._best: Best | None = None
         self._ignored: int | None = None
         self._class_weight: Tensor | None = None
 
@@ -64,6 +66,7 @@ class CheckedLoss:
             ) from error
         self._ignored, self._class_weight = watch.ignored, watch.class_weight
         self._link, self._is_checked = watch.link, True
+        self._best = watch.best if loss is watch.of_outputs else None
         return loss
 
     def linked(self, values: Tensor) -> Tensor:
@@ -72,6 +75,17 @@ class CheckedLoss:
         Logarithms of probabilities, or probabilities, where it takes these; else they are as given.
         """
         return values if self._link is None else self._link(values)
+
+    @property
+    def stays_above_0(self) -> bool:
+        """Whether no outputs have the loss 0, as far as that is known."""
+        return self._best is not None
+
+    def least(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The lowest loss that outputs of this shape can have, a scalar."""
+        if self._best is None:
+            return torch.zeros((), device=outputs.device)
+        return self.loss(self._best(outputs, targets), targets)
 
     def counted(self, targets: Tensor) -> Tensor:
         """Which targets are not those to ignore, a boolean mask of their shape."""

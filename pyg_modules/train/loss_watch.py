@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from pyg_modules.train.least_loss import Best, best_for
+
 _OF_CLASSES = (F.cross_entropy, F.nll_loss)
 #: Losses that compare every output with the target at its place.
 _ELEMENTWISE = (
@@ -62,6 +64,10 @@ class LossWatch(TorchFunctionMode):
         self.mixed: tuple[Tensor, Tensor] | None = None
         #: What makes outputs that the loss takes of any numbers, where it does not take all.
         self.link: Callable[[Tensor], Tensor] | None = None
+        #: The outputs with which the last loss of the outputs is lowest, if that is more than 0.
+        self.best: Best | None = None
+        #: What this loss returned.
+        self.of_outputs: Tensor | None = None
         #: What the last loss returned, if that is a sum.
         self.summed: Tensor | None = None
 
@@ -78,13 +84,13 @@ class LossWatch(TorchFunctionMode):
             TypeError: If the targets are of a type that the loss does not take.
             ValueError: If a class is out of range, or shapes do not fit together.
         """
-        kwargs = kwargs or {}
+        kwargs, given = kwargs or {}, None
         if func in _OF_CLASSES or func in _ELEMENTWISE:
             given = signature(func).bind(*args, **kwargs)
             given.apply_defaults()
             outputs, targets = given.arguments["input"], given.arguments["target"]
             if outputs is self._outputs:
-                self.link = _LINKS.get(func)
+                self.link, self.best = _LINKS.get(func), best_for(func, given.arguments)
             if func in _ELEMENTWISE:
                 if outputs.dtype != targets.dtype:
                     self.mixed = outputs, targets
@@ -99,6 +105,8 @@ class LossWatch(TorchFunctionMode):
                 if targets is self._targets:
                     self.ignored, self.class_weight = ignored, given.arguments["weight"]
         result = func(*args, **kwargs)
+        if given is not None and given.arguments["input"] is self._outputs:
+            self.of_outputs = result
         if kwargs.get("reduction") == "sum":
             self.summed = result
         if isinstance(result, Tensor) and self._compares_all_pairs(args, result):

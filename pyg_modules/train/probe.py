@@ -47,7 +47,8 @@ class Probe:
             the only one)
         steps (int, optional): Steps of a probe. (default: one pass over the data)
         loss (Callable, optional): As for :func:`fit`; never negative, and 0 for a perfect answer.
-            (default: cross-entropy)
+            Of a cross-entropy of torch with smoothed labels, or of probabilities, what it is above
+            their entropy counts. (default: cross-entropy)
         forward (Callable, optional): As for :func:`fit`.
         learning_rate (float, optional): Of AdamW; it falls to 0 in the last fifth.
             (default: 3e-3)
@@ -83,10 +84,12 @@ class Probe:
             "weight_decay": as_coefficient("weight_decay", weight_decay),
         }
         self._chance: float | None = None
+        self._least: float | None = None
         self._steps = None if steps is None else as_int("steps", steps, smallest=1)
         with self._training.apart(self._seed):  # A loss without a least value is said here.
             model = self._training.copy().eval()
-            _never_negative(self._loss_of_constant(model, self._batches(model).first(1)))
+            batches = self._batches(model).first(1)
+            _never_negative(self._loss_of_constant(model, batches))
 
     @property
     def layer(self) -> UnitLayer:
@@ -121,6 +124,7 @@ class Probe:
             with self._training.apart(self._seed):
                 model = self._training.copy().eval()
                 constant = self._loss_of_constant(model, self._batches(model))
+                constant -= self._least_loss(model)
             self._chance = _never_negative(constant)
         return self._chance
 
@@ -267,7 +271,22 @@ class Probe:
         batches = self._batches(model)
         if most is not None:
             batches = batches.first(min(most, len(batches)))
-        return _never_negative(evaluate(model, batches, self._training.loss)["loss"])
+        loss = evaluate(model, batches, self._training.loss)["loss"]
+        return _never_negative(loss - self._least_loss(model))
+
+    @torch.no_grad()
+    def _least_loss(self, model: nn.Module) -> float:
+        """The lowest that any network could have, where that is more than 0."""
+        if self._least is None:
+            self._least, loss = 0.0, self._training.loss
+            if loss.stays_above_0:
+                batches = self._batches(model)
+                pairs = [batches.run(model, batch) for batch in batches.joined()]
+                counted = [(loss.weight(pair[1]), pair) for pair in pairs]
+                total = sum(weight for weight, _ in counted)
+                least = (weight * float(loss.least(*pair)) for weight, pair in counted if weight)
+                self._least = sum(least) / total
+        return self._least
 
     def _train(self, model: nn.Module) -> None:
         model.train()

@@ -285,9 +285,7 @@ def test_a_loss_whose_parameters_nobody_trains_is_refused(data):
             return self.scale.square() * nn.functional.cross_entropy(outputs, targets)
 
     loss, model = Weighted(), nn.Sequential(nn.Linear(2, 2))
-    with pytest.raises(
-        ValueError, match=r"are in the model.*Weighted with 1 of its own"
-    ):
+    with pytest.raises(ValueError, match=r"are in the model.*Weighted with 1 of its own"):
         fit(model, data, epochs=1, seed=0, loss=loss)
     fit(model, data, epochs=1, seed=0, loss=Weighted().requires_grad_(False))
     model.loss = loss

@@ -603,3 +603,69 @@ def test_on_images_inputs_are_correlated_by_all_images_and_not_by_the_first():
     x = levels + 0.1 * torch.randn(64, 4, 64, 64, generator=generator(2))
     influence = Probe(layer, (x, torch.zeros(64, 2, 64, 64)), loss=F.mse_loss).influence()
     torch.testing.assert_close(influence[0], influence[1], rtol=0.05, atol=0)
+
+
+@pytest.mark.parametrize(
+    "case", ["smoothed", "smoothed, weights", "probabilities", "images", "binary", "ignored"]
+)
+def test_a_loss_that_stays_above_0_counts_from_there(case):
+    """The lowest loss is found by hand, sample by sample, from many starts."""
+    rand, layer = generator(3), new_layer()
+    x = torch.randn(24, NUM_INPUTS, generator=rand)
+    y = torch.randint(2, (24,), generator=rand)
+    if case == "binary":
+        y = torch.rand(24, 2, generator=rand)
+        loss = nn.BCEWithLogitsLoss(pos_weight=torch.tensor([2.0, 0.5]))
+    elif case == "probabilities":
+        y, loss = torch.rand(24, 2, generator=rand).softmax(1), F.cross_entropy
+    else:
+        weight = torch.tensor([1.0, 4.0]) if case == "smoothed, weights" else None
+        loss = nn.CrossEntropyLoss(weight, label_smoothing=0.2)
+    model, forward = layer, None
+    if case == "images":
+        y = torch.randint(2, (24, 3), generator=rand)
+        model = nn.Sequential(layer, nn.Unflatten(1, (2, 1)))
+        forward = lambda model, batch: (model(batch[0]).expand(-1, -1, 3), batch[1])  # noqa: E731
+    if case == "ignored":
+        y[::5] = -100
+    free = torch.zeros(24, 2, *y.shape[1:] if case == "images" else (), requires_grad=True)
+    if case == "binary":
+        free = torch.zeros(24, 2, requires_grad=True)
+    optimizer = torch.optim.LBFGS([free], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        value = loss(free, y)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    least = float(loss(free, y).detach())
+    outputs = layer(x).detach()
+    outputs = outputs.unsqueeze(2).expand(-1, -1, 3) if case == "images" else outputs
+    probe = Probe(model, (x, y), loss=loss, layer=layer, forward=forward, batch_size=7)
+    assert least > 0.01
+    assert probe(None) == pytest.approx(float(loss(outputs, y)) - least, rel=1e-3)
+    assert 0 < probe.chance() < 1
+
+
+def test_a_sum_of_losses_counts_from_0():
+    layer, (x, _) = new_layer(), data()
+    y = torch.arange(len(x)) % 2
+
+    def loss(outputs, targets):
+        return F.cross_entropy(outputs, targets, label_smoothing=0.1) + outputs.square().mean()
+
+    probe = Probe(layer, (x, y), loss=loss)
+    assert probe(None) == pytest.approx(float(loss(layer(x).detach(), y)), rel=1e-5)
+
+
+def test_a_network_that_knows_smoothed_labels_has_learned_them():
+    problem = planted_problem(2, "linear-threshold", num_train=400, seed=1)
+    y = problem.train_y[:, 0].long()
+    with seeded(1):
+        layer = SynchronousGraph(UnitGraph.complete(problem.num_inputs, 16, 2), Unrolled(3))
+    loss = nn.CrossEntropyLoss(label_smoothing=0.1)
+    fit(layer, (problem.train_x, y), epochs=30, seed=1, loss=loss, learning_rate=1e-2)
+    probe = Probe(layer, (problem.train_x, y), loss=loss)
+    assert probe(None) < 0.1 * probe.chance()
