@@ -84,7 +84,9 @@ def fit(
         epochs (int): Passes over the training data; 0 leaves the model as it is.
         seed (int): Of the order of the samples, from 0 on.
         loss (Callable, optional): From outputs and targets to a scalar, a mean over the samples.
-            Targets that it ignores do not count in the validation. (default: cross-entropy)
+            Targets that it ignores do not count in the validation. With a
+            :class:`PartitionSchedule`, never negative, and 0 for a perfect answer, see
+            :class:`Probe`. (default: cross-entropy)
         forward (Callable, optional): From the model and a batch to outputs and targets, of all
             nodes where there are masks. (default: a batch is a pair, see above)
         validation_data (object, optional): Any of the above but the second. Its loss after every

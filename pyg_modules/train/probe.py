@@ -314,7 +314,7 @@ def _never_negative(loss: float) -> float:
         raise ValueError(
             f"Expected a loss that is 0 for a perfect answer, and never negative (got {loss:g}): a"
             f" verdict says which share of it is left. Give a loss with a constant added, or train"
-            f" without a probe."
+            f" without a PartitionSchedule."
         )
     return loss
 
