@@ -91,11 +91,14 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
     else:
         replace_parameter(optimizer, layer.weight, modular.weight, state)
         watch_left_behind(layer.weight)
+        if layer.weight.grad is not None:
+            modular.weight.grad = edges.carry(layer.weight.grad)
+        others = list(zip(layer.dynamics.parameters(), modular.dynamics.parameters(), strict=True))
         if layer.bias is not None and modular.bias is not None:
-            replace_parameter(optimizer, layer.bias, modular.bias)
-        of_units = zip(layer.dynamics.parameters(), modular.dynamics.parameters(), strict=True)
-        for old, new in of_units:
+            others.append((layer.bias, modular.bias))
+        for old, new in others:
             replace_parameter(optimizer, old, new)
+            new.grad = None if old.grad is None else old.grad.clone()
     return modular
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from pyg_modules._brief import brief
 from pyg_modules._checks import check_bool, check_device, check_dtype, check_generator
@@ -213,7 +214,7 @@ class UnitLayer(nn.Module):
         if dynamics is None:
             dynamics = self.dynamics.select(torch.arange(graph.num_hidden, device="cpu"))
         leave_far_outputs_unsaid(graph, solver.num_updates)
-        layer = type(self)(
+        layer: Self = type_before_parametrizations(self)(
             graph,
             solver=solver,
             **{**self.checked_config(), **dynamics.config()},

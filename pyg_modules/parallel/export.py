@@ -8,6 +8,7 @@ import re
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -117,7 +118,10 @@ def _write(part: SynchronousGraph, path: Path, file_format: str) -> None:
     x = part.weight.new_zeros(2, part.graph.num_inputs)
     program = torch.export.export(part, (x,), dynamic_shapes={"x": {0: Dim.DYNAMIC}})
     if file_format == "pt2":
-        torch.export.save(program, path)
+        # Its writer of files ends the process where a disk is full.
+        buffer = BytesIO()
+        torch.export.save(program, buffer)
+        path.write_bytes(buffer.getbuffer())
     else:
         _write_onnx(program, x, path)
 

@@ -57,6 +57,5 @@ def _remedy(residual: Tensor, stopping: Stopping) -> str:
     if is_bounded:
         return "Raise max_steps or tol, or lower contraction."
     return (
-        "Bound the recurrent weights with Equilibrium(contraction=0.95), which always converges, or"
-        " raise max_steps or tol."
+        "Bound the recurrent weights with Equilibrium(contraction=0.95), or raise max_steps or tol."
     )

@@ -1,5 +1,6 @@
 import copy
 import io
+import pickle
 
 import pytest
 import safetensors.torch
@@ -16,6 +17,7 @@ from pyg_modules import (
     Unrolled,
     cut,
     merge,
+    partition_units,
     prune_cross_edges,
     split,
 )
@@ -265,6 +267,19 @@ def test_a_parametrized_layer_gets_its_labels_too():
         torch.nn.utils.parametrizations.weight_norm(layer, dim=None)
     fresh.load_state_dict(modular.state_dict())
     assert torch.equal(fresh.labels, modular.labels)
+
+
+def test_what_is_made_of_a_parametrized_layer_is_a_plain_one():
+    layer = SynchronousGraph(UnitGraph.complete(4, 10, 3))
+    torch.nn.utils.parametrizations.weight_norm(layer, "weight", dim=None)
+    modular = cut(layer, partition_units(layer, 2))
+    for made in (modular, *split(modular), merge(split(modular))):
+        assert type(made) is SynchronousGraph
+        x = torch.rand(2, 4)
+        again = pickle.loads(pickle.dumps(made))
+        torch.testing.assert_close(again(x), made(x))
+        torch.nn.utils.parametrizations.weight_norm(made, "weight", dim=None)
+        torch.testing.assert_close(made(x), again(x))
 
 
 @pytest.mark.parametrize("averages", [get_ema_multi_avg_fn(0.9), get_swa_multi_avg_fn()])

@@ -107,6 +107,23 @@ def test_parameters_are_found_wherever_the_optimizer_holds_them(groups, make_cut
     assert_trained_on_like_the_uncut_one(make_cut, OPTIMIZERS["Adam"], GROUPS[groups])
 
 
+def test_gradients_that_are_being_summed_up_go_along():
+    x, gradients = torch.rand(6, new_layer().graph.num_inputs, dtype=torch.float64), []
+    for make_cut in (cut, prune_cross_edges):
+        layer = new_layer()
+        optimizer = OPTIMIZERS["Adam"](GROUPS["one"](layer))
+        optimizer.zero_grad()
+        layer(x).square().sum().backward()
+        made = make_cut(layer, LABELS, optimizer=optimizer)
+        made(x).square().sum().backward()
+        kept = stays_independent(layer.graph, LABELS)
+        weight = made.weight.grad if make_cut is cut else made.weight.grad[kept]
+        gradients.append((weight, made.bias.grad))
+        assert make_cut is not cut or made.bias.grad is not layer.bias.grad
+    for found, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(found, expected)
+
+
 def test_an_optimizer_that_looks_at_the_size_of_a_layer_remembers_what_is_kept():
     layer = new_layer()
     optimizer = torch.optim.Adafactor(layer.parameters(), lr=0.1)

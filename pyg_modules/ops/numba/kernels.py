@@ -15,9 +15,10 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from numba.extending import overload
 
+from pyg_modules._numba import njit
 from pyg_modules.ops.activation import ACTIVATIONS
 
 #: Codes of the activations that the kernels apply themselves, beside the identity, 0. Their
@@ -29,7 +30,6 @@ CODES = (0, RELU, TANH, SIGMOID)
 _options: dict[str, Any] = {
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
-    "cache": True,
     "nogil": True,
 }
 
@@ -64,7 +64,7 @@ def _tanh_rational(x):
     return x * p / q
 
 
-@njit(inline="always")
+@numba.njit(inline="always")
 def _finish(row, saved, code):
     """Apply the activation of ``code``, or its derivative at the states ``saved``, in place."""
     one = row.dtype.type(1)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules._arrays import Ints
+from pyg_modules._numba import is_usable
 from pyg_modules.ops.activation import RowActivation
 from pyg_modules.ops.csr import csr_index
 from pyg_modules.ops.edge_set import EdgeSet
@@ -186,11 +187,7 @@ class NumbaOperator(EdgeOperator):
 
 @cache
 def _missing() -> str | None:
-    try:
-        import numba  # noqa: F401
-    except ImportError:  # Also where it does not fit the installed NumPy.
-        return "numba"
-    return None
+    return None if is_usable() else "numba"
 
 
 def _kernels() -> Any:

@@ -18,27 +18,25 @@ from typing import NamedTuple
 import numpy
 from numpy.typing import NDArray
 
+from pyg_modules import _numba
 from pyg_modules._arrays import Floats, Ints
 from pyg_modules.partition.search import array_kernels
 from pyg_modules.partition.search.array_kernels import ROUNDING
 
-try:
-    import numba
-except ImportError:  # Also where it does not fit the installed NumPy.
-    IS_COMPILED = False
+IS_COMPILED = _numba.is_usable()
+if IS_COMPILED:
+    njit = _numba.njit(nogil=True, error_model="numpy")
+    # For a largest value, which is the same in any order: several numbers at once.
+    njit_in_any_order = _numba.njit(
+        nogil=True, error_model="numpy", fastmath={"nnan", "nsz", "reassoc"}
+    )
+else:
 
     def njit(function):
         """The function on arrays in the place of a loop, or as it is where there is none."""
         return getattr(array_kernels, function.__name__, function)
 
     njit_in_any_order = njit
-else:
-    IS_COMPILED = True
-    njit = numba.njit(cache=True, nogil=True, error_model="numpy")
-    # For a largest value, which is the same in any order: several numbers at once.
-    njit_in_any_order = numba.njit(
-        cache=True, nogil=True, error_model="numpy", fastmath={"nnan", "nsz", "reassoc"}
-    )
 
 
 class Graph(NamedTuple):
