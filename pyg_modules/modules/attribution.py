@@ -78,13 +78,13 @@ def _of_part(
         # Where samples do not depend on each other, the derivatives of the sum are those of each.
         sums = outputs.sum(dim=0).unbind()
     total = torch.zeros_like(x)
-    for magnitude in magnitudes(sums, x):
-        total += magnitude
+    for derivative in derivatives(sums, x):
+        total += derivative.abs()
     return total.mean(dim=0)
 
 
-def magnitudes(values: Iterable[Tensor], x: Tensor) -> Iterator[Tensor]:
-    """Those of the derivative of every one of some scalars in ``x``, of its shape."""
+def derivatives(values: Iterable[Tensor], x: Tensor) -> Iterator[Tensor]:
+    """That of every one of some scalars in ``x``, of its shape."""
     for value in values:
         (gradient,) = torch.autograd.grad(value, x, retain_graph=True, materialize_grads=True)
-        yield gradient.abs()
+        yield gradient

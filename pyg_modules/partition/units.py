@@ -286,8 +286,9 @@ class Units:
         if steps is None or not graph.num_inputs or not graph.num_outputs:
             return
         reach = Reach.of(graph)
-        length = (reach.from_inputs + reach.to_outputs)[self.members.cpu().numpy()]
-        shortest = float(length.min(initial=numpy.inf))
+        members = self.members.cpu().numpy()
+        members = members & (numpy.arange(graph.num_units) >= graph.num_inputs)
+        shortest = float((reach.from_inputs + reach.to_outputs)[members].min(initial=numpy.inf))
         if steps + 1 < shortest < numpy.inf:
             raise ValueError(
                 f"Expected a path from an input to an output that {steps} updates can walk (got"

@@ -84,12 +84,13 @@ class LossWatch(TorchFunctionMode):
             TypeError: If the targets are of a type that the loss does not take.
             ValueError: If a class is out of range, or shapes do not fit together.
         """
-        kwargs, given = kwargs or {}, None
+        kwargs, is_of_outputs = kwargs or {}, False
         if func in _OF_CLASSES or func in _ELEMENTWISE:
             given = signature(func).bind(*args, **kwargs)
             given.apply_defaults()
             outputs, targets = given.arguments["input"], given.arguments["target"]
-            if outputs is self._outputs:
+            is_of_outputs = outputs is self._outputs
+            if is_of_outputs:
                 self.link, self.best = _LINKS.get(func), best_for(func, given.arguments)
             if func in _ELEMENTWISE:
                 if outputs.dtype != targets.dtype:
@@ -105,7 +106,7 @@ class LossWatch(TorchFunctionMode):
                 if targets is self._targets:
                     self.ignored, self.class_weight = ignored, given.arguments["weight"]
         result = func(*args, **kwargs)
-        if given is not None and given.arguments["input"] is self._outputs:
+        if is_of_outputs:
             self.of_outputs = result
         if kwargs.get("reduction") == "sum":
             self.summed = result

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import ceil, inf, isfinite
 from typing import Any
 
@@ -228,18 +228,13 @@ class Probe:
             yield from calls
 
     def _loss_of_constant(self, model: nn.Module, batches: Batches) -> float:
-        with torch.no_grad():  # Of the same batches as other losses, where these have weights.
-            pairs = [batches.run(model, batch) for batch in batches.joined()]
+        loss, pairs = self._training.loss, _pairs(model, batches)
 
         def loss_of(constant: Tensor) -> Tensor:
-            losses, weights = [], []
-            for outputs, targets in pairs:
-                told = self._training.loss.linked(constant.expand_as(outputs))
-                loss = self._training.loss(told, targets)
-                if weight := self._training.loss.weight(targets):
-                    losses.append(loss * weight)
-                    weights.append(weight)
-            return torch.stack(losses).sum() / sum(weights)
+            def of_batch(outputs: Tensor, targets: Tensor) -> Tensor:
+                return loss(loss.linked(constant.expand_as(outputs)), targets)
+
+            return _mean(pairs, of_batch, loss.weight)
 
         mean = torch.cat([outputs for outputs, _ in pairs]).mean(dim=0)
         # Outputs may be far from anything that is of use.
@@ -280,12 +275,8 @@ class Probe:
         if self._least is None:
             self._least, loss = 0.0, self._training.loss
             if loss.stays_above_0:
-                batches = self._batches(model)
-                pairs = [batches.run(model, batch) for batch in batches.joined()]
-                counted = [(loss.weight(pair[1]), pair) for pair in pairs]
-                total = sum(weight for weight, _ in counted)
-                least = (weight * float(loss.least(*pair)) for weight, pair in counted if weight)
-                self._least = sum(least) / total
+                pairs = _pairs(model, self._batches(model))
+                self._least = float(_mean(pairs, loss.least, loss.weight))
         return self._least
 
     def _train(self, model: nn.Module) -> None:
@@ -303,6 +294,21 @@ class Probe:
 
     def _epoch(self, model: nn.Module) -> Batches:
         return self._training.batches(model, self._seed)
+
+
+@torch.no_grad()
+def _pairs(model: nn.Module, batches: Batches) -> list[tuple[Tensor, Tensor]]:
+    """Outputs and targets of some batches, those of which other losses are."""
+    return [batches.run(model, batch) for batch in batches.joined()]
+
+
+def _mean(
+    pairs: list[tuple[Tensor, Tensor]], loss: Loss, weight_of: Callable[[Tensor], float]
+) -> Tensor:
+    """The mean of the losses of outputs and targets, by how much the targets count."""
+    counted = [(weight, pair) for pair in pairs if (weight := weight_of(pair[1]))]
+    losses = [weight * loss(*pair) for weight, pair in counted]
+    return torch.stack(losses).sum() / sum(weight for weight, _ in counted)
 
 
 def _last_if_nan(loss: Tensor) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyg_modules.modules.attribution import derivatives
 from pyg_modules.nn.unit_layer import UnitLayer
 
 #: What a layer is called with: ``x``, without a gradient, others, and others by name.
@@ -39,10 +40,7 @@ def slopes(
         sums = outputs.sum(dim=1)
         if weights is not None:
             sums = weights.to(sums) @ sums
-    found = (
-        torch.autograd.grad(one, x, retain_graph=True, materialize_grads=True)[0] for one in sums
-    )
-    return outputs.detach(), (by_unit(layer, slope) for slope in found)
+    return outputs.detach(), (by_unit(layer, slope) for slope in derivatives(sums, x))
 
 
 def spreads(columns: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor]:

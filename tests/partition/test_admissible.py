@@ -146,6 +146,17 @@ def test_too_few_updates_for_the_depth_are_said():
         PartitionRegularizer(layer, 2)
 
 
+@pytest.mark.parametrize("scope", ["hidden", "inputs"])
+def test_edges_from_inputs_to_outputs_are_no_way_through_the_hidden_units(scope):
+    levels = UnitGraph.layered([2, 6, 6, 6, 2])
+    direct = torch.tensor([[0, 1], [20, 21]])
+    graph = UnitGraph(torch.cat([levels.edge_index, direct], dim=1), 22, 2, 2)
+    layer = layer_of(graph, steps=2)
+    for make in (partition_units, PartitionRegularizer):
+        with pytest.raises(ValueError, match=r"2 updates can walk .* at least 3 steps"):
+            make(layer, 2, scope=scope)
+
+
 def test_a_level_that_is_smaller_than_the_number_of_modules_is_refused():
     layer = layer_of(UnitGraph.layered([2, 6, 2, 6, 2]))
     with pytest.raises(ValueError, match="Expected 3 modules, each with a path"):

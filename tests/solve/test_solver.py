@@ -25,8 +25,7 @@ def test_a_class_that_is_defined_again_takes_its_own_place():
     def define():
         @dataclass(frozen=True)
         class Again(Solver, name="defined again"):
-            def solve(self, recurrence):
-                raise NotImplementedError
+            pass
 
         return Again
 
