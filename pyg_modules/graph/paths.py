@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import breadth_first_order
+from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
-from pyg_modules._arrays import Floats, Ints
+from pyg_modules._arrays import Bools, Floats, Ints
 
 
 def distances(source: Ints, target: Ints, num_units: int, starts: range) -> Floats:
@@ -30,3 +30,43 @@ def distances(source: Ints, target: Ints, num_units: int, starts: range) -> Floa
         length[reached] += length[before[reached]]
         before[reached] = before[before[reached]]
     return length[:root] - 1
+
+
+def num_disjoint_paths(
+    source: Ints, target: Ints, starts: range, ends: range, is_shared: Bools, most: int
+) -> int:
+    """How many paths from ``starts`` to ``ends`` have no unit in common but shared ones.
+
+    By Menger's theorem, a maximum flow through units that let one path through each.
+
+    Args:
+        source (numpy.ndarray): Of every edge, ``[E]``.
+        target (numpy.ndarray): Of every edge, ``[E]``.
+        starts (range): Where paths may start.
+        ends (range): Where they may end.
+        is_shared (numpy.ndarray): Which units any number of paths may have in common, ``[N]``; no
+            edge joins two of them.
+        most (int): After so many, no more are looked for.
+    """
+    num_units = len(is_shared)
+    units = np.arange(num_units)
+    # A unit is an arc from where it is entered, its number, to where it is left, so many further.
+    root, first, last = range(2 * num_units, 2 * num_units + 3)
+    arcs = [
+        (units, units + num_units, np.where(is_shared, most, 1)),
+        (source + num_units, target, np.ones_like(source)),
+        (
+            np.full(len(starts), first),
+            units[starts.start : starts.stop],
+            np.full(len(starts), most),
+        ),
+        (
+            units[ends.start : ends.stop] + num_units,
+            np.full(len(ends), last),
+            np.full(len(ends), most),
+        ),
+        (np.array([root]), np.array([first]), np.array([most])),
+    ]
+    rows, columns, capacity = (np.concatenate(part) for part in zip(*arcs, strict=True))
+    capacities = coo_array((capacity.astype(np.int32), (rows, columns)), shape=(last + 1, last + 1))
+    return int(maximum_flow(capacities.tocsr(), root, last).flow_value)

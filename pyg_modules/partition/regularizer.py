@@ -126,7 +126,7 @@ class PartitionRegularizer(nn.Module):
             most = as_int("num_modules", num_modules, smallest=2)
         self.units.bounds(most)
         self.units.check_linked()
-        self.units.check_reached()
+        self.units.check_paths(2 if self.is_auto else most)
         self._num_modules = 0 if self.is_auto else most
         self._trains = train
         if unknown := set(coefficients) - set(LOSSES):

@@ -14,6 +14,7 @@ from pyg_modules._arrays import Ints
 from pyg_modules._brief import brief
 from pyg_modules._checks import as_int, check_choice, check_plain
 from pyg_modules._reference import Reference
+from pyg_modules.graph.paths import num_disjoint_paths
 from pyg_modules.graph.reach import Reach
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.ops.dense import DenseOperator
@@ -295,6 +296,49 @@ class Units:
                 f" none). Use a solver of at least {int(shortest) - 1} steps."
             )
 
+    def check_paths(self, num_modules: int) -> None:
+        """Raise a ``ValueError`` unless each of so many modules can have a path of its own.
+
+        Of units of which none takes part, cut or not, nothing is said.
+        """
+        self.check_reached()
+        num_paths, steps = self.num_paths(num_modules), self.num_updates
+        takes_part = Reach.of(self.layer.graph).is_alive(steps) & self._members_on("cpu").numpy()
+        if num_paths < num_modules and takes_part[self.layer.graph.num_inputs :].any():
+            within = "" if steps is None else f" that {steps} updates can walk"
+            fewer = f"num_modules={num_paths}, or " if num_paths > 1 else ""
+            raise ValueError(
+                f"Expected a path from an input to an output{within} for each of {num_modules}"
+                f" modules, through units of its own (got {num_paths} beside each other with"
+                f" scope={self.scope!r}). Use {fewer}a graph that is wider where it is narrow."
+            )
+
+    def num_paths(self, most: int) -> int:
+        """How many paths from inputs to outputs lie beside each other, each in units of these.
+
+        No more modules can live. Shared ends may be those of several.
+
+        Args:
+            most (int): After so many, no more are looked for.
+        """
+        graph, steps = self.layer.graph, self.num_updates
+        if not graph.num_inputs or not graph.num_outputs:
+            return most
+        return graph.cached(
+            ("paths", self.scope, steps, most), lambda: self._new_num_paths(graph, most)
+        )
+
+    def _new_num_paths(self, graph: UnitGraph, most: int) -> int:
+        source, target = graph.edge_index.numpy()
+        is_own = self._members_on("cpu").numpy()
+        kept = (is_own[source] | is_own[target]) & (source < graph.outputs.start)
+        kept &= Reach.of(graph).is_alive(self.num_updates)[source]
+        # A path through hidden units alone makes a module live that does not own its outputs.
+        if not self.owns_outputs:
+            kept &= (source >= graph.num_inputs) | (target < graph.outputs.start)
+        ends = graph.inputs, graph.outputs
+        return num_disjoint_paths(source[kept], target[kept], *ends, ~is_own, most)
+
     def are_linked(self) -> bool:
         """Whether an edge joins two of them."""
         return bool((self.edges.source != self.edges.target).any())
@@ -335,7 +379,8 @@ class Units:
 
     def most_modules(self) -> int:
         """The largest number of modules that are tried where nobody says how many."""
-        return min(_MOST_MODULES, len(self), self.num_ends() or len(self))
+        of_each = self.num_ends(), self.num_paths(_MOST_MODULES)
+        return min(_MOST_MODULES, len(self), *(number for number in of_each if number))
 
     def num_ends(self) -> int:
         """How many modules can have an end of their own of each kind that is theirs, 0 if none."""

@@ -1,7 +1,7 @@
 import numpy
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pyg_modules import (
@@ -18,7 +18,7 @@ from pyg_modules.partition.liveliness import Liveliness
 from pyg_modules.partition.methods import METHODS
 from pyg_modules.partition.search.size_bounds import SizeBounds
 from pyg_modules.partition.units import Units
-from tests.strategies import generator, seeds
+from tests.strategies import generator, seeds, unit_graphs
 
 
 def layer_of(graph, steps=8, seed=0):
@@ -161,6 +161,31 @@ def test_a_level_that_is_smaller_than_the_number_of_modules_is_refused():
     layer = layer_of(UnitGraph.layered([2, 6, 2, 6, 2]))
     with pytest.raises(ValueError, match="Expected 3 modules, each with a path"):
         partition_units(layer, 3)
+
+    said = r"each of 3 modules, .* \(got 2 beside .*'hidden'\)\. Use num_modules=2, or a graph"
+    with pytest.raises(ValueError, match=said):
+        PartitionRegularizer(layer, 3)  # Before it is trained.
+    assert PartitionRegularizer(layer, "auto").logits.shape == (14, 2)
+
+
+@given(
+    unit_graphs(min_inputs=1, min_hidden=2, min_outputs=1),
+    st.sampled_from(["hidden", "inputs", "all"]),
+    st.sampled_from([2, 3]),
+    st.integers(1, 8),
+)
+def test_as_many_modules_live_as_there_are_paths_beside_each_other(graph, scope, number, steps):
+    units = Units(layer_of(graph, steps), scope=scope)
+    assume(number ** len(units) <= 3**7)
+    every = torch.cartesian_prod(*[torch.arange(number)] * len(units)).reshape(-1, len(units))
+    can_live = any(
+        len(set(labels[Liveliness.of(graph, labels, steps).after].tolist()) - {-1}) == number
+        for labels in map(units.labels_of_all, every)
+    )
+    # Short paths may have to share units where long ones need not.
+    assert can_live <= (units.num_paths(number) == number)
+    if steps >= len(units):
+        assert can_live == (units.num_paths(number) == number)
 
 
 def test_graphs_without_inputs_are_no_matter_of_life():

@@ -158,13 +158,30 @@ def alive() -> str:
 
 
 def depth() -> str:
-    """What the cut of layered networks costs."""
-    summary = _results()["depth"]["summary"]
-    rows = [
-        [name, f"{row['cut costs']:.2f}", f"{row['in the end']:.2f}", str(row["dead"])]
-        for name, row in summary.items()
+    """What the cut of layered networks costs, by the number of epochs."""
+    runs = _results()["depth"]["runs"]
+    epochs = sorted({run["epochs"] for run in runs})
+    rows = []
+    for levels, modules in sorted({(run["levels"], run["modules"]) for run in runs}):
+        row, num_dead = [f"{levels}, K = {modules}"], 0
+        for number in epochs:
+            own = [
+                run
+                for run in runs
+                if (run["levels"], run["modules"], run["epochs"]) == (levels, modules, number)
+            ]
+            costs = [run["uncut"] - run["cut"] for run in own]
+            later = mean(run["uncut"] - run["finetuned"] for run in own)
+            uncut = mean(run["uncut"] for run in own)
+            row += [f"{uncut:.1f}", f"{mean(costs):.2f}, most {max(costs):.2f}", f"{later:.2f}"]
+            num_dead += sum(run["dead"] for run in own)
+        rows.append([*row, str(num_dead)])
+    header = [
+        f"{figure}, {number} epochs"
+        for number in epochs
+        for figure in ("accuracy uncut, %", "the cut costs", "in the end")
     ]
-    return table(["hidden levels of 48", "the cut costs", "in the end", "dead units"], rows)
+    return table(["hidden levels of 48", *header, "dead units"], rows)
 
 
 def hidden() -> str:
