@@ -19,7 +19,7 @@ from pyg_modules._checks import as_coefficient, as_learning_rate, check_bool
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.partition.regularizer import PartitionRegularizer
 from pyg_modules.train.check_model import check_model
-from pyg_modules.train.checked_loss import CheckedLoss, check_loss
+from pyg_modules.train.checked_loss import CheckedLoss, check_is_trained, check_loss
 from pyg_modules.train.edge_gradient import EdgeGradient
 from pyg_modules.train.evaluation import are_classes
 from pyg_modules.train.lightning.exact_resume import ExactResume
@@ -208,8 +208,10 @@ class LitModular(L.LightningModule):
         """AdamW and the learning rates of all steps.
 
         Raises:
-            ValueError: If the trainer has no last step.
+            ValueError: If the trainer has no last step, or the loss parameters that are not in the
+                model.
         """
+        check_is_trained(self.loss, self.model)
         logits = [] if self.regularizer is None else list(self.regularizer.parameters())
         groups: list[dict[str, Any]] = [
             {"params": parameters_but(logits, self.model), "weight_decay": self.weight_decay}

@@ -152,6 +152,30 @@ def test_predictions_are_the_outputs_with_or_without_targets():
         torch.testing.assert_close(torch.cat(outputs), layer(x))
 
 
+class Scaled(nn.Module):
+    """A loss with a parameter."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, outputs, targets):
+        return F.cross_entropy(self.scale * outputs, targets)
+
+
+def test_parameters_of_a_loss_are_trained_with_those_of_the_model_or_refused():
+    data, loss = TensorDataset(*half_planes()), Scaled()
+    layer, _ = scheduled_layer()
+    said = r"a loss whose parameters are in the model, .* \(got a Scaled with 1 of its own\)"
+    with pytest.raises(ValueError, match=said):
+        fit(layer, data, epochs=1, seed=0, loss=loss)
+    with pytest.raises(ValueError, match=said):
+        new_trainer(max_epochs=1).fit(LitModular(layer, loss), DataLoader(data, batch_size=40))
+    layer.loss = loss
+    new_trainer(max_epochs=1).fit(LitModular(layer, loss), DataLoader(data, batch_size=40))
+    assert loss.scale != 1
+
+
 def test_targets_that_are_no_classes_have_no_accuracy():
     x, _ = half_planes()
     layer, _ = scheduled_layer()
