@@ -246,7 +246,8 @@ def _check_edge_weight(edge_weight: object, num_edges: int, stored: Tensor) -> N
         found = edge_weight.dtype if isinstance(edge_weight, Tensor) else type(edge_weight).__name__
         raise TypeError(
             f"Expected edge_weight to be a Tensor of a floating dtype (got {found}). Use"
-            f" torch.as_tensor(edge_weight).to({stored.dtype})."
+            f" torch.as_tensor(edge_weight).to({stored.dtype}); of a mini-batch, no batch vector is"
+            f" needed."
         )
     if edge_weight.shape != (num_edges,):
         is_column = edge_weight.shape == (num_edges, 1)

@@ -10,6 +10,9 @@ from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.edge_fingerprint import is_of
 from pyg_modules.nn.storage import checked_labels
 
+# What averages of equal labels may be off.
+_ROUNDING = 1e-2
+
 
 class LoadingLayer(Protocol):
     """What a state is loaded into."""
@@ -85,7 +88,7 @@ def state_to_load(
         )
     if fits and labels is not None and not labels.is_meta:
         try:
-            labels = checked_labels(labels, layer.graph.num_units)
+            labels = checked_labels(_whole(labels), layer.graph.num_units)
             _check_no_edge_between(labels, layer)
         except ValueError as error:
             error_messages.append(
@@ -97,6 +100,16 @@ def state_to_load(
     elif fits and labels is None and layer.labels is not None and _num_joining(layer.labels, layer):
         layer.place_labels(None)  # It had them while its edges were pruned.
     return others
+
+
+def _whole(labels: Tensor) -> Tensor:
+    """Labels that are floating as averages of state dicts are, those of equal modules."""
+    if not labels.is_floating_point():
+        return labels
+    whole = labels.round()
+    if bool(((labels - whole).abs() > _ROUNDING).any()):
+        raise ValueError("means of different modules")
+    return whole.long()
 
 
 def _check_no_edge_between(labels: Tensor, layer: LoadingLayer) -> None:

@@ -18,6 +18,7 @@ from pyg_modules.nn.check_tensor import check_tensor
 from pyg_modules.nn.data_edges import NORMALIZATIONS, DataEdges
 from pyg_modules.nn.gcn_reader import read_convolutions
 from pyg_modules.nn.looking_edges import looking_edges
+from pyg_modules.nn.messages import check_messages
 from pyg_modules.nn.shortage import or_shortage
 from pyg_modules.nn.unit_layer import Prepared, check_observe, spare_generator
 from pyg_modules.nn.wiring import Operators
@@ -160,29 +161,17 @@ class SynchronousConv(BackedLayer, MessagePassing):
                 f"Expected neighbours to be a mask or edges (got {neighbours!r})."
                 f" Use solver={neighbours!r}."
             )
-        # Neither 0 nor NumPy's False is the False that is asked for below.
-        if not any(
-            type(normalize) is type(known) and normalize == known for known in NORMALIZATIONS
-        ):
-            raise ValueError(
-                f"Expected normalize to be True, False or 'mean' (got {brief(normalize)})."
-                " Choose one of these."
-            )
         if add_self_loops is None:
             add_self_loops = normalize is not False
-        flags = {
-            "add_self_loops": add_self_loops,
-            "normalize_states": normalize_states,
-            "carry": carry,
-        }
+        _check_normalization(normalize, add_self_loops)
+        flags = {"normalize_states": normalize_states, "carry": carry}
         for name, flag in flags.items():
             check_bool(name, flag)
-        if add_self_loops and normalize is False:
-            raise ValueError(
-                "Expected no add_self_loops=True with normalize=False (got both): weights are used"
-                " as given. Add them to the data, with torch_geometric.utils.add_self_loops."
-            )
-        self.settings: dict[str, Any] = {"normalize": normalize, **flags}
+        self.settings: dict[str, Any] = {
+            "normalize": normalize,
+            "add_self_loops": add_self_loops,
+            **flags,
+        }
         super().__init__(
             graph,
             solver,
@@ -249,6 +238,27 @@ class SynchronousConv(BackedLayer, MessagePassing):
             if layer.bias is not None and parts.bias is not None:
                 layer.bias.copy_(parts.bias)
         return layer
+
+    @property
+    def normalize(self) -> bool | str:
+        """How edge weights are made to fit each other; it may be changed."""
+        normalize: bool | str = self.settings["normalize"]
+        return normalize
+
+    @normalize.setter
+    def normalize(self, normalize: bool | str) -> None:
+        _check_normalization(normalize, self.add_self_loops)
+        self.settings["normalize"] = normalize
+
+    @property
+    def add_self_loops(self) -> bool:
+        """Whether nodes count as neighbours of themselves; it may be changed."""
+        return bool(self.settings["add_self_loops"])
+
+    @add_self_loops.setter
+    def add_self_loops(self, add_self_loops: bool) -> None:
+        _check_normalization(self.normalize, add_self_loops)
+        self.settings["add_self_loops"] = add_self_loops
 
     @property
     def divides_modules_apart(self) -> bool:
@@ -355,7 +365,8 @@ class SynchronousConv(BackedLayer, MessagePassing):
         """One synchronous update of all units, as plain PyG message passing over the data.
 
         It is the definition that :meth:`forward` computes faster, for looking inside: hooks on
-        messages work here. It has no dropout, and reads outputs from states as they are.
+        messages work here, and are refused there. It has no dropout, and reads outputs from states
+        as they are.
 
         Args:
             states (Tensor): States of all units, ``[V, N]`` or ``[*, V, N]``; inputs are kept.
@@ -394,7 +405,11 @@ class SynchronousConv(BackedLayer, MessagePassing):
     def explain_message(self, inputs: Tensor, dim_size: int) -> Tensor:  # noqa: ARG002
         """What explainers make of messages; self-loops that a layer adds are not masked."""
         mask = self._edge_mask
-        assert isinstance(mask, Tensor)
+        if not isinstance(mask, Tensor):
+            raise ValueError(
+                f"Expected an edge mask to explain with (got {mask!r}). Explainers of PyG set it,"
+                f" such as GNNExplainer; else use explain=False."
+            )
         if self._apply_sigmoid:
             mask = mask.sigmoid()
         num_added = inputs.size(-2) - mask.numel()
@@ -431,6 +446,7 @@ class SynchronousConv(BackedLayer, MessagePassing):
         observe: Callable[[Tensor], None] | None = None,
     ) -> Prepared:
         self._check_whole()
+        check_messages(self, SynchronousConv)
         self._check_nodes("x", x, self.graph.num_inputs, "inputs", like)
         num_nodes, batch = x.size(-2), reduce(mul, x.shape[:-2], 1)
         edge_index, edge_weight = data
@@ -445,9 +461,13 @@ class SynchronousConv(BackedLayer, MessagePassing):
         else:
             neighbours = self._latest = Neighbours.again(self._latest, *edges)
         trains_data = torch.is_grad_enabled() and weight.requires_grad
+        # A node hears nothing along edges of weight 0, which matters for residuals alone.
+        heard = neighbours.source
+        if isinstance(self.solver, Equilibrium):
+            heard = torch.where(weight.detach() != 0, heard, neighbours.target)
         operators = Operators(
             *(
-                NeighbourOperator.over(units, neighbours, trains_data=trains_data)
+                NeighbourOperator.over(units, neighbours, trains_data=trains_data, heard=heard)
                 for units in self._operators(self.backend, num_nodes * batch, like.dtype)
             )
         )
@@ -466,9 +486,9 @@ class SynchronousConv(BackedLayer, MessagePassing):
 
     def _data(self, edge_index: Any, edge_weight: Tensor | None, num_nodes: int) -> DataEdges:
         """The edges of the data with normalized weights, those of explainers included."""
-        normalize, add_self_loops = self.settings["normalize"], self.settings["add_self_loops"]
+        normalize = self.normalize
         data = DataEdges.read(edge_index, edge_weight, num_nodes, self._stored)
-        data = data.normalized(num_nodes, normalize, add_self_loops)
+        data = data.normalized(num_nodes, normalize, self.add_self_loops)
         contraction = self.solver.contraction if isinstance(self.solver, Equilibrium) else None
         if normalize is False and contraction is not None and not data.weight.is_meta:
             rounded = data._replace(weight=data.weight.to(self.dtype))
@@ -494,7 +514,9 @@ class SynchronousConv(BackedLayer, MessagePassing):
         if self.settings["normalize_states"]:
             states = self._normalized(states, x.size(-2))
         outputs = _on_nodes(prepared.read(states), x.shape, self.graph.num_outputs)
-        return outputs if prepared.output_bias is None else outputs + prepared.output_bias
+        if prepared.output_bias is None:
+            return outputs.clone(memory_format=torch.contiguous_format)
+        return outputs.contiguous() + prepared.output_bias
 
     def _normalized(self, states: Tensor, num_nodes: int) -> Tensor:
         """Hidden states divided by the largest magnitude of those of a module on the same node."""
@@ -538,6 +560,22 @@ class SynchronousConv(BackedLayer, MessagePassing):
             if value is not _DEFAULTS[name]
         ]
         return ", ".join([super().extra_repr(), *settings])
+
+
+def _check_normalization(normalize: bool | str, add_self_loops: bool) -> None:
+    """Raise unless both are known, and fit each other."""
+    # Neither 0 nor NumPy's False is the False that is asked for below.
+    if not any(type(normalize) is type(known) and normalize == known for known in NORMALIZATIONS):
+        raise ValueError(
+            f"Expected normalize to be True, False or 'mean' (got {brief(normalize)})."
+            " Choose one of these."
+        )
+    check_bool("add_self_loops", add_self_loops)
+    if add_self_loops and normalize is False:
+        raise ValueError(
+            "Expected no add_self_loops=True with normalize=False (got both): weights are used"
+            " as given. Add them to the data, with torch_geometric.utils.add_self_loops."
+        )
 
 
 def _on_nodes(rows: Tensor, shape: torch.Size, num_units: int) -> Tensor:

@@ -13,6 +13,7 @@ from torch_geometric.nn import MessagePassing
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.backed_layer import BackedLayer
 from pyg_modules.nn.check_tensor import check_tensor
+from pyg_modules.nn.messages import check_messages
 from pyg_modules.nn.network_reader import NetworkReader
 from pyg_modules.nn.unit_layer import Prepared, check_observe, spare_generator
 from pyg_modules.ops.tracing import as_leaf, is_recording, recorded
@@ -267,6 +268,7 @@ class SynchronousGraph(BackedLayer, MessagePassing):
         observe: Callable[[Tensor], None] | None = None,
     ) -> Prepared:
         self._check_whole()
+        check_messages(self, SynchronousGraph)
         check_tensor("x", x, self.graph.num_inputs, "inputs", like)
         # Other products would fix the batch of an exported or of a traced program.
         batch = reduce(mul, x.shape[:-1], 1)
@@ -278,7 +280,8 @@ class SynchronousGraph(BackedLayer, MessagePassing):
         return self._prepare(clamped, update, operators, weights, observe=observe)
 
     def _read(self, prepared: Prepared, states: Tensor, x: Tensor) -> Tensor:
-        outputs = prepared.read(states).T.reshape(*x.shape[:-1], self.graph.num_outputs)
+        outputs = prepared.read(states).T.contiguous()
+        outputs = outputs.view(*x.shape[:-1], self.graph.num_outputs)
         # The sum comes last: fully_shard, for one, wants outputs that are no views.
         assert prepared.output_bias is not None
         return outputs + prepared.output_bias

@@ -55,7 +55,7 @@ class NeighbourOperator(EdgeOperator):
         super().__init__(index, sizes)
         self._num_nodes, trains_data, backend = self.sizes[2:5]
         self._trains_data = bool(trains_data)
-        self._units = list(BACKENDS.values())[backend](self.index[2:], self.sizes[5:])
+        self._units = list(BACKENDS.values())[backend](self.index[3:], self.sizes[5:])
         self._neighbours = Neighbours(self.index[0], self.index[1], self._num_nodes)
         self.has_second_derivatives = self._units.has_second_derivatives
 
@@ -72,7 +72,12 @@ class NeighbourOperator(EdgeOperator):
 
     @classmethod
     def over(
-        cls, units: EdgeOperator, neighbours: Neighbours, *, trains_data: bool = False
+        cls,
+        units: EdgeOperator,
+        neighbours: Neighbours,
+        *,
+        trains_data: bool = False,
+        heard: Tensor | None = None,
     ) -> NeighbourOperator:
         """The operator over two kinds of edges.
 
@@ -81,12 +86,15 @@ class NeighbourOperator(EdgeOperator):
             neighbours (Neighbours): Those between nodes.
             trains_data (bool, optional): Whether solvers compute a gradient of ``a``. (default:
                 ``False``)
+            heard (LongTensor, optional): The node that is heard along every edge, ``[m]``: its
+                source, or its target where nothing is. (default: all sources)
         """
         num_nodes = neighbours.num_nodes
         counts = units.num_targets * num_nodes, units.num_sources * num_nodes, num_nodes
         backend = list(BACKENDS).index(units.name)
+        ends = neighbours.source, neighbours.target
         operator = cls(
-            (neighbours.source, neighbours.target, *units.index),
+            (*ends, ends[0] if heard is None else heard, *units.index),
             (*counts, int(trains_data), backend, *units.sizes),
         )
         # They keep what they built.
@@ -133,7 +141,7 @@ class NeighbourOperator(EdgeOperator):
         """
         if not state.numel():
             return super().residual(following, state)
-        sources, targets = self.index[:2]
+        targets, sources = self.index[1:3]
         if transposed:
             sources, targets = targets, sources
         change, size = (

@@ -73,7 +73,7 @@ class PartitionRegularizer(nn.Module):
             unknown.
         ValueError: If an argument is out of range, the capacities do not add up, no edge joins two
             partitioned units, no path through them is short enough for the updates of the layer,
-            or the layer is cut already.
+            there are fewer of these beside each other than modules, or the layer is cut already.
 
     Example:
         >>> from pyg_modules import PartitionRegularizer, SynchronousGraph, UnitGraph

@@ -11,12 +11,21 @@ from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.explain import Explainer, GNNExplainer, GraphMaskExplainer
 from torch_geometric.loader import NeighborLoader
-from torch_geometric.nn import GCN, GCNConv, MessagePassing, SAGEConv, Sequential, to_hetero
+from torch_geometric.nn import (
+    GCN,
+    DirGNNConv,
+    GCNConv,
+    MessagePassing,
+    SAGEConv,
+    Sequential,
+    to_hetero,
+    to_hetero_with_bases,
+)
 from torch_geometric.transforms import ToSparseTensor
 from torch_geometric.typing import WITH_PYG_LIB, WITH_TORCH_SPARSE
 from torch_geometric.utils import k_hop_subgraph, to_torch_csr_tensor
 
-from pyg_modules import Equilibrium, SynchronousConv, UnitGraph, Unrolled
+from pyg_modules import Equilibrium, SynchronousConv, SynchronousGraph, UnitGraph, Unrolled
 from tests.nn.test_synchronous_conv import EDGES, NUM_NODES, SMALL, conv_of
 from tests.strategies import generator, normal
 
@@ -37,6 +46,95 @@ def test_an_edge_index_of_pyg_and_other_integers_are_the_same():
     typed = EdgeIndex(sorted_edges, sparse_size=(NUM_NODES, NUM_NODES), sort_order="row")
     torch.testing.assert_close(layer(x, typed), expected, rtol=0, atol=1e-12)
     assert torch.equal(layer(x, EDGES.int()), expected)
+
+
+def test_what_messages_are_is_not_left_out_without_a_word():
+    graph_layer, conv, x = SynchronousGraph(SMALL), conv_of(), normal(NUM_NODES, 3)
+    hook = conv.register_message_forward_hook(lambda *_: None)
+    with pytest.raises(
+        ValueError, match=r"messages of a SynchronousConv \(got hooks, .*layer.step"
+    ):
+        conv(x, EDGES)
+    hook.remove()
+    hook = graph_layer.register_propagate_forward_pre_hook(lambda *_: None)
+    with pytest.raises(ValueError, match=r"messages of a SynchronousGraph \(got hooks"):
+        graph_layer(x.float())
+    conv.flow = "target_to_source"
+    with pytest.raises(ValueError, match=r"'source_to_target' \(got 'target_to_source'\).*flip"):
+        conv(x, EDGES)
+
+    class Halved(SynchronousConv):
+        def message(self, x_j, edge_weight):
+            return super().message(x_j, edge_weight) / 2
+
+    class Named(SynchronousConv):
+        pass
+
+    with pytest.raises(ValueError, match="another method message"):
+        Halved(SMALL)(x.float(), EDGES)
+    assert Named(SMALL)(x.float(), EDGES).shape == (NUM_NODES, 2)
+
+
+def test_relations_with_bases_are_refused():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = SynchronousConv(SMALL, normalize=False)
+
+        def forward(self, x, edge_index):
+            return self.conv(x, edge_index)
+
+    relations = [("a", "one", "a"), ("a", "other", "a")]
+    model = to_hetero_with_bases(Model(), (["a"], relations), num_bases=2)
+    with pytest.raises(ValueError, match="hooks, as to_hetero_with_bases registers"):
+        model({"a": torch.rand(4, 3)}, dict.fromkeys(relations, torch.tensor([[0, 1], [1, 2]])))
+
+
+def test_settings_of_the_adjacency_are_those_of_a_gcn():
+    layer, x = conv_of(bias=False), normal(NUM_NODES, 3)
+    layer.add_self_loops = False
+    expected = conv_of(bias=False, add_self_loops=False)(x, EDGES)
+    assert torch.equal(layer(x, EDGES), expected)
+    layer.normalize = False
+    assert torch.equal(layer(x, EDGES), conv_of(bias=False, normalize=False)(x, EDGES))
+    with pytest.raises(ValueError, match="no add_self_loops=True with normalize=False"):
+        layer.add_self_loops = True
+    with pytest.raises(ValueError, match="normalize to be True, False or 'mean'"):
+        layer.normalize = "sum"
+    assert (layer.normalize, layer.add_self_loops) == (False, False)
+    # It switches self-loops off, of both directions.
+    directed = DirGNNConv(conv_of(bias=False), root_weight=False)
+    with torch.no_grad():
+        directed.conv_in.weight[:, 0] = directed.conv_out.weight[:, 0] = 0
+    assert not directed(x, torch.empty(2, 0, dtype=torch.long)).any()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("lead", [(), (4,)])
+def test_outputs_are_contiguous_as_of_other_layers(bias, lead):
+    x = normal(*lead, NUM_NODES, 3)
+    outputs = conv_of(bias=bias)(x, EDGES)
+    assert outputs.is_contiguous()
+    assert not outputs._is_view()
+    assert SynchronousGraph(SMALL, dtype=torch.float64)(x).is_contiguous()
+
+
+@pytest.mark.parametrize("normalize", [True, False, "mean"])
+def test_along_edges_of_weight_0_nothing_is_heard(normalize):
+    solver = Equilibrium(tol=1e-4, contraction=0.95)
+    layer = conv_of(solver=solver, bias=False, normalize=normalize)
+    ring = torch.stack([torch.arange(6), torch.arange(1, 7) % 6])
+    # A large state, which would make those of all others small beside it.
+    x = torch.cat([1e-4 * normal(6, 3), 100 * torch.ones(1, 3, dtype=torch.float64)])
+    without = torch.stack([torch.full((6,), 6), torch.arange(6)])
+    weight = torch.tensor([1.0] * 6 + [0.0] * 6, dtype=torch.float64)
+    weight.requires_grad_()
+    found = layer.solve(x, torch.cat([ring, without], dim=1), weight)
+    expected = layer.solve(x, ring)
+    assert found.steps == expected.steps
+    torch.testing.assert_close(found.states, expected.states)
+    layer(x, torch.cat([ring, without], dim=1), weight).square().sum().backward()
+    assert weight.grad[6:].ne(0).all()  # It may become an edge.
 
 
 @pytest.mark.parametrize("normalize", [True, False, "mean"])
@@ -272,6 +370,13 @@ def test_convolutions_that_were_explained_are_read():
     explainer = explainer_of(gcn, GNNExplainer(epochs=1))
     explainer(x, EDGES, index=0)
     torch.testing.assert_close(SynchronousConv.from_conv(gcn)(x, EDGES), expected)
+
+
+def test_what_explains_without_a_mask_is_told_so():
+    layer = conv_of()
+    layer.explain = True
+    with pytest.raises(ValueError, match=r"Expected an edge mask to explain with \(got None\)"):
+        layer(normal(NUM_NODES, 3), EDGES)
 
 
 def test_an_explainer_that_replaces_messages_is_refused():

@@ -7,7 +7,15 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from pyg_modules import SynchronousConv, SynchronousConv2d, SynchronousGraph, UnitGraph, Unrolled
+from pyg_modules import (
+    SynchronousConv,
+    SynchronousConv2d,
+    SynchronousGraph,
+    UnitGraph,
+    Unrolled,
+    cut,
+    partition_units,
+)
 from pyg_modules.nn.edge_fingerprint import edge_fingerprint
 
 KINDS = {"graph": SynchronousGraph, "conv": SynchronousConv, "conv2d": SynchronousConv2d}
@@ -76,6 +84,20 @@ def test_states_are_cast_and_averaged_as_everywhere(way):
         again = SynchronousGraph(graph, Unrolled(7))
         again.load_state_dict(way(layer.state_dict()))
         assert torch.allclose(again.weight, layer.weight, atol=2e-3)
+    layer = SynchronousGraph(UnitGraph.complete(3, 8, 2))
+    modular = cut(layer, partition_units(layer, 3))
+    again = copy.deepcopy(modular)
+    again.load_state_dict(way(modular.state_dict()))
+    assert torch.equal(again.labels, modular.labels)
+
+
+def test_an_average_of_different_modules_is_refused():
+    layer = SynchronousGraph(UnitGraph.complete(3, 8, 2))
+    one = cut(layer, torch.tensor([-1] * 3 + [0] * 4 + [1] * 4 + [-1] * 2))
+    state = one.state_dict()
+    state["labels"] = (state["labels"] + state["labels"].flip(0)) / 2
+    with pytest.raises(RuntimeError, match="got means of different modules"):
+        one.load_state_dict(state)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

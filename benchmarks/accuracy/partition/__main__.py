@@ -1,4 +1,7 @@
-"""All figures of the partition: ``python -m benchmarks.accuracy.partition``."""
+"""All figures of the partition: ``python -m benchmarks.accuracy.partition``.
+
+A part that is stopped goes on, if it keeps a journal, as those do that take longest.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.accuracy.journal import Journal
 from benchmarks.accuracy.partition import (
     alive,
     depth,
@@ -33,9 +37,11 @@ def main(arguments: list[str] | None = None) -> None:
     parts: dict[str, Callable[..., Any]] = {
         **{name: partial(_planted, name) for name in planted.SETTINGS},
         "alive": lambda options: alive.run(quick=options.quick),
-        "depth": lambda options: depth.run(quick=options.quick),
+        "depth": lambda options: depth.run(_journal(options, "depth"), quick=options.quick),
         "hidden": lambda options: hidden.run(quick=options.quick),
-        "networks": lambda options: networks.run(options.data_root, quick=options.quick),
+        "networks": lambda options: networks.run(
+            options.data_root, _journal(options, "networks"), quick=options.quick
+        ),
         "pairs": lambda options: pairs.run(options.data_root, quick=options.quick),
         "post_hoc": lambda options: post_hoc.run(options.data_root, quick=options.quick),
         "scale": lambda options: scale.run(quick=options.quick),
@@ -62,6 +68,16 @@ def main(arguments: list[str] | None = None) -> None:
         results[name] = parts[name](options)
         if path is not None:
             write_json(path, results)
+            if (journal := _journal(options, name)) is not None:
+                journal.clear()
+
+
+def _journal(options: argparse.Namespace, name: str) -> Journal | None:
+    """What is known of a part, beside the file of the results; none for a quick look."""
+    if options.quick:
+        return None
+    path = options.out or RESULTS
+    return Journal(path.with_suffix(f".{name}.journal"))
 
 
 def _planted(name: str, options: argparse.Namespace) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from benchmarks.accuracy.journal import Journal
 from benchmarks.accuracy.parallel import run_all
 from pyg_modules import SynchronousGraph
 from pyg_modules.datasets import load_dataset
@@ -14,17 +15,19 @@ from pyg_modules.partition.liveliness import Liveliness
 from pyg_modules.train import organise, seeded
 
 LEVELS, NUM_MODULES, SEEDS = range(1, 9), (2, 4), range(5)
-# Before the cut and after it, each: networks of many levels are learned late.
-EPOCHS = (40, 80)
+# Before the cut and after it, each: networks of many levels are learned late, and the deepest ones
+# need the most.
+EPOCHS, MORE_EPOCHS, DEEPEST = (40, 80), (160,), range(7, 9)
 WIDTH = 48
 
 
-def run(*, quick: bool) -> dict[str, Any]:
+def run(journal: Journal | None, *, quick: bool) -> dict[str, Any]:
     """Every depth, number of modules and of epochs, five seeds; ``quick``: one, two epochs."""
     jobs = list(product(LEVELS, NUM_MODULES, SEEDS, EPOCHS))
+    jobs += product(DEEPEST, NUM_MODULES, SEEDS, MORE_EPOCHS)
     if quick:
         jobs = [(4, 4, 0, 2)]
-    return {"runs": run_all(train, jobs, quick=quick)}
+    return {"runs": run_all(train, jobs, quick=quick, journal=journal)}
 
 
 def train(num_levels: int, num_modules: int, seed: int, epochs: int) -> dict[str, Any]:

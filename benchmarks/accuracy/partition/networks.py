@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from benchmarks.accuracy.journal import Journal
 from benchmarks.accuracy.parallel import run_all
 from pyg_modules.datasets import load_dataset
 from pyg_modules.experiment import ExperimentConfig, run_experiment
@@ -31,7 +32,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 MODULES = {"mnist1d": (4,), "digits": (4, 8), "optdigits": (4, 8), "mnist10k": (4, 8)}
 
 
-def run(data_root: str | None, *, quick: bool) -> list[dict[str, Any]]:
+def run(data_root: str | None, journal: Journal | None, *, quick: bool) -> list[dict[str, Any]]:
     """Every data set and number of modules, several seeds; ``quick``: few epochs of one of each."""
     names = ["digits"] if quick else list(SETTINGS)
     jobs = [
@@ -40,7 +41,7 @@ def run(data_root: str | None, *, quick: bool) -> list[dict[str, Any]]:
         for modules in MODULES[name]
         for seed in range(1 if quick else _NUM_SEEDS[name])
     ]
-    return run_all(train, jobs, quick=quick)
+    return run_all(train, jobs, quick=quick, journal=journal)
 
 
 def train(name: str, modules: int, seed: int, data_root: str | None, quick: bool) -> dict[str, Any]:

@@ -170,6 +170,9 @@ def depth() -> str:
                 for run in runs
                 if (run["levels"], run["modules"], run["epochs"]) == (levels, modules, number)
             ]
+            if not own:
+                row += ["", "", ""]
+                continue
             costs = [run["uncut"] - run["cut"] for run in own]
             later = mean(run["uncut"] - run["finetuned"] for run in own)
             uncut = mean(run["uncut"] for run in own)
