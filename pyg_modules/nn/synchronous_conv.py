@@ -189,6 +189,9 @@ class SynchronousConv(BackedLayer, MessagePassing):
         )
         mask = None if neighbours is None else self.placed(looking_edges(graph, neighbours))
         self.register_buffer("neighbours", mask)
+        # Averages of models pair buffers by their places: one that may come later is the last.
+        del self.edge_mask
+        self.register_buffer("edge_mask", None)
         self._begin_to_carry()
         # Those of the latest forward pass.
         self._latest: Neighbours | None = None

@@ -7,6 +7,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch_geometric import EdgeIndex
 from torch_geometric.data import Batch, Data, HeteroData
 from torch_geometric.explain import Explainer, GNNExplainer, GraphMaskExplainer
@@ -25,7 +26,15 @@ from torch_geometric.transforms import ToSparseTensor
 from torch_geometric.typing import WITH_PYG_LIB, WITH_TORCH_SPARSE
 from torch_geometric.utils import k_hop_subgraph, to_torch_csr_tensor
 
-from pyg_modules import Equilibrium, SynchronousConv, SynchronousGraph, UnitGraph, Unrolled
+from pyg_modules import (
+    Equilibrium,
+    SynchronousConv,
+    SynchronousGraph,
+    UnitGraph,
+    Unrolled,
+    partition_units,
+    prune_cross_edges,
+)
 from tests.nn.test_synchronous_conv import EDGES, NUM_NODES, SMALL, conv_of
 from tests.strategies import generator, normal
 
@@ -107,6 +116,17 @@ def test_settings_of_the_adjacency_are_those_of_a_gcn():
     with torch.no_grad():
         directed.conv_in.weight[:, 0] = directed.conv_out.weight[:, 0] = 0
     assert not directed(x, torch.empty(2, 0, dtype=torch.long)).any()
+
+
+def test_an_average_that_was_made_before_a_pruning_keeps_its_neighbours():
+    looks = (SMALL.edge_index[0] >= 3) & (SMALL.edge_index[1] < 8)
+    conv = conv_of(neighbours=looks)
+    average = AveragedModel(conv, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
+    average.update_parameters(conv)
+    prune_cross_edges(conv, partition_units(conv, 2))
+    average.update_parameters(conv)
+    assert torch.equal(average.module.neighbours, looks)
+    assert torch.equal(conv.neighbours, looks)
 
 
 @pytest.mark.parametrize("bias", [True, False])
