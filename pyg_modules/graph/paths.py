@@ -32,10 +32,10 @@ def distances(source: Ints, target: Ints, num_units: int, starts: range) -> Floa
     return length[:root] - 1
 
 
-def num_disjoint_paths(
+def disjoint_paths(
     source: Ints, target: Ints, starts: range, ends: range, is_shared: Bools, most: int
-) -> int:
-    """How many paths from ``starts`` to ``ends`` have no unit in common but shared ones.
+) -> list[list[int]]:
+    """As many paths from ``starts`` to ``ends`` as have no unit in common but shared ones.
 
     By Menger's theorem, a maximum flow through units that let one path through each.
 
@@ -43,30 +43,39 @@ def num_disjoint_paths(
         source (numpy.ndarray): Of every edge, ``[E]``.
         target (numpy.ndarray): Of every edge, ``[E]``.
         starts (range): Where paths may start.
-        ends (range): Where they may end.
+        ends (range): Where they may end; no edge leaves these.
         is_shared (numpy.ndarray): Which units any number of paths may have in common, ``[N]``; no
-            edge joins two of them.
+            edge joins two of them, and all of them are starts or ends.
         most (int): After so many, no more are looked for.
+
+    Returns:
+        list: The units of every path, one after the other.
     """
     num_units = len(is_shared)
     units = np.arange(num_units)
     # A unit is an arc from where it is entered, its number, to where it is left, so many further.
     root, first, last = range(2 * num_units, 2 * num_units + 3)
+    starts_of, ends_of = (units[one.start : one.stop] for one in (starts, ends))
     arcs = [
         (units, units + num_units, np.where(is_shared, most, 1)),
         (source + num_units, target, np.ones_like(source)),
-        (
-            np.full(len(starts), first),
-            units[starts.start : starts.stop],
-            np.full(len(starts), most),
-        ),
-        (
-            units[ends.start : ends.stop] + num_units,
-            np.full(len(ends), last),
-            np.full(len(ends), most),
-        ),
+        (np.full(len(starts), first), starts_of, np.full(len(starts), most)),
+        (ends_of + num_units, np.full(len(ends), last), np.full(len(ends), most)),
         (np.array([root]), np.array([first]), np.array([most])),
     ]
     rows, columns, capacity = (np.concatenate(part) for part in zip(*arcs, strict=True))
     capacities = coo_array((capacity.astype(np.int32), (rows, columns)), shape=(last + 1, last + 1))
-    return int(maximum_flow(capacities.tocsr(), root, last).flow_value)
+    flow = maximum_flow(capacities.tocsr(), root, last).flow
+
+    def following(unit: int) -> list[int]:
+        row = slice(*flow.indptr[unit + num_units : unit + num_units + 2])
+        return [int(one) for one in flow.indices[row][flow.data[row] > 0]]
+
+    paths = []
+    for start in starts:
+        for after in following(start):
+            path = [start, after]
+            while path[-1] < ends.start:
+                path += following(path[-1])
+            paths.append(path)
+    return paths

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy
 import torch
+from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 
 from pyg_modules._arrays import Bools, Floats, Ints
@@ -60,11 +61,21 @@ def admissible(
         units.check_reached()
         return labels
     generator = numpy.random.default_rng(seed)
+    best, lack = _revived(moves, labels, enough, generator)
+    if lack[0]:  # Where few ways lead through, moves alone may not find them.
+        best, lack = _revived(moves, moves.with_paths(best), enough, generator)
+    moves.check_modules(*lack)
+    return best
+
+
+def _revived(
+    moves: _Moves, labels: Ints, enough: int | None, generator: numpy.random.Generator
+) -> tuple[Ints, tuple[int, int]]:
+    """Labels of which no more is dead than of ``labels``, and the dead modules and units."""
     best, reach = labels, moves.reach(labels)
     lack = began = moves.lack(labels, reach)
     least, progress = ((0, 0), 1.0) if enough is None else ((0, enough), _PROGRESS)
-    rounds = max(_LEAST_PATIENCE, min(_PATIENCE, _MANY_EDGES // max(1, graph.num_edges)))
-    limit, patience = len(labels), rounds
+    limit, patience = len(labels), moves.patience
     while lack > least and patience:
         tried = moves.revived(best, reach, limit, generator)
         reached = moves.reach(tried)
@@ -75,11 +86,10 @@ def admissible(
         if still < lack:
             lack, limit = still, 2 * limit
             if still[0] < began[0] or still[1] <= progress * began[1]:
-                began, patience = still, rounds
+                began, patience = still, moves.patience
         else:  # Too many at once stand in each other's way.
             limit = max(1, min(limit, lack[1]) // 2)
-    moves.check_modules(*lack)
-    return best
+    return best, lack
 
 
 class DeadModulesError(ValueError):
@@ -100,6 +110,30 @@ class _Moves:
         ends = self._graph.hidden.start, self._graph.hidden.stop
         self._role = numpy.searchsorted(ends, self._members, side="right")
         self.may_live = self._alive(Reach.of(self._graph))
+        rounds = min(_PATIENCE, _MANY_EDGES // max(1, self._graph.num_edges))
+        self.patience = max(_LEAST_PATIENCE, rounds)
+
+    def with_paths(self, labels: Ints) -> Ints:
+        """Other labels, by which as many modules as possible have a path of their own.
+
+        Paths go to the modules that have most of their units already.
+        """
+        paths = [
+            numpy.array([self._number[unit] for unit in path if self._number[unit] >= 0])
+            for path in self._units.paths(self._num_modules)
+        ]
+        if not paths:
+            return labels
+        has = numpy.stack([numpy.bincount(labels[p], minlength=self._num_modules) for p in paths])
+        labels, is_on_path = labels.copy(), numpy.zeros(len(labels), dtype=bool)
+        for path in paths:
+            is_on_path[path] = True
+        pull = numpy.zeros((len(labels), self._num_modules))
+        for number, module in zip(*linear_sum_assignment(has, maximize=True), strict=True):
+            for unit in paths[number]:
+                if labels[unit] != module:
+                    self._bring(unit, module, labels, ~is_on_path, pull)
+        return labels
 
     def lack(self, labels: Ints, reach: Reach) -> tuple[int, int]:
         """The number of modules without a unit that lives, and that of dead units."""

@@ -14,7 +14,7 @@ from pyg_modules._arrays import Ints
 from pyg_modules._brief import brief
 from pyg_modules._checks import as_int, check_choice, check_plain
 from pyg_modules._reference import Reference
-from pyg_modules.graph.paths import num_disjoint_paths
+from pyg_modules.graph.paths import disjoint_paths
 from pyg_modules.graph.reach import Reach
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.ops.dense import DenseOperator
@@ -321,23 +321,31 @@ class Units:
         Args:
             most (int): After so many, no more are looked for.
         """
-        graph, steps = self.layer.graph, self.num_updates
-        if not graph.num_inputs or not graph.num_outputs:
-            return most
-        return graph.cached(
-            ("paths", self.scope, steps, most), lambda: self._new_num_paths(graph, most)
-        )
+        graph = self.layer.graph
+        return len(self.paths(most)) if graph.num_inputs and graph.num_outputs else most
 
-    def _new_num_paths(self, graph: UnitGraph, most: int) -> int:
+    def paths(self, most: int) -> list[list[int]]:
+        """The units of such paths, one after the other; some may be too long for the updates.
+
+        Args:
+            most (int): After so many, no more are looked for.
+        """
+        key = "paths", self.scope, self.num_updates, most
+        return self.layer.graph.cached(key, lambda: self._new_paths(most))
+
+    def _new_paths(self, most: int) -> list[list[int]]:
+        graph, steps = self.layer.graph, self.num_updates
         source, target = graph.edge_index.numpy()
         is_own = self._members_on("cpu").numpy()
         kept = (is_own[source] | is_own[target]) & (source < graph.outputs.start)
-        kept &= Reach.of(graph).is_alive(self.num_updates)[source]
+        reach = Reach.of(graph)
+        length = reach.from_inputs[source] + reach.to_outputs[target]
+        kept &= length < numpy.inf if steps is None else length <= steps
         # A path through hidden units alone makes a module live that does not own its outputs.
         if not self.owns_outputs:
             kept &= (source >= graph.num_inputs) | (target < graph.outputs.start)
         ends = graph.inputs, graph.outputs
-        return num_disjoint_paths(source[kept], target[kept], *ends, ~is_own, most)
+        return disjoint_paths(source[kept], target[kept], *ends, ~is_own, most)
 
     def are_linked(self) -> bool:
         """Whether an edge joins two of them."""

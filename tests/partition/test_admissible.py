@@ -188,6 +188,20 @@ def test_as_many_modules_live_as_there_are_paths_beside_each_other(graph, scope,
         assert can_live == (units.num_paths(number) == number)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_where_few_ways_lead_through_modules_are_given_one_each(seed):
+    # One labelling of a hundred lets both modules live.
+    into = {
+        **{2: [1], 3: [0], 4: [0], 5: [1], 6: [4, 5], 7: [4], 8: [3]},
+        **{11: [7, 8, 9], 12: [7, 9], 13: [6], 14: [6, 7], 15: [10, 13], 16: [13, 14]},
+    }
+    edges = torch.tensor([[source, unit] for unit, sources in into.items() for source in sources]).T
+    layer = layer_of(UnitGraph(edges, 17, 2, 2), steps=4, seed=seed)
+    labels = partition_units(layer, 2, scope="inputs", seed=seed)
+    assert sorted(module_sizes(labels)) == [7, 8]
+    assert Liveliness.of(layer.graph, labels, 4).dead_modules(labels) == []
+
+
 def test_graphs_without_inputs_are_no_matter_of_life():
     edges = torch.tensor([[0, 1, 2, 3], [1, 0, 3, 2]])
     layer = layer_of(UnitGraph(edges, 4, 0, 0))
