@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import GCN, GCNConv, MessagePassing, Sequential, SumAggregation
 
 from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.nn.messages import has_forward_hooks
 from pyg_modules.ops.activation import activation_of
 
 # What a convolution computes with; one of its own would be another function.
@@ -173,12 +174,11 @@ def _has_own_methods(conv: GCNConv) -> bool:
 def _check_hooks(module: nn.Module) -> None:
     """Raise if hooks, of torch or of PyG, may change what ``module`` computes."""
     for part in module.modules():
-        for name, hooks in vars(part).items():
-            if "forward" in name and name.endswith("_hooks") and hooks:
-                raise ValueError(
-                    f"Expected GCNConv without hooks (got some on {part!r}): what they do is not"
-                    f" seen. Remove them first."
-                )
+        if has_forward_hooks(part):
+            raise ValueError(
+                f"Expected GCNConv without hooks (got some on {part!r}): what they do is not"
+                f" seen. Remove them first."
+            )
 
 
 def _check_alike(layers: list[GCNConv]) -> None:

@@ -1,9 +1,10 @@
-"""What may change the messages of PyG, which layers compute without ``propagate``."""
+"""What may change what a module computes: hooks, and messages other than those of its class."""
 
 from __future__ import annotations
 
 from itertools import product
 
+from torch import nn
 from torch_geometric.nn import MessagePassing
 
 from pyg_modules.ops.tracing import is_tracing
@@ -14,6 +15,14 @@ _HOOKS = [
 ]
 # PyG writes a propagate of its own for every class.
 _METHODS = (*_STEPS, "update")
+
+
+def has_forward_hooks(module: nn.Module) -> bool:
+    """Whether hooks, of torch or of PyG, may change what ``module`` itself computes."""
+    return any(
+        bool(hooks) and "forward" in name and name.endswith("_hooks")
+        for name, hooks in vars(module).items()
+    )
 
 
 def check_messages(layer: MessagePassing, kind: type[MessagePassing]) -> None:

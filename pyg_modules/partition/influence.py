@@ -111,6 +111,7 @@ def _ends_that_interact(
     graph: UnitGraph, interaction: Floats, num_modules: int, seed: int
 ) -> Ints | None:
     """The same by which inputs act together; outputs are shared."""
+    interaction = (interaction + interaction.T) / 2
     sums = interaction.sum(axis=0)
     if not numpy.isfinite(sums).all():
         return None

@@ -206,9 +206,10 @@ class PartitionSchedule:
             self._forget()
         if self._epoch is not None and self._strength(self._epoch) > 0:
             self._reminders.check()
+        since = epoch - 1 if self._epoch is None else self._epoch
         self._epoch = epoch
         if self.probe is not None:
-            if self._is_worth_reading(epoch):
+            if self._is_worth_reading(since, epoch):
                 number = self._num_modules()
                 before, self._verdict = self._verdict, self._kept(number) or self._read(number)
                 if self._opened_at is None and _is_learned(self._verdict, before):
@@ -351,15 +352,15 @@ class PartitionSchedule:
         # Whoever never steps has no term on.
         self.regularizer.strength = 0.0
 
-    def _is_worth_reading(self, epoch: int) -> bool:
-        """Whether it is time, and the network has learned enough or did before."""
-        early, usual = (
-            {max(1, round(share * self.epochs)) for share in shares}
+    def _is_worth_reading(self, since: int, epoch: int) -> bool:
+        """Whether it is time, or was since another step, and enough is learned, or was before."""
+        is_early, is_usual = (
+            any(since < max(1, round(share * self.epochs)) <= epoch for share in shares)
             for shares in (_EARLY_READINGS, _READINGS)
         )
-        if epoch not in early | usual or self.probe is None:
+        if not (is_early or is_usual) or self.probe is None:
             return False
-        limit = _LEARNED if epoch in usual else _WELL_LEARNED
+        limit = _LEARNED if is_usual else _WELL_LEARNED
         return self._opened_at is not None or self.probe(None) < limit * self.probe.chance()
 
     def _strength(self, epoch: int) -> float:

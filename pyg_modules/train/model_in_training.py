@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pyg_modules._checks import as_int
 from pyg_modules._reference import Reference
 from pyg_modules._seeding import seeded
+from pyg_modules.nn.messages import has_forward_hooks
 from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.train.batches import Batches, Forward
 from pyg_modules.train.check_model import check_model
@@ -116,7 +117,14 @@ class ModelInTraining:
 
     def _may_draw(self) -> bool:
         """Whether the model, its data or what is done with them draw from a global source."""
-        is_plain = isinstance(self.model, UnitLayer) and self.model.dynamics.dropout == 0
+        model = self.model
+        is_plain = (
+            isinstance(model, UnitLayer)
+            # Neither a class of a user's nor one that torch made, as of parametrized layers.
+            and type(model).__module__.startswith("pyg_modules.")
+            and model.dynamics.dropout == 0
+            and not any(map(has_forward_hooks, model.modules()))
+        )
         is_given = are_rows(self._data) and self._batching["forward"] is None
         is_of_torch = getattr(self.loss.loss, "__module__", "").startswith("torch.")
         return not (is_plain and is_given and is_of_torch)

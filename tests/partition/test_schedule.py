@@ -166,6 +166,16 @@ def test_modules_are_read_at_every_tenth_of_the_epochs_if_much_is_learned(losses
         assert read == when
 
 
+def test_a_reading_that_was_stepped_over_is_made_at_the_next_step():
+    schedule, read = scheduled(20, None, 0.0, 0.5, 1.0), []
+    for epoch in [1, 5, 9, 10, 11, 15]:  # At 6 and 8, at 10, at 12 and 14.
+        before = len(schedule.probe.asked)
+        schedule.step(epoch)
+        if len(schedule.probe.asked) > before:
+            read.append(epoch)
+    assert read == [9, 10, 15]
+
+
 def test_the_modules_with_the_lowest_probed_loss_are_kept():
     layer, expected = planted()
     right = expected.clone()

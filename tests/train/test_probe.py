@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrize import register_parametrization
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
@@ -289,6 +290,38 @@ def test_what_a_loss_or_a_forward_draws_is_apart_from_the_training(drawn):
     torch.manual_seed(3)
     state = torch.get_rng_state()
     probe = Probe(layer, data(), **{"loss": F.mse_loss, **drawn})
+    first = probe(two_modules(layer))
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(4)
+    assert probe(two_modules(layer)) == first
+
+
+def noisy(module, inputs):
+    return tuple(x + 0.1 * torch.randn_like(x) for x in inputs) if module.training else None
+
+
+class Dropped(nn.Module):
+    def forward(self, weight):
+        return F.dropout(weight, 0.5, self.training)
+
+
+class NoisyLayer(SynchronousGraph):
+    def forward(self, x):
+        return super().forward(x + 0.1 * torch.randn_like(x) if self.training else x)
+
+
+@pytest.mark.parametrize("way", ["hook", "parametrization", "class"])
+def test_what_a_layer_draws_is_apart_from_the_training(way):
+    layer = new_layer()
+    if way == "hook":
+        layer.register_forward_pre_hook(noisy)
+    elif way == "parametrization":
+        register_parametrization(layer, "weight", Dropped())
+    else:
+        layer = NoisyLayer(layer.graph)
+    probe = Probe(layer, data(), loss=F.mse_loss)
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
     first = probe(two_modules(layer))
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(4)

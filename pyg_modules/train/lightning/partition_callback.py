@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import warnings
 from math import isfinite
 from typing import Any
 
@@ -132,6 +133,17 @@ class PartitionCallback(NamedCallback):
         if phase != "free":
             values["normalized_cut"] = self._normalized_cut()
         pl_module.log_dict(values, sync_dist=True)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:  # noqa: ARG002
+        """Warn of a training that something ended before the cut."""
+        is_trial = trainer.fast_dev_run  # type: ignore[attr-defined]
+        if not self.is_cut and not is_trial and trainer.current_epoch < self.schedule.epochs:
+            warnings.warn(
+                f"The training ended after epoch {trainer.current_epoch} of the"
+                f" {self.schedule.epochs} until the cut, and its modules are not what they would"
+                f" be. Let EarlyStopping or max_time wait until then, or shorten the schedule.",
+                stacklevel=2,
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """What has to be kept, beside the weights and the logits, to go on in an epoch."""

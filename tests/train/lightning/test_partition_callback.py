@@ -2,6 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import EarlyStopping
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data.distributed import DistributedSampler
@@ -255,3 +256,11 @@ def test_other_devices_have_as_many_modules_as_the_first_one_found():
     assert other.schedule.regularizer.num_modules == 4
     penalties = [float(callback.schedule.regularizer().detach()) for callback in callbacks]
     assert penalties[0] == penalties[1] > 0
+
+
+def test_a_training_that_is_stopped_before_the_cut_is_told():
+    module, callback = new_module()
+    early = EarlyStopping("val_loss", patience=0, min_delta=10.0)
+    with pytest.warns(UserWarning, match=rf"ended after epoch 2 of the {CUT} until the cut"):
+        new_trainer(callback, early).fit(module, *loaders())
+    assert not callback.is_cut
