@@ -137,31 +137,35 @@ def measures(units: Units, labels: Tensor) -> dict[str, Any]:
 def at_random(units: Units, labels: Tensor, seed: int, *, known: Sequence[Tensor] = ()) -> Tensor:
     """Modules of the same sizes at random, in every class of units.
 
-    Where inputs are what modules differ by, they are mixed among themselves, and the modules of
-    inputs are others than those in ``labels`` and ``known``, if a few draws find some. No more
-    units are put to rest than by ``labels``, as far as moves find them: else these would be better
-    for that alone.
+    They are others than ``labels`` and ``known``, if a few draws find some; where inputs are what
+    modules differ by, these are mixed among themselves, and others too. No more units are put to
+    rest than by ``labels``, as far as moves find them: else these would be better for that alone.
     """
     classes = units.classes(int(labels.max()) + 1)
-    others: list[Tensor] = []
-    num_inputs = units.layer.graph.num_inputs
-    if units.scope == "inputs":
-        classes = 2 * classes + (numpy.arange(len(units)) >= num_inputs)
-        others = [each[:num_inputs] for each in (labels, *known)]
-    least, found = _num_dead(units, labels), []
+    inputs, others = slice(units.layer.graph.num_inputs), (labels, *known)
+    members, mixes_inputs = units.members.to(labels.device), units.scope == "inputs"
+    if mixes_inputs:
+        classes = 2 * classes + (numpy.arange(len(units)) >= inputs.stop)
+    least, num_revived = _num_dead(units, labels), 0
+    found: list[tuple[int, int, Tensor]] = []
     for draw in range(_DRAWS):
         mixed = shuffled(labels, classes, seed + _STRIDE * draw)
-        is_other = all(adjusted_rand_index(mixed[:num_inputs], other) < 1 for other in others)
-        if is_other or draw == _DRAWS - 1:
-            living = (
-                mixed
-                if _num_dead(units, mixed) <= least
-                else _revived(units, mixed, classes, least)
-            )
-            found.append((_num_dead(units, living), living))
-            if found[-1][0] <= least or len(found) == _REVIVALS:
-                break
-    return min(found, key=lambda each: each[0])[1]
+        if mixes_inputs and draw < _DRAWS - 1 and _is_known(mixed, others, inputs):
+            continue
+        living = mixed
+        if _num_dead(units, mixed) > least:
+            living, num_revived = _revived(units, mixed, classes, least), num_revived + 1
+        # Those of ``labels`` are known twice.
+        num_known = sum(_is_known(living, those, members) for those in ((labels,), others))
+        found.append((num_known, _num_dead(units, living), living))
+        if found[-1][:2] <= (0, least) or num_revived == _REVIVALS:
+            break
+    return min(found, key=lambda each: each[:2])[2]
+
+
+def _is_known(labels: Tensor, others: Sequence[Tensor], where: slice | Tensor) -> bool:
+    """Whether these are the modules of one of the ``others`` there."""
+    return any(adjusted_rand_index(labels[where], other[where]) == 1 for other in others)
 
 
 def _revived(units: Units, labels: Tensor, classes: numpy.ndarray, enough: int) -> Tensor:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, partition_units
-from pyg_modules.partition import Verdict, module_sizes
+from pyg_modules.partition import Verdict, agreement, module_sizes
 from pyg_modules.partition.judge import at_random, judge, shuffled
 from pyg_modules.partition.liveliness import Liveliness
 from pyg_modules.partition.methods import find_labels
@@ -140,3 +140,18 @@ def test_shuffled_weights_may_have_no_modules_that_live(monkeypatch):
     monkeypatch.setattr("pyg_modules.partition.judge.find_labels", none_lives)
     found = judge(units, labels, KnowsItsTask())
     assert found.null_normalized_cut == expected.null_normalized_cut
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_cuts_at_random_are_other_modules_while_there_are_some(seed):
+    # Each level has two units: there are two partitions, or one where units have to live.
+    layer = SynchronousGraph(UnitGraph.layered([4, 2, 2, 2]), Unrolled(3))
+    labels = torch.tensor([-1] * 4 + [0, 1, 0, 1] + [-1] * 2)
+    mixed = at_random(Units(layer), labels, seed)
+    assert agreement(mixed, labels)["ari"] < 1
+    again = at_random(Units(layer), labels, seed, known=[mixed])  # There is no third.
+    assert agreement(again, mixed)["ari"] == 1
+    apart = layer.graph.edge_index
+    apart = apart[:, (apart[0] < 4) | (labels[apart[0]] == labels[apart[1]]) | (apart[1] >= 8)]
+    only = SynchronousGraph(UnitGraph(apart, 10, 4, 2), Unrolled(3))
+    assert agreement(at_random(Units(only), labels, seed), labels)["ari"] == 1
