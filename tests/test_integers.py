@@ -270,8 +270,11 @@ OTHERS = {
     "SynchronousGraph.propagate",
     "TopologyTrial",
     "UnitLayer",  # What makes layers, which say what an edge has.
+    "Units.check_paths",
     "Units.classes",
     "Units.labels_of_members",
+    "Units.num_paths",
+    "Units.paths",
     "Verdict",
     "check_labels",
     *(f"{name}.phase" for name in ("Progress", "NoProgress", "LineProgress", "BarProgress")),

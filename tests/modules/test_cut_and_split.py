@@ -231,7 +231,8 @@ def test_a_state_of_before_there_were_labels_leaves_those_of_the_layer():
     ("labels", "got"),
     [
         (torch.zeros(3, dtype=torch.long), r"shape \[3\]"),
-        (torch.zeros(7), "labels of torch.float32"),
+        (torch.full((7,), 0.5), "means of different modules"),
+        (torch.zeros(7, dtype=torch.complex64), "labels of torch.complex64"),
         (torch.full((7,), 9), "labels up to 9"),
         (torch.tensor([-1, -1, 0, 0, 1, 1, -1]), "modules that 4 of its edges join"),
     ],
