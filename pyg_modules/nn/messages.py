@@ -20,7 +20,7 @@ _METHODS = (*_STEPS, "update")
 def has_forward_hooks(module: nn.Module) -> bool:
     """Whether hooks, of torch or of PyG, may change what ``module`` itself computes."""
     return any(
-        bool(hooks) and "forward" in name and name.endswith("_hooks")
+        "forward" in name and name.endswith("_hooks") and bool(hooks)
         for name, hooks in vars(module).items()
     )
 
