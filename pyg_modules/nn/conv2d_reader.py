@@ -14,6 +14,7 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from pyg_modules.graph.unit_graph import UnitGraph
+from pyg_modules.nn.messages import has_forward_hooks
 from pyg_modules.ops.activation import ACTIVATIONS, activation_of
 
 _KNOWN = "Conv2d, activations between them, BatchNorm2d after them, Dropout and Identity"
@@ -180,7 +181,7 @@ class ConvolutionReader:
     def _check_plain(self, name: str, module: nn.Module) -> None:
         if any(is_lazy(value) for value in (*module.parameters(), *module.buffers())):
             self._refuse(name, module, "it does not know its sizes yet: run it once")
-        if module._forward_hooks or module._forward_pre_hooks:
+        if has_forward_hooks(module):
             self._refuse(name, module, "it has hooks, which may compute something else")
         is_known = isinstance(module, nn.Sequential | nn.Conv2d | nn.BatchNorm2d | _LEFT_OUT)
         has_own = is_known and not type(module).forward.__module__.startswith("torch.nn.modules.")

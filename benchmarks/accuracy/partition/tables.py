@@ -159,18 +159,16 @@ def alive() -> str:
 
 def depth() -> str:
     """What the cut of layered networks costs, by the number of epochs."""
-    runs = _results()["depth"]["runs"]
-    epochs = sorted({run["epochs"] for run in runs})
+    found = defaultdict(list)
+    for run in _results()["depth"]["runs"]:
+        found[run["levels"], run["modules"], run["epochs"]].append(run)
+    epochs = sorted({number for _, _, number in found})
     rows = []
-    for levels, modules in sorted({(run["levels"], run["modules"]) for run in runs}):
+    for levels, modules in sorted({key[:2] for key in found}):
         row, num_dead = [f"{levels}, K = {modules}"], 0
         for number in epochs:
-            own = [
-                run
-                for run in runs
-                if (run["levels"], run["modules"], run["epochs"]) == (levels, modules, number)
-            ]
-            if not own:
+            own = found.get((levels, modules, number))
+            if own is None:
                 row += ["", "", ""]
                 continue
             costs = [run["uncut"] - run["cut"] for run in own]
