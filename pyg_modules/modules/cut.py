@@ -67,7 +67,7 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
     warn_of_hooks(layer)
     graph = layer.graph
     labels = check_modules(layer, labels)
-    check_alive(graph, labels, layer.solver.num_updates)
+    check_alive(layer, labels, layer.solver.num_updates)
     kept = stays_independent(graph, labels)
     if layer.edge_mask is not None:
         kept &= layer.edge_mask.cpu()

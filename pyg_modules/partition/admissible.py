@@ -11,9 +11,9 @@ from scipy.sparse import csr_array
 
 from pyg_modules._arrays import Bools, Floats, Ints
 from pyg_modules.graph.reach import Reach
-from pyg_modules.partition.labels import stays_independent
+from pyg_modules.partition.liveliness import reach_of
 from pyg_modules.partition.search.size_bounds import SizeBounds
-from pyg_modules.partition.units import Units
+from pyg_modules.partition.units import Units, carrying
 
 _INPUT, _HIDDEN, _OUTPUT = range(3)
 # After so many rounds that help nobody, what is dead stays dead; after fewer, where they look at
@@ -36,8 +36,8 @@ def admissible(
     """Labels of which no unit is dead that is not so in the uncut graph, as far as moves find them.
 
     A unit is alive if it is on a path from an input to an output, inside of its module, that the
-    updates of the solver can walk. Dead ones move, or change places with others, to where they are
-    alive; sizes stay within their bounds.
+    updates of the solver can walk, along edges whose weight is not 0. Dead ones move, or change
+    places with others, to where they are alive; sizes stay within their bounds.
 
     Args:
         units (Units): What is partitioned.
@@ -109,7 +109,8 @@ class _Moves:
         self._num_modules = bounds.smallest.shape[1]
         ends = self._graph.hidden.start, self._graph.hidden.stop
         self._role = numpy.searchsorted(ends, self._members, side="right")
-        self.may_live = self._alive(Reach.of(self._graph))
+        self._carries = carrying(units.layer)
+        self.may_live = self._alive(Reach.of(self._graph, self._carries))
         rounds = min(_PATIENCE, _MANY_EDGES // max(1, self._graph.num_edges))
         self.patience = max(_LEAST_PATIENCE, rounds)
 
@@ -120,7 +121,7 @@ class _Moves:
         """
         paths = [
             numpy.array([self._number[unit] for unit in path if self._number[unit] >= 0])
-            for path in self._units.paths(self._num_modules)
+            for path in self._units.paths(self._num_modules, self._carries)
         ]
         if not paths:
             return labels
@@ -198,11 +199,13 @@ class _Moves:
     def reach(self, labels: Ints) -> Reach:
         """That of the units along the edges that a cut leaves."""
         of_all = self._units.labels_of_all(torch.from_numpy(labels)).cpu()
-        return Reach.of(self._graph, stays_independent(self._graph, of_all))
+        return reach_of(self._graph, of_all, self._carries)
 
     def _fits(self, labels: Ints, reach: Reach) -> Bools:
         """Whether a unit would live in a module, with all others where they are, ``[n, K]``."""
-        source, target = self._graph.edge_index.numpy()
+        edge_index = self._graph.edge_index
+        kept = edge_index if self._carries is None else edge_index[:, self._carries]
+        source, target = kept.numpy()
         shared_inputs = range(0) if self._units.owns_inputs else self._graph.inputs
         shared_outputs = range(0) if self._units.owns_outputs else self._graph.outputs
         from_inputs = self._nearest(labels, target, source, reach.from_inputs, shared_inputs)

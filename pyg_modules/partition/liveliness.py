@@ -12,12 +12,14 @@ from pyg_modules._brief import brief
 from pyg_modules.graph.reach import Reach
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.partition.labels import SHARED, stays_independent
+from pyg_modules.partition.units import Partitionable, carrying
 
 
 class Liveliness(NamedTuple):
     """Units that are on a path from an input to an output that the updates can walk, ``[N]``.
 
-    Inputs are not among them: alone they compute nothing.
+    An edge whose weight is 0 carries nothing, and is on no path. Inputs are not among these units:
+    alone they compute nothing.
 
     Attributes:
         before: In the graph as it is.
@@ -28,7 +30,13 @@ class Liveliness(NamedTuple):
     after: Bools
 
     @classmethod
-    def of(cls, graph: UnitGraph, labels: Tensor, num_updates: int | None) -> Liveliness:
+    def of(
+        cls,
+        graph: UnitGraph,
+        labels: Tensor,
+        num_updates: int | None,
+        carries: Tensor | None = None,
+    ) -> Liveliness:
         """That of modules.
 
         Args:
@@ -36,9 +44,10 @@ class Liveliness(NamedTuple):
             labels (LongTensor): Module of every unit, ``[N]``, on the CPU, −1 for shared ones.
             num_updates (int, optional): Number of updates before the outputs are read, if there is
                 a limit.
+            carries (BoolTensor, optional): Edges that carry something, ``[E]``. (default: all)
         """
-        before = Reach.of(graph).is_alive(num_updates)
-        after = Reach.of(graph, stays_independent(graph, labels)).is_alive(num_updates)
+        before = Reach.of(graph, carries).is_alive(num_updates)
+        after = reach_of(graph, labels, carries).is_alive(num_updates)
         before[: graph.num_inputs] = after[: graph.num_inputs] = False
         return cls(before, after)
 
@@ -54,16 +63,28 @@ class Liveliness(NamedTuple):
         return sorted(set(owner[self.before].tolist()) - living)
 
 
-def check_alive(graph: UnitGraph, labels: Tensor, num_updates: int | None) -> None:
-    """Raise if a cut makes a module compute a constant, and warn of units that it puts to rest.
+def reach_of(graph: UnitGraph, labels: Tensor, carries: Tensor | None = None) -> Reach:
+    """Reach along the edges that a cut leaves.
 
     Args:
         graph (UnitGraph): The units and their edges.
         labels (LongTensor): Module of every unit, ``[N]``, on the CPU, −1 for shared ones.
+        carries (BoolTensor, optional): Edges that carry something, ``[E]``. (default: all)
+    """
+    kept = stays_independent(graph, labels)
+    return Reach.of(graph, kept if carries is None else kept & carries)
+
+
+def check_alive(layer: Partitionable, labels: Tensor, num_updates: int | None) -> None:
+    """Raise if a cut makes a module compute a constant, and warn of units that it puts to rest.
+
+    Args:
+        layer (Partitionable): The units, their edges and weights.
+        labels (LongTensor): Module of every unit, ``[N]``, on the CPU, −1 for shared ones.
         num_updates (int, optional): Number of updates before the outputs are read, if there is a
             limit.
     """
-    liveliness = Liveliness.of(graph, labels, num_updates)
+    liveliness = Liveliness.of(layer.graph, labels, num_updates, carrying(layer))
     within = "" if num_updates is None else f" that {num_updates} updates can walk"
     remedy = "use fewer modules, a graph with more edges, or a solver with more steps."
     if dead := liveliness.dead_modules(labels):

@@ -313,32 +313,38 @@ class Units:
                 f" scope={self.scope!r}). Use {fewer}a graph that is wider where it is narrow."
             )
 
-    def num_paths(self, most: int) -> int:
+    def num_paths(self, most: int, carries: Tensor | None = None) -> int:
         """How many paths from inputs to outputs lie beside each other, each in units of these.
 
         No more modules can live. Shared ends may be those of several.
 
         Args:
             most (int): After so many, no more are looked for.
+            carries (BoolTensor, optional): Edges they may walk, ``[E]``. (default: all)
         """
         graph = self.layer.graph
-        return len(self.paths(most)) if graph.num_inputs and graph.num_outputs else most
+        return len(self.paths(most, carries)) if graph.num_inputs and graph.num_outputs else most
 
-    def paths(self, most: int) -> list[list[int]]:
+    def paths(self, most: int, carries: Tensor | None = None) -> list[list[int]]:
         """The units of such paths, one after the other; some may be too long for the updates.
 
         Args:
             most (int): After so many, no more are looked for.
+            carries (BoolTensor, optional): Edges they may walk, ``[E]``. (default: all)
         """
+        if carries is not None:
+            return self._new_paths(most, carries)
         key = "paths", self.scope, self.num_updates, most
         return self.layer.graph.cached(key, lambda: self._new_paths(most))
 
-    def _new_paths(self, most: int) -> list[list[int]]:
+    def _new_paths(self, most: int, carries: Tensor | None = None) -> list[list[int]]:
         graph, steps = self.layer.graph, self.num_updates
         source, target = graph.edge_index.numpy()
         is_own = self._members_on("cpu").numpy()
         kept = (is_own[source] | is_own[target]) & (source < graph.outputs.start)
-        reach = Reach.of(graph)
+        if carries is not None:
+            kept &= carries.numpy()
+        reach = Reach.of(graph, carries)
         length = reach.from_inputs[source] + reach.to_outputs[target]
         kept &= length < numpy.inf if steps is None else length <= steps
         # A path through hidden units alone makes a module live that does not own its outputs.
@@ -387,7 +393,7 @@ class Units:
 
     def most_modules(self) -> int:
         """The largest number of modules that are tried where nobody says how many."""
-        of_each = self.num_ends(), self.num_paths(_MOST_MODULES)
+        of_each = self.num_ends(), self.num_paths(_MOST_MODULES, carrying(self.layer))
         return min(_MOST_MODULES, len(self), *(number for number in of_each if number))
 
     def num_ends(self) -> int:
@@ -471,6 +477,12 @@ class Units:
         operator = (DenseOperator if is_dense else SparseOperator).build(edges)
         parts = edges.edge_ids, edges.source, edges.target, operator
         return PartitionedEdges._make(part.to(self.layer.device) for part in parts)
+
+
+def carrying(layer: Partitionable) -> Tensor | None:
+    """Which edges carry something, as their weight is not 0, ``[E]``, on the CPU; ``None``: all."""
+    carries = (layer.edge_weight().detach() != 0).cpu()
+    return None if bool(carries.all()) else carries
 
 
 def check_scope(scope: str) -> None:

@@ -66,8 +66,18 @@ class CheckedLoss:
             ) from error
         self._ignored, self._class_weight = watch.ignored, watch.class_weight
         self._link, self._is_checked = watch.link, True
-        self._best = watch.best if loss is watch.of_outputs else None
+        self._best = watch.best if self._is_share_of(watch, outputs, targets) else None
         return loss
+
+    @torch.no_grad()
+    def _is_share_of(self, watch: LossWatch, outputs: Tensor, targets: Tensor) -> bool:
+        """Whether this loss is lowest where that of torch is: it is as many times as high."""
+        if watch.best is None or watch.mean_of_outputs is None:
+            return False
+        pair = outputs, watch.best(outputs, targets)
+        first, second = (self.loss(each, targets) / watch.mean_of_outputs(each) for each in pair)
+        rounding = torch.finfo(first.dtype).eps ** 0.5
+        return bool(torch.isclose(first, second, rtol=rounding, atol=0) & (first > 0))
 
     def linked(self, values: Tensor) -> Tensor:
         """Outputs that the loss takes, ``[B, ...]``, made of any numbers.

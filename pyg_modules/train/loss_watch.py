@@ -66,8 +66,8 @@ class LossWatch(TorchFunctionMode):
         self.link: Callable[[Tensor], Tensor] | None = None
         #: The outputs with which the last loss of the outputs is lowest, if that is more than 0.
         self.best: Best | None = None
-        #: What this loss returned.
-        self.of_outputs: Tensor | None = None
+        #: Mean of this loss over what it compares, of any outputs and the targets it was given.
+        self.mean_of_outputs: Callable[[Tensor], Tensor] | None = None
         #: What the last loss returned, if that is a sum.
         self.summed: Tensor | None = None
 
@@ -84,14 +84,15 @@ class LossWatch(TorchFunctionMode):
             TypeError: If the targets are of a type that the loss does not take.
             ValueError: If a class is out of range, or shapes do not fit together.
         """
-        kwargs, is_of_outputs = kwargs or {}, False
+        kwargs = kwargs or {}
         if func in _OF_CLASSES or func in _ELEMENTWISE:
             given = signature(func).bind(*args, **kwargs)
             given.apply_defaults()
             outputs, targets = given.arguments["input"], given.arguments["target"]
-            is_of_outputs = outputs is self._outputs
-            if is_of_outputs:
+            if outputs is self._outputs:
                 self.link, self.best = _LINKS.get(func), best_for(func, given.arguments)
+                named = {**given.arguments, "reduction": "none"}
+                self.mean_of_outputs = lambda outputs: func(**{**named, "input": outputs}).mean()
             if func in _ELEMENTWISE:
                 if outputs.dtype != targets.dtype:
                     self.mixed = outputs, targets
@@ -106,8 +107,6 @@ class LossWatch(TorchFunctionMode):
                 if targets is self._targets:
                     self.ignored, self.class_weight = ignored, given.arguments["weight"]
         result = func(*args, **kwargs)
-        if is_of_outputs:
-            self.of_outputs = result
         if kwargs.get("reduction") == "sum":
             self.summed = result
         if isinstance(result, Tensor) and self._compares_all_pairs(args, result):

@@ -16,7 +16,8 @@ from pyg_modules.nn.unit_layer import UnitLayer
 from pyg_modules.train.batches import Batches, Forward
 from pyg_modules.train.check_model import check_model
 from pyg_modules.train.checked_loss import CheckedLoss, Loss
-from pyg_modules.train.training_data import are_rows, batches_of, undisturbed
+from pyg_modules.train.training_data import are_rows, batches_of
+from pyg_modules.train.undisturbed import unchanged, undisturbed
 
 
 class ModelInTraining:
@@ -95,6 +96,7 @@ class ModelInTraining:
         """Draw from ``seed`` inside, none of the training, and have gradients in any mode."""
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(unchanged(self.loss.loss))
             # What is global is not touched for nothing: other threads may draw from it.
             if self._may_draw():
                 stack.enter_context(seeded(seed, next(self.model.parameters()).device))

@@ -25,7 +25,8 @@ from pyg_modules.train.checked_loss import CheckedLoss
 from pyg_modules.train.epoch_record import EpochRecord
 from pyg_modules.train.evaluation import evaluate
 from pyg_modules.train.fit import EpochCallback, FitOptions, fit
-from pyg_modules.train.training_data import batches_of, undisturbed
+from pyg_modules.train.training_data import batches_of
+from pyg_modules.train.undisturbed import undisturbed
 
 
 class OrganiseOptions(FitOptions, total=False):

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from inspect import signature
 from typing import Any
@@ -108,29 +107,6 @@ def batches_of(
         )
     are_rows = isinstance(source, Rows) and forward is None
     return Batches(source, forward or _forward_pair, device, are_rows=are_rows)
-
-
-@contextmanager
-def undisturbed(data: Any, seed: int = 0) -> Iterator[None]:
-    """Iterate ``data`` inside, by Python and NumPy from ``seed`` on; after, as if nothing was."""
-    batch_sampler = getattr(data, "batch_sampler", None)
-    samplers = [getattr(one, "sampler", None) for one in (data, batch_sampler)]
-    generators = [
-        generator
-        for part in (data, batch_sampler, *samplers)
-        if isinstance(generator := getattr(part, "generator", None), torch.Generator)
-    ]
-    states = [generator.get_state() for generator in generators]
-    of_python, of_numpy = random.getstate(), numpy.random.get_state()  # noqa: NPY002
-    random.seed(seed)
-    numpy.random.seed(seed % 2**32)  # noqa: NPY002
-    try:
-        yield
-    finally:
-        random.setstate(of_python)
-        numpy.random.set_state(of_numpy)  # noqa: NPY002
-        for generator, state in zip(generators, states, strict=True):
-            generator.set_state(state)
 
 
 def are_rows(data: Any) -> bool:

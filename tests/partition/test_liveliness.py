@@ -1,11 +1,15 @@
+import warnings
+
 import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from torch.nn.utils import prune
 
-from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut
+from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut, partition_units
 from pyg_modules.partition.liveliness import Liveliness
-from tests.strategies import layers_with_labels
+from pyg_modules.train import seeded
+from tests.strategies import generator, layers_with_labels
 
 LEVELS = [2, 4, 4, 2]
 
@@ -78,3 +82,39 @@ def test_all_units_that_live_have_a_gradient(scope, data):
     for unit in hidden:
         moves = bool((gradient[target == unit] != 0).any())
         assert moves == bool(alive[unit])
+
+
+def pruned(layer, amount, seed):
+    """The layer with as large a share of its weights pruned at random, as PyTorch does it."""
+    with seeded(seed):
+        prune.random_unstructured(layer, "weight", amount)
+    return layer
+
+
+def test_an_edge_that_was_pruned_carries_nothing():
+    graph = UnitGraph(torch.tensor([[0, 0, 1, 2], [1, 2, 3, 3]]), 4, 1, 1)
+    layer, labels = SynchronousGraph(graph, Unrolled(1)), torch.tensor([-1, 0, 1, -1])
+    prune.custom_from_mask(layer, "weight", torch.tensor([1, 1, 1, 0]))
+    assert cut(layer, labels).graph.num_edges == 4  # Module 1 was dead before.
+    wider = UnitGraph(torch.tensor([[0, 0, 1, 2, 1, 2], [1, 2, 2, 1, 3, 3]]), 4, 1, 1)
+    layer = SynchronousGraph(wider, Unrolled(2))
+    prune.custom_from_mask(layer, "weight", torch.tensor([1, 1, 1, 1, 1, 0]))
+    with pytest.raises(ValueError, match=r"got none in the modules \[1\]"):
+        cut(layer, labels)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("scope", ["hidden", "inputs", "all"])
+def test_modules_of_a_pruned_layer_compute_something(scope, seed):
+    with seeded(seed):
+        layer = SynchronousGraph(UnitGraph.complete(8, 24, 4), Unrolled(3)).double()
+    labels = partition_units(pruned(layer, 0.85, seed), 2, scope=scope, tolerance=0.2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of single units.
+        modular = cut(layer, labels)
+    torch.nn.init.zeros_(modular.bias)  # What no input reaches is 0.
+    x = torch.randn(5, 8, dtype=torch.float64, generator=generator(seed))
+    modular(x).sum().backward()
+    hears_and_is_heard = (modular.weight.grad != 0) & (modular.weight != 0)
+    owner = labels[modular.graph.edge_index[1]]
+    assert set(owner[hears_and_is_heard].tolist()) >= {0, 1}

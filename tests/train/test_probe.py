@@ -11,8 +11,11 @@ from torch.nn.utils.parametrize import register_parametrization
 from torch.utils.data import (
     BatchSampler,
     DataLoader,
+    Dataset,
     IterableDataset,
     RandomSampler,
+    Sampler,
+    Subset,
     TensorDataset,
 )
 from torch_geometric.data import Data
@@ -338,6 +341,70 @@ def test_samples_are_the_same_where_a_sampler_of_batches_draws_them():
     assert torch.equal(of_sampler.get_state(), state)
 
 
+class OwnOrder(Sampler):
+    """Samples in the order of generators of its own."""
+
+    def __init__(self, size):
+        self.size, self.of_numpy = size, numpy.random.default_rng(5)
+        self.of_python = random.Random(5)
+
+    def __len__(self):
+        return self.size
+
+    def __iter__(self):
+        first = self.of_python.randrange(self.size)
+        return iter(numpy.roll(self.of_numpy.permutation(self.size), first).tolist())
+
+
+class Noisy(Dataset):
+    """Samples with noise of a generator of its own."""
+
+    def __init__(self, x, y):
+        self.x, self.y, self.draws = x, y, numpy.random.RandomState(5)
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, number):
+        return self.x[number] + self.draws.normal(), self.y[number]
+
+
+def test_generators_of_samplers_and_data_sets_are_left_where_they_are():
+    layer, dataset = new_layer(), Noisy(*data())
+    sampler = OwnOrder(len(dataset))
+    loader = DataLoader(Subset(dataset, range(len(dataset))), 8, sampler=sampler)
+    probe = Probe(layer, loader, loss=F.mse_loss)
+    assert probe(None) == probe(None)
+    fresh, of_set = OwnOrder(len(dataset)), numpy.random.RandomState(5)
+    assert list(sampler) == list(fresh)
+    assert dataset.draws.normal() == of_set.normal()
+
+
+class Running(nn.Module):
+    """A squared error over a mean of those before, which it keeps."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("in_place", torch.ones(()))
+        self.register_buffer("replaced", torch.ones(()))
+        self.calls = 0
+
+    def forward(self, outputs, targets):
+        error = F.mse_loss(outputs, targets)
+        self.in_place.mul_(0.9).add_(0.1 * error.detach())
+        self.replaced = 0.9 * self.replaced + 0.1 * error.detach()
+        self.calls += 1
+        return error / self.in_place.clone()
+
+
+def test_a_loss_that_keeps_something_is_left_as_it_is():
+    layer, loss = new_layer(), Running()
+    probe = Probe(layer, data(), loss=loss)
+    assert probe(two_modules(layer)) == probe(two_modules(layer))
+    assert loss.calls == 0
+    assert float(loss.in_place) == float(loss.replaced) == 1
+
+
 def test_a_model_that_is_not_trained_is_refused():
     layer = new_layer().requires_grad_(False)
     with pytest.raises(ValueError, match=r"a model with parameters to train \(got none\)"):
@@ -639,7 +706,11 @@ def test_on_images_inputs_are_correlated_by_all_images_and_not_by_the_first():
 
 
 @pytest.mark.parametrize(
-    "case", ["smoothed", "smoothed, weights", "probabilities", "images", "binary", "ignored"]
+    "case",
+    [
+        *("smoothed", "smoothed, weights", "probabilities", "images", "binary", "ignored"),
+        *("scaled", "averaged by hand"),
+    ],
 )
 def test_a_loss_that_stays_above_0_counts_from_there(case):
     """The lowest loss is found by hand, sample by sample, from many starts."""
@@ -654,6 +725,11 @@ def test_a_loss_that_stays_above_0_counts_from_there(case):
     else:
         weight = torch.tensor([1.0, 4.0]) if case == "smoothed, weights" else None
         loss = nn.CrossEntropyLoss(weight, label_smoothing=0.2)
+    if case == "scaled":
+        loss = lambda outputs, targets: 0.6 * F.cross_entropy(outputs, targets, label_smoothing=0.1)  # noqa: E731
+    elif case == "averaged by hand":
+        each = nn.CrossEntropyLoss(label_smoothing=0.2, reduction="none")
+        loss = lambda outputs, targets: each(outputs, targets).mean()  # noqa: E731
     model, forward = layer, None
     if case == "images":
         y = torch.randint(2, (24, 3), generator=rand)
