@@ -31,6 +31,8 @@ class CheckedLoss:
         self._is_checked = False
         self._link: Callable[[Tensor], Tensor] | None = None
         self._best: Best | None = None
+        #: Whether the lowest loss is at no outputs.
+        self.has_no_best = False
         self._ignored: int | None = None
         self._class_weight: Tensor | None = None
 
@@ -66,6 +68,7 @@ class CheckedLoss:
             ) from error
         self._ignored, self._class_weight = watch.ignored, watch.class_weight
         self._link, self._is_checked = watch.link, True
+        self.has_no_best = watch.has_no_best
         self._best = watch.best if self._is_share_of(watch, outputs, targets) else None
         return loss
 
@@ -87,9 +90,9 @@ class CheckedLoss:
         return values if self._link is None else self._link(values)
 
     @property
-    def stays_above_0(self) -> bool:
-        """Whether no outputs have the loss 0, as far as that is known."""
-        return self._best is not None
+    def counts_from_0(self) -> bool:
+        """Whether 0 is the lowest loss that outputs can have, as far as that is known."""
+        return self._best is None
 
     def least(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The lowest loss that outputs of this shape can have, a scalar."""

@@ -1,4 +1,4 @@
-"""Outputs with which losses of torch are lowest, where they stay above 0 for every network."""
+"""Outputs with which losses of torch are lowest, where that is not at 0."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Best = Callable[[Tensor, Tensor], Tensor]
 
 
 def best_for(loss: Callable[..., Any], given: dict[str, Any]) -> Best | None:
-    """What is best for a loss as it was called; ``None`` if that is 0, or not known.
+    """What is best for a loss as it was called; ``None`` if its loss is 0, or not known.
 
     A cross-entropy stays above 0 where targets are probabilities, or are smoothed: at their
-    entropy.
+    entropy. A likelihood of counts, or with a given variance, may be on either side of it.
 
     Args:
         loss (Callable): Of torch.
@@ -32,6 +32,11 @@ def best_for(loss: Callable[..., Any], given: dict[str, Any]) -> Best | None:
     if loss is F.binary_cross_entropy_with_logits and bool(((targets > 0) & (targets < 1)).any()):
         positive = given["pos_weight"]
         return lambda _, targets: _best_binary_logits(targets, positive)
+    if loss is F.poisson_nll_loss:
+        is_log = given["log_input"]
+        return lambda outputs, targets: _best_rates(targets.to(outputs.dtype), is_log=is_log)
+    if loss is F.gaussian_nll_loss:
+        return lambda outputs, targets: targets.to(outputs.dtype)
     return None
 
 
@@ -49,6 +54,10 @@ def _best_logits(
     if weight is not None:
         share = share * weight.to(share).view(-1, *[1] * (outputs.dim() - of_classes - 1))
     return share.clamp(min=torch.finfo(share.dtype).tiny).log()
+
+
+def _best_rates(targets: Tensor, *, is_log: bool) -> Tensor:
+    return targets.clamp(min=torch.finfo(targets.dtype).tiny).log() if is_log else targets
 
 
 def _best_binary_logits(targets: Tensor, positive: Tensor | None) -> Tensor:

@@ -64,8 +64,10 @@ class LossWatch(TorchFunctionMode):
         self.mixed: tuple[Tensor, Tensor] | None = None
         #: What makes outputs that the loss takes of any numbers, where it does not take all.
         self.link: Callable[[Tensor], Tensor] | None = None
-        #: The outputs with which the last loss of the outputs is lowest, if that is more than 0.
+        #: The outputs with which the last loss of the outputs is lowest, if that is not at 0.
         self.best: Best | None = None
+        #: Whether there are no such outputs: the better they are, the lower a variance may be.
+        self.has_no_best = False
         #: Mean of this loss over what it compares, of any outputs and the targets it was given.
         self.mean_of_outputs: Callable[[Tensor], Tensor] | None = None
         #: What the last loss returned, if that is a sum.
@@ -93,6 +95,8 @@ class LossWatch(TorchFunctionMode):
                 self.link, self.best = _LINKS.get(func), best_for(func, given.arguments)
                 named = {**given.arguments, "reduction": "none"}
                 self.mean_of_outputs = lambda outputs: func(**{**named, "input": outputs}).mean()
+            variance = given.arguments.get("var")
+            self.has_no_best |= isinstance(variance, Tensor) and variance.requires_grad
             if func in _ELEMENTWISE:
                 if outputs.dtype != targets.dtype:
                     self.mixed = outputs, targets

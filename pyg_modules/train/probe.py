@@ -47,8 +47,9 @@ class Probe:
             the only one)
         steps (int, optional): Steps of a probe. (default: one pass over the data)
         loss (Callable, optional): As for :func:`fit`; never negative, and 0 for a perfect answer.
-            Of a cross-entropy of torch with smoothed labels, or of probabilities, what it is above
-            their entropy counts. (default: cross-entropy)
+            Of a cross-entropy of torch with smoothed labels, or of probabilities, and of its
+            likelihoods of counts, or with a given variance, what it is above the lowest that
+            outputs can have counts. (default: cross-entropy)
         forward (Callable, optional): As for :func:`fit`.
         learning_rate (float, optional): Of AdamW; it falls to 0 in the last fifth.
             (default: 3e-3)
@@ -84,12 +85,14 @@ class Probe:
             "weight_decay": as_coefficient("weight_decay", weight_decay),
         }
         self._chance: float | None = None
-        self._least: float | None = None
+        self._least: dict[int | None, float] = {}
         self._steps = None if steps is None else as_int("steps", steps, smallest=1)
         with self._training.apart(self._seed):  # A loss without a least value is said here.
             model = self._training.copy().eval()
-            batches = self._batches(model).first(1)
-            _never_negative(self._loss_of_constant(model, batches))
+            if self._training.loss.has_no_best:
+                raise _not_a_share("got a likelihood whose variance is learned, as low as it likes")
+            constant = self._loss_of_constant(model, self._batches(model, most=1))
+            _never_negative(constant - self._least_loss(model, most=1))
 
     @property
     def layer(self) -> UnitLayer:
@@ -263,21 +266,19 @@ class Probe:
 
     def _measured(self, model: nn.Module, most: int | None = None) -> float:
         """The mean loss over the samples of a probe, or those of so many batches."""
-        batches = self._batches(model)
-        if most is not None:
-            batches = batches.first(min(most, len(batches)))
-        loss = evaluate(model, batches, self._training.loss)["loss"]
-        return _never_negative(loss - self._least_loss(model))
+        loss = evaluate(model, self._batches(model, most), self._training.loss)["loss"]
+        return _never_negative(loss - self._least_loss(model, most))
 
     @torch.no_grad()
-    def _least_loss(self, model: nn.Module) -> float:
-        """The lowest that any network could have, where that is more than 0."""
-        if self._least is None:
-            self._least, loss = 0.0, self._training.loss
-            if loss.stays_above_0:
-                pairs = _pairs(model, self._batches(model))
-                self._least = float(_mean(pairs, loss.least, loss.weight))
-        return self._least
+    def _least_loss(self, model: nn.Module, most: int | None = None) -> float:
+        """The lowest that any network could have there."""
+        loss = self._training.loss
+        if loss.counts_from_0:
+            return 0.0
+        if most not in self._least:
+            pairs = _pairs(model, self._batches(model, most))
+            self._least[most] = float(_mean(pairs, loss.least, loss.weight))
+        return self._least[most]
 
     def _train(self, model: nn.Module) -> None:
         model.train()
@@ -288,9 +289,12 @@ class Probe:
         for batch in batches:
             optimization.step(self._training.loss(*batches.run(model, batch)))
 
-    def _batches(self, model: nn.Module) -> Batches:
+    def _batches(self, model: nn.Module, most: int | None = None) -> Batches:
+        """The samples of a probe, or so many batches of them."""
         batches = self._epoch(model)
-        return batches if self._steps is None else batches.first(self._steps)
+        if self._steps is not None:
+            batches = batches.first(self._steps)
+        return batches if most is None else batches.first(min(most, len(batches)))
 
     def _epoch(self, model: nn.Module) -> Batches:
         return self._training.batches(model, self._seed)
@@ -317,12 +321,16 @@ def _last_if_nan(loss: Tensor) -> float:
 
 def _never_negative(loss: float) -> float:
     if loss < -_ROUNDING:
-        raise ValueError(
-            f"Expected a loss that is 0 for a perfect answer, and never negative (got {loss:g}): a"
-            f" verdict says which share of it is left. Give a loss with a constant added, or train"
-            f" without a PartitionSchedule."
-        )
+        raise _not_a_share(f"got {loss:g}")
     return loss
+
+
+def _not_a_share(got: str) -> ValueError:
+    return ValueError(
+        f"Expected a loss that is 0 for a perfect answer, and never negative ({got}): a verdict"
+        f" says which share of it is left. Give the PartitionSchedule a probe with one that is,"
+        f" such as a squared error: probe=pyg_modules.train.Probe(model, data, loss=...)."
+    )
 
 
 def steps_of_probe(total_steps: int) -> int:

@@ -1,6 +1,7 @@
 import copy
 import random
 import threading
+from math import log
 
 import numpy
 import pytest
@@ -417,6 +418,36 @@ def test_losses_that_can_be_negative_are_refused():
 
     with pytest.raises(ValueError, match=r"never negative \(got -2\d"):
         Probe(new_layer(), data(), loss=shifted)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.1])
+@pytest.mark.parametrize("case", ["counts", "rates", "variance"])
+def test_likelihoods_count_from_the_lowest_that_outputs_can_have(case, scale):
+    layer, (x, _) = new_layer(), data(40)
+    y = torch.poisson(torch.full((40, NUM_OUTPUTS), 9.0), generator=generator(1))
+    y[0] = 0
+    model, least = layer, torch.special.xlogy(y, y).neg().add(y).mean()
+    if case == "variance":
+        loss = lambda outputs, y: scale * F.gaussian_nll_loss(outputs, y, torch.full_like(y, 0.01))  # noqa: E731
+        least = torch.tensor(0.5 * log(0.01))
+    elif case == "rates":
+        model = nn.Sequential(layer, nn.Softplus())
+        loss = lambda outputs, y: scale * F.poisson_nll_loss(outputs, y, log_input=False)  # noqa: E731
+    else:
+        loss = lambda outputs, y: scale * F.poisson_nll_loss(outputs, y)  # noqa: E731
+    assert least < 0
+    probe = Probe(model, (x, y), loss=loss, batch_size=9)
+    expected = float(loss(model(x), y).detach()) - scale * float(least)
+    assert probe(None) == pytest.approx(expected, rel=1e-4)
+    assert 0 < probe.chance() < expected
+
+
+def test_a_likelihood_whose_variance_is_learned_is_refused_at_once():
+    def loss(outputs, targets):
+        return F.gaussian_nll_loss(outputs[:, :1], targets[:, :1], outputs[:, 1:].exp())
+
+    with pytest.raises(ValueError, match="whose variance is learned"):
+        Probe(new_layer(), data(), loss=loss)
 
 
 @pytest.mark.parametrize(
