@@ -124,6 +124,7 @@ def load_file(
         prepared.iloc[train], flags, target, targets, train, options, [*flags, *categories]
     )
     test_file = of_file if test is None else os.fspath(test)
+    encoding.notes.extend(_on_row_numbers(prepared, encoding.numbers))
     inputs = encoding.encode(test_x, test_file)
     test_values = encoding.values(test_x, test_file)
     if test is not None:
@@ -319,6 +320,17 @@ def _fitted(
         options,
         notes,
     )
+
+
+def _on_row_numbers(table: DataFrame, numbers: list[NumberColumn]) -> list[str]:
+    """A sentence for each column that counts the rows of a file."""
+    columns = (number.name for number in numbers if len(table) > 1)
+    return [
+        f"column {name!r}: one more in every row, taken for a number that says something; leave it"
+        f" out of the file if it only counts the rows"
+        for name in columns
+        if (numpy.diff(table[name]) == 1).all()
+    ]
 
 
 def _on_categories(category: CategoryColumn, column: Any) -> list[str]:

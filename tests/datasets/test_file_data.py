@@ -90,6 +90,19 @@ def test_what_was_done_is_said_and_comes_back_from_the_folder(tmp_path):
     assert numpy.array_equal(load_encoding(tmp_path).encode(table, "wine.csv"), x)
 
 
+@pytest.mark.parametrize("first", [0, 1, 2019])
+def test_a_column_that_counts_the_rows_is_said(first, tmp_path):
+    rows = [f"{first + row},{row**2 % 11},{row % 2}" for row in range(20)]
+    path = written(tmp_path, "\n".join(["number,b,y", *rows]))
+    told = [note for note in load_file(path, target="y").encoding.notes if "counts" in note]
+    assert told == [
+        "column 'number': one more in every row, taken for a number that says something; leave it"
+        " out of the file if it only counts the rows"
+    ]
+    path = written(tmp_path, "\n".join(["number,b,y", *rows[::-1]]))
+    assert not any("counts" in note for note in load_file(path, target="y").encoding.notes)
+
+
 @pytest.mark.parametrize(
     "damage",
     ["{}", "[]", "no JSON", '{"format_version": 2}', '{"format_version": 1, "numbers": [{}]}'],
