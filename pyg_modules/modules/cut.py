@@ -8,6 +8,7 @@ from pyg_modules.nn.unit_layer import Layer, UnitLayer, check_layer
 from pyg_modules.ops.sharding import is_sharded
 from pyg_modules.partition.labels import SHARED, read_labels, stays_independent
 from pyg_modules.partition.liveliness import check_alive
+from pyg_modules.partition.units import Units
 from pyg_modules.structure.carried import carried_layer, carried_state
 from pyg_modules.structure.edge_map import EdgeMap
 from pyg_modules.structure.left_behind import (
@@ -28,7 +29,8 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
 
     An edge is kept if it stays within a module, leaves a shared input, enters a shared output from
     a module, or joins two shared units. What goes: edges between two modules, and feedback from a
-    shared output into a module, which would carry one module's state into another.
+    shared output into a module, which would carry one module's state into another; and those that
+    were pruned, by :func:`prune_cross_edges` or ``torch.nn.utils.prune``.
 
     An average of the weights, such as ``torch.optim.swa_utils.AveragedModel``, is made of the new
     layer, after the cut.
@@ -58,7 +60,8 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
             values per weight; or if the layer is parametrized.
 
     Warns:
-        UserWarning: If units would lose all paths, though their module does not; or if ``layer``
+        UserWarning: If units would lose all paths, though their module does not; if a module
+            would have none until weights that are 0 are trained; or if ``layer``
             has forward hooks, which the new one has not. Later, at the first gradient of the new
             layer, if the optimizer of ``layer`` still is, and none holds the new one; or at that of
             ``layer``, if its optimizer went on with the new one.
@@ -67,10 +70,11 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
     warn_of_hooks(layer)
     graph = layer.graph
     labels = check_modules(layer, labels)
-    check_alive(layer, labels, layer.solver.num_updates)
+    check_alive(Units(layer), labels)
     kept = stays_independent(graph, labels)
-    if layer.edge_mask is not None:
-        kept &= layer.edge_mask.cpu()
+    unpruned = layer.kept_edges
+    if unpruned is not None:
+        kept &= unpruned
     position = kept.nonzero().view(-1)
     edges = EdgeMap(position, torch.arange(len(position), device="cpu"), len(position))
     state = {}

@@ -349,6 +349,19 @@ class UnitLayer(nn.Module):
         """
         return self._scaled_weight(self._update(), self.dtype)[1]
 
+    @property
+    def kept_edges(self) -> Tensor | None:
+        """Edges that are not pruned for good, a boolean mask ``[E]`` on the CPU; ``None``: all.
+
+        Those that ``edge_mask`` leaves, and ``torch.nn.utils.prune``, of an edge at least a weight.
+        """
+        masks = [] if self.edge_mask is None else [self.edge_mask.cpu()]
+        pruned = self._buffers.get("weight_mask")
+        if pruned is not None:
+            masks.append((pruned != 0).flatten(1).any(dim=1) if self.row_shape else pruned != 0)
+        kept = torch.stack([mask.cpu() for mask in masks]).all(dim=0) if masks else None
+        return None if kept is None or bool(kept.all()) else kept
+
     def _rows(self) -> Tensor:
         """The weights, 0 where pruned, ``[E, *row_shape]``."""
         with without_autocast(self.device):  # A parametrization may be a product of matrices.

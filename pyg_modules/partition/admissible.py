@@ -56,16 +56,22 @@ def admissible(
     graph = units.layer.graph
     if not graph.num_inputs or not graph.num_outputs:
         return labels
-    moves = _Moves(units, affinity, bounds)
-    if not moves.may_live.any():
-        units.check_reached()
-        return labels
     generator = numpy.random.default_rng(seed)
-    best, lack = _revived(moves, labels, enough, generator)
-    if lack[0]:  # Where few ways lead through, moves alone may not find them.
-        best, lack = _revived(moves, moves.with_paths(best), enough, generator)
-    moves.check_modules(*lack)
-    return best
+    best, carries, kept = labels, carrying(units.layer), units.kept_edges
+    # Weights that are 0 may be trained; those that are pruned stay so.
+    for edges in [kept] if carries is None else [carries, kept]:
+        moves = _Moves(units, affinity, bounds, edges)
+        if not moves.may_live.any():
+            continue
+        best, lack = _revived(moves, best, enough, generator)
+        if lack[0]:  # Where few ways lead through, moves alone may not find them.
+            best, lack = _revived(moves, moves.with_paths(best), enough, generator)
+        if not lack[0]:
+            return best
+    if moves.may_live.any():
+        moves.check_modules(*lack)
+    units.check_reached()
+    return labels
 
 
 def _revived(
@@ -99,7 +105,13 @@ class DeadModulesError(ValueError):
 class _Moves:
     """Moves of dead units to modules where they live."""
 
-    def __init__(self, units: Units, affinity: csr_array[Any], bounds: SizeBounds) -> None:
+    def __init__(
+        self,
+        units: Units,
+        affinity: csr_array[Any],
+        bounds: SizeBounds,
+        carries: torch.Tensor | None,
+    ) -> None:
         self._units, self._affinity, self._bounds = units, affinity, bounds
         self._graph = units.layer.graph
         self._steps = units.num_updates
@@ -109,7 +121,7 @@ class _Moves:
         self._num_modules = bounds.smallest.shape[1]
         ends = self._graph.hidden.start, self._graph.hidden.stop
         self._role = numpy.searchsorted(ends, self._members, side="right")
-        self._carries = carrying(units.layer)
+        self._carries = carries
         self.may_live = self._alive(Reach.of(self._graph, self._carries))
         rounds = min(_PATIENCE, _MANY_EDGES // max(1, self._graph.num_edges))
         self.patience = max(_LEAST_PATIENCE, rounds)

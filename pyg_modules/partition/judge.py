@@ -101,7 +101,8 @@ def judge(
     if not isfinite(uncut):
         raise ValueError(
             f"Expected a finite loss of the uncut network (got {uncut}). Look for NaN or infinity"
-            f" in the data; if there is none, the training diverged: lower the learning rate."
+            f" in the data, and for batches of which the loss counts no target; if there are none,"
+            f" the training diverged: lower the learning rate."
         )
     graph, num_modules = units.layer.graph, int(labels.max()) + 1
     if losses is None:

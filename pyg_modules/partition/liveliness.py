@@ -12,7 +12,7 @@ from pyg_modules._brief import brief
 from pyg_modules.graph.reach import Reach
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.partition.labels import SHARED, stays_independent
-from pyg_modules.partition.units import Partitionable, carrying
+from pyg_modules.partition.units import Units, carrying
 
 
 class Liveliness(NamedTuple):
@@ -75,18 +75,19 @@ def reach_of(graph: UnitGraph, labels: Tensor, carries: Tensor | None = None) ->
     return Reach.of(graph, kept if carries is None else kept & carries)
 
 
-def check_alive(layer: Partitionable, labels: Tensor, num_updates: int | None) -> None:
+def check_alive(units: Units, labels: Tensor) -> None:
     """Raise if a cut makes a module compute a constant, and warn of units that it puts to rest.
 
+    Where it does so only as long as weights are 0, it is a warning.
+
     Args:
-        layer (Partitionable): The units, their edges and weights.
+        units (Units): Of a layer; which ones does not matter.
         labels (LongTensor): Module of every unit, ``[N]``, on the CPU, −1 for shared ones.
-        num_updates (int, optional): Number of updates before the outputs are read, if there is a
-            limit.
     """
-    liveliness = Liveliness.of(layer.graph, labels, num_updates, carrying(layer))
+    graph, num_updates = units.layer.graph, units.num_updates
     within = "" if num_updates is None else f" that {num_updates} updates can walk"
     remedy = "use fewer modules, a graph with more edges, or a solver with more steps."
+    liveliness = Liveliness.of(graph, labels, num_updates, units.kept_edges)
     if dead := liveliness.dead_modules(labels):
         sizes = [int((labels == module).sum()) for module in dead]
         raise ValueError(
@@ -95,6 +96,17 @@ def check_alive(layer: Partitionable, labels: Tensor, num_updates: int | None) -
             f" compute constants. partition_units and PartitionSchedule find modules that live;"
             f" else {remedy}"
         )
+    carries = carrying(units.layer)
+    if carries is not None:
+        at_present = Liveliness.of(graph, labels, num_updates, carries)
+        if dead := at_present.dead_modules(labels):
+            warnings.warn(
+                f"The modules {brief(dead)} compute constants until weights that are 0 are trained:"
+                f" no path from an input to an output{within} has others in them. Train the"
+                f" layer first, or partition it anew: partition_units and PartitionSchedule find"
+                f" modules that live where there are some.",
+                stacklevel=4,
+            )
     if liveliness.num_dead:
         warnings.warn(
             f"{liveliness.num_dead} of {int(liveliness.before.sum())} units take no part any more"

@@ -90,6 +90,8 @@ def choose_num_modules(
     uncut, influence, chance = probe(None), _told(units, probe), probe.chance()
     if present is None and uncut > _NOTHING * chance:
         return 2
+    if present is None:
+        units.check_paths(2)
     lost: dict[int, float] = {}
     good = []
     for num_modules in range(2 if present is None else present + 1, units.most_modules() + 1):

@@ -286,7 +286,7 @@ class Units:
         graph, steps = self.layer.graph, self.num_updates
         if steps is None or not graph.num_inputs or not graph.num_outputs:
             return
-        reach = Reach.of(graph)
+        reach = Reach.of(graph, self.kept_edges)
         members = self.members.cpu().numpy()
         members = members & (numpy.arange(graph.num_units) >= graph.num_inputs)
         shortest = float((reach.from_inputs + reach.to_outputs)[members].min(initial=numpy.inf))
@@ -296,14 +296,22 @@ class Units:
                 f" none). Use a solver of at least {int(shortest) - 1} steps."
             )
 
+    @property
+    def kept_edges(self) -> Tensor | None:
+        """Edges that are not pruned for good, ``[E]``, if the layer says so; ``None``: all."""
+        kept: Tensor | None = getattr(self.layer, "kept_edges", None)
+        return kept
+
     def check_paths(self, num_modules: int) -> None:
         """Raise a ``ValueError`` unless each of so many modules can have a path of its own.
 
         Of units of which none takes part, cut or not, nothing is said.
         """
         self.check_reached()
-        num_paths, steps = self.num_paths(num_modules), self.num_updates
-        takes_part = Reach.of(self.layer.graph).is_alive(steps) & self._members_on("cpu").numpy()
+        kept, steps = self.kept_edges, self.num_updates
+        num_paths = self.num_paths(num_modules)
+        takes_part = Reach.of(self.layer.graph, kept).is_alive(steps)
+        takes_part &= self._members_on("cpu").numpy()
         if num_paths < num_modules and takes_part[self.layer.graph.num_inputs :].any():
             within = "" if steps is None else f" that {steps} updates can walk"
             fewer = f"num_modules={num_paths}, or " if num_paths > 1 else ""
@@ -313,31 +321,31 @@ class Units:
                 f" scope={self.scope!r}). Use {fewer}a graph that is wider where it is narrow."
             )
 
-    def num_paths(self, most: int, carries: Tensor | None = None) -> int:
+    def num_paths(self, most: int) -> int:
         """How many paths from inputs to outputs lie beside each other, each in units of these.
 
         No more modules can live. Shared ends may be those of several.
 
         Args:
             most (int): After so many, no more are looked for.
-            carries (BoolTensor, optional): Edges they may walk, ``[E]``. (default: all)
         """
         graph = self.layer.graph
-        return len(self.paths(most, carries)) if graph.num_inputs and graph.num_outputs else most
+        has_ends = graph.num_inputs and graph.num_outputs
+        return len(self.paths(most, self.kept_edges)) if has_ends else most
 
-    def paths(self, most: int, carries: Tensor | None = None) -> list[list[int]]:
+    def paths(self, most: int, carries: Tensor | None) -> list[list[int]]:
         """The units of such paths, one after the other; some may be too long for the updates.
 
         Args:
             most (int): After so many, no more are looked for.
-            carries (BoolTensor, optional): Edges they may walk, ``[E]``. (default: all)
+            carries (BoolTensor, optional): Edges they may walk, ``[E]``; ``None``: all.
         """
         if carries is not None:
             return self._new_paths(most, carries)
         key = "paths", self.scope, self.num_updates, most
-        return self.layer.graph.cached(key, lambda: self._new_paths(most))
+        return self.layer.graph.cached(key, lambda: self._new_paths(most, None))
 
-    def _new_paths(self, most: int, carries: Tensor | None = None) -> list[list[int]]:
+    def _new_paths(self, most: int, carries: Tensor | None) -> list[list[int]]:
         graph, steps = self.layer.graph, self.num_updates
         source, target = graph.edge_index.numpy()
         is_own = self._members_on("cpu").numpy()
@@ -393,7 +401,7 @@ class Units:
 
     def most_modules(self) -> int:
         """The largest number of modules that are tried where nobody says how many."""
-        of_each = self.num_ends(), self.num_paths(_MOST_MODULES, carrying(self.layer))
+        of_each = self.num_ends(), self.num_paths(_MOST_MODULES)
         return min(_MOST_MODULES, len(self), *(number for number in of_each if number))
 
     def num_ends(self) -> int:

@@ -243,6 +243,8 @@ def _outputs_and_targets(result: Any) -> tuple[Tensor, Tensor]:
             f" batch.y)."
         )
     outputs, targets = result
+    if outputs.dim() == targets.dim() == 0:  # Of a single sample, squeezed.
+        return outputs.view(1), targets.view(1)
     return outputs, targets
 
 

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import nan
 
 import torch
 from torch import Tensor, nn
 
 from pyg_modules._brief import brief
-from pyg_modules.train.least_loss import Best
+from pyg_modules.train.least_loss import LossAtBest
 from pyg_modules.train.loss_watch import LossWatch
 
 #: From outputs and targets to a scalar.
@@ -30,8 +31,7 @@ class CheckedLoss:
         self.loss = loss
         self._is_checked = False
         self._link: Callable[[Tensor], Tensor] | None = None
-        self._best: Best | None = None
-        #: Whether the lowest loss is at no outputs.
+        #: Whether no outputs have the lowest loss.
         self.has_no_best = False
         self._ignored: int | None = None
         self._class_weight: Tensor | None = None
@@ -69,18 +69,7 @@ class CheckedLoss:
         self._ignored, self._class_weight = watch.ignored, watch.class_weight
         self._link, self._is_checked = watch.link, True
         self.has_no_best = watch.has_no_best
-        self._best = watch.best if self._is_share_of(watch, outputs, targets) else None
         return loss
-
-    @torch.no_grad()
-    def _is_share_of(self, watch: LossWatch, outputs: Tensor, targets: Tensor) -> bool:
-        """Whether this loss is lowest where that of torch is: it is as many times as high."""
-        if watch.best is None or watch.mean_of_outputs is None:
-            return False
-        pair = outputs, watch.best(outputs, targets)
-        first, second = (self.loss(each, targets) / watch.mean_of_outputs(each) for each in pair)
-        rounding = torch.finfo(first.dtype).eps ** 0.5
-        return bool(torch.isclose(first, second, rtol=rounding, atol=0) & (first > 0))
 
     def linked(self, values: Tensor) -> Tensor:
         """Outputs that the loss takes, ``[B, ...]``, made of any numbers.
@@ -89,16 +78,17 @@ class CheckedLoss:
         """
         return values if self._link is None else self._link(values)
 
-    @property
-    def counts_from_0(self) -> bool:
-        """Whether 0 is the lowest loss that outputs can have, as far as that is known."""
-        return self._best is None
-
+    @torch.no_grad()
     def least(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The lowest loss that outputs of this shape can have, a scalar."""
-        if self._best is None:
-            return torch.zeros((), device=outputs.device)
-        return self.loss(self._best(outputs, targets), targets)
+        """The lowest loss that outputs of this shape can have, a scalar; NaN if it is not known."""
+        unknown = torch.full((), nan, device=outputs.device)
+        with LossAtBest():
+            try:
+                first, second = (self.loss(one, targets) for one in (outputs, outputs / 2 + 1))
+            except (RuntimeError, ValueError):  # It does not take other outputs.
+                return unknown
+        # What depends on the outputs in other ways, too, may be lower elsewhere.
+        return first if bool(first == second) else unknown
 
     def counted(self, targets: Tensor) -> Tensor:
         """Which targets are not those to ignore, a boolean mask of their shape."""

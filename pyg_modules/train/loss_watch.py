@@ -9,8 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from pyg_modules.train.least_loss import Best, best_for
-
 _OF_CLASSES = (F.cross_entropy, F.nll_loss)
 #: Losses that compare every output with the target at its place.
 _ELEMENTWISE = (
@@ -64,12 +62,8 @@ class LossWatch(TorchFunctionMode):
         self.mixed: tuple[Tensor, Tensor] | None = None
         #: What makes outputs that the loss takes of any numbers, where it does not take all.
         self.link: Callable[[Tensor], Tensor] | None = None
-        #: The outputs with which the last loss of the outputs is lowest, if that is not at 0.
-        self.best: Best | None = None
-        #: Whether there are no such outputs: the better they are, the lower a variance may be.
+        #: Whether no outputs are the best: the better they are, the lower a variance may be.
         self.has_no_best = False
-        #: Mean of this loss over what it compares, of any outputs and the targets it was given.
-        self.mean_of_outputs: Callable[[Tensor], Tensor] | None = None
         #: What the last loss returned, if that is a sum.
         self.summed: Tensor | None = None
 
@@ -92,15 +86,13 @@ class LossWatch(TorchFunctionMode):
             given.apply_defaults()
             outputs, targets = given.arguments["input"], given.arguments["target"]
             if outputs is self._outputs:
-                self.link, self.best = _LINKS.get(func), best_for(func, given.arguments)
-                named = {**given.arguments, "reduction": "none"}
-                self.mean_of_outputs = lambda outputs: func(**{**named, "input": outputs}).mean()
+                self.link = _LINKS.get(func)
             variance = given.arguments.get("var")
             self.has_no_best |= isinstance(variance, Tensor) and variance.requires_grad
             if func in _ELEMENTWISE:
                 if outputs.dtype != targets.dtype:
                     self.mixed = outputs, targets
-                if outputs.shape != targets.shape:
+                if outputs.shape != targets.shape and self._are_targets(targets):
                     raise _unequal(outputs, targets)
             elif func is F.cross_entropy and outputs.shape == targets.shape:
                 _check_probabilities(outputs, targets)
@@ -117,6 +109,14 @@ class LossWatch(TorchFunctionMode):
             raise _unequal(self._outputs, self._targets)
         return result
 
+    def _are_targets(self, values: Tensor) -> bool:
+        """Whether these may be the targets, in another shape or dtype."""
+        known = self._targets
+        is_of_outputs = _shares_memory(values, self._outputs)
+        return _shares_memory(values, known) or (
+            isinstance(known, Tensor) and values.numel() == known.numel() and not is_of_outputs
+        )
+
     def _compares_all_pairs(self, args: tuple[Any, ...], result: Tensor) -> bool:
         """Whether a vector was broadcast against a column, as by outputs - targets."""
         pair = self._outputs, self._targets
@@ -127,6 +127,12 @@ class LossWatch(TorchFunctionMode):
         size = vector.numel()
         shapes = vector.shape, column.shape, result.shape
         return are_pair and shapes == ((size,), (size, 1), (size, size))
+
+
+def _shares_memory(values: Tensor, others: object) -> bool:
+    if not isinstance(others, Tensor):
+        return False
+    return values.untyped_storage().data_ptr() == others.untyped_storage().data_ptr()
 
 
 def _unequal(outputs: Tensor, targets: Tensor) -> ValueError:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from math import ceil, inf, isfinite
+from math import ceil, inf, isfinite, isnan
 from typing import Any
 
 import torch
@@ -239,7 +239,7 @@ class Probe:
 
             return _mean(pairs, of_batch, loss.weight)
 
-        mean = torch.cat([outputs for outputs, _ in pairs]).mean(dim=0)
+        mean = _mean_of_samples([outputs for outputs, _ in pairs])
         # Outputs may be far from anything that is of use.
         with torch.no_grad():
             first = min(mean, torch.zeros_like(mean), key=lambda one: _last_if_nan(loss_of(one)))
@@ -269,15 +269,14 @@ class Probe:
         loss = evaluate(model, self._batches(model, most), self._training.loss)["loss"]
         return _never_negative(loss - self._least_loss(model, most))
 
-    @torch.no_grad()
     def _least_loss(self, model: nn.Module, most: int | None = None) -> float:
-        """The lowest that any network could have there."""
-        loss = self._training.loss
-        if loss.counts_from_0:
-            return 0.0
+        """The lowest that any network could have there, 0 if it is not known."""
         if most not in self._least:
-            pairs = _pairs(model, self._batches(model, most))
-            self._least[most] = float(_mean(pairs, loss.least, loss.weight))
+            loss = self._training.loss
+            with self._training.apart(self._seed):  # Done once; not a number of a probe is another.
+                pairs = _pairs(model, self._batches(model, most))
+                least = float(_mean(pairs, loss.least, loss.weight))
+            self._least[most] = 0.0 if isnan(least) else least
         return self._least[most]
 
     def _train(self, model: nn.Module) -> None:
@@ -313,6 +312,27 @@ def _mean(
     counted = [(weight, pair) for pair in pairs if (weight := weight_of(pair[1]))]
     losses = [weight * loss(*pair) for weight, pair in counted]
     return torch.stack(losses).sum() / sum(weight for weight, _ in counted)
+
+
+def _mean_of_samples(outputs: list[Tensor]) -> Tensor:
+    """The mean over the samples of all batches; 1 wide where these have other sizes, as of texts.
+
+    Raises:
+        ValueError: If outputs of different batches have other numbers of dimensions.
+    """
+    if len({one.dim() for one in outputs}) > 1:
+        raise ValueError(
+            f"Expected outputs with as many dimensions in all batches (got"
+            f" {[list(one.shape) for one in outputs[:1]]} and others). Return the same shape but"
+            f" for sizes, e.g. by squeeze(-1) in the place of squeeze()."
+        )
+    sizes = [set(each) for each in zip(*(one.shape[1:] for one in outputs), strict=True)]
+    if all(len(each) == 1 for each in sizes):
+        return torch.cat(outputs).mean(dim=0)
+    others = [0, *(axis for axis, each in enumerate(sizes, start=1) if len(each) > 1)]
+    sums = torch.stack([one.sum(dim=others, keepdim=True) for one in outputs]).sum(dim=0)
+    number = sum(one.numel() for one in outputs) / sums.numel()
+    return (sums / number).squeeze(0)
 
 
 def _last_if_nan(loss: Tensor) -> float:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from functools import partial
 from typing import Any
 
 import numpy
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+#: Where loaders, samplers and data sets have what they draw samples of, or make them by.
+_INNER = (
+    *("batch_sampler", "sampler", "dataset", "datasets", "collate_fn"),
+    *("transform", "pre_transform", "target_transform", "transforms"),
+)
+# So many parts of a list are looked at: data sets may be lists of many graphs.
+_MOST = 100
 _GENERATORS = torch.Generator, random.Random, numpy.random.Generator, numpy.random.RandomState
 
 
@@ -32,14 +41,13 @@ def undisturbed(data: Any, seed: int = 0) -> Iterator[None]:
 
 
 def _generators(data: Any) -> list[Any]:
-    """Generators that a loader, its samplers or its data sets have as an attribute."""
-    batch_sampler = getattr(data, "batch_sampler", None)
-    parts = [data, batch_sampler, getattr(data, "sampler", None)]
-    parts.append(getattr(batch_sampler, "sampler", None))
-    inner = getattr(data, "dataset", None)
-    while inner is not None and all(inner is not part for part in parts):
-        parts.append(inner)
-        inner = getattr(inner, "dataset", None)
+    """Generators that a loader has as an attribute, or what it draws samples of, or by."""
+    parts = [data]
+    for part in parts:  # It grows on the way.
+        inner = [getattr(part, name, None) for name in _INNER]
+        inner += [each for one in inner if isinstance(one, list | tuple) for each in one[:_MOST]]
+        known = set(map(id, parts))
+        parts += [one for one in inner if hasattr(one, "__dict__") and id(one) not in known]
     found = [value for part in parts for value in getattr(part, "__dict__", {}).values()]
     return [value for value in found if isinstance(value, _GENERATORS)]
 
@@ -55,18 +63,31 @@ def _restoration(generator: Any) -> Callable[[], object]:
 
 
 @contextmanager
-def unchanged(module: object) -> Iterator[None]:
-    """Call ``module`` inside; after, what it keeps of calls is as it was, if it is one of torch."""
-    modules = list(module.modules()) if isinstance(module, nn.Module) else []
-    before = [(dict(vars(one)), dict(one._buffers)) for one in modules]
-    buffers = [buffer for one in modules for buffer in one.buffers(recurse=False)]
-    values = [buffer.clone() for buffer in buffers]
+def unchanged(called: object) -> Iterator[None]:
+    """Call ``called`` inside, such as a loss; after, what it keeps of its calls is as it was."""
+    owners = list(called.modules()) if isinstance(called, nn.Module) else [called]
+    kept = [vars(one) for one in owners if hasattr(one, "__dict__")]
+    containers = [*kept, *(value for one in kept for value in one.values() if _holds(value))]
+    tensors = [
+        value
+        for one in containers
+        for value in (one.values() if isinstance(one, dict) else one)
+        if isinstance(value, Tensor) and not isinstance(value, nn.Parameter)
+    ]
+    before = [copy(one) for one in containers]
+    values = [tensor.detach().clone() for tensor in tensors]
     try:
         yield
     finally:
-        for one, (attributes, own) in zip(modules, before, strict=True):
-            vars(one).update(attributes)
-            one._buffers.update(own)
+        for one, contents in zip(containers, before, strict=True):
+            one.clear()
+            add = one.extend if isinstance(one, list | deque) else one.update
+            add(contents)
         with torch.no_grad():
-            for buffer, value in zip(buffers, values, strict=True):
-                buffer.copy_(value)
+            for tensor, value in zip(tensors, values, strict=True):
+                if not torch.equal(tensor, value):
+                    tensor.copy_(value)
+
+
+def _holds(value: object) -> bool:
+    return isinstance(value, dict | list | set | deque)

@@ -6,7 +6,17 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch.nn.utils import prune
 
-from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, cut, partition_units
+from pyg_modules import (
+    PartitionRegularizer,
+    SynchronousConv2d,
+    SynchronousGraph,
+    UnitGraph,
+    Unrolled,
+    cut,
+    partition_units,
+)
+from pyg_modules.partition import Units
+from pyg_modules.partition.labels import stays_independent
 from pyg_modules.partition.liveliness import Liveliness
 from pyg_modules.train import seeded
 from tests.strategies import generator, layers_with_labels
@@ -95,7 +105,7 @@ def test_an_edge_that_was_pruned_carries_nothing():
     graph = UnitGraph(torch.tensor([[0, 0, 1, 2], [1, 2, 3, 3]]), 4, 1, 1)
     layer, labels = SynchronousGraph(graph, Unrolled(1)), torch.tensor([-1, 0, 1, -1])
     prune.custom_from_mask(layer, "weight", torch.tensor([1, 1, 1, 0]))
-    assert cut(layer, labels).graph.num_edges == 4  # Module 1 was dead before.
+    assert cut(layer, labels).graph.num_edges == 3  # Module 1 was dead before.
     wider = UnitGraph(torch.tensor([[0, 0, 1, 2, 1, 2], [1, 2, 2, 1, 3, 3]]), 4, 1, 1)
     layer = SynchronousGraph(wider, Unrolled(2))
     prune.custom_from_mask(layer, "weight", torch.tensor([1, 1, 1, 1, 1, 0]))
@@ -118,3 +128,59 @@ def test_modules_of_a_pruned_layer_compute_something(scope, seed):
     hears_and_is_heard = (modular.weight.grad != 0) & (modular.weight != 0)
     owner = labels[modular.graph.edge_index[1]]
     assert set(owner[hears_and_is_heard].tolist()) >= {0, 1}
+
+
+def test_what_was_pruned_stays_pruned_after_a_cut():
+    with seeded(0):
+        layer = SynchronousGraph(UnitGraph.complete(8, 24, 4), Unrolled(3))
+    prune.l1_unstructured(layer, "weight", amount=0.6)
+    kept = layer.weight_mask.bool()
+    labels = partition_units(layer, 2, tolerance=0.2)
+    modular = cut(layer, labels)
+    assert torch.equal(layer.kept_edges, kept)
+    edges = set(map(tuple, layer.graph.edge_index[:, kept].T.tolist()))
+    assert {tuple(edge) for edge in modular.graph.edge_index.T.tolist()} <= edges
+    assert bool((modular.weight != 0).all())
+    x = torch.randn(5, 8, generator=generator(0))
+    independent = stays_independent(layer.graph, labels) & kept
+    with torch.no_grad():
+        layer.weight_orig[~independent] = 0
+    torch.testing.assert_close(modular(x), layer(x))
+
+
+def test_an_edge_of_images_is_pruned_when_its_whole_kernel_is():
+    layer = SynchronousConv2d(UnitGraph.complete(2, 4, 1), generator=generator(0))
+    mask = torch.ones_like(layer.weight)
+    mask[0], mask[1, 0, 0] = 0, 0
+    prune.custom_from_mask(layer, "weight", mask)
+    assert (~layer.kept_edges).nonzero().flatten().tolist() == [0]
+
+
+def two_tasks():
+    """A layer whose second output has weights of 0, and modules with an output each."""
+    with seeded(0):
+        layer = SynchronousGraph(UnitGraph.complete(4, 8, 2), Unrolled(2))
+    with torch.no_grad():
+        layer.weight[layer.graph.edge_index[1] == 13] = 0
+    return layer, torch.tensor([0, 0, 1, 1] + [0] * 4 + [1] * 4 + [0, 1])
+
+
+def test_a_module_is_not_refused_for_weights_that_are_0_and_may_be_trained():
+    layer, labels = two_tasks()
+    with pytest.warns(UserWarning, match=r"modules \[1\] compute constants until weights that"):
+        modular = cut(layer, labels)
+    found = partition_units(layer, 2, scope="all")
+    assert set(found.tolist()) == {0, 1}
+    modular(torch.randn(3, 4, generator=generator(0))).sum().backward()
+    assert modular.weight.grad[modular.graph.edge_index[1] == 13].any()
+
+
+@pytest.mark.parametrize("num_modules", [2, "auto"])
+def test_a_layer_of_which_too_little_is_left_is_refused_when_a_regularizer_is_made(num_modules):
+    layer = SynchronousGraph(UnitGraph.complete(4, 8, 1))
+    source, target = layer.graph.edge_index
+    mask = ((source == 4) | (target == 4)).float()
+    prune.custom_from_mask(layer, "weight", mask)
+    with pytest.raises(ValueError, match="Expected a path from an input to an output"):
+        PartitionRegularizer(layer, num_modules)
+    assert Units(layer).num_paths(5) == 1

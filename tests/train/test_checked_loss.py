@@ -1,3 +1,4 @@
+import warnings
 from functools import partial
 
 import pytest
@@ -190,6 +191,17 @@ def test_targets_that_would_be_broadcast_are_refused(loss, shape, num_outputs):
 def test_a_sum_over_the_samples_is_refused(loss):
     with pytest.raises(ValueError, match=r"a mean over the samples \(got .*Leave reduction out"):
         fit_linear(CLASSES, loss)
+
+
+def test_what_is_compared_with_no_targets_is_left_to_torch():
+    def loss(outputs, targets):
+        spread = F.mse_loss(outputs.std(0), torch.ones(()))
+        pairs = F.mse_loss(outputs[:, None], outputs[None].detach())
+        return F.mse_loss(outputs, targets) + spread + pairs
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of torch.
+        assert len(fit_linear(torch.ones(4, 3), loss)) == 1
 
 
 def test_a_sum_that_becomes_a_mean_is_let_through():

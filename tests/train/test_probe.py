@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrize import register_parametrization
 from torch.utils.data import (
     BatchSampler,
+    ConcatDataset,
     DataLoader,
     Dataset,
     IterableDataset,
@@ -381,6 +382,35 @@ def test_generators_of_samplers_and_data_sets_are_left_where_they_are():
     assert dataset.draws.normal() == of_set.normal()
 
 
+class Augmented(Noisy):
+    """Samples that a transform with a generator of its own makes."""
+
+    def __init__(self, x, y):
+        super().__init__(x, y)
+        self.transform = Shift()
+
+
+class Shift:
+    def __init__(self):
+        self.draws = torch.Generator().manual_seed(5)
+
+    def __call__(self, samples):
+        return torch.utils.data.default_collate(samples)
+
+
+def test_generators_of_parts_of_data_are_left_where_they_are():
+    layer, parts = new_layer(), [Augmented(*data()), Noisy(*data())]
+    shift = Shift()
+    loader = DataLoader(ConcatDataset(parts), 8, collate_fn=shift)
+    probe = Probe(layer, loader, loss=F.mse_loss)
+    probe(None)
+    first = numpy.random.RandomState(5).normal()
+    assert [part.draws.normal() for part in parts] == [first, first]
+    expected = torch.Generator().manual_seed(5).get_state()
+    assert torch.equal(shift.draws.get_state(), expected)
+    assert torch.equal(parts[0].transform.draws.get_state(), expected)
+
+
 class Running(nn.Module):
     """A squared error over a mean of those before, which it keeps."""
 
@@ -388,22 +418,66 @@ class Running(nn.Module):
         super().__init__()
         self.register_buffer("in_place", torch.ones(()))
         self.register_buffer("replaced", torch.ones(()))
-        self.calls = 0
+        self.calls, self.seen = 0, []
 
     def forward(self, outputs, targets):
         error = F.mse_loss(outputs, targets)
         self.in_place.mul_(0.9).add_(0.1 * error.detach())
         self.replaced = 0.9 * self.replaced + 0.1 * error.detach()
         self.calls += 1
+        self.seen.append(float(error.detach()))
+        self.last = outputs
         return error / self.in_place.clone()
 
 
 def test_a_loss_that_keeps_something_is_left_as_it_is():
     layer, loss = new_layer(), Running()
+    seen = loss.seen
     probe = Probe(layer, data(), loss=loss)
     assert probe(two_modules(layer)) == probe(two_modules(layer))
     assert loss.calls == 0
+    assert loss.seen is seen
+    assert not seen
+    assert not hasattr(loss, "last")
     assert float(loss.in_place) == float(loss.replaced) == 1
+
+
+def test_a_function_that_counts_its_calls_is_left_as_it_is():
+    def loss(outputs, targets):
+        loss.calls += 1
+        return F.mse_loss(outputs, targets)
+
+    loss.calls = 0
+    Probe(new_layer(), data(), loss=loss)(None)
+    assert loss.calls == 0
+
+
+def test_chance_of_batches_of_other_lengths_is_that_of_constants_by_class():
+    """Sequences are as long as the longest of their batch."""
+    model, rand = nn.Sequential(new_layer()), generator(3)
+    batches = [
+        (torch.randn(4, length, NUM_INPUTS, generator=rand), torch.arange(4 * length) % 3 // 2)
+        for length in (5, 7, 6)
+    ]
+
+    def loss(outputs, targets):
+        return F.cross_entropy(outputs.flatten(0, 1), targets)
+
+    probe = Probe(model, DataLoader(batches, batch_size=None), loss=loss)
+    every = torch.cat([y for _, y in batches])
+    share = torch.bincount(every) / len(every)
+    # A batch counts by its samples, of which all have four.
+    mean = torch.stack([(torch.bincount(y) / len(y) * -share.log()).sum() for _, y in batches])
+    assert probe.chance() == pytest.approx(float(mean.mean()), rel=1e-2)
+    assert probe(None) > 0
+
+
+def test_a_last_sample_that_is_squeezed_to_a_number_is_a_sample():
+    layer, (x, y) = SynchronousGraph(UnitGraph.complete(NUM_INPUTS, 8, 1)), data(17)
+    forward = lambda model, batch: (model(batch[0]).squeeze(), batch[1].squeeze())  # noqa: E731
+    probe = Probe(layer, (x, y[:, :1]), loss=F.mse_loss, forward=forward, batch_size=8)
+    assert probe(None) == pytest.approx(float(F.mse_loss(layer(x), y[:, :1]).detach()), rel=1e-5)
+    assert probe.chance() > 0
 
 
 def test_a_model_that_is_not_trained_is_refused():
@@ -414,10 +488,20 @@ def test_a_model_that_is_not_trained_is_refused():
 
 def test_losses_that_can_be_negative_are_refused():
     def shifted(outputs, targets):
-        return F.mse_loss(outputs, targets) - 30
+        return (outputs - targets).square().mean() - 30
 
     with pytest.raises(ValueError, match=r"never negative \(got -2\d"):
         Probe(new_layer(), data(), loss=shifted)
+
+
+def test_a_constant_that_is_added_does_not_count():
+    layer, (x, y) = new_layer(), data()
+    plain, shifted = (
+        Probe(layer, (x, y), loss=lambda o, t, more=more: F.mse_loss(o, t) + more)
+        for more in (0.0, -3.0)
+    )
+    assert shifted(None) == pytest.approx(plain(None), rel=1e-5)
+    assert shifted.chance() == pytest.approx(plain.chance(), rel=1e-5)
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.1])
@@ -440,6 +524,90 @@ def test_likelihoods_count_from_the_lowest_that_outputs_can_have(case, scale):
     expected = float(loss(model(x), y).detach()) - scale * float(least)
     assert probe(None) == pytest.approx(expected, rel=1e-4)
     assert 0 < probe.chance() < expected
+
+
+#: Losses that make something of what they are given, and what they are given.
+PREPARED = {
+    "smoothed by hand": (
+        lambda o, t: F.cross_entropy(o, F.one_hot(t, 2) * 0.9 + 0.05),
+        "classes",
+    ),
+    "binary, smoothed by hand": (
+        lambda o, t: F.binary_cross_entropy_with_logits(o, t * 0.9 + 0.05),
+        "flags",
+    ),
+    "probabilities of logits": (lambda o, t: F.cross_entropy(o, t.softmax(1)), "numbers"),
+    "counts in another unit": (lambda o, t: F.poisson_nll_loss(o, t.abs() / 5), "numbers"),
+    "a variance in the targets": (
+        lambda o, t: F.gaussian_nll_loss(o[:, 0], t[:, 0], 0.2 + t[:, 1].abs()),
+        "numbers",
+    ),
+    "a column of classes": (
+        lambda o, t: F.cross_entropy(o, t[:, 0], label_smoothing=0.2),
+        "column",
+    ),
+    "weights of samples": (
+        lambda o, t: (
+            F.cross_entropy(o, t[:, 0], reduction="none", label_smoothing=0.2) * t[:, 1]
+        ).mean(),
+        "weighted",
+    ),
+    "two tasks": (
+        lambda o, t: (
+            F.binary_cross_entropy_with_logits(o[:, :1], t[:, :1] * 0.8)
+            + 2 * F.mse_loss(o[:, 1:], t[:, 1:])
+        ),
+        "flags",
+    ),
+    "flat": (
+        lambda o, t: F.cross_entropy(o.view(-1, 2), t.flatten(), label_smoothing=0.2),
+        "column",
+    ),
+    "by torch": (nn.HuberLoss(), "numbers"),
+}
+
+
+@pytest.mark.parametrize("name", PREPARED)
+def test_losses_count_from_their_least_whatever_they_make_of_targets(name):
+    """The lowest loss is found by hand, sample by sample."""
+    loss, kind = PREPARED[name]
+    layer, rand = new_layer(), generator(3)
+    x, classes = torch.randn(24, NUM_INPUTS, generator=rand), torch.arange(24) % 2
+    y = {
+        "classes": classes,
+        "column": classes.unsqueeze(1),
+        "weighted": torch.stack([classes, torch.arange(24)], dim=1),
+        "flags": torch.stack([classes, classes.roll(3)], dim=1).float(),
+        "numbers": torch.randn(24, 2, generator=rand),
+    }[kind]
+    free = torch.zeros(24, 2, requires_grad=True)
+    optimizer = torch.optim.LBFGS([free], max_iter=300, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        value = loss(free, y)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    expected = float((loss(layer(x), y) - loss(free, y)).detach())
+    probe = Probe(layer, (x, y), loss=loss, batch_size=24)
+    assert probe(None) == pytest.approx(expected, rel=1e-3)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0])
+def test_a_loss_that_depends_on_the_outputs_in_other_ways_counts_from_0(scale):
+    layer, (x, _) = new_layer(), data(40)
+    with torch.no_grad():
+        layer.weight *= scale
+    y = torch.arange(40) % 2
+
+    def loss(outputs, targets):
+        smoothed = F.cross_entropy(outputs, targets, label_smoothing=0.1)
+        return smoothed + 0.1 * outputs.square().mean()
+
+    expected = float(loss(layer(x), y).detach())
+    assert Probe(layer, (x, y), loss=loss, batch_size=40)(None) == pytest.approx(expected)
 
 
 def test_a_likelihood_whose_variance_is_learned_is_refused_at_once():
