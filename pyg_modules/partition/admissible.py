@@ -13,7 +13,7 @@ from pyg_modules._arrays import Bools, Floats, Ints
 from pyg_modules.graph.reach import Reach
 from pyg_modules.partition.liveliness import reach_of
 from pyg_modules.partition.search.size_bounds import SizeBounds
-from pyg_modules.partition.units import Units, carrying
+from pyg_modules.partition.units import Units
 
 _INPUT, _HIDDEN, _OUTPUT = range(3)
 # After so many rounds that help nobody, what is dead stays dead; after fewer, where they look at
@@ -36,7 +36,7 @@ def admissible(
     """Labels of which no unit is dead that is not so in the uncut graph, as far as moves find them.
 
     A unit is alive if it is on a path from an input to an output, inside of its module, that the
-    updates of the solver can walk, along edges whose weight is not 0. Dead ones move, or change
+    updates of the solver can walk, along edges that are not pruned. Dead ones move, or change
     places with others, to where they are alive; sizes stay within their bounds.
 
     Args:
@@ -56,22 +56,16 @@ def admissible(
     graph = units.layer.graph
     if not graph.num_inputs or not graph.num_outputs:
         return labels
+    moves = _Moves(units, affinity, bounds)
+    if not moves.may_live.any():
+        units.check_reached()
+        return labels
     generator = numpy.random.default_rng(seed)
-    best, carries, kept = labels, carrying(units.layer), units.kept_edges
-    # Weights that are 0 may be trained; those that are pruned stay so.
-    for edges in [kept] if carries is None else [carries, kept]:
-        moves = _Moves(units, affinity, bounds, edges)
-        if not moves.may_live.any():
-            continue
-        best, lack = _revived(moves, best, enough, generator)
-        if lack[0]:  # Where few ways lead through, moves alone may not find them.
-            best, lack = _revived(moves, moves.with_paths(best), enough, generator)
-        if not lack[0]:
-            return best
-    if moves.may_live.any():
-        moves.check_modules(*lack)
-    units.check_reached()
-    return labels
+    best, lack = _revived(moves, labels, enough, generator)
+    if lack[0]:  # Where few ways lead through, moves alone may not find them.
+        best, lack = _revived(moves, moves.with_paths(best), enough, generator)
+    moves.check_modules(*lack)
+    return best
 
 
 def _revived(
@@ -105,13 +99,7 @@ class DeadModulesError(ValueError):
 class _Moves:
     """Moves of dead units to modules where they live."""
 
-    def __init__(
-        self,
-        units: Units,
-        affinity: csr_array[Any],
-        bounds: SizeBounds,
-        carries: torch.Tensor | None,
-    ) -> None:
+    def __init__(self, units: Units, affinity: csr_array[Any], bounds: SizeBounds) -> None:
         self._units, self._affinity, self._bounds = units, affinity, bounds
         self._graph = units.layer.graph
         self._steps = units.num_updates
@@ -121,8 +109,8 @@ class _Moves:
         self._num_modules = bounds.smallest.shape[1]
         ends = self._graph.hidden.start, self._graph.hidden.stop
         self._role = numpy.searchsorted(ends, self._members, side="right")
-        self._carries = carries
-        self.may_live = self._alive(Reach.of(self._graph, self._carries))
+        self._kept = units.kept_edges
+        self.may_live = self._alive(Reach.of(self._graph, self._kept))
         rounds = min(_PATIENCE, _MANY_EDGES // max(1, self._graph.num_edges))
         self.patience = max(_LEAST_PATIENCE, rounds)
 
@@ -133,7 +121,7 @@ class _Moves:
         """
         paths = [
             numpy.array([self._number[unit] for unit in path if self._number[unit] >= 0])
-            for path in self._units.paths(self._num_modules, self._carries)
+            for path in self._units.paths(self._num_modules)
         ]
         if not paths:
             return labels
@@ -211,12 +199,12 @@ class _Moves:
     def reach(self, labels: Ints) -> Reach:
         """That of the units along the edges that a cut leaves."""
         of_all = self._units.labels_of_all(torch.from_numpy(labels)).cpu()
-        return reach_of(self._graph, of_all, self._carries)
+        return reach_of(self._graph, of_all, self._kept)
 
     def _fits(self, labels: Ints, reach: Reach) -> Bools:
         """Whether a unit would live in a module, with all others where they are, ``[n, K]``."""
         edge_index = self._graph.edge_index
-        kept = edge_index if self._carries is None else edge_index[:, self._carries]
+        kept = edge_index if self._kept is None else edge_index[:, self._kept]
         source, target = kept.numpy()
         shared_inputs = range(0) if self._units.owns_inputs else self._graph.inputs
         shared_outputs = range(0) if self._units.owns_outputs else self._graph.outputs

@@ -16,7 +16,7 @@ from pyg_modules.partition.liveliness import Liveliness
 from pyg_modules.partition.methods import find_labels
 from pyg_modules.partition.metrics import normalized_cut
 from pyg_modules.partition.search.size_bounds import SizeBounds
-from pyg_modules.partition.units import EdgeList, Units, carrying
+from pyg_modules.partition.units import EdgeList, Units
 from pyg_modules.partition.verdict import Losses, Verdict
 
 # Few inputs have few partitions: of as many draws, one is another, with seeds as far apart.
@@ -190,8 +190,8 @@ def _revived(units: Units, labels: Tensor, classes: numpy.ndarray, enough: int) 
 
 def _num_dead(units: Units, labels: Tensor) -> int:
     """Number of units that a cut puts to rest."""
-    layer, labels = units.layer, labels.detach().cpu().long()
-    return Liveliness.of(layer.graph, labels, units.num_updates, carrying(layer)).num_dead
+    graph, labels = units.layer.graph, labels.detach().cpu().long()
+    return Liveliness.of(graph, labels, units.num_updates, units.kept_edges).num_dead
 
 
 def shuffled(labels: Tensor, classes: numpy.ndarray, seed: int) -> Tensor:

@@ -12,14 +12,13 @@ from pyg_modules._brief import brief
 from pyg_modules.graph.reach import Reach
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.partition.labels import SHARED, stays_independent
-from pyg_modules.partition.units import Units, carrying
+from pyg_modules.partition.units import Units, nonzero_edges
 
 
 class Liveliness(NamedTuple):
     """Units that are on a path from an input to an output that the updates can walk, ``[N]``.
 
-    An edge whose weight is 0 carries nothing, and is on no path. Inputs are not among these units:
-    alone they compute nothing.
+    Inputs are not among them: alone they compute nothing.
 
     Attributes:
         before: In the graph as it is.
@@ -35,7 +34,7 @@ class Liveliness(NamedTuple):
         graph: UnitGraph,
         labels: Tensor,
         num_updates: int | None,
-        carries: Tensor | None = None,
+        kept: Tensor | None = None,
     ) -> Liveliness:
         """That of modules.
 
@@ -44,10 +43,10 @@ class Liveliness(NamedTuple):
             labels (LongTensor): Module of every unit, ``[N]``, on the CPU, −1 for shared ones.
             num_updates (int, optional): Number of updates before the outputs are read, if there is
                 a limit.
-            carries (BoolTensor, optional): Edges that carry something, ``[E]``. (default: all)
+            kept (BoolTensor, optional): Edges that are there, ``[E]``. (default: all)
         """
-        before = Reach.of(graph, carries).is_alive(num_updates)
-        after = reach_of(graph, labels, carries).is_alive(num_updates)
+        before = Reach.of(graph, kept).is_alive(num_updates)
+        after = reach_of(graph, labels, kept).is_alive(num_updates)
         before[: graph.num_inputs] = after[: graph.num_inputs] = False
         return cls(before, after)
 
@@ -63,16 +62,16 @@ class Liveliness(NamedTuple):
         return sorted(set(owner[self.before].tolist()) - living)
 
 
-def reach_of(graph: UnitGraph, labels: Tensor, carries: Tensor | None = None) -> Reach:
+def reach_of(graph: UnitGraph, labels: Tensor, kept: Tensor | None = None) -> Reach:
     """Reach along the edges that a cut leaves.
 
     Args:
         graph (UnitGraph): The units and their edges.
         labels (LongTensor): Module of every unit, ``[N]``, on the CPU, −1 for shared ones.
-        carries (BoolTensor, optional): Edges that carry something, ``[E]``. (default: all)
+        kept (BoolTensor, optional): Edges that are there, ``[E]``. (default: all)
     """
-    kept = stays_independent(graph, labels)
-    return Reach.of(graph, kept if carries is None else kept & carries)
+    stays = stays_independent(graph, labels)
+    return Reach.of(graph, stays if kept is None else stays & kept)
 
 
 def check_alive(units: Units, labels: Tensor) -> None:
@@ -96,9 +95,9 @@ def check_alive(units: Units, labels: Tensor) -> None:
             f" compute constants. partition_units and PartitionSchedule find modules that live;"
             f" else {remedy}"
         )
-    carries = carrying(units.layer)
-    if carries is not None:
-        at_present = Liveliness.of(graph, labels, num_updates, carries)
+    is_on = nonzero_edges(units.layer)
+    if is_on is not None:
+        at_present = Liveliness.of(graph, labels, num_updates, is_on)
         if dead := at_present.dead_modules(labels):
             warnings.warn(
                 f"The modules {brief(dead)} compute constants until weights that are 0 are trained:"

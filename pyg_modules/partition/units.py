@@ -298,9 +298,14 @@ class Units:
 
     @property
     def kept_edges(self) -> Tensor | None:
-        """Edges that are not pruned for good, ``[E]``, if the layer says so; ``None``: all."""
-        kept: Tensor | None = getattr(self.layer, "kept_edges", None)
-        return kept
+        """Edges that are not pruned, ``[E]``, on the CPU; ``None``: all.
+
+        Where the layer does not say so itself, those whose weight is not 0.
+        """
+        if hasattr(self.layer, "kept_edges"):
+            kept: Tensor | None = self.layer.kept_edges
+            return kept
+        return nonzero_edges(self.layer)
 
     def check_paths(self, num_modules: int) -> None:
         """Raise a ``ValueError`` unless each of so many modules can have a path of its own.
@@ -330,29 +335,28 @@ class Units:
             most (int): After so many, no more are looked for.
         """
         graph = self.layer.graph
-        has_ends = graph.num_inputs and graph.num_outputs
-        return len(self.paths(most, self.kept_edges)) if has_ends else most
+        return len(self.paths(most)) if graph.num_inputs and graph.num_outputs else most
 
-    def paths(self, most: int, carries: Tensor | None) -> list[list[int]]:
+    def paths(self, most: int) -> list[list[int]]:
         """The units of such paths, one after the other; some may be too long for the updates.
 
         Args:
             most (int): After so many, no more are looked for.
-            carries (BoolTensor, optional): Edges they may walk, ``[E]``; ``None``: all.
         """
-        if carries is not None:
-            return self._new_paths(most, carries)
+        kept = self.kept_edges
+        if kept is not None:  # Which may change.
+            return self._new_paths(most, kept)
         key = "paths", self.scope, self.num_updates, most
         return self.layer.graph.cached(key, lambda: self._new_paths(most, None))
 
-    def _new_paths(self, most: int, carries: Tensor | None) -> list[list[int]]:
+    def _new_paths(self, most: int, unpruned: Tensor | None) -> list[list[int]]:
         graph, steps = self.layer.graph, self.num_updates
         source, target = graph.edge_index.numpy()
         is_own = self._members_on("cpu").numpy()
         kept = (is_own[source] | is_own[target]) & (source < graph.outputs.start)
-        if carries is not None:
-            kept &= carries.numpy()
-        reach = Reach.of(graph, carries)
+        if unpruned is not None:
+            kept &= unpruned.numpy()
+        reach = Reach.of(graph, unpruned)
         length = reach.from_inputs[source] + reach.to_outputs[target]
         kept &= length < numpy.inf if steps is None else length <= steps
         # A path through hidden units alone makes a module live that does not own its outputs.
@@ -487,10 +491,10 @@ class Units:
         return PartitionedEdges._make(part.to(self.layer.device) for part in parts)
 
 
-def carrying(layer: Partitionable) -> Tensor | None:
-    """Which edges carry something, as their weight is not 0, ``[E]``, on the CPU; ``None``: all."""
-    carries = (layer.edge_weight().detach() != 0).cpu()
-    return None if bool(carries.all()) else carries
+def nonzero_edges(layer: Partitionable) -> Tensor | None:
+    """Edges whose weight is not 0 now, a boolean mask ``[E]`` on the CPU; ``None``: all."""
+    is_on = (layer.edge_weight().detach() != 0).cpu()
+    return None if bool(is_on.all()) else is_on
 
 
 def check_scope(scope: str) -> None:
