@@ -26,7 +26,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "finetune_epochs": 180,
     },
     "digits": {},
-    "optdigits": {"epochs": 20, "finetune_epochs": 60},
+    "optdigits": {},
     "mnist10k": {},
 }
 MODULES = {"mnist1d": (4,), "digits": (4, 8), "optdigits": (4, 8), "mnist10k": (4, 8)}
