@@ -95,7 +95,8 @@ def units_of(graph: UnitGraph, scope: str) -> range:
 
 def stays_alive(layer: SynchronousGraph, labels: Tensor) -> bool:
     """Whether all units that live in a layer do so when it is cut."""
-    return not Liveliness.of(layer.graph, labels, layer.solver.num_updates).num_dead
+    steps = layer.solver.num_updates
+    return not Liveliness.of(layer.graph, labels, steps, layer.kept_edges).num_dead
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:

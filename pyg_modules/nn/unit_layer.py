@@ -357,7 +357,7 @@ class UnitLayer(nn.Module):
         """
         masks = [] if self.edge_mask is None else [self.edge_mask.cpu()]
         pruned = self._buffers.get("weight_mask")
-        if pruned is not None:
+        if pruned is not None and not pruned.is_meta:
             masks.append((pruned != 0).flatten(1).any(dim=1) if self.row_shape else pruned != 0)
         kept = torch.stack([mask.cpu() for mask in masks]).all(dim=0) if masks else None
         return None if kept is None or bool(kept.all()) else kept

@@ -493,6 +493,8 @@ class Units:
 
 def nonzero_edges(layer: Partitionable) -> Tensor | None:
     """Edges whose weight is not 0 now, a boolean mask ``[E]`` on the CPU; ``None``: all."""
+    if layer.device.type == "meta":
+        return None
     is_on = (layer.edge_weight().detach() != 0).cpu()
     return None if bool(is_on.all()) else is_on
 

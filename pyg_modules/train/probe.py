@@ -47,9 +47,8 @@ class Probe:
             the only one)
         steps (int, optional): Steps of a probe. (default: one pass over the data)
         loss (Callable, optional): As for :func:`fit`; never negative, and 0 for a perfect answer.
-            Of a cross-entropy of torch with smoothed labels, or of probabilities, and of its
-            likelihoods of counts, or with a given variance, what it is above the lowest that
-            outputs can have counts. (default: cross-entropy)
+            Where it is made of losses of torch, what it is above the lowest that any outputs can
+            have counts, as of smoothed labels or of likelihoods. (default: cross-entropy)
         forward (Callable, optional): As for :func:`fit`.
         learning_rate (float, optional): Of AdamW; it falls to 0 in the last fifth.
             (default: 3e-3)
@@ -90,7 +89,7 @@ class Probe:
         with self._training.apart(self._seed):  # A loss without a least value is said here.
             model = self._training.copy().eval()
             if self._training.loss.has_no_best:
-                raise _not_a_share("got a likelihood whose variance is learned, as low as it likes")
+                raise _not_a_share("a likelihood whose variance is learned, as low as it likes")
             constant = self._loss_of_constant(model, self._batches(model, most=1))
             _never_negative(constant - self._least_loss(model, most=1))
 
@@ -341,13 +340,13 @@ def _last_if_nan(loss: Tensor) -> float:
 
 def _never_negative(loss: float) -> float:
     if loss < -_ROUNDING:
-        raise _not_a_share(f"got {loss:g}")
+        raise _not_a_share(f"{loss:g}")
     return loss
 
 
 def _not_a_share(got: str) -> ValueError:
     return ValueError(
-        f"Expected a loss that is 0 for a perfect answer, and never negative ({got}): a verdict"
+        f"Expected a loss that is 0 for a perfect answer, and never negative (got {got}): a verdict"
         f" says which share of it is left. Give the PartitionSchedule a probe with one that is,"
         f" such as a squared error: probe=pyg_modules.train.Probe(model, data, loss=...)."
     )

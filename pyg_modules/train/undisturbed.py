@@ -27,7 +27,7 @@ _GENERATORS = torch.Generator, random.Random, numpy.random.Generator, numpy.rand
 @contextmanager
 def undisturbed(data: Any, seed: int = 0) -> Iterator[None]:
     """Iterate ``data`` inside, by Python and NumPy from ``seed`` on; after, as if nothing was."""
-    restorations = [_restoration(generator) for generator in _generators(data)]
+    restorations = _restorations(_parts_of(data))
     of_python, of_numpy = random.getstate(), numpy.random.get_state()  # noqa: NPY002
     random.seed(seed)
     numpy.random.seed(seed % 2**32)  # noqa: NPY002
@@ -40,20 +40,24 @@ def undisturbed(data: Any, seed: int = 0) -> Iterator[None]:
             restore()
 
 
-def _generators(data: Any) -> list[Any]:
-    """Generators that a loader has as an attribute, or what it draws samples of, or by."""
+def _parts_of(data: Any) -> list[Any]:
+    """A loader, and what it draws samples of, or makes them by."""
     parts = [data]
     for part in parts:  # It grows on the way.
         inner = [getattr(part, name, None) for name in _INNER]
         inner += [each for one in inner if isinstance(one, list | tuple) for each in one[:_MOST]]
         known = set(map(id, parts))
         parts += [one for one in inner if hasattr(one, "__dict__") and id(one) not in known]
+    return parts
+
+
+def _restorations(parts: list[Any]) -> list[Callable[[], object]]:
+    """What sets the generators that are attributes of some objects back to where they are now."""
     found = [value for part in parts for value in getattr(part, "__dict__", {}).values()]
-    return [value for value in found if isinstance(value, _GENERATORS)]
+    return [_restoration(value) for value in found if isinstance(value, _GENERATORS)]
 
 
 def _restoration(generator: Any) -> Callable[[], object]:
-    """What sets a generator back to where it is now."""
     if isinstance(generator, random.Random):
         return partial(generator.setstate, generator.getstate())
     if isinstance(generator, numpy.random.Generator):
@@ -76,6 +80,7 @@ def unchanged(called: object) -> Iterator[None]:
     ]
     before = [copy(one) for one in containers]
     values = [tensor.detach().clone() for tensor in tensors]
+    restorations = _restorations(owners)
     try:
         yield
     finally:
@@ -87,6 +92,8 @@ def unchanged(called: object) -> Iterator[None]:
             for tensor, value in zip(tensors, values, strict=True):
                 if not torch.equal(tensor, value):
                     tensor.copy_(value)
+        for restore in restorations:
+            restore()
 
 
 def _holds(value: object) -> bool:

@@ -147,6 +147,7 @@ def test_steps_may_be_fewer_or_more_than_those_of_an_epoch(steps):
     seen = []
     loss = lambda outputs, targets: (seen.append(len(targets)), F.mse_loss(outputs, targets))[1]  # noqa: E731
     probe = Probe(layer, (x, y), loss=loss, batch_size=8, steps=steps)
+    probe(None)  # How low the loss can be is found out once.
     seen.clear()
     probe(two_modules(layer))
     # In the training; and together, in the measurements before and after it.
@@ -419,6 +420,7 @@ class Running(nn.Module):
         self.register_buffer("in_place", torch.ones(()))
         self.register_buffer("replaced", torch.ones(()))
         self.calls, self.seen = 0, []
+        self.draws = torch.Generator().manual_seed(5)
 
     def forward(self, outputs, targets):
         error = F.mse_loss(outputs, targets)
@@ -427,6 +429,7 @@ class Running(nn.Module):
         self.calls += 1
         self.seen.append(float(error.detach()))
         self.last = outputs
+        error = error * (1 + 0.1 * torch.rand((), generator=self.draws))
         return error / self.in_place.clone()
 
 
@@ -439,6 +442,7 @@ def test_a_loss_that_keeps_something_is_left_as_it_is():
     assert loss.seen is seen
     assert not seen
     assert not hasattr(loss, "last")
+    assert torch.equal(loss.draws.get_state(), torch.Generator().manual_seed(5).get_state())
     assert float(loss.in_place) == float(loss.replaced) == 1
 
 
