@@ -15,10 +15,15 @@ from torch.overrides import TorchFunctionMode
 class LossAtBest(TorchFunctionMode):
     """While it is on, losses of torch are those of the best outputs, in the place of what is given.
 
-    Whatever is made of them, such as a mean, a share or a sum, is the lowest that any outputs can
-    have, and no longer depends on the outputs; unless it depends on them by something else, too. Of
-    a sum of losses of the same outputs it is at most the lowest.
+    What is made of them, such as a mean, a share or a sum, is the lowest that any outputs can have,
+    and no longer depends on the outputs; unless it falls where one of them rises, or depends on the
+    outputs by something else, too. Of a sum of losses of the same outputs it is at most the lowest.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        #: What losses of torch returned, each a leaf, with a gradient.
+        self.losses: list[Tensor] = []
 
     def __torch_function__(
         self,
@@ -34,7 +39,8 @@ class LossAtBest(TorchFunctionMode):
             best = _BEST[func](given.arguments)
             if best.shape == given.arguments["input"].shape:
                 given.arguments["input"] = best
-            return func(*given.args, **given.kwargs)
+                self.losses.append(func(*given.args, **given.kwargs).detach().requires_grad_())
+                return self.losses[-1]
         return func(*args, **(kwargs or {}))
 
 

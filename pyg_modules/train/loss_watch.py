@@ -92,7 +92,9 @@ class LossWatch(TorchFunctionMode):
             if func in _ELEMENTWISE:
                 if outputs.dtype != targets.dtype:
                     self.mixed = outputs, targets
-                if outputs.shape != targets.shape and self._are_targets(targets):
+                if outputs.shape != targets.shape and (
+                    self._are_targets(targets) or self._are_rows(outputs, targets)
+                ):
                     raise _unequal(outputs, targets)
             elif func is F.cross_entropy and outputs.shape == targets.shape:
                 _check_probabilities(outputs, targets)
@@ -117,6 +119,19 @@ class LossWatch(TorchFunctionMode):
             isinstance(known, Tensor) and values.numel() == known.numel() and not is_of_outputs
         )
 
+    def _are_rows(self, outputs: Tensor, targets: Tensor) -> bool:
+        """Whether both have a row for each sample, and more would be compared than there is."""
+        rows = [
+            one.shape[:1] for one in (self._outputs, outputs, targets) if isinstance(one, Tensor)
+        ]
+        if len(rows) < 3 or len(set(rows)) > 1:
+            return False
+        try:
+            together: int = (outputs.detach() + targets.detach()).numel()
+        except RuntimeError:
+            return True
+        return together > max(outputs.numel(), targets.numel())
+
     def _compares_all_pairs(self, args: tuple[Any, ...], result: Tensor) -> bool:
         """Whether a vector was broadcast against a column, as by outputs - targets."""
         pair = self._outputs, self._targets
@@ -132,7 +147,10 @@ class LossWatch(TorchFunctionMode):
 def _shares_memory(values: Tensor, others: object) -> bool:
     if not isinstance(others, Tensor):
         return False
-    return values.untyped_storage().data_ptr() == others.untyped_storage().data_ptr()
+    try:
+        return values.untyped_storage().data_ptr() == others.untyped_storage().data_ptr()
+    except (NotImplementedError, RuntimeError):  # Sparse, or in a transformation of functions.
+        return False
 
 
 def _unequal(outputs: Tensor, targets: Tensor) -> ValueError:

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import copy
 from functools import partial
+from types import MethodType, ModuleType
 from typing import Any
 
 import numpy
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 #: Where loaders, samplers and data sets have what they draw samples of, or make them by.
 _INNER = (
@@ -54,6 +56,8 @@ def _parts_of(data: Any) -> list[Any]:
 def _restorations(parts: list[Any]) -> list[Callable[[], object]]:
     """What sets the generators that are attributes of some objects back to where they are now."""
     found = [value for part in parts for value in getattr(part, "__dict__", {}).values()]
+    # Those of the system have no state.
+    found = [value for value in found if not isinstance(value, random.SystemRandom)]
     return [_restoration(value) for value in found if isinstance(value, _GENERATORS)]
 
 
@@ -69,17 +73,17 @@ def _restoration(generator: Any) -> Callable[[], object]:
 @contextmanager
 def unchanged(called: object) -> Iterator[None]:
     """Call ``called`` inside, such as a loss; after, what it keeps of its calls is as it was."""
-    owners = list(called.modules()) if isinstance(called, nn.Module) else [called]
-    kept = [vars(one) for one in owners if hasattr(one, "__dict__")]
+    owners = _owners(called)
+    kept = [vars(one) for one in owners]
     containers = [*kept, *(value for one in kept for value in one.values() if _holds(value))]
     tensors = [
         value
         for one in containers
         for value in (one.values() if isinstance(one, dict) else one)
-        if isinstance(value, Tensor) and not isinstance(value, nn.Parameter)
+        if isinstance(value, Tensor) and _may_change(value)
     ]
     before = [copy(one) for one in containers]
-    values = [tensor.detach().clone() for tensor in tensors]
+    values = [(tensor, tensor._version, tensor.detach().clone()) for tensor in tensors]
     restorations = _restorations(owners)
     try:
         yield
@@ -89,11 +93,32 @@ def unchanged(called: object) -> Iterator[None]:
             add = one.extend if isinstance(one, list | deque) else one.update
             add(contents)
         with torch.no_grad():
-            for tensor, value in zip(tensors, values, strict=True):
-                if not torch.equal(tensor, value):
-                    tensor.copy_(value)
+            for tensor, version, value in values:
+                if tensor._version != version:
+                    tensor.resize_(value.shape).copy_(value)
         for restore in restorations:
             restore()
+
+
+def _owners(called: object) -> list[Any]:
+    """What is called, and the modules of torch in it, as far as they are seen from outside."""
+    if isinstance(called, partial):
+        parts = [called.func, *called.args, *called.keywords.values()]
+        return [owner for part in parts for owner in _owners(part)]
+    owner = called.__self__ if isinstance(called, MethodType) else called
+    if isinstance(owner, nn.Module):
+        return list(owner.modules())
+    if isinstance(owner, type | ModuleType | Tensor) or not hasattr(owner, "__dict__"):
+        return []
+    inside = [part for part in vars(owner).values() if isinstance(part, nn.Module)]
+    return [owner, *(one for part in inside for one in part.modules())]
+
+
+def _may_change(tensor: Tensor) -> bool:
+    """Whether a tensor can be changed by what is called; those that are trained are not."""
+    is_plain = tensor.layout == torch.strided and not tensor.is_meta and not tensor.is_inference()
+    is_trained = isinstance(tensor, nn.Parameter) and tensor.requires_grad
+    return is_plain and not is_trained and not is_lazy(tensor)
 
 
 def _holds(value: object) -> bool:

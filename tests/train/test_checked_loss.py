@@ -193,6 +193,22 @@ def test_a_sum_over_the_samples_is_refused(loss):
         fit_linear(CLASSES, loss)
 
 
+@pytest.mark.parametrize("change", [torch.Tensor.float, lambda y: y - 1.0])
+def test_a_column_that_is_made_of_the_targets_is_not_broadcast(change):
+    targets = torch.stack([CLASSES] * 3, dim=1)
+    with pytest.raises(ValueError, match=r"Expected targets \[4, 1\], as the outputs \(got \[4\]"):
+        fit_linear(targets, lambda o, t: F.mse_loss(o, change(t[:, 0])), num_outputs=1)
+
+
+def test_losses_of_single_samples_may_be_compared_in_a_transformation():
+    def loss(outputs, targets):
+        return torch.vmap(lambda o, t: F.mse_loss(o, t.mean()))(outputs, targets).mean()
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of torch: the mean is compared with each.
+        assert len(fit_linear(torch.ones(4, 3), loss)) == 1
+
+
 def test_what_is_compared_with_no_targets_is_left_to_torch():
     def loss(outputs, targets):
         spread = F.mse_loss(outputs.std(0), torch.ones(()))

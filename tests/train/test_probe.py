@@ -1,6 +1,7 @@
 import copy
 import random
 import threading
+from functools import partial
 from math import log
 
 import numpy
@@ -444,6 +445,87 @@ def test_a_loss_that_keeps_something_is_left_as_it_is():
     assert not hasattr(loss, "last")
     assert torch.equal(loss.draws.get_state(), torch.Generator().manual_seed(5).get_state())
     assert float(loss.in_place) == float(loss.replaced) == 1
+
+
+class Counting:
+    """A squared error that counts, and has a part of torch that counts, too."""
+
+    def __init__(self):
+        self.calls, self.norm = 0, nn.BatchNorm1d(NUM_OUTPUTS)
+        self.random = random.SystemRandom()
+
+    def __call__(self, outputs, targets):
+        self.calls += 1
+        self.norm(targets)
+        return F.mse_loss(outputs, targets)
+
+    def loss(self, outputs, targets):
+        return self(outputs, targets)
+
+
+@pytest.mark.parametrize("way", ["itself", "a method", "partial"])
+def test_an_object_that_counts_its_calls_is_left_as_it_is(way):
+    counting = Counting()
+    loss = {"itself": counting, "a method": counting.loss, "partial": partial(counting)}[way]
+    Probe(new_layer(), data(), loss=loss)(None)
+    assert counting.calls == 0
+    assert int(counting.norm.num_batches_tracked) == 0
+
+
+def test_a_loss_may_keep_sparse_matrices_and_grow_what_it_keeps():
+    class Smooth(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("matrix", torch.eye(NUM_OUTPUTS).to_sparse())
+            self.register_buffer("bank", torch.zeros(0, NUM_OUTPUTS))
+
+        def forward(self, outputs, targets):
+            self.bank.resize_(len(targets), NUM_OUTPUTS).copy_(targets)
+            smooth = self.matrix @ outputs.T
+            return F.mse_loss(outputs, targets) + 0.01 * smooth.square().mean()
+
+    loss = Smooth()
+    assert Probe(new_layer(), data(), loss=loss)(None) > 0
+    assert loss.bank.shape == (0, NUM_OUTPUTS)
+
+
+#: Losses whose lowest value is not that of the best outputs of a loss of torch, or of none.
+OTHERWISE = {
+    "flooded": lambda o, t: (F.mse_loss(o, t) - 0.1).abs() + 0.1,
+    "a difference": lambda o, t: (
+        (
+            F.mse_loss(o, t, reduction="none").mean(1)
+            - F.mse_loss(o, t.roll(1, 0), reduction="none").mean(1)
+            + 1
+        )
+        .relu()
+        .mean()
+    ),
+    "clamped": lambda o, t: (o - t - 100).square().clamp(max=4).mean(),
+    "correlation": lambda o, t: 1 - F.cosine_similarity(o - o.mean(0), t - t.mean(0), dim=0).mean(),
+    "normed": lambda o, t: F.mse_loss(F.layer_norm(o, (2,)), t) + F.layer_norm(o, (2,)).amax(),
+    "counted": lambda o, t: F.mse_loss(o, t) + (o.argmax(1) != t.argmax(1)).float().mean().add(0.5),
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_a_loss_whose_lowest_value_is_not_known_counts_from_0(name):
+    for seed in range(5):
+        layer, (x, y) = new_layer(), data(24, seed)
+        loss = OTHERWISE[name]
+        probe = Probe(layer, (x, y), loss=loss, batch_size=24)
+        expected = float(loss(layer(x), y).detach())
+        assert probe(None) == pytest.approx(expected, rel=0.5 if name == "a difference" else 1e-4)
+
+
+def test_a_loss_that_checks_its_outputs_is_taken():
+    def loss(outputs, targets):
+        assert bool(((outputs >= 0) & (outputs <= 1)).all())
+        return F.binary_cross_entropy(outputs, targets)
+
+    x, y = data()
+    model = nn.Sequential(new_layer(), nn.Sigmoid())
+    assert 0 < Probe(model, (x, (y > 0).float()), loss=loss)(None) < 2
 
 
 def test_a_function_that_counts_its_calls_is_left_as_it_is():
