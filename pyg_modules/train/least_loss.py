@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from inspect import signature
+from inspect import BoundArguments, signature
 from typing import Any
 
 import torch
@@ -34,14 +34,22 @@ class LossAtBest(TorchFunctionMode):
     ) -> Any:
         """Call ``func``, with the best outputs if they are known."""
         if func in _BEST:
-            given = signature(func).bind(*args, **(kwargs or {}))
-            given.apply_defaults()
+            given = bound_arguments(func, args, kwargs or {})
             best = _BEST[func](given.arguments)
             if best.shape == given.arguments["input"].shape:
                 given.arguments["input"] = best
                 self.losses.append(func(*given.args, **given.kwargs).detach().requires_grad_())
                 return self.losses[-1]
         return func(*args, **(kwargs or {}))
+
+
+def bound_arguments(
+    func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> BoundArguments:
+    """What a function is called with, by name, with its defaults."""
+    given = signature(func).bind(*args, **kwargs)
+    given.apply_defaults()
+    return given
 
 
 def _best_logits(given: dict[str, Any]) -> Tensor:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+
+from pyg_modules.train.least_loss import bound_arguments
 
 _OF_CLASSES = (F.cross_entropy, F.nll_loss)
 #: Losses that compare every output with the target at its place.
@@ -82,8 +83,7 @@ class LossWatch(TorchFunctionMode):
         """
         kwargs = kwargs or {}
         if func in _OF_CLASSES or func in _ELEMENTWISE:
-            given = signature(func).bind(*args, **kwargs)
-            given.apply_defaults()
+            given = bound_arguments(func, args, kwargs)
             outputs, targets = given.arguments["input"], given.arguments["target"]
             if outputs is self._outputs:
                 self.link = _LINKS.get(func)
@@ -149,7 +149,7 @@ def _shares_memory(values: Tensor, others: object) -> bool:
         return False
     try:
         return values.untyped_storage().data_ptr() == others.untyped_storage().data_ptr()
-    except (NotImplementedError, RuntimeError):  # Sparse, or in a transformation of functions.
+    except RuntimeError:  # Sparse, or in a transformation of functions.
         return False
 
 

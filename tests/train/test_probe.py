@@ -612,6 +612,20 @@ def test_likelihoods_count_from_the_lowest_that_outputs_can_have(case, scale):
     assert 0 < probe.chance() < expected
 
 
+def lowest(loss, free, y):
+    """The lowest loss of outputs that are free, from where they are on."""
+    optimizer = torch.optim.LBFGS([free], max_iter=300, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        value = loss(free, y)
+        value.backward()
+        return value
+
+    optimizer.step(closure)
+    return float(loss(free, y).detach())
+
+
 #: Losses that make something of what they are given, and what they are given.
 PREPARED = {
     "smoothed by hand": (
@@ -667,16 +681,7 @@ def test_losses_count_from_their_least_whatever_they_make_of_targets(name):
         "numbers": torch.randn(24, 2, generator=rand),
     }[kind]
     free = torch.zeros(24, 2, requires_grad=True)
-    optimizer = torch.optim.LBFGS([free], max_iter=300, line_search_fn="strong_wolfe")
-
-    def closure():
-        optimizer.zero_grad()
-        value = loss(free, y)
-        value.backward()
-        return value
-
-    optimizer.step(closure)
-    expected = float((loss(layer(x), y) - loss(free, y)).detach())
+    expected = float(loss(layer(x), y).detach()) - lowest(loss, free, y)
     probe = Probe(layer, (x, y), loss=loss, batch_size=24)
     assert probe(None) == pytest.approx(expected, rel=1e-3)
 
@@ -1025,16 +1030,7 @@ def test_a_loss_that_stays_above_0_counts_from_there(case):
     free = torch.zeros(24, 2, *y.shape[1:] if case == "images" else (), requires_grad=True)
     if case == "binary":
         free = torch.zeros(24, 2, requires_grad=True)
-    optimizer = torch.optim.LBFGS([free], max_iter=200, line_search_fn="strong_wolfe")
-
-    def closure():
-        optimizer.zero_grad()
-        value = loss(free, y)
-        value.backward()
-        return value
-
-    optimizer.step(closure)
-    least = float(loss(free, y).detach())
+    least = lowest(loss, free, y)
     outputs = layer(x).detach()
     outputs = outputs.unsqueeze(2).expand(-1, -1, 3) if case == "images" else outputs
     probe = Probe(model, (x, y), loss=loss, layer=layer, forward=forward, batch_size=7)
