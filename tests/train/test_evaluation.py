@@ -39,6 +39,14 @@ def test_targets_that_are_no_classes_have_no_accuracy():
     assert figures(model, x, classes_of_pixels, F.l1_loss).keys() == {"loss"}
 
 
+def test_the_largest_of_a_single_output_is_no_accuracy():
+    def loss(logits, targets):
+        return F.binary_cross_entropy_with_logits(logits.squeeze(-1), targets.float())
+
+    x, y = torch.randn(10, 4), torch.arange(10) % 2
+    assert figures(nn.Linear(4, 1), x, y, loss).keys() == {"loss"}
+
+
 IGNORING = [
     (F.cross_entropy, -100),
     (nn.CrossEntropyLoss(ignore_index=-1), -1),
