@@ -1,4 +1,4 @@
-"""How often a computation reads numbers of tensors."""
+"""What operations of torch a computation calls, and how often it reads numbers of tensors."""
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -10,13 +10,21 @@ _READ = {
 }
 
 
-class Looks(TorchDispatchMode):
-    """Counts how often numbers of tensors are read, for which a device has to be waited for."""
+class Calls(TorchDispatchMode):
+    """The operations that are called while it is on, in their order."""
 
     def __init__(self):
         super().__init__()
-        self.count = 0
+        self.operations = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        self.count += func in _READ
+        self.operations.append(func)
         return func(*args, **(kwargs or {}))
+
+
+class Looks(Calls):
+    """Counts how often numbers of tensors are read, for which a device has to be waited for."""
+
+    @property
+    def count(self):
+        return sum(func in _READ for func in self.operations)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -85,21 +85,45 @@ class Transition(NamedTuple):
     @property
     def lipschitz(self) -> float | Tensor:
         """The largest slope of a function, differentiable where slopes are learned."""
-        largest = [run.lipschitz(slope) for run, slope in self._with_slopes()]
+        slopes = self._split(self.slope)
+        largest = [
+            run.lipschitz(None if slopes is None else _joined(slopes, places))
+            for run, places in self._functions()
+        ]
         learned = [slope for slope in largest if isinstance(slope, Tensor)]
         known = max([0.0, *(slope for slope in largest if not isinstance(slope, Tensor))])
         return torch.stack(learned).max().clamp(min=known) if learned else known
 
     def _activated(self, sums: Tensor) -> Tensor:
-        parts = torch.split(sums, [run.num_units for run in self.runs])
-        states = [
-            run(part, slope) for part, (run, slope) in zip(parts, self._with_slopes(), strict=True)
-        ]
-        return states[0] if len(states) == 1 else torch.cat(states)
+        states, slopes = self._split(sums), self._split(self.slope)
+        assert states is not None
+        for run, places in self._functions():
+            slope = None if slopes is None else _joined(slopes, places)
+            activated = run(_joined(states, places), slope)
+            sizes = [self.runs[place].num_units for place in places]
+            for place, part in zip(places, torch.split(activated, sizes), strict=True):
+                states[place] = part
+        return _joined(states, range(len(states)))
 
-    def _with_slopes(self) -> Iterable[tuple[Run, Tensor | None]]:
-        if self.slope is None:
-            return [(run, None) for run in self.runs]
-        return zip(
-            self.runs, torch.split(self.slope, [run.num_units for run in self.runs]), strict=True
-        )
+    def _functions(self) -> list[tuple[Run, list[int]]]:
+        """Every function, with all its units, and the places of its runs: each is called once."""
+        places: dict[str, list[int]] = {}
+        for place, run in enumerate(self.runs):
+            places.setdefault(run.activation, []).append(place)
+        return [
+            (Run(name, sum(self.runs[place].num_units for place in own)), own)
+            for name, own in places.items()
+        ]
+
+    def _split(self, values: Tensor | None) -> list[Tensor] | None:
+        """Those of the units of every run."""
+        if values is None:
+            return None
+        return list(torch.split(values, [run.num_units for run in self.runs]))
+
+
+def _joined(parts: Sequence[Tensor], places: Sequence[int]) -> Tensor:
+    """The parts at some places, one after the other."""
+    if len(places) == 1:
+        return parts[places[0]]
+    return torch.cat([parts[place] for place in places])

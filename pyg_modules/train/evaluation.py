@@ -73,6 +73,7 @@ def evaluate(model: nn.Module, batches: Batches, loss: CheckedLoss) -> dict[str,
 
 def are_classes(outputs: object, targets: Tensor) -> bool:
     """Whether targets are classes ``[B]``, and outputs a number for each class ``[B, C]``."""
-    are_rows = isinstance(outputs, Tensor) and outputs.dim() == 2 and targets.dim() == 1
+    if not isinstance(outputs, Tensor) or outputs.dim() != 2 or targets.dim() != 1:
+        return False
     # The largest of one number says nothing, as of a logit of two classes, or a count.
-    return are_rows and outputs.size(1) > 1 and not targets.is_floating_point()
+    return outputs.size(1) > 1 and not targets.is_floating_point()

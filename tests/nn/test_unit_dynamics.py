@@ -20,10 +20,11 @@ from pyg_modules import (
 )
 from pyg_modules.modules import check_independence
 from pyg_modules.parallel import export_parts
+from tests.looks import Calls
 from tests.references import ACTIVATIONS
 from tests.strategies import backends, generator, normal
 
-MIXED = ["relu", "prelu", "prelu", "tanh", "gelu", "tanh", "sigmoid", "identity"]
+MIXED = ["prelu", "relu", "prelu", "tanh", "gelu", "tanh", "sigmoid", "identity"]
 SETTINGS = {
     "mixed": {"activation": ["relu", "elu", "elu", *MIXED[3:]]},
     "slopes": {"activation": "prelu"},
@@ -104,6 +105,18 @@ def test_outputs_and_gradients_are_those_of_the_definition(solver, name, backend
     torch.testing.assert_close(outputs, expected, rtol=1e-9, atol=1e-9)
     found = gradients(outputs, layer, x)
     torch.testing.assert_close(found, gradients(expected, layer, x), rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("activation", [["tanh", "relu"] * 4, ["prelu", "tanh"] * 4])
+def test_a_function_is_called_once_for_all_units_that_have_it(activation):
+    layer = SynchronousGraph(UnitGraph.complete(3, 8, 2), Unrolled(3), activation)
+    calls = Calls()
+    with calls, torch.no_grad():
+        layer(normal(5, 3).float())
+    aten = torch.ops.aten
+    assert calls.operations.count(aten.tanh.default) == 3
+    assert calls.operations.count(aten.relu.default) == 3 * ("relu" in activation)
+    assert calls.operations.count(aten.where.self) == 3 * ("prelu" in activation)
 
 
 @pytest.mark.parametrize("backend", backends)
