@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pyg_modules import SynchronousGraph, UnitGraph, Unrolled
-from pyg_modules.graph.reach import leave_far_outputs_unsaid
+from pyg_modules.graph.reach import leave_far_units_unsaid
 from pyg_modules.ops import ACTIVATIONS, BACKENDS
 from pyg_modules.partition import Verdict
 from pyg_modules.partition.liveliness import Liveliness
@@ -47,7 +47,7 @@ def unit_graphs(
     order = torch.randperm(int(chosen.sum()), generator=rand)
     graph = UnitGraph(allowed[:, chosen][:, order], num_units, num_inputs, num_outputs)
     for steps in range(1, 9):  # Also with too few updates, it has to compute what is defined.
-        leave_far_outputs_unsaid(graph, steps)
+        leave_far_units_unsaid(graph, steps)
     return graph
 
 

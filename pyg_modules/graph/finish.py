@@ -59,7 +59,7 @@ def warn_of_idle(edge_index: Tensor, sizes: tuple[int, int, int]) -> None:
         )
     if found:
         warnings.warn(
-            f"{' '.join(found)} Use repair=True, which adds the fewest edges that change this, or"
+            f"{' '.join(found)} Use repair=True, which adds a few edges that change this, or"
             f" draw more edges.",
             stacklevel=4,
         )

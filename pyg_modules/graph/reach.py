@@ -14,7 +14,9 @@ from pyg_modules.graph.paths import distances
 from pyg_modules.graph.unit_graph import UnitGraph
 
 # What of a graph was said.
-_FAR = "far outputs"
+_FAR = "far units"
+# Random graphs have some hidden units that are too far away; more than this share is said.
+_SHARE = 0.5
 
 
 class Reach(NamedTuple):
@@ -55,8 +57,10 @@ class Reach(NamedTuple):
         return alive
 
 
-def warn_of_far_outputs(graph: UnitGraph, num_updates: int | None, *, stacklevel: int) -> None:
-    """Warn, once, of outputs that inputs reach, but not in as many updates: they are constant.
+def warn_of_far_units(graph: UnitGraph, num_updates: int | None, *, stacklevel: int) -> None:
+    """Warn, once, of units that take part, but not in as many updates: far outputs are constant.
+
+    Of hidden ones where it is most of them.
 
     Args:
         graph (UnitGraph): The units and their edges.
@@ -71,8 +75,8 @@ def warn_of_far_outputs(graph: UnitGraph, num_updates: int | None, *, stacklevel
     )
 
 
-def leave_far_outputs_unsaid(graph: UnitGraph, num_updates: int | None) -> None:
-    """Let nobody warn of outputs of a graph that was made of another, whose user knows of them."""
+def leave_far_units_unsaid(graph: UnitGraph, num_updates: int | None) -> None:
+    """Let nobody warn of units of a graph that was made of another, whose user knows of them."""
     graph.cached((_FAR, num_updates), lambda: None)
 
 
@@ -82,15 +86,31 @@ def has_far_outputs(graph: UnitGraph, num_updates: int | None) -> bool:
 
 
 def _warn_of_far(graph: UnitGraph, num_updates: int, *, stacklevel: int) -> None:
-    if _are_near(graph, num_updates + 1):
-        return
-    lengths = Reach.of(graph).from_inputs[graph.outputs.start :]
-    reached = lengths[lengths < numpy.inf]
-    if num_far := int((reached > num_updates + 1).sum()):
+    reach, hidden = Reach.of(graph), graph.hidden
+    to_outputs = reach.from_inputs[graph.outputs.start :]
+    through_hidden = (reach.from_inputs + reach.to_outputs)[hidden.start : hidden.stop]
+    far_outputs, far_hidden = (
+        length[(length > num_updates + 1) & (length < numpy.inf)]
+        for length in (to_outputs, through_hidden)
+    )
+    if far_hidden.size <= _SHARE * graph.num_hidden:
+        far_hidden = far_hidden[:0]
+    found = []
+    if far_outputs.size:
+        found.append(
+            f"{far_outputs.size} of {graph.num_outputs} outputs are the same for all inputs: the"
+            f" nearest input is more edges away than {num_updates} updates can walk."
+        )
+    if far_hidden.size:
+        found.append(
+            f"{far_hidden.size} of {graph.num_hidden} hidden units take no part: no way from an"
+            f" input through them comes to an output in {num_updates} updates."
+        )
+    if found:
+        steps = int(max([*far_outputs, *far_hidden])) - 1
         warnings.warn(
-            f"{num_far} of {graph.num_outputs} outputs are the same for all inputs: the nearest"
-            f" input is more edges away than {num_updates} updates can walk. Use a solver with more"
-            f" steps: Unrolled(steps={int(reached.max()) - 1}) reaches all outputs that it can.",
+            f"{' '.join(found)} Use a solver with more steps: Unrolled(steps={steps}) reaches all"
+            f" that it can.",
             stacklevel=stacklevel,
         )
 

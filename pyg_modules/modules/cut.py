@@ -12,6 +12,7 @@ from pyg_modules.partition.units import Units
 from pyg_modules.structure.carried import carried_layer, carried_state
 from pyg_modules.structure.edge_map import EdgeMap
 from pyg_modules.structure.left_behind import (
+    move_hooks,
     warn_of_hooks,
     watch_for_optimizer,
     watch_left_behind,
@@ -44,8 +45,9 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
         labels (LongTensor): Module of every unit, ``[N]``, −1 for inputs and outputs that all
             modules share, e.g. ``PartitionRegularizer.labels()``; or a list or an array of them.
         optimizer (torch.optim.Optimizer, optional): The optimizer of the layer. It goes on with the
-            parameters of the new layer, and with what it remembers of the edges that are kept; it
-            no longer trains ``layer``, nor others that share its parameters. (default: none)
+            parameters of the new layer, and with what it remembers of the edges that are kept, as
+            do hooks on gradients of parameters; it no longer trains ``layer``, nor others that
+            share its parameters. (default: none)
 
     Returns:
         UnitLayer: Same units, biases, solver, activations and backend, fewer edges; the
@@ -62,7 +64,7 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
     Warns:
         UserWarning: If units would lose all paths, though their module does not; if a module
             would have none until weights that are 0 are trained; or if ``layer``
-            has forward hooks, which the new one has not. Later, at the first gradient of the new
+            has hooks, which the new one has not. Later, at the first gradient of the new
             layer, if the optimizer of ``layer`` still is, and none holds the new one; or at that of
             ``layer``, if its optimizer went on with the new one.
     """
@@ -93,6 +95,7 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
     if optimizer is None:
         watch_for_optimizer(layer, modular.weight)
     else:
+        move_hooks(layer.weight, modular.weight)
         replace_parameter(optimizer, layer.weight, modular.weight, state)
         watch_left_behind(layer.weight)
         if layer.weight.grad is not None:
@@ -101,6 +104,7 @@ def cut(layer: Layer, labels: Tensor, *, optimizer: Optimizer | None = None) -> 
         if layer.bias is not None and modular.bias is not None:
             others.append((layer.bias, modular.bias))
         for old, new in others:
+            move_hooks(old, new)
             replace_parameter(optimizer, old, new)
             new.grad = None if old.grad is None else old.grad.clone()
     return modular

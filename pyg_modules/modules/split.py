@@ -37,7 +37,7 @@ def split(layer: UnitLayer) -> nn.ModuleList:
         ValueError: If ``layer`` was not made by :func:`cut`, or has edges between modules.
 
     Warns:
-        UserWarning: If ``layer`` has forward hooks, which the parts have not.
+        UserWarning: If ``layer`` has hooks, which the parts have not.
     """
     check_layer(layer)
     warn_of_hooks(layer)

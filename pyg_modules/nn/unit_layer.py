@@ -15,7 +15,7 @@ from pyg_modules._brief import brief
 from pyg_modules._checks import check_bool, check_device, check_dtype, check_generator
 from pyg_modules._refusals import refuse_replicas, refuse_script
 from pyg_modules._registry import register
-from pyg_modules.graph.reach import leave_far_outputs_unsaid, warn_of_far_outputs
+from pyg_modules.graph.reach import leave_far_units_unsaid, warn_of_far_units
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.edge_fingerprint import edge_fingerprint
 from pyg_modules.nn.origin import Origin
@@ -139,7 +139,7 @@ class UnitLayer(nn.Module):
             check_device(device, computes=False)
         self.graph = graph
         self.solver = Unrolled() if solver is None else solver
-        warn_of_far_outputs(graph, self.solver.num_updates, stacklevel=4)
+        warn_of_far_units(graph, self.solver.num_updates, stacklevel=4)
         self.row_shape = tuple(row_shape)
         weight = torch.empty(graph.num_edges, *self.row_shape, device=device, dtype=dtype)
         self.weight = nn.Parameter(weight)
@@ -213,7 +213,7 @@ class UnitLayer(nn.Module):
         """
         if dynamics is None:
             dynamics = self.dynamics.select(torch.arange(graph.num_hidden, device="cpu"))
-        leave_far_outputs_unsaid(graph, solver.num_updates)
+        leave_far_units_unsaid(graph, solver.num_updates)
         layer: Self = type_before_parametrizations(self)(
             graph,
             solver=solver,
@@ -561,7 +561,8 @@ class UnitLayer(nn.Module):
     ) -> None:
         super()._save_to_state_dict(destination, prefix, keep_vars)
         if self.labels is not None:
-            destination[f"{prefix}labels"] = self.labels
+            # A copy: averages in place would make other modules of them.
+            destination[f"{prefix}labels"] = self.labels.clone()
 
     def get_extra_state(self) -> Tensor:
         """What tells the edges that the weights in a ``state_dict`` belong to from others."""

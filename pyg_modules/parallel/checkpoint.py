@@ -51,9 +51,13 @@ def save_checkpoint(
         files = [f"{_MODULES}{save}-{number}.safetensors" for number in range(num_ranks)]
         with _on_all_ranks(group):
             write_tensors(stage / files[rank], _tensors(model, optimizer))
+        # Ranks whose modules are frozen have none.
+        names = [_name_of(optimizer)] * num_ranks
+        dist.all_gather_object(names, names[rank], group=group)
         with _on_all_ranks(group):
             if is_first:
-                settings = {**manifest, "optimizer": _name_of(optimizer), "files": files}
+                name = next(filter(None, names), None)
+                settings = {**manifest, "optimizer": name, "files": files}
                 write_json(stage / _MANIFEST, {"format_version": FORMAT_VERSION, **settings})
                 earlier = list(folder.glob(f"{_MODULES}*.safetensors"))
                 saving.close()

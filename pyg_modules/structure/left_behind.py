@@ -65,13 +65,23 @@ def watch_left_behind(old: nn.Parameter) -> None:
     )
 
 
+def move_hooks(old: nn.Parameter, new: nn.Parameter) -> None:
+    """Let what looks at the gradient of ``old`` look at that of ``new`` instead."""
+    for name in ("_backward_hooks", "_post_accumulate_grad_hooks"):
+        hooks = getattr(old, name)
+        if hooks:  # The dictionary itself, from which handles remove them.
+            setattr(old, name, None)
+            setattr(new, name, hooks)
+
+
 def warn_of_hooks(layer: nn.Module) -> None:
     """Warn if ``layer`` has hooks that a layer which is made of it will not have."""
     hooks = [*layer._forward_hooks.values(), *layer._forward_pre_hooks.values()]
+    hooks += [*layer._backward_hooks.values(), *layer._backward_pre_hooks.values()]
     # Those of torch only compute the weight, as of weight_norm or prune, and it goes along.
     if not all(_is_of_torch(hook) for hook in hooks):
         warnings.warn(
-            "The layer has forward hooks, which stay with it: what is made of it has none, and may"
+            "The layer has hooks, which stay with it: what is made of it has none, and may"
             " compute something else. Register them there, too.",
             stacklevel=4,
         )

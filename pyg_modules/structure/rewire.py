@@ -3,17 +3,16 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 from torch.optim import Optimizer
 
-from pyg_modules.graph.reach import has_far_outputs, warn_of_far_outputs
+from pyg_modules.graph.reach import has_far_outputs, warn_of_far_units
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.unit_layer import Layer, UnitLayer, check_layer
 from pyg_modules.ops.sharding import is_sharded
 from pyg_modules.partition.labels import stays_independent
 from pyg_modules.structure.carried import carried_layer, carried_state
 from pyg_modules.structure.edge_map import EdgeMap
-from pyg_modules.structure.left_behind import has_optimizer, watch_left_behind
+from pyg_modules.structure.left_behind import has_optimizer, move_hooks, watch_left_behind
 from pyg_modules.structure.optimizer_state import (
     check_optimizes,
     replace_parameter,
@@ -60,7 +59,7 @@ def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None
     _check_graph(layer, graph)
     check_can_change(layer, optimizer)
     if not has_far_outputs(layer.graph, layer.solver.num_updates):  # Else it was said.
-        warn_of_far_outputs(graph, layer.solver.num_updates, stacklevel=3)
+        warn_of_far_units(graph, layer.solver.num_updates, stacklevel=3)
     put_edges(layer, graph, optimizer)
     return layer
 
@@ -73,7 +72,7 @@ def put_edges(layer: UnitLayer, graph: UnitGraph, optimizer: Optimizer | None = 
     made = carried_layer(layer, graph, edges)
     if weight.grad is not None:
         made.weight.grad = edges.carry(weight.grad)
-    _move_hooks(weight, made.weight)
+    move_hooks(weight, made.weight)
     layer.graph, layer.weight = graph, made.weight
     for name in layer.edge_masks:
         setattr(layer, name, getattr(made, name))
@@ -129,11 +128,3 @@ def check_can_change(layer: UnitLayer, optimizer: Optimizer | None) -> None:
             "Expected the optimizer of the layer (got none, but one holds its weight, and would go"
             " on with edges that are no more). Use rewire(..., optimizer=optimizer)."
         )
-
-
-def _move_hooks(old: nn.Parameter, new: nn.Parameter) -> None:
-    """Let what looks at the gradient of ``old`` look at that of ``new``."""
-    for name in ("_backward_hooks", "_post_accumulate_grad_hooks"):
-        hooks = getattr(old, name)
-        if hooks:
-            setattr(new, name, hooks)

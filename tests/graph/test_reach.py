@@ -86,3 +86,17 @@ def test_outputs_that_nothing_reaches_are_not_said_to_need_more_updates():
             UnitGraph(torch.tensor([[0, 1, 2, 0], [1, 2, 3, 4]]), 6, 1, 3), Unrolled(1)
         )
     SynchronousGraph(both, Unrolled(2))
+
+
+def test_a_layer_warns_of_hidden_units_that_mostly_take_no_part_in_its_updates():
+    # From an input over the first one to an output, and around over all others.
+    edges = torch.tensor([[0, 1, 1, 2, 3, 4, 5], [1, 6, 2, 3, 4, 5, 1]])
+    graph = UnitGraph(edges, 7, 1, 1)
+    said = r"4 of 5 hidden units take no part: .* in 2 updates.* Unrolled\(steps=6\) reaches"
+    with pytest.warns(UserWarning, match=said) as caught:
+        SynchronousGraph(graph, Unrolled(2))
+    assert caught[0].filename == __file__
+    SynchronousGraph(graph, Unrolled(2))  # Once is enough.
+    SynchronousGraph(graph, Unrolled(6))
+    half = torch.tensor([[0, 1, 0, 2, 1, 3, 4], [1, 5, 2, 5, 3, 4, 1]])
+    SynchronousGraph(UnitGraph(half, 6, 1, 1), Unrolled(2))

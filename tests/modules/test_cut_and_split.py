@@ -283,6 +283,19 @@ def test_what_is_made_of_a_parametrized_layer_is_a_plain_one():
         torch.testing.assert_close(made(x), again(x))
 
 
+@pytest.mark.parametrize("decay", [0.9, 0.999, 0.9995])
+def test_averages_in_place_of_a_state_have_the_modules_of_the_layer(decay):
+    labels = torch.tensor([-1] * 3 + [0, 1, 2, 3] * 4 + [-1] * 2)
+    modular = cut(SynchronousGraph(UnitGraph.complete(3, 16, 2)), labels)
+    averaged = copy.deepcopy(modular)
+    with torch.no_grad():
+        for mean, new in zip(
+            averaged.state_dict().values(), modular.state_dict().values(), strict=True
+        ):
+            mean.copy_(decay * mean + (1 - decay) * new)
+    assert torch.equal(averaged.labels, labels)
+
+
 @pytest.mark.parametrize("averages", [get_ema_multi_avg_fn(0.9), get_swa_multi_avg_fn()])
 def test_averages_of_buffers_have_the_modules_of_the_layer(averages):
     layer = SynchronousGraph(UnitGraph.complete(2, 16, 1))

@@ -124,6 +124,18 @@ def test_gradients_that_are_being_summed_up_go_along():
         torch.testing.assert_close(found, expected)
 
 
+def test_hooks_on_gradients_go_along_with_the_optimizer():
+    layer = SynchronousGraph(UnitGraph.complete(3, 12, 2), activation="prelu")
+    optimizer, seen = torch.optim.SGD(layer.parameters(), 1.0), []
+    for parameter in layer.parameters():
+        parameter.register_hook(lambda grad: grad.clamp(-1e-3, 1e-3))
+        parameter.register_post_accumulate_grad_hook(seen.append)
+    modular = cut(layer, LABELS, optimizer=optimizer)
+    (1000 * modular(normal(5, 3).float()).sum()).backward()
+    assert {id(one) for one in seen} == {id(one) for one in modular.parameters()}
+    assert all(float(one.grad.abs().max()) == pytest.approx(1e-3) for one in modular.parameters())
+
+
 def test_an_optimizer_that_looks_at_the_size_of_a_layer_remembers_what_is_kept():
     layer = new_layer()
     optimizer = torch.optim.Adafactor(layer.parameters(), lr=0.1)

@@ -290,6 +290,35 @@ def test_four_ranks_go_on_where_two_have_stopped(two_ranks, expected, tmp_path):
         assert losses == pytest.approx(expected[0][10:], rel=1e-6)
 
 
+def freeze_those_of_a_rank(folder):
+    """Without an optimizer there; the state of the others is kept, and what comes next is equal."""
+    model, frozen = DistributedModules(split(cut_layer())), 0
+    if dist.get_rank() == frozen:
+        model.requires_grad_(False)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(trained) if trained else None
+    losses = []
+    for save in (True, False):
+        if not save:
+            model.load(folder, optimizer=optimizer)
+        loss = model(normal(4, 3)).square().sum()
+        loss.backward()
+        losses.append(loss.item())
+        if optimizer is not None:
+            optimizer.step()
+            optimizer.zero_grad()
+        if save:
+            model.save(folder, optimizer=optimizer)
+    steps = [] if optimizer is None else [one["step"].item() for one in optimizer.state.values()]
+    return {"losses": losses, "steps": sorted(set(steps))}
+
+
+def test_a_checkpoint_has_the_state_of_ranks_that_are_trained(tmp_path):
+    first, second = on_ranks(freeze_those_of_a_rank, 2, tmp_path / "two", tmp_path / "frozen")
+    assert (first["steps"], second["steps"]) == ([], [2.0])
+    assert first["losses"][1] < first["losses"][0]
+
+
 def test_modules_times_data_train_as_one_process_does(expected, tmp_path):
     found = {}
     for weights in on_ranks(train_on_a_mesh, 4, tmp_path / "mesh"):

@@ -182,11 +182,26 @@ def test_a_layer_left_behind_that_has_a_new_optimizer_is_no_news():
 def test_hooks_that_stay_behind_are_told_of():
     layer, _ = in_training()
     hook = layer.register_forward_pre_hook(lambda _, inputs: (2 * inputs[0],))
-    with pytest.warns(UserWarning, match="has forward hooks, which stay with it") as caught:
+    with pytest.warns(UserWarning, match="has hooks, which stay with it") as caught:
         modular = cut(layer, LABELS)
     assert caught[0].filename == __file__
     hook.remove()
-    modular.register_forward_hook(lambda *_: None)
-    with pytest.warns(UserWarning, match="has forward hooks, which stay with it") as caught:
-        split(modular)
-    assert caught[0].filename == __file__
+    for register in (modular.register_forward_hook, modular.register_full_backward_hook):
+        hook = register(lambda *_: None)
+        with pytest.warns(UserWarning, match="has hooks, which stay with it") as caught:
+            split(modular)
+        assert caught[0].filename == __file__
+        hook.remove()
+
+
+def test_a_shared_weight_is_told_of_though_the_layer_has_hooks_of_its_gradient():
+    layer, optimizer = in_training()
+    other, seen = SynchronousGraph(layer.graph), []
+    other.weight = layer.weight
+    layer.weight.register_post_accumulate_grad_hook(seen.append)
+    rewire(layer, UnitGraph(layer.graph.edge_index[:, 1:], 11, 2, 1), optimizer=optimizer)
+    step(layer, optimizer)
+    assert [one is layer.weight for one in seen] == [True]
+    with pytest.warns(UserWarning, match="cut or rewired has a gradient, but no optimizer"):
+        other(X).sum().backward()
+    assert len(seen) == 1

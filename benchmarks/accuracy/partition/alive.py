@@ -11,7 +11,7 @@ import networkx
 import torch
 
 from pyg_modules import SynchronousGraph, UnitGraph, Unrolled, partition_units
-from pyg_modules.graph.reach import leave_far_outputs_unsaid
+from pyg_modules.graph.reach import leave_far_units_unsaid
 from pyg_modules.partition.liveliness import Liveliness
 
 NUM_CASES = 200
@@ -32,7 +32,7 @@ def _case(kind: str, seed: int) -> dict[str, int]:
     graph = GRAPHS[kind](rand)
     steps, num_modules = rand.randint(2, 10), rand.choice((2, 3, 4, 6))
     scope = rand.choice(("hidden", "all"))
-    leave_far_outputs_unsaid(graph, steps)  # Cases with too few updates are among them.
+    leave_far_units_unsaid(graph, steps)  # Cases with too few updates are among them.
     layer = SynchronousGraph(graph, Unrolled(steps), generator=torch.Generator().manual_seed(seed))
     before = {"cases": 1, "units": graph.num_hidden}
     try:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules._checks import as_int, as_share, check_choice
-from pyg_modules.graph.reach import leave_far_outputs_unsaid
+from pyg_modules.graph.reach import leave_far_units_unsaid
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.nn.unit_dynamics import UnitDynamics
@@ -118,7 +118,7 @@ class Topology:
             seed (int): The seed, from 0 on.
         """
         graph = self.graph(seed)
-        leave_far_outputs_unsaid(graph, self.num_updates)  # A search sees it by the score.
+        leave_far_units_unsaid(graph, self.num_updates)  # A search sees it by the score.
         layer = SynchronousGraph(
             graph,
             Unrolled(steps=self.num_updates),
