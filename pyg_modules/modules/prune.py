@@ -20,7 +20,8 @@ def prune_cross_edges(layer: Layer, labels: Tensor, *, optimizer: Optimizer | No
     effect and a gradient of exactly 0; :func:`cut` makes the smaller layer in the end.
 
     What is left computes what the cut layer does: one with ``normalize_states=True`` gets
-    ``labels``, and divides the states of each module apart.
+    ``labels``, and divides the states of each module apart. It does not where outputs feed back and
+    the solver has a ``contraction``: see :class:`~pyg_modules.Equilibrium`.
 
     An average of the weights, such as ``torch.optim.swa_utils.AveragedModel``, is a copy with
     edges of its own: prune the layer in it by the same ``labels``, or make it afterwards.

@@ -44,7 +44,9 @@ class Equilibrium(Solver, name="equilibrium"):
         contraction (float, optional): Scales the recurrent weights down wherever their spectral
             norm, times the largest slope of the activation, exceeds this number below 1. The fixed
             point then exists, is unique and is reached, however large the weights are. The scaling
-            is differentiable, to the accuracy of singular vectors of 20 Krylov steps. (default:
+            is differentiable, to the accuracy of singular vectors of 20 Krylov steps. In a graph
+            with edges that leave outputs, whatever their weights, edges into outputs are recurrent,
+            too: the first such edge, or a cut of the last one, changes the scaling. (default:
             ``None``)
         throw (bool, optional): Whether a solve that does not converge raises a
             :class:`ConvergenceError`; otherwise there is a :class:`ConvergenceWarning`, once for

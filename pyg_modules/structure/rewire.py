@@ -25,9 +25,10 @@ def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None
     """Give a layer other edges, in place; all that it knows of those that stay is kept.
 
     Edges that stay keep their weights, gradients, hooks and whether they were pruned; new ones have
-    weight 0, so that adding edges leaves the outputs as they are. Of a ``SynchronousConv``, they
-    look at neighbours if edges of their kind do, such as those from inputs to hidden units. Biases
-    and labels stay. The weights are a new parameter.
+    weight 0, so that adding edges leaves the outputs as they are, but for the first that leaves an
+    output where the solver has a ``contraction``: see :class:`~pyg_modules.Equilibrium`. Of a
+    ``SynchronousConv``, they look at neighbours if edges of their kind do, such as those from
+    inputs to hidden units. Biases and labels stay. The weights are a new parameter.
 
     What holds the parameters in other ways has to be made afterwards, or again: averages of the
     weights, ``DistributedDataParallel``, and recorded CUDA graphs.
@@ -51,9 +52,9 @@ def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None
             remembers something else than values per weight. The layer is then as it was.
 
     Warns:
-        UserWarning: If an output is now farther from all inputs than updates can walk. Later, at
-            the first gradient of the weight as it was, if the optimizer went on with the new one
-            and another layer shares the old one.
+        UserWarning: If an output, or most hidden units, are now farther away than updates can walk.
+            Later, at the first gradient of the weight as it was, if the optimizer went on with the
+            new one and another layer shares the old one.
     """
     check_layer(layer)
     _check_graph(layer, graph)
