@@ -58,6 +58,7 @@ SPARSE = [("tanh", torch.float64), ("gelu", torch.float32)]
 TOLERANCES = {torch.float16: 5e-3, torch.float32: 1e-5, torch.float64: 1e-12}
 
 
+@pytest.mark.filterwarnings("ignore:.* hidden units take no part")
 @pytest.mark.parametrize(
     "options",
     [{}, {"density": 0.04}, {"density": 0.04, "solver": Unrolled(4, checkpoint=True)}],
@@ -95,7 +96,8 @@ DYNAMICS = {
 }
 
 
-# Each takes seconds to write; that of a sparse graph, half a minute.
+# Each takes seconds to write; that of a sparse graph, more.
+@pytest.mark.filterwarnings("ignore:.* hidden units take no part")
 @pytest.mark.parametrize(
     ("name", "dtype", "density"),
     [
