@@ -34,8 +34,8 @@ def ring(step, flipped=False):
 @pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize("other", [ring(5), ring(1, flipped=True)])
 def test_weights_of_as_many_other_edges_are_refused(kind, strict, other):
-    layer = KINDS[kind](other, solver=Unrolled(7))
-    state = {f"0.{k}": v for k, v in KINDS[kind](ring(1), solver=Unrolled(7)).state_dict().items()}
+    layer = KINDS[kind](other, solver=Unrolled(8))
+    state = {f"0.{k}": v for k, v in KINDS[kind](ring(1), solver=Unrolled(8)).state_dict().items()}
     with pytest.raises(RuntimeError, match=r"weights of the edges of the layer .*0\.weight"):
         nn.Sequential(layer).load_state_dict(state, strict=strict)
 
@@ -43,14 +43,14 @@ def test_weights_of_as_many_other_edges_are_refused(kind, strict, other):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_layer_of_equal_edges_takes_the_state_of_this_and_of_earlier_versions(kind):
     layer, state = (
-        KINDS[kind](ring(1), solver=Unrolled(7)),
-        KINDS[kind](ring(1), solver=Unrolled(7)).state_dict(),
+        KINDS[kind](ring(1), solver=Unrolled(8)),
+        KINDS[kind](ring(1), solver=Unrolled(8)).state_dict(),
     )
     assert not torch.equal(layer.weight, state["weight"])
     layer.load_state_dict(state)
     assert torch.equal(layer.weight, state["weight"])
     del state["_extra_state"]
-    KINDS[kind](ring(5), solver=Unrolled(7)).load_state_dict(state)  # It cannot be told.
+    KINDS[kind](ring(5), solver=Unrolled(8)).load_state_dict(state)  # It cannot be told.
 
 
 def test_the_fingerprint_is_that_of_the_edges_and_their_order():
@@ -80,8 +80,8 @@ def test_states_are_cast_and_averaged_as_everywhere(way):
     for seed in range(5):
         generator = torch.Generator().manual_seed(seed)
         graph = UnitGraph.erdos_renyi(2, 9, 2, 0.5, generator=generator)
-        layer = SynchronousGraph(graph, Unrolled(7))
-        again = SynchronousGraph(graph, Unrolled(7))
+        layer = SynchronousGraph(graph, Unrolled(8))
+        again = SynchronousGraph(graph, Unrolled(8))
         again.load_state_dict(way(layer.state_dict()))
         assert torch.allclose(again.weight, layer.weight, atol=2e-3)
     layer = SynchronousGraph(UnitGraph.complete(3, 8, 2))
@@ -115,15 +115,15 @@ def test_of_other_edges_weights_in_half_precision_are_refused(dtype):
 
 def test_states_of_earlier_versions_say_it_in_one_number():
     low, high = edge_fingerprint(ring(1)).tolist()
-    state = SynchronousGraph(ring(1), Unrolled(7)).state_dict()
+    state = SynchronousGraph(ring(1), Unrolled(8)).state_dict()
     for number in (torch.tensor(low + 1024 * high), torch.tensor(low + 1024.0 * high)):
-        SynchronousGraph(ring(1), Unrolled(7)).load_state_dict(state | {"_extra_state": number})
+        SynchronousGraph(ring(1), Unrolled(8)).load_state_dict(state | {"_extra_state": number})
         with pytest.raises(RuntimeError, match="as many others"):
-            SynchronousGraph(ring(5), Unrolled(7)).load_state_dict(state | {"_extra_state": number})
+            SynchronousGraph(ring(5), Unrolled(8)).load_state_dict(state | {"_extra_state": number})
 
 
 def test_what_is_written_into_a_state_does_not_reach_the_graph():
-    layer = SynchronousGraph(ring(1), Unrolled(7))
+    layer = SynchronousGraph(ring(1), Unrolled(8))
     state = copy.copy(layer.state_dict())
     for value in state.values():
         value.zero_()
@@ -131,8 +131,8 @@ def test_what_is_written_into_a_state_does_not_reach_the_graph():
 
 
 def test_safetensors_keep_it(tmp_path):
-    save_file(SynchronousGraph(ring(1), Unrolled(7)).state_dict(), tmp_path / "state.safetensors")
+    save_file(SynchronousGraph(ring(1), Unrolled(8)).state_dict(), tmp_path / "state.safetensors")
     state = load_file(tmp_path / "state.safetensors")
-    SynchronousGraph(ring(1), Unrolled(7)).load_state_dict(state)
+    SynchronousGraph(ring(1), Unrolled(8)).load_state_dict(state)
     with pytest.raises(RuntimeError, match="as many others"):
-        SynchronousGraph(ring(5), Unrolled(7)).load_state_dict(state)
+        SynchronousGraph(ring(5), Unrolled(8)).load_state_dict(state)
