@@ -5,17 +5,25 @@ from pathlib import Path
 
 from pyg_modules._files import is_there
 from pyg_modules.datasets.encoding import ENCODING_FILE, METRICS_FILE, load_encoding
+from pyg_modules.experiment.run_folder import LABELS_FILE, names_of_run
 from pyg_modules.parallel.export import MANIFEST_FILE
 
 RUN, NETWORK, EXPORTED = "a run", "a network", "exported modules"
 _RESULTS = {METRICS_FILE: RUN, "config.json": NETWORK, MANIFEST_FILE: EXPORTED}
+# What is written, by the kind of result.
+_PATTERNS = {
+    RUN: names_of_run(),
+    NETWORK: ["model.safetensors", LABELS_FILE, ENCODING_FILE],
+    EXPORTED: ["part_*.onnx", "part_*.pt2", ENCODING_FILE],
+}
 
 
 def check_free(folder: Path, result: str, *, overwrite: bool) -> None:
-    """Raise if there is a result in ``folder`` that ``result``, one of these, must not replace.
+    """Raise if there is what ``result``, one of these, must not replace in ``folder``.
 
     Raises:
-        ValueError: If there is any, or, with ``overwrite``, one of another kind.
+        ValueError: If there is any result, or other files of its names; or, with ``overwrite``, a
+            result of another kind.
     """
     found = [kind for name, kind in _RESULTS.items() if is_there(folder / name)]
     if RUN in found and NETWORK in found:
@@ -24,6 +32,13 @@ def check_free(folder: Path, result: str, *, overwrite: bool) -> None:
         raise ValueError(
             f"Expected a folder without results (got {folder}, with {found[0]} in it). Name"
             f" another by --out, or replace what is there by --overwrite."
+        )
+    named_like = [path for pattern in _PATTERNS[result] for path in folder.glob(pattern)]
+    if named_like and not overwrite:
+        raise ValueError(
+            f"Expected a folder without files that are named like those to write (got {folder},"
+            f" with {named_like[0].name} in it). Name another by --out, or replace them by"
+            f" --overwrite."
         )
     if others := [kind for kind in found if kind != result]:
         raise ValueError(

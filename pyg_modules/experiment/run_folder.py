@@ -83,6 +83,11 @@ def write_run(result: ExperimentResult, folder: str | os.PathLike[str]) -> None:
         write_json(stage / METRICS_FILE, {**result.metrics(), DIGESTS: digests})
 
 
+def names_of_run() -> list[str]:
+    """Names of all files that a run may have."""
+    return [*_OTHERS, *_ENCODINGS, METRICS_FILE, REPORT_FILE, PICTURE_FILE]
+
+
 def files_of_run(folder: str | os.PathLike[str]) -> list[str]:
     """Names of the files of the run in ``folder``; none if there is no run."""
     try:

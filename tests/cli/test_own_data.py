@@ -493,6 +493,29 @@ def test_results_are_replaced_by_such_of_their_kind_as_a_whole(wine, tmp_path, c
     assert after == before
 
 
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("train --out {out}", "labels.json"),
+        ("train --out {out}", "report.html"),
+        ("partition {run}/free --out {out}", "labels.json"),
+        ("export {run} --format pt2 --out {out}", "data.json"),
+        ("export {run} --format pt2 --out {out}", "part_0.pt2"),
+    ],
+)
+def test_files_of_the_same_names_are_replaced_when_it_is_asked_for(
+    wine, tmp_path, capsys, command, name
+):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    (out / "notes.txt").write_text("mine")
+    assert main(command.format(run=wine[1], out=out).split()) == 2
+    assert f"named like those to write (got {out}, with {name} in it)" in capsys.readouterr().err
+    assert sorted(path.name for path in out.iterdir()) == sorted([name, "notes.txt"])
+    assert (out / name).read_text() == "mine"
+
+
 def test_predictions_do_not_replace_their_file_by_another_name_of_it(wine, tmp_path, capsys):
     path, folder, _ = wine
     (tmp_path / "link.csv").symlink_to(path)

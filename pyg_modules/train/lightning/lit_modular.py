@@ -148,15 +148,30 @@ class LitModular(L.LightningModule):
         idle = 0 * self.regularizer.logits.sum()
         return loss + self.regularizer.weighted(penalties) + idle
 
-    def validation_step(self, batch: Any) -> None:
+    def validation_step(
+        self,
+        batch: Any,
+        batch_idx: int = 0,  # noqa: ARG002
+        dataloader_idx: int = 0,  # noqa: ARG002
+    ) -> None:
         """The loss of the task and the accuracy, logged."""
         self._logged_loss(batch, "val")
 
-    def test_step(self, batch: Any) -> None:
+    def test_step(
+        self,
+        batch: Any,
+        batch_idx: int = 0,  # noqa: ARG002
+        dataloader_idx: int = 0,  # noqa: ARG002
+    ) -> None:
         """The loss of the task and the accuracy, logged."""
         self._logged_loss(batch, "test")
 
-    def predict_step(self, batch: Any) -> Tensor:
+    def predict_step(
+        self,
+        batch: Any,
+        batch_idx: int = 0,  # noqa: ARG002
+        dataloader_idx: int = 0,  # noqa: ARG002
+    ) -> Tensor:
         """The outputs for a batch, with or without targets."""
         outputs: Tensor = self(batch[0] if isinstance(batch, list | tuple) else batch)
         return outputs

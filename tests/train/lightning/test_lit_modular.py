@@ -120,6 +120,24 @@ def test_validation_and_test_are_means_over_all_samples(stage):
     assert found[f"{prefix}_acc"] == pytest.approx((outputs.argmax(1) == y).float().mean().item())
 
 
+@pytest.mark.parametrize("stage", ["validate", "test", "predict"])
+def test_several_loaders_are_told_apart(stage):
+    x, y = half_planes()
+    layer, schedule = scheduled_layer()
+    module = LitModular(layer, regularizer=schedule.regularizer)
+    parts = [DataLoader(TensorDataset(x[part], y[part])) for part in (slice(4), slice(4, 10))]
+    found = getattr(new_trainer(), stage)(module, parts)
+    if stage == "predict":
+        assert [len(each) for each in found] == [4, 6]
+        return
+    prefix = {"validate": "val", "test": "test"}[stage]
+    for number, part in enumerate((slice(4), slice(4, 10))):
+        with torch.no_grad():
+            expected = F.cross_entropy(layer(x[part]), y[part]).item()
+        named = found[number][f"{prefix}_loss/dataloader_idx_{number}"]
+        assert named == pytest.approx(expected, rel=1e-6)
+
+
 def test_the_progress_bar_shows_loss_and_accuracy():
     module, callback = new_module()
     trainer = new_trainer(callback, enable_progress_bar=True)
