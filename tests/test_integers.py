@@ -255,6 +255,9 @@ OTHERS = {
     "Dataset",
     "EdgeRecord",
     "ExperimentResult",
+    "LitModular.predict_step",  # Of Lightning.
+    "LitModular.test_step",
+    "LitModular.validation_step",
     "ModularGraph.drop",  # Names of what is there: larger ones are missing.
     "ModularGraph.only",
     "ModuleSuggestion",
