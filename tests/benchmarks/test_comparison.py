@@ -58,7 +58,8 @@ def test_the_quick_comparison_measures_what_needs_no_data_and_says_what_it_skips
 
 def test_a_search_gives_every_kind_as_many_trainings_and_goes_on(tmp_path, monkeypatch):
     out = tmp_path / "search.json"
-    arguments = ["--search", "--quick", "--only", "wine", "--out", str(out)]
+    rows = ["free", "modules_4_wide", "equilibrium"]
+    arguments = ["--search", "--quick", "--only", "wine", "--rows", *rows, "--out", str(out)]
     monkeypatch.setitem(
         comparison.PROBLEMS, "wine", replace(comparison.PROBLEMS["wine"], num_searches=2)
     )
