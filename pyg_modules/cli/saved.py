@@ -10,8 +10,9 @@ import torch
 from pyg_modules._files import is_there, read_json, staged_folder, write_json
 from pyg_modules.cli.encoded_file import encode_file
 from pyg_modules.cli.endings import refusals, uninterrupted
+from pyg_modules.cli.owned_names import print_owned_names
 from pyg_modules.cli.places import EXPORTED, NETWORK, check_free, files_of_encoding
-from pyg_modules.datasets.encoding import ENCODING_FILE, METRICS_FILE, load_encoding
+from pyg_modules.datasets.encoding import ENCODING_FILE, METRICS_FILE, Encoding, load_encoding
 from pyg_modules.datasets.named import DATASETS
 from pyg_modules.experiment.run_folder import LABELS_FILE, REPORT_FILE
 from pyg_modules.modules.cut import cut
@@ -58,7 +59,15 @@ def _report_of_network(folder: Path, file: Path) -> Path:
     labels = None
     if layer.labels is None and is_there(folder / LABELS_FILE):
         labels = torch.tensor(read_json(folder / LABELS_FILE), device="cpu")
-    return report_of_layer(layer, x, y, labels=labels, out=folder / REPORT_FILE)
+    return report_of_layer(
+        layer,
+        x,
+        y,
+        labels=labels,
+        input_names=encoding.input_names,
+        output_names=encoding.output_names,
+        out=folder / REPORT_FILE,
+    )
 
 
 def partition(options: Namespace) -> None:
@@ -82,11 +91,12 @@ def partition(options: Namespace) -> None:
         with uninterrupted(f"the network is in {out}"), staged_folder(out, replaced) as stage:
             cut(layer, labels).save(stage)
             write_json(stage / LABELS_FILE, labels.tolist())
-            _save_encoding_of(options.folder, stage)
+            encoding = _save_encoding_of(options.folder, stage)
     edges = layer.graph.edge_index, layer.edge_weight().detach(), labels
     print(f"modules of {sizes_in_words(layer.graph, labels)};", end=" ")
     print(f"normalized cut {normalized_cut(*edges):.2g},", end=" ")
     print(f"{cut_fraction(*edges):.0%} of the weight was between modules")
+    print_owned_names(encoding, layer.graph, labels)
     print(f"wrote {out}")
 
 
@@ -118,7 +128,10 @@ def datasets(_options: Namespace) -> None:
         print(f"{name:10} {info.description}")
 
 
-def _save_encoding_of(folder: Path, stage: Path) -> None:
-    """Let a network take along how rows become its inputs, if it knows."""
-    if is_there(folder / ENCODING_FILE):
-        load_encoding(folder).save(stage)
+def _save_encoding_of(folder: Path, stage: Path) -> Encoding | None:
+    """Let a network take along how rows become its inputs, if it knows; this is returned."""
+    if not is_there(folder / ENCODING_FILE):
+        return None
+    encoding = load_encoding(folder)
+    encoding.save(stage)
+    return encoding

@@ -15,6 +15,7 @@ from pyg_modules._checks import as_int, check_device
 from pyg_modules._files import make_folder
 from pyg_modules._safetensors import import_safetensors
 from pyg_modules.cli.endings import Refused, refusals, uninterrupted
+from pyg_modules.cli.owned_names import print_owned_names
 from pyg_modules.cli.places import RUN, check_free
 from pyg_modules.datasets.dataset import Dataset
 from pyg_modules.datasets.file_data import load_file
@@ -192,6 +193,7 @@ def _summarise(result: ExperimentResult, report: Path, num_test: int) -> None:
     sizes = sizes_in_words(result.finetuned.graph, result.labels)
     print(f"{result.num_modules} modules of {sizes};", end=" ")
     print(f"normalized cut {ncut['free']:.2g} free, {ncut['regularized']:.2g} regularized")
+    print_owned_names(result.encoding, result.finetuned.graph, result.labels)
     print(result.verdict)
     print(f"independent: {independence.paths} paths between modules,", end=" ")
     print(f"cross Jacobian {independence.max_cross_jacobian:g},", end=" ")

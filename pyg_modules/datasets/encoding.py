@@ -113,6 +113,21 @@ class Encoding:
         """Number of inputs."""
         return len(self.numbers) + sum(len(column.categories) for column in self.categories)
 
+    @property
+    def input_names(self) -> list[str]:
+        """What the inputs are called: a column, or one category of it."""
+        return [number.name for number in self.numbers] + [
+            f"{column.name} = {category}"
+            for column in self.categories
+            for category in column.categories
+        ]
+
+    @property
+    def output_names(self) -> list[str]:
+        """What the outputs are called: the classes, or the target of a regression."""
+        target = self.target
+        return [target.name] if target.classes is None else target.classes
+
     def encode(self, table: DataFrame, of_file: str) -> NDArray[numpy.float32]:
         """The inputs ``[num_rows, num_features]`` of the rows of a table.
 

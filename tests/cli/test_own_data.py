@@ -222,9 +222,22 @@ def test_modules_have_inputs_of_their_own_and_all_that_follows_knows_it(
     )
     owned = list(kinds)[: 3 if scope == "all" else 2]
     words = [f"{', '.join(map(str, kinds[name].bincount().tolist()))} {name}" for name in owned]
-    assert f"2 modules of {' and '.join(words)};" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"2 modules of {' and '.join(words)};" in printed
+    names = load_run(folder).encoding.input_names
+    kept = ("(missing)", "east, west", "north", "south")
+    assert names[-4:] == [f"region = {category}" for category in kept]
+    first, second = (
+        ", ".join(
+            name for name, label in zip(names, kinds["inputs"].tolist(), strict=True) if label == k
+        )
+        for k in range(2)
+    )
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert f"--scope {scope}" in page
+    for module, inputs in enumerate((first, second)):
+        assert f"module {module}: inputs {inputs}" in printed
+        assert f"module {module}: inputs {inputs}" in page
     assert main(["report", folder]) == 0
     assert main(["predict", folder, path]) == 0
     assert main(["export", folder, "--format", "pt2", "--out", str(tmp_path / "parts")]) == 0

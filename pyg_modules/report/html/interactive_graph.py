@@ -15,6 +15,7 @@ from pyg_modules.report.palette import NEGATIVE, POSITIVE
 from pyg_modules.report.plots.weights import drawn_weights
 from pyg_modules.report.unit_groups import UnitGroup, group_of_unit, unit_groups
 from pyg_modules.report.unit_layout import UNIT_RADIUS, edge_curves, place_name, place_units
+from pyg_modules.report.unit_names import UnitNames
 
 if TYPE_CHECKING:
     from bokeh.plotting import figure as Figure
@@ -57,7 +58,9 @@ class InteractiveGraph:
     aspect: float
 
 
-def interactive_graph(layer: UnitLayer, labels: Tensor) -> InteractiveGraph:
+def interactive_graph(
+    layer: UnitLayer, labels: Tensor, names: UnitNames | None = None
+) -> InteractiveGraph:
     """Draw the units of a layer by module, with the strongest of its edges, for a browser.
 
     A unit that is pointed at tells its strongest partners and their weights, as the solver uses
@@ -66,6 +69,7 @@ def interactive_graph(layer: UnitLayer, labels: Tensor) -> InteractiveGraph:
     Args:
         layer (UnitLayer): The layer to look at.
         labels (LongTensor): Module of every unit, ``[N]``, −1 for units that all modules share.
+        names (UnitNames, optional): Of inputs and outputs. (default: they are numbered)
 
     Returns:
         InteractiveGraph: The figure, and what can be switched on and off in it.
@@ -94,7 +98,8 @@ def interactive_graph(layer: UnitLayer, labels: Tensor) -> InteractiveGraph:
     num_edges = int(weight.count_nonzero())
     num_shown = min(num_edges, _MAX_EDGES)
     _draw_edges(plot, graph, weight, num_shown, groups, position, radius)
-    units = _draw_units(plot, graph, weight, labels.cpu(), groups, position)
+    of_units = (names or UnitNames()).of_units(graph)
+    units = _draw_units(plot, graph, weight, labels.cpu(), groups, position, of_units)
     plot.add_tools(HoverTool(renderers=units, tooltips=_TOOLTIPS))
     for group in groups:
         x, y, align = place_name(group, position, radius)
@@ -160,11 +165,9 @@ def _draw_units(
     labels: Tensor,
     groups: Sequence[UnitGroup],
     position: Tensor,
+    names: Sequence[str],
 ) -> list[Any]:
     """Draw the units, a renderer for each group."""
-    names = [f"input {unit}" for unit in graph.inputs]
-    names += [f"unit {unit}" for unit in graph.hidden]
-    names += [f"output {unit - graph.outputs.start}" for unit in graph.outputs]
     source, target = graph.edge_index
     incoming = strongest_partners(target, source, weight, _NUM_PARTNERS)
     outgoing = strongest_partners(source, target, weight, _NUM_PARTNERS)

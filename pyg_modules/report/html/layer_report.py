@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pyg_modules.nn.unit_layer import check_layer
 from pyg_modules.report.html.layer_study import study_layer
 from pyg_modules.report.html.libraries import check_report_libraries
 from pyg_modules.report.html.page import render_layer_page
+from pyg_modules.report.unit_names import UnitNames, check_names, names_of_columns
 from pyg_modules.structure.edge_map import EdgeMap
 from pyg_modules.structure.sparse_schedule import SparseSchedule
 
@@ -24,6 +26,8 @@ def report(
     *,
     labels: Tensor | None = None,
     schedule: SparseSchedule | None = None,
+    input_names: Sequence[str] | None = None,
+    output_names: Sequence[str] | None = None,
     out: str | os.PathLike[str] = "report.html",
 ) -> Path:
     """Write a page that shows a layer of your own: its units, its modules and what they are worth.
@@ -39,6 +43,10 @@ def report(
             :func:`~pyg_modules.partition_units`. (default: those of a cut layer)
         schedule (SparseSchedule, optional): What its edges were pruned and grown by in training, of
             this layer or of that which it was cut from. (default: not shown)
+        input_names (sequence of str, optional): Names of the inputs. (default: the columns of a
+            data frame; else they are numbered)
+        output_names (sequence of str, optional): Names of the classes, or of the targets. (default:
+            they are numbered)
         out (path, optional): The page, which opens anywhere, offline. (default: ``report.html``)
 
     Returns:
@@ -47,8 +55,8 @@ def report(
     Raises:
         ImportError: If a library that a report is made with is not installed.
         TypeError: If an argument has the wrong type.
-        ValueError: If ``x``, ``y``, ``labels`` or ``schedule`` do not fit the layer, ``schedule``
-            has begun no epoch, or ``out`` cannot be written to.
+        ValueError: If ``x``, ``y``, ``labels``, ``schedule`` or names do not fit the layer,
+            ``schedule`` has begun no epoch, or ``out`` cannot be written to.
 
     Example:
         >>> import torch
@@ -69,7 +77,13 @@ def report(
     check_layer(layer)
     if schedule is not None:
         _check_schedule(schedule, layer)
-    page = render_layer_page(study_layer(layer, x, y, labels), out.stem, schedule)
+    if input_names is None:
+        input_names = names_of_columns(x)
+    names = UnitNames(
+        check_names("input_names", input_names, layer.graph.num_inputs),
+        check_names("output_names", output_names, layer.graph.num_outputs),
+    )
+    page = render_layer_page(study_layer(layer, x, y, labels), out.stem, names, schedule)
     with staged_folder(out.absolute().parent) as stage:
         (stage / out.name).write_text(page, encoding="utf-8")
     return out

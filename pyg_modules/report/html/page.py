@@ -34,6 +34,7 @@ from pyg_modules.report.html.words import (
     summary,
 )
 from pyg_modules.report.palette import NEGATIVE, POSITIVE
+from pyg_modules.report.unit_names import UnitNames
 from pyg_modules.solve.unrolled import Unrolled
 from pyg_modules.structure.sparse_schedule import SparseSchedule
 
@@ -59,6 +60,7 @@ def render_page(run: ExperimentResult, folder: str | os.PathLike[str]) -> str:
         run.finetuned,
         run.labels,
         sections(run),
+        UnitNames.of_file(run.encoding),
         title=f"{run.dataset}: {run.num_modules} neural modules",
         run=run,
         summary=summary(run),
@@ -73,12 +75,15 @@ def render_page(run: ExperimentResult, folder: str | os.PathLike[str]) -> str:
     )
 
 
-def render_layer_page(study: LayerStudy, title: str, schedule: SparseSchedule | None = None) -> str:
+def render_layer_page(
+    study: LayerStudy, title: str, names: UnitNames, schedule: SparseSchedule | None = None
+) -> str:
     """The report of a layer of one's own, likewise.
 
     Args:
         study (LayerStudy): The layer, and what was measured.
         title (str): What stands above it.
+        names (UnitNames): What inputs and outputs are called.
         schedule (SparseSchedule, optional): What became of its edges. (default: not shown)
 
     Returns:
@@ -94,9 +99,10 @@ def render_layer_page(study: LayerStudy, title: str, schedule: SparseSchedule | 
     costs: dict[str, Any] = {"costs": [], "whole_cost": None, "independence": []}
     if modular is not None and labels is not None and study.independence is not None:
         assert study.attribution is not None
-        parts.append(sizes(modular, labels))
-        parts += [] if study.lesions is None else [lesions(study.lesions, modular, labels)]
-        parts.append(attribution(study.attribution, None))
+        parts.append(sizes(modular, labels, names))
+        if study.lesions is not None:
+            parts.append(lesions(study.lesions, modular, labels, names))
+        parts.append(attribution(study.attribution, None, names))
         costs = {
             # The number of updates of an equilibrium depends on the data.
             "costs": part_costs(modular, study.steps) if is_unrolled else [],
@@ -108,6 +114,7 @@ def render_layer_page(study: LayerStudy, title: str, schedule: SparseSchedule | 
         layer,
         no_modules(layer.graph) if labels is None else labels,
         parts,
+        names,
         title=title,
         run=None,
         summary=study_in_words(study),
@@ -118,14 +125,18 @@ def render_layer_page(study: LayerStudy, title: str, schedule: SparseSchedule | 
 
 
 def _filled(
-    layer: SynchronousGraph, labels: Tensor, parts: Sequence[Section], **content: Any
+    layer: SynchronousGraph,
+    labels: Tensor,
+    parts: Sequence[Section],
+    names: UnitNames,
+    **content: Any,
 ) -> str:
     """The page with a drawing of a layer, and everything else that the template names."""
     from bokeh.embed import components
     from bokeh.resources import Resources
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    graph = interactive_graph(layer, labels)
+    graph = interactive_graph(layer, labels, names)
     charts = {
         one.key: one.figure
         for section in parts

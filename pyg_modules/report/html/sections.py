@@ -23,6 +23,7 @@ from pyg_modules.report.plots.plot_lesions import plot_lesions
 from pyg_modules.report.plots.plot_module_sizes import plot_module_sizes
 from pyg_modules.report.plots.plot_spectrum import plot_spectrum
 from pyg_modules.report.plots.weights import darkest
+from pyg_modules.report.unit_names import UnitNames
 
 # In inches: small enough to be read on a narrow screen.
 _WIDE = (6.4, 3.8)
@@ -40,22 +41,25 @@ class Section(NamedTuple):
         title (str): Its heading.
         text (str): What to look at.
         figures (sequence of Image or Chart): What is drawn.
+        items (sequence of str, optional): What is listed below them. (default: nothing)
     """
 
     key: str
     title: str
     text: str
     figures: Sequence[Image | Chart]
+    items: Sequence[str] = ()
 
 
 def sections(run: ExperimentResult) -> list[Section]:
     """Those of a run, from top to bottom."""
+    names = UnitNames.of_file(run.encoding)
     return [
         _adjacency_of_run(run),
         _training(run),
-        sizes(run.finetuned, run.labels),
-        lesions(run.lesions, run.finetuned, run.labels),
-        attribution(run.attribution, run.image_shape),
+        sizes(run.finetuned, run.labels, names),
+        lesions(run.lesions, run.finetuned, run.labels, names),
+        attribution(run.attribution, run.image_shape, names),
         dynamics(run.finetuned, run.samples),
     ]
 
@@ -155,8 +159,8 @@ def adjacency(layer: UnitLayer, labels: Tensor | None) -> Section:
     return Section("adjacency", "Weights between hidden units", _ADJACENCY, images)
 
 
-def sizes(layer: UnitLayer, labels: Tensor) -> Section:
-    """How large the modules of a layer are."""
+def sizes(layer: UnitLayer, labels: Tensor, names: UnitNames) -> Section:
+    """How large the modules of a layer are, and which named units are theirs."""
     where = "in all but the first" if _share_outputs(layer, labels) else "for those of others"
     text = "What each module takes as a network by itself. Each has biases for all outputs,"
     text += f" which are 0 {where}."
@@ -175,10 +179,11 @@ def sizes(layer: UnitLayer, labels: Tensor) -> Section:
                 size=_WIDE,
             )
         ],
+        names.by_module(layer.graph, labels),
     )
 
 
-def lesions(study: LesionStudy, layer: UnitLayer, labels: Tensor) -> Section:
+def lesions(study: LesionStudy, layer: UnitLayer, labels: Tensor, names: UnitNames) -> Section:
     """What a network loses without each of its modules."""
     if study.is_regression:
         name, one = "R² by output", "An output whose R² falls without a module needs it"
@@ -200,7 +205,7 @@ def lesions(study: LesionStudy, layer: UnitLayer, labels: Tensor) -> Section:
         f"Each module is left out in turn, then works alone. {one}. {numbers}",
         [
             image(
-                lambda ax: plot_lesions(study, ax=ax),
+                lambda ax: plot_lesions(study, output_names=names.outputs, ax=ax),
                 f"{name}: all modules, without each, each alone",
                 f"{name} of all modules together, without each module in turn, and of each module"
                 f" alone.",
@@ -220,7 +225,9 @@ def _has_direct_edges(layer: UnitLayer, labels: Tensor) -> bool:
     return bool((labels[layer.graph.edge_index] < 0).all(dim=0).any())
 
 
-def attribution(magnitudes: Tensor, image_shape: tuple[int, int] | None) -> Section:
+def attribution(
+    magnitudes: Tensor, image_shape: tuple[int, int] | None, names: UnitNames
+) -> Section:
     """Which inputs change the outputs of each module."""
     # Images of four modules stand beside each other.
     rows = ceil(len(magnitudes) / 4)
@@ -232,7 +239,9 @@ def attribution(magnitudes: Tensor, image_shape: tuple[int, int] | None) -> Sect
         ' the scope "hidden", all modules see all inputs.',
         [
             image(
-                lambda ax: plot_attribution(magnitudes, image_shape, ax=ax),
+                lambda ax: plot_attribution(
+                    magnitudes, image_shape, input_names=names.inputs, ax=ax
+                ),
                 "Mean magnitude of the derivative of a module's outputs by each input",
                 "How strongly the outputs of each module depend on each input.",
                 size=size,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from pyg_modules._brief import brief
@@ -10,6 +11,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.image import AxesImage
+
+#: Characters of a name; longer ones are shortened.
+_LONGEST = 20
 
 
 def axes_or_empty(ax: Axes | None) -> Axes:
@@ -85,6 +89,26 @@ def count_along(axis: Axis, most: int | None = None) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axis.set_major_locator(MaxNLocator(most, integer=True))
+
+
+def name_below(ax: Axes, names: Mapping[int, str], font_size: float) -> None:
+    """Name places below the axes, upwards where names would not stand beside each other."""
+    shown = [
+        name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in names.values()
+    ]
+    figure, (low, high) = ax.figure, ax.get_xlim()
+    assert figure is not None
+    points = ax.get_window_extent().width * 72 / figure.dpi
+    closest = min((after - place for place, after in pairwise(names)), default=high - low)
+    # Characters are about 0.6 of the size wide; one more keeps names apart.
+    needed = 0.6 * font_size * (max(map(len, shown)) + 1)
+    ax.set_xticks(
+        [*names],
+        shown,
+        fontsize=font_size,
+        rotation=90 if needed > points * closest / (high - low) else 0,
+        parse_math=False,  # Names are those of users.
+    )
 
 
 def legend_above(ax: Axes, num_columns: int, handles: Sequence[Artist] | None = None) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil, prod
 from numbers import Integral
 from typing import TYPE_CHECKING
@@ -8,8 +9,15 @@ from torch import Tensor
 
 from pyg_modules._brief import brief
 from pyg_modules.report.palette import SEQUENTIAL
-from pyg_modules.report.plots.axes import add_colorbar, axes_or_empty, count_along, some_of
+from pyg_modules.report.plots.axes import (
+    add_colorbar,
+    axes_or_empty,
+    count_along,
+    name_below,
+    some_of,
+)
 from pyg_modules.report.squares import largest_in_squares
+from pyg_modules.report.unit_names import check_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,20 +28,28 @@ _GAP = 0.08
 _TITLE = 0.25
 # More modules than these are not all named, and images of more beside each other have numbers.
 _MOST_NAMED, _MOST_WORDS = 20, 6
+_MOST_NAMED_INPUTS = 40
 
 
 def plot_attribution(
-    attribution: Tensor, image_shape: tuple[int, int] | None = None, *, ax: Axes | None = None
+    attribution: Tensor,
+    image_shape: tuple[int, int] | None = None,
+    *,
+    input_names: Sequence[str] | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw what each module looks at: an image of each, or a matrix of modules and inputs.
 
-    Of more than 256 inputs side by side, a square shows the largest number of several.
+    Of more than 256 inputs side by side, a square shows the largest number of several. Names of
+    more than 40 are not written.
 
     Args:
         attribution (Tensor): What :func:`~pyg_modules.modules.input_attribution` returned,
             ``[K, ...]``; inputs of more than one dimension are flattened.
         image_shape (tuple of int, optional): Height and width, if inputs are the pixels of an
             image. (default: they are drawn side by side, ``[K, I]``)
+        input_names (sequence of str, optional): Names of inputs side by side. (default: they are
+            numbered)
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current ones of
             pyplot if nothing is drawn on them, else new ones)
 
@@ -41,8 +57,9 @@ def plot_attribution(
         matplotlib.axes.Axes: The axes, with one scale of colours for all modules.
 
     Raises:
-        TypeError: If ``attribution`` is not a tensor.
-        ValueError: If there is no module, a number is not finite, or ``image_shape`` does not fit.
+        TypeError: If ``attribution`` is not a tensor, or ``input_names`` are no strings.
+        ValueError: If there is no module, a number is not finite, ``image_shape`` does not fit,
+            there are not as many ``input_names`` as inputs, or pixels have some.
     """
     if not isinstance(attribution, Tensor):
         raise TypeError(
@@ -62,8 +79,17 @@ def plot_attribution(
         )
     if image_shape is not None:
         _check_image_shape(image_shape, flat.size(1))
+        if input_names is not None:
+            raise ValueError(
+                "Expected no input_names for the pixels of an image (got some). Leave them, or"
+                " image_shape, out."
+            )
+    names = check_names("input_names", input_names, flat.size(1))
     ax = axes_or_empty(ax)
-    image = _draw_matrix(ax, flat) if image_shape is None else _draw_images(ax, flat, image_shape)
+    if image_shape is None:
+        image = _draw_matrix(ax, flat, names)
+    else:
+        image = _draw_images(ax, flat, image_shape)
     add_colorbar(image, r"mean of $\Sigma_o\, |\partial y_o / \partial x_i|$")
     return ax
 
@@ -79,7 +105,7 @@ def _check_image_shape(image_shape: tuple[int, int], num_inputs: int) -> None:
         )
 
 
-def _draw_matrix(ax: Axes, flat: Tensor) -> AxesImage:
+def _draw_matrix(ax: Axes, flat: Tensor, names: Sequence[str] | None) -> AxesImage:
     largest, (below, beyond) = largest_in_squares(flat.numpy())
     image = ax.imshow(
         largest,
@@ -92,7 +118,10 @@ def _draw_matrix(ax: Axes, flat: Tensor) -> AxesImage:
     )
     num_modules, num_inputs = flat.shape
     ax.set(xlim=(-0.5, num_inputs - 0.5), ylim=(num_modules - 0.5, -0.5))
-    count_along(ax.xaxis)
+    if names is None or num_inputs > _MOST_NAMED_INPUTS:
+        count_along(ax.xaxis)
+    else:
+        name_below(ax, dict(enumerate(names)), 7)
     ax.set_yticks(some_of(num_modules, _MOST_NAMED))
     ax.set_xlabel("input")
     ax.set_ylabel("module")

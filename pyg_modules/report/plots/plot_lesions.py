@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
 
 from pyg_modules.modules.lesion import LesionStudy
 from pyg_modules.report.palette import SEQUENTIAL
-from pyg_modules.report.plots.axes import add_colorbar, axes_or_empty, some_of
+from pyg_modules.report.plots.axes import add_colorbar, axes_or_empty, name_below, some_of
 from pyg_modules.report.plots.cells import write_in_cells
+from pyg_modules.report.unit_names import check_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +19,9 @@ _MOST_NAMED, _MOST_NAMED_MODULES = 30, 16
 _MISSING = "#DDDDDD"
 
 
-def plot_lesions(study: LesionStudy, *, ax: Axes | None = None) -> Axes:
+def plot_lesions(
+    study: LesionStudy, *, output_names: Sequence[str] | None = None, ax: Axes | None = None
+) -> Axes:
     """Draw the accuracies of all modules, without each and of each alone, by class.
 
     Numbers are percent; the last column is the accuracy over all samples, and a class without
@@ -26,6 +30,8 @@ def plot_lesions(study: LesionStudy, *, ax: Axes | None = None) -> Axes:
 
     Args:
         study (LesionStudy): What :func:`~pyg_modules.modules.lesion_study` returned.
+        output_names (sequence of str, optional): Names of the classes, or of the outputs. (default:
+            they are numbered)
         ax (matplotlib.axes.Axes, optional): Where to draw. (default: the current ones of
             pyplot if nothing is drawn on them, else new ones)
 
@@ -33,17 +39,20 @@ def plot_lesions(study: LesionStudy, *, ax: Axes | None = None) -> Axes:
         matplotlib.axes.Axes: The axes, with rows as lesions and columns as classes or outputs.
 
     Raises:
-        TypeError: If ``study`` is none.
+        TypeError: If ``study`` is none, or ``output_names`` are no strings.
+        ValueError: If there are not as many ``output_names`` as classes.
     """
     if not isinstance(study, LesionStudy):
         raise TypeError(
             f"Expected a LesionStudy (got {type(study).__name__}). Make one: lesion_study(parts, x,"
             f" y)."
         )
+    num_modules, num_classes = study.only.shape
+    names = check_names("output_names", output_names, num_classes)
+    names = names or [str(place) for place in range(num_classes)]
     ax = axes_or_empty(ax)
     from matplotlib import colormaps
 
-    num_modules, num_classes = study.only.shape
     scores = torch.cat([study.all[None], study.without, study.only]).double().cpu()
     samples = study.num_samples.double().cpu().where(~study.all.isnan().cpu(), 0.0)
     overall = (scores.nan_to_num() * samples).sum(dim=1, keepdim=True) / samples.sum()
@@ -70,10 +79,10 @@ def plot_lesions(study: LesionStudy, *, ax: Axes | None = None) -> Axes:
     if has_overall:
         ax.axvline(num_classes - 0.5, color="white", linewidth=2)
     ax.set_yticks([*rows], [*rows.values()], fontsize=7 if len(rows) <= 20 else 6)
-    ticks = {place: str(place) for place in some_of(num_classes, _MOST_NAMED)}
+    ticks = {place: names[place] for place in some_of(num_classes, _MOST_NAMED)}
     if has_overall:
         ticks[num_classes] = "mean" if study.is_regression else "all"
-    ax.set_xticks([*ticks], [*ticks.values()], fontsize=8)
+    name_below(ax, ticks, 8)
     ax.set_xlabel("output" if study.is_regression else "class")
     ax.set_ylabel("modules")
     write_in_cells(

@@ -4,6 +4,7 @@ import torch
 from pyg_modules import Equilibrium, SynchronousGraph, UnitGraph
 from pyg_modules.report.html import interactive_graph
 from pyg_modules.report.palette import INPUT, NEGATIVE, OUTPUT, POSITIVE, module_color
+from pyg_modules.report.unit_names import UnitNames
 
 # Inputs 0 and 1, hidden units 2 to 4, output 5; with a cycle and a self-loop.
 EDGES = [(0, 2), (1, 2), (1, 3), (2, 3), (3, 2), (3, 3), (4, 5), (2, 5)]
@@ -64,6 +65,20 @@ def test_a_unit_tells_its_kind_module_and_partners(layer):
         4: "output 0 +2.000",
         5: "nobody",
     }
+
+
+def test_units_have_the_names_that_are_given(layer):
+    graph = interactive_graph(layer, LABELS, UnitNames(["mass", "age"], ["is ill"]))
+    assert list(by_unit(graph, "name").values()) == [
+        "mass (unit 0)",
+        "age (unit 1)",
+        "unit 2",
+        "unit 3",
+        "unit 4",
+        "is ill (unit 5)",
+    ]
+    assert by_unit(graph, "receives")[2].split("\n")[0] == "age −0.750"
+    assert by_unit(graph, "sends")[4] == "is ill +2.000"
 
 
 def test_all_weights_are_drawn_from_source_to_target_in_the_colour_of_their_sign(layer):

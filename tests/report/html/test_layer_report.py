@@ -67,6 +67,24 @@ def test_lists_and_data_frames_are_taken():
         assert torch.equal(study.labels, labels)
 
 
+def test_columns_of_a_data_frame_and_names_that_are_given_are_shown(tmp_path):
+    layer = layer_with(2)
+    labels = [0, 0, 1, 1, *[0] * 4, *[1] * 4, 0, 1]
+    frame = pandas.DataFrame(X.numpy(), columns=["mass", "age", "<height>", "speed"])
+    path = report(
+        layer, frame, CLASSES, labels=labels, output_names=["ill", "well"], out=tmp_path / "r.html"
+    )
+    _, text = sections_of(path)
+    assert "module 0: inputs mass, age; output ill" in text
+    assert "module 1: inputs <height>, speed; output well" in text
+    path = report(
+        layer, frame, CLASSES, labels=labels, input_names=list("abcd"), out=tmp_path / "r.html"
+    )
+    assert "module 0: inputs a, b module 1: inputs c, d" in sections_of(path)[1]
+    with pytest.raises(ValueError, match=r"output_names to be 2 names \(got 1\)"):
+        report(layer, X, CLASSES, output_names=["ill"], out=tmp_path / "r.html")
+
+
 @pytest.mark.parametrize("y", [NUMBERS[:1], torch.ones(96)])
 def test_a_regression_needs_different_targets(y):
     with pytest.raises(ValueError, match=r"two different targets at least.*Give more samples"):

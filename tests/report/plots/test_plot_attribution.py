@@ -106,3 +106,21 @@ def test_the_one_of_many_inputs_that_matters_is_seen(ax):
 def test_of_many_modules_some_are_named(ax):
     plot_attribution(torch.rand(40, 6), ax=ax)
     assert ax.get_yticks().tolist() == list(range(0, 40, 2))
+
+
+def test_inputs_have_the_names_that_are_given(ax):
+    plot_attribution(torch.rand(2, 3), input_names=["mass", "$x$", "age"], ax=ax)
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["mass", "$x$", "age"]
+    assert not any(label.get_parse_math() for label in ax.get_xticklabels())
+
+
+def test_names_of_many_inputs_are_not_written(ax):
+    plot_attribution(torch.rand(2, 41), input_names=[f"column {i}" for i in range(41)], ax=ax)
+    assert not any("column" in label.get_text() for label in ax.get_xticklabels())
+
+
+def test_names_that_do_not_fit_are_refused(ax):
+    with pytest.raises(ValueError, match=r"input_names to be 3 names \(got 1\)"):
+        plot_attribution(torch.rand(2, 3), input_names=["mass"], ax=ax)
+    with pytest.raises(ValueError, match=r"no input_names for the pixels .*Leave them"):
+        plot_attribution(torch.rand(2, 4), (2, 2), input_names=list("abcd"), ax=ax)

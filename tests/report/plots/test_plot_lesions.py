@@ -88,3 +88,32 @@ def test_numbers_are_left_out_where_they_do_not_fit(num_modules, num_classes, ha
 def test_what_is_no_study_is_refused():
     with pytest.raises(TypeError, match=r"a LesionStudy \(got Tensor\).*lesion_study\(parts"):
         plot_lesions(STUDY.only, ax=Figure().subplots())
+
+
+def test_classes_have_the_names_that_are_given():
+    ax = Figure().subplots()
+    plot_lesions(STUDY, output_names=numpy.array(["a", "$b$", "c"]), ax=ax)
+    assert texts(ax.xaxis) == ["a", "$b$", "c", "all"]
+    assert not any(label.get_parse_math() for label in ax.get_xticklabels())
+    assert {label.get_rotation() for label in ax.get_xticklabels()} == {0.0}
+
+
+def test_long_names_of_classes_stand_upright_and_are_shortened():
+    ax = Figure().subplots()
+    plot_lesions(STUDY, output_names=["setosa" * 3, "versicolor" * 3, "virginica"], ax=ax)
+    assert texts(ax.xaxis) == ["setosa" * 3, "versicolorversicolo…", "virginica", "all"]
+    assert {label.get_rotation() for label in ax.get_xticklabels()} == {90.0}
+
+
+@pytest.mark.parametrize(
+    ("names", "error", "match"),
+    [
+        (["a", "b"], ValueError, r"output_names to be 3 names \(got 2\)\. Give one for each"),
+        ("abc", TypeError, r"sequence of strings \(got 'abc'\)\. Use e\.g\. \[str\(name\)"),
+        ([1, 2, 3], TypeError, r"sequence of strings \(got \[1, 2, 3\]\)\. Use"),
+        (3, TypeError, r"sequence of strings \(got 3\)\. Use"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(names, error, match):
+    with pytest.raises(error, match=match):
+        plot_lesions(STUDY, output_names=names, ax=Figure().subplots())
