@@ -44,7 +44,8 @@ class CheckedLoss:
         """The loss.
 
         Raises:
-            TypeError: If the targets are of a type that the loss does not take, or it returns
+            TypeError: If the targets, or the weights of classes, are of a type that the loss does
+                not take, or it returns
                 something else than a scalar with a gradient.
             ValueError: If a class is out of range, shapes do not fit together, or it is a sum.
         """
@@ -65,10 +66,13 @@ class CheckedLoss:
         except RuntimeError as error:
             if not watch.mixed:
                 raise
-            outputs, targets = watch.mixed
+            outputs, name, others = watch.mixed
+            remedy = f"y.to({outputs.dtype}), or y.astype(float) of an array"
+            if name != "targets":
+                remedy = f"weight.to({outputs.dtype})"
             raise TypeError(
-                f"Expected targets that are {outputs.dtype}, as the outputs (got {targets.dtype})."
-                f" Use y.to({outputs.dtype}), or y.astype(float) of an array."
+                f"Expected {name} that are {outputs.dtype}, as the outputs (got {others.dtype})."
+                f" Use {remedy}."
             ) from error
         self._ignored, self._class_weight = watch.ignored, watch.class_weight
         self._link, self._is_checked = watch.link, True

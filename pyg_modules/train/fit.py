@@ -113,6 +113,7 @@ def fit(
     Raises:
         DivergedError: If a loss is NaN or infinite, as with data that is; the model is left as it
             is then.
+        RuntimeError: If gradients are off, as in :class:`torch.no_grad`.
         TypeError: If data or a setting is of the wrong type, or targets are not what the loss
             takes.
         ValueError: If data is empty or does not fit together, nodes of a graph are both trained on
@@ -144,6 +145,11 @@ def fit(
     )
     training_loss, validation_loss = CheckedLoss(loss), CheckedLoss(loss)
     check_trains(model)
+    if not torch.is_grad_enabled():
+        raise RuntimeError(
+            "Expected gradients, which a training needs (got torch.no_grad(), inference_mode() or"
+            " set_grad_enabled(False) around it). Train outside of it."
+        )
     check_is_trained(loss, model)
     settings: Any = {"forward": forward, "batch_size": batch_size}
     batches = batches_of(data, model, part="training", seed=seed, **settings)
@@ -186,7 +192,7 @@ def fit(
                 with evaluating(model), torch.no_grad():
                     losses["at last"] = float(training_loss(*batches.run(model, last_batch)))
             if not all(map(isfinite, losses.values())):
-                remedy = _remedy(model, batches, validation, training_loss, learning_rate)
+                remedy = _remedy(model, batches, validation, training_loss, **rates)
                 raise DivergedError(
                     f"Expected finite losses (got {losses} in epoch {epoch + 1}): {remedy}"
                 )
@@ -222,6 +228,7 @@ def _remedy(
     validation: Batches | None,
     loss: CheckedLoss,
     learning_rate: float,
+    weight_decay: float,
 ) -> str:
     """Why losses are not finite, and the remedy."""
     if not all(part.are_finite() for part in (batches, validation) if part is not None):
@@ -231,7 +238,10 @@ def _remedy(
             "a batch has no target that counts, but only such as the loss ignores. Take these"
             " samples out, or use larger batches, in another order each epoch."
         )
-    return f"the training diverged. Lower learning_rate ({learning_rate:g})."
+    remedy = f"Lower learning_rate ({learning_rate:g})"
+    if learning_rate * weight_decay > 2:  # What a step leaves is larger than what was there.
+        remedy += f" or weight_decay ({weight_decay:g}): a step takes their product of each weight"
+    return f"the training diverged. {remedy}."
 
 
 def _has_batch_without_targets(model: nn.Module, batches: Batches, loss: CheckedLoss) -> bool:

@@ -59,8 +59,9 @@ class LossWatch(TorchFunctionMode):
         self.ignored: int | None = None
         #: What each class counts in the mean, where that is not the same.
         self.class_weight: Tensor | None = None
-        #: The outputs and targets of a loss that compares them one by one, if their dtypes differ.
-        self.mixed: tuple[Tensor, Tensor] | None = None
+        #: The outputs of a loss, and the targets that it compares them with one by one or the
+        #: weights of classes, by its name, if these are of another dtype.
+        self.mixed: tuple[Tensor, str, Tensor] | None = None
         #: What makes outputs that the loss takes of any numbers, where it does not take all.
         self.link: Callable[[Tensor], Tensor] | None = None
         #: Whether no outputs are the best: the better they are, the lower a variance may be.
@@ -91,7 +92,7 @@ class LossWatch(TorchFunctionMode):
             self.has_no_best |= isinstance(variance, Tensor) and variance.requires_grad
             if func in _ELEMENTWISE:
                 if outputs.dtype != targets.dtype:
-                    self.mixed = outputs, targets
+                    self.mixed = outputs, "targets", targets
                 if outputs.shape != targets.shape and (
                     self._are_targets(targets) or self._are_rows(outputs, targets)
                 ):
@@ -104,6 +105,10 @@ class LossWatch(TorchFunctionMode):
                 _check_classes(outputs, targets, ignored)
                 if targets is self._targets:
                     self.ignored, self.class_weight = ignored, given.arguments["weight"]
+        if func in _OF_CLASSES and (weight := given.arguments["weight"]) is not None:
+            _check_class_weight(outputs, weight)
+            if outputs.dtype != weight.dtype:
+                self.mixed = outputs, "class weights", weight
         result = func(*args, **kwargs)
         if kwargs.get("reduction") == "sum":
             self.summed = result
@@ -202,6 +207,15 @@ def _check_logits(outputs: Tensor, *, are_logits: bool) -> None:
         raise ValueError(
             "Expected logits for the cross-entropy (got probabilities, which add up to 1, as of a"
             " softmax). Leave the softmax out of the model: the loss has it."
+        )
+
+
+def _check_class_weight(outputs: Tensor, weight: Tensor) -> None:
+    num_classes = outputs.size(min(1, outputs.dim() - 1))
+    if weight.shape != (num_classes,):
+        raise ValueError(
+            f"Expected class weights [{num_classes}], one for each output (got"
+            f" {list(weight.shape)}). Give one for every class, by its number."
         )
 
 

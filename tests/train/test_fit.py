@@ -88,6 +88,45 @@ def test_a_training_of_which_the_last_step_diverges_says_so(data):
         )
 
 
+def test_a_training_that_diverged_by_weight_decay_names_it(data):
+    match = r"Lower learning_rate \(0\.01\) or weight_decay \(600\): a step takes their product"
+    with pytest.raises(DivergedError, match=match):
+        fit(
+            linear(), data, epochs=80, seed=0, one_cycle=False, learning_rate=0.01, weight_decay=600
+        )
+
+
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_a_training_without_gradients_is_refused(data, off):
+    model = linear()
+    before = model.weight.detach().clone()
+    with off(), pytest.raises(RuntimeError, match=r"Expected gradients.*Train outside of it"):
+        fit(model, data, epochs=1, seed=0)
+    assert torch.equal(model.weight, before)
+
+
+def test_weights_of_classes_that_do_not_fit_are_refused(data):
+    weight = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    expected = (
+        r"class weights that are torch\.float32, .*float64\)\. Use weight\.to\(torch\.float32\)"
+    )
+    for loss in (
+        nn.CrossEntropyLoss(weight),
+        lambda out, y: nn.CrossEntropyLoss(weight)(out, y + 0),
+    ):
+        with pytest.raises(TypeError, match=expected):
+            fit(linear(), data, epochs=1, seed=0, loss=loss)
+    with pytest.raises(ValueError, match=r"class weights \[2\], .*\(got \[3\]\)\. Give one for"):
+        fit(linear(), data, epochs=1, seed=0, loss=nn.CrossEntropyLoss(torch.ones(3)))
+
+
+def test_weights_of_classes_count_in_wide_dtypes_where_torch_takes_them(data):
+    weight = torch.tensor([1.0, 2.0], dtype=torch.float64)
+    shares = torch.nn.functional.one_hot(data.train_y, 2).float()
+    pair = (data.train_x, shares)
+    fit(linear(), pair, epochs=1, seed=0, loss=nn.CrossEntropyLoss(weight))
+
+
 def test_a_training_that_diverged_stops_and_says_so(data):
     with pytest.raises(DivergedError, match=r"finite losses \(got .*nan.*Lower learning_rate"):
         fit(
