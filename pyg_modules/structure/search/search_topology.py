@@ -11,6 +11,7 @@ from torch import nn
 
 from pyg_modules._brief import brief
 from pyg_modules._checks import as_int
+from pyg_modules.graph.reach import Reach
 from pyg_modules.nn.synchronous_graph import SynchronousGraph
 from pyg_modules.structure.search.topology_search import TopologySearch
 from pyg_modules.structure.search.topology_space import CHOSEN, TopologySpace
@@ -53,8 +54,9 @@ def search_topology(
             :class:`pyg_modules.train.TopologyTraining`, or your own. It may ask the trial for more,
             ``trial.suggest_float("learning_rate", ...)``, tell it of an epoch by
             ``trial.report(score, epoch)``, and raise an ``optuna.TrialPruned`` if
-            ``trial.should_prune()``. A score that is not finite counts as pruned, and so does a
-            graph that is drawn with more edges than the parameters allow, without a training.
+            ``trial.should_prune()``. A score that is not finite counts as pruned, and so does,
+            without a training, a graph that is drawn with more edges than the parameters allow, or
+            with no way from an input to an output that its updates can walk.
             ``trial.user_attrs["seed"]`` is the seed of the layer.
         space (TopologySpace): What to look among.
         num_trials (int, optional): Number of trials of the whole search. (default: 60)
@@ -173,7 +175,7 @@ def _run(optuna: Any, study: Study, trial: Trial, space: TopologySpace, train: T
         for name, size in zip(_SIZES, sizes, strict=True):
             trial.set_user_attr(name, size)
         start, score = perf_counter(), None
-        if layer is not None:
+        if layer is not None and Reach.of(layer.graph).is_alive(topology.num_updates).any():
             with suppress(optuna.TrialPruned):
                 score = _as_score(train(layer, trial))
         trial.set_user_attr(_SECONDS, perf_counter() - start)

@@ -9,9 +9,16 @@ import pytest
 import torch
 
 from pyg_modules.structure import TopologySearch, TopologySpace, search_topology
+from pyg_modules.structure.search.random_graphs import RANDOM_GRAPHS
 from tests.writers import exit_of, in_child
 
-SPACE = TopologySpace(num_inputs=4, num_outputs=2, max_parameters=300)
+#: Without graphs whose outputs may be too far from all inputs to be trained.
+SPACE = TopologySpace(
+    num_inputs=4,
+    num_outputs=2,
+    max_parameters=300,
+    generators=tuple(name for name in RANDOM_GRAPHS if name != "geometric"),
+)
 
 
 def score_of(layer, trial):
@@ -156,7 +163,7 @@ def test_graphs_that_are_drawn_too_large_count_as_pruned(tmp_path):
         max_parameters=30,
         generators=["small_world"],
         density=(0.3, 0.3),
-        num_updates=(1, 1),
+        num_updates=(2, 2),
         num_modules=[2],
         activations=["relu"],
     )
@@ -173,6 +180,32 @@ def test_graphs_that_are_drawn_too_large_count_as_pruned(tmp_path):
         assert [trial.score is not None for trial in found.trials] == fits
         assert 0 < sum(fits) < num_trials
         assert trained == [trial.num_edges for trial in found.trials if trial.score is not None]
+
+
+def test_graphs_that_are_constant_in_their_updates_count_as_pruned():
+    space = TopologySpace(
+        num_inputs=2,
+        num_outputs=1,
+        max_parameters=200,
+        generators=["geometric"],
+        density=(0.3, 0.3),
+        num_updates=(2, 2),
+        activations=["tanh"],
+    )
+    trained, x = [], torch.linspace(-1, 1, 10).view(5, 2)
+
+    def train(layer, trial):
+        trained.append(trial.user_attrs["number"])
+        assert len(layer(x).unique()) > 1
+        return 0.5
+
+    found = search_topology(train, space, num_trials=12)
+    scores = [trial.score for trial in found.trials]
+    assert [number for number, score in enumerate(scores) if score == 0.5] == trained
+    assert 0 < len(trained) < 12
+    for trial in found.trials:
+        assert trial.num_parameters <= 200
+        assert (trial.score is None) == (len(trial.layer()(x).unique()) == 1)
 
 
 def test_pruned_trials_have_no_score_and_come_last():
