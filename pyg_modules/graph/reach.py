@@ -6,7 +6,6 @@ import warnings
 from typing import NamedTuple
 
 import numpy
-import torch
 from torch import Tensor
 
 from pyg_modules._arrays import Bools, Floats
@@ -80,12 +79,16 @@ def leave_far_units_unsaid(graph: UnitGraph, num_updates: int | None) -> None:
     graph.cached((_FAR, num_updates), lambda: None)
 
 
-def has_far_outputs(graph: UnitGraph, num_updates: int | None) -> bool:
-    """Whether there is an output that no input reaches in as many updates, or none at all."""
-    return num_updates is not None and not _are_near(graph, num_updates + 1)
+def has_far_units(graph: UnitGraph, num_updates: int | None) -> bool:
+    """Whether there is anything to warn of, or an output that no input reaches at all."""
+    if num_updates is None:
+        return False
+    is_unreached = Reach.of(graph).from_inputs[graph.outputs.start :] == numpy.inf
+    return bool(is_unreached.any()) or any(far.size for far in _far(graph, num_updates))
 
 
-def _warn_of_far(graph: UnitGraph, num_updates: int, *, stacklevel: int) -> None:
+def _far(graph: UnitGraph, num_updates: int) -> tuple[Floats, Floats]:
+    """Lengths of ways to outputs, and through hidden units if to most, that are too long."""
     reach, hidden = Reach.of(graph), graph.hidden
     to_outputs = reach.from_inputs[graph.outputs.start :]
     through_hidden = (reach.from_inputs + reach.to_outputs)[hidden.start : hidden.stop]
@@ -93,8 +96,13 @@ def _warn_of_far(graph: UnitGraph, num_updates: int, *, stacklevel: int) -> None
         length[(length > num_updates + 1) & (length < numpy.inf)]
         for length in (to_outputs, through_hidden)
     )
-    if far_hidden.size <= _SHARE * graph.num_hidden:
-        far_hidden = far_hidden[:0]
+    return far_outputs, far_hidden if far_hidden.size > _SHARE * graph.num_hidden else far_hidden[
+        :0
+    ]
+
+
+def _warn_of_far(graph: UnitGraph, num_updates: int, *, stacklevel: int) -> None:
+    far_outputs, far_hidden = _far(graph, num_updates)
     found = []
     if far_outputs.size:
         found.append(
@@ -113,15 +121,3 @@ def _warn_of_far(graph: UnitGraph, num_updates: int, *, stacklevel: int) -> None
             f" that it can.",
             stacklevel=stacklevel,
         )
-
-
-def _are_near(graph: UnitGraph, length: int) -> bool:
-    """Whether all outputs are at most ``length`` edges away from an input."""
-    source, target = graph.edge_index
-    is_near = torch.zeros(graph.num_units, dtype=torch.bool, device="cpu")
-    is_near[: graph.num_inputs] = True
-    for _ in range(length):
-        if is_near[graph.outputs.start :].all():
-            break
-        is_near[target[is_near[source]]] = True
-    return bool(is_near[graph.outputs.start :].all())

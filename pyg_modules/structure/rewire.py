@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch.optim import Optimizer
 
-from pyg_modules.graph.reach import has_far_outputs, warn_of_far_units
+from pyg_modules.graph.reach import has_far_units, warn_of_far_units
 from pyg_modules.graph.unit_graph import UnitGraph
 from pyg_modules.nn.unit_layer import Layer, UnitLayer, check_layer
 from pyg_modules.ops.sharding import is_sharded
@@ -59,7 +59,7 @@ def rewire(layer: Layer, graph: UnitGraph, *, optimizer: Optimizer | None = None
     check_layer(layer)
     _check_graph(layer, graph)
     check_can_change(layer, optimizer)
-    if not has_far_outputs(layer.graph, layer.solver.num_updates):  # Else it was said.
+    if not has_far_units(layer.graph, layer.solver.num_updates):  # Else it was said.
         warn_of_far_units(graph, layer.solver.num_updates, stacklevel=3)
     put_edges(layer, graph, optimizer)
     return layer
