@@ -10,7 +10,7 @@ from torch_geometric import EdgeIndex
 from torch_geometric.typing import SparseTensor
 from torch_geometric.utils import is_torch_sparse_tensor, scatter, to_edge_index
 
-from pyg_modules.ops.tracing import is_tracing
+from pyg_modules.ops.tracing import is_compiling, is_tracing
 
 #: How the weights of the edges into a node are made to fit each other.
 NORMALIZATIONS = (True, False, "mean")
@@ -173,6 +173,13 @@ def _of_matrix(
     matrix: Any, edge_weight: Tensor | None, num_nodes: int
 ) -> tuple[Tensor, Tensor | None]:
     """The edges and weights of a transposed adjacency matrix."""
+    if is_compiling():
+        raise RuntimeError(
+            f"Expected edge_index of shape [2, m] under torch.compile or torch.export (got a"
+            f" {type(matrix).__name__} with a sparse layout, which they do not trace). Use"
+            f" torch_geometric.utils.to_edge_index(adj_t) outside of what is compiled, and turn its"
+            f" rows around: edge_index.flip(0)."
+        )
     if edge_weight is not None:
         raise ValueError(
             "Expected no edge_weight beside an adjacency matrix (got both): its values are the"

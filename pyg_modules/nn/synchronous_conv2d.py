@@ -227,7 +227,7 @@ class SynchronousConv2d(UnitLayer):
             self._convolutions().at(height, width).recurrence, num_positions=height * width
         )
         following = update.next(as_columns(sums), as_columns(images[:, num_inputs:]))
-        after = following.T.reshape(sums.shape)
+        after = _as_images(following, sums.shape, like=images)
         return torch.cat([images[:, :num_inputs], after], dim=1).reshape(states.shape)
 
     def _prepared(
@@ -258,7 +258,7 @@ class SynchronousConv2d(UnitLayer):
 
     def _read(self, prepared: Prepared, states: Tensor, x: Tensor) -> Tensor:
         shape = *x.shape[:-3], self.graph.num_outputs, *x.shape[-2:]
-        outputs = prepared.read(states).T.reshape(shape)
+        outputs = _as_images(prepared.read(states), shape, like=x)
         bias = prepared.output_bias
         # The sum comes last: fully_shard, for one, wants outputs that are no views.
         return outputs.clone() if bias is None else outputs + bias.view(-1, 1, 1)
@@ -266,8 +266,8 @@ class SynchronousConv2d(UnitLayer):
     def _all_states(self, x: Tensor, states: Tensor, outputs: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         num_hidden = self.graph.num_hidden
-        hidden = states[: num_hidden * height * width].T
-        hidden = hidden.reshape(*x.shape[:-3], num_hidden, height, width)
+        shape = *x.shape[:-3], num_hidden, height, width
+        hidden = _as_images(states[: num_hidden * height * width], shape, like=x)
         return torch.cat([x, hidden, outputs], dim=-3)
 
     def _needed_memory(self, x: Tensor) -> str:
@@ -300,6 +300,19 @@ class SynchronousConv2d(UnitLayer):
         """The settings, for ``repr``."""
         bias = "" if self.bias is not None else ", bias=False"
         return f"kernel_size={self.kernel_size}, {super().extra_repr()}{bias}"
+
+
+def _as_images(columns: Tensor, shape: Sequence[int], like: Tensor) -> Tensor:
+    """States ``[units * P, B]`` as images, with channels last in memory where others have them so.
+
+    As convolutions, normalizations and pooling of torch leave it.
+    """
+    images = columns.T.reshape(shape)
+    if like.dim() == 4 and not like.is_contiguous():
+        _, channels, _, width = like.shape
+        if like.stride()[1:] == (1, width * channels, channels):
+            return images.contiguous(memory_format=torch.channels_last)
+    return images
 
 
 def _checked_kernel_size(kernel_size: object) -> int:

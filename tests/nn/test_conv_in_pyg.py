@@ -178,6 +178,16 @@ def test_a_transposed_adjacency_matrix_of_torch(normalize):
     torch.testing.assert_close(layer(x, counts), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support", "ignore:Sparse invariant checks")
+def test_an_adjacency_matrix_is_refused_by_what_is_compiled(layout):
+    layer, x = conv_of(), normal(NUM_NODES, 3)
+    adj_t = torch.eye(NUM_NODES, dtype=torch.float64).to_sparse(layout=layout)
+    torch._dynamo.reset()
+    with pytest.raises(RuntimeError, match=r"\[2, m\] under torch.compile.*Use .*to_edge_index"):
+        torch.compile(layer, backend="eager")(x, adj_t)
+
+
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks")
 def test_a_matrix_that_is_not_coalesced_is_left_as_it_is():
     layer, x = conv_of(normalize=False), normal(NUM_NODES, 3)

@@ -114,7 +114,9 @@ def test_one_image_and_channels_last_give_the_same(solver):
     torch.testing.assert_close(layer(x[1]), expected[1], **TOLERANCE)
     last = x.contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(layer(last), expected, **TOLERANCE)
-    assert layer(last).is_contiguous()
+    assert layer(x).is_contiguous()
+    for images in (layer(last), layer.states(last), layer.step(layer.states(last))):
+        assert images.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(layer(x.flip(0)[:, :, :, ::2]), layer(x.flip(0)[..., ::2].clone()))
 
 
