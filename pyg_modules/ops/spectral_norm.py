@@ -57,31 +57,34 @@ class _SpectralNorm(Differentiable):
         start = torch.randn(
             operator.num_sources, 1, generator=generator, dtype=torch.float64, device="cpu"
         )
-        direction = operator.enter(start.to(weight))
-        tiny = torch.finfo(weight.dtype).tiny
-        basis = direction / direction.norm().clamp(min=tiny)
-        images = basis[:, :0]
-        for _ in range(min(KRYLOV_DIMENSION, max(1, operator.num_sources))):
-            image = direction.new_empty(operator.num_rows, 1)
-            operator.matmul(values, basis[:, -1:].contiguous(), image)
-            images = torch.cat([images, image], dim=1)
-            direction = direction.new_empty(operator.num_columns, 1)
-            operator.matmul_transposed(transposed, image, direction)
-            scale = direction.norm()
+        tiny, eps = torch.finfo(weight.dtype).tiny, torch.finfo(weight.dtype).eps
+        dimension = min(KRYLOV_DIMENSION, max(1, operator.num_sources))
+        # Vectors are rows: products with a few of them read what lies beside each other.
+        basis = weight.new_zeros(dimension, operator.num_columns)
+        images = weight.new_zeros(dimension, operator.num_rows)
+        direction = operator.enter(start.to(weight)).flatten()
+        torch.div(direction, direction.norm().clamp(min=tiny), out=basis[0])
+        for number in range(dimension):
+            image = images[number].unsqueeze(1)
+            operator.matmul(values, basis[number].unsqueeze(1), image)
+            if number + 1 == dimension:
+                break
+            direction = torch.empty_like(direction)
+            operator.matmul_transposed(transposed, image, direction.unsqueeze(1))
+            scale, known = direction.norm(), basis[: number + 1]
             for _ in range(2):  # Twice is enough for orthogonality to rounding.
-                direction = direction - basis @ (basis.T @ direction)
+                direction = direction - (known @ direction) @ known
             length = direction.norm()
-            goes_on = length > 10 * torch.finfo(weight.dtype).eps * scale
+            goes_on = length > 10 * eps * scale
             if looks_are_free(length) and not goes_on:
                 break  # The space is exhausted.
             # Where that is not looked at, vectors of 0 follow, which change nothing.
-            following = torch.where(goes_on, direction / length, 0.0)
-            basis = torch.cat([basis, following], dim=1)
-        squares = images.T @ images
+            basis[number + 1] = torch.where(goes_on, direction / length, 0.0)
+        squares = images @ images.T
         # The algorithm fails on NaN, which is in the images, too.
         squares = torch.where(squares.isfinite(), squares, 0.0)
-        coordinates = torch.linalg.eigh(squares)[1][:, -1:]
-        image, right = images @ coordinates, basis[:, : images.size(1)] @ coordinates
+        coordinates = torch.linalg.eigh(squares)[1][:, -1]
+        image, right = ((coordinates @ rows).unsqueeze(1) for rows in (images, basis))
         left = image / image.norm().clamp(min=tiny)
         sigma = ((left * image).sum() * unit).to(dtype)
         # Where the layout is the same, leaving it copies nothing.

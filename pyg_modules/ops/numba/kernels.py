@@ -107,8 +107,15 @@ def update(offsets, column, values, state, add, saved, code, num_activated, out,
     ``code`` is about the first ``num_activated`` rows. An empty ``add`` counts as 0.
     """
     batch = out.shape[1]
+    zero = values.dtype.type(0)
     for chunk in prange(starts.size - 1):
         for i in range(starts[chunk], starts[chunk + 1]):
+            if batch == 1 and i >= num_activated:  # As for the norm of a matrix.
+                single = add[i, 0] if add.shape[0] else zero
+                for k in range(offsets[i], offsets[i + 1]):
+                    single += values[k] * state[column[k], 0]
+                out[i, 0] = single
+                continue
             row = out[i]
             if add.shape[0]:
                 row[:] = add[i]
