@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import warnings
+from functools import cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_modules.ops.activation import RowActivation
@@ -59,11 +61,21 @@ class SparseOperator(EdgeOperator):
     def accumulate(self, gradient: Tensor, grad: Tensor, state: Tensor) -> None:
         """See :meth:`EdgeOperator.accumulate`."""
         _alert(grad)
+        if grad.device.type == "cpu" and (missing := -grad.size(1) % _numbers_at_once(grad.dtype)):
+            # The rest of a vector is added up one by one: 7 columns in 13 times the time of 8.
+            grad, state = (F.pad(one, (0, missing)) for one in (grad, state))
         torch.sparse.sampled_addmm(gradient, grad, state.t(), out=gradient)
 
     def edge_gradient(self, gradient: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.edge_gradient`."""
         return gradient.values()
+
+
+@cache
+def _numbers_at_once(dtype: torch.dtype) -> int:
+    """How many numbers a vector instruction of this processor takes, as far as torch uses it."""
+    num_bytes = 64 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 32
+    return num_bytes // dtype.itemsize
 
 
 def _alert(state: Tensor) -> None:

@@ -43,6 +43,22 @@ def test_gradients_are_those_of_finite_differences(name, graph, seed):
 
 
 @pytest.mark.parametrize("name", backends)
+@given(graph=unit_graphs(min_hidden=1), batch=st.integers(1, 20), seed=seeds)
+def test_gradients_are_those_of_a_dense_matrix_for_any_batch(name, graph, batch, seed):
+    block, weight = problem(name, graph, seed)
+    state = normal(block.num_sources, batch, seed=seed).requires_grad_()
+    grad, inputs = normal(block.num_targets, batch, seed=seed + 1), (weight.requires_grad_(), state)
+    found, expected = (
+        torch.autograd.grad(sums, inputs, grad, materialize_grads=True)
+        for sums in (
+            bind(BACKENDS[name].build(block), weight)(state),
+            dense_reference(block, weight) @ state,
+        )
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", backends)
 @given(graph=unit_graphs(), seed=seeds)
 def test_an_operator_is_its_index_and_its_sizes(name, graph, seed):
     block, weight = problem(name, graph, seed)
