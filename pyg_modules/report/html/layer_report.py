@@ -77,10 +77,8 @@ def report(
     check_layer(layer)
     if schedule is not None:
         _check_schedule(schedule, layer)
-    if input_names is None:
-        input_names = names_of_columns(x)
     names = UnitNames(
-        check_names("input_names", input_names, layer.graph.num_inputs),
+        check_names("input_names", input_names, layer.graph.num_inputs) or names_of_columns(x),
         check_names("output_names", output_names, layer.graph.num_outputs),
     )
     page = render_layer_page(study_layer(layer, x, y, labels), out.stem, names, schedule)

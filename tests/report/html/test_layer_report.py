@@ -81,6 +81,8 @@ def test_columns_of_a_data_frame_and_names_that_are_given_are_shown(tmp_path):
         layer, frame, CLASSES, labels=labels, input_names=list("abcd"), out=tmp_path / "r.html"
     )
     assert "module 0: inputs a, b module 1: inputs c, d" in sections_of(path)[1]
+    with pytest.raises(ValueError, match=r"Expected x of shape \[B, 4\]"):
+        report(layer, frame[["mass", "age"]], CLASSES, out=tmp_path / "r.html")
     with pytest.raises(ValueError, match=r"output_names to be 2 names \(got 1\)"):
         report(layer, X, CLASSES, output_names=["ill"], out=tmp_path / "r.html")
 
