@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pyg_modules.ops.autocast import without_autocast
-from pyg_modules.ops.dense import DenseOperator
+from pyg_modules.ops.dense import DenseOperator, are_few, product_by_rows
 from pyg_modules.ops.edge_sum import bind
 from pyg_modules.ops.tracing import is_tracing
 from pyg_modules.partition.units import PartitionedEdges
@@ -121,7 +121,10 @@ class _DenseCut(torch.autograd.Function):
         scale = grad * (2 / len(kept))
         with without_autocast(volume.device):  # That of who calls backward.
             if needs_assignment:
-                sums = torch.addmm(sums, matrix.T, both)
+                if are_few(both, matrix):
+                    sums = sums + product_by_rows(matrix.T, both)
+                else:
+                    sums = torch.addmm(sums, matrix.T, both)
                 gradient = sums[:, -1:] * of_volume
                 of_assignment = scale * gradient.addcmul_(sums[:, :-1], inverse, value=-1)
             if needs_magnitude:

@@ -58,6 +58,20 @@ def test_gradients_are_those_of_a_dense_matrix_for_any_batch(name, graph, batch,
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("batch", [1, 2, 12, 13])
+def test_few_columns_of_a_large_dense_matrix_have_the_same_gradients(batch):
+    matrix, state = normal(256, 260, seed=1).requires_grad_(), normal(260, batch).requires_grad_()
+    block = EdgeSet.between(
+        torch.cartesian_prod(torch.arange(260), torch.arange(256)).T, range(260), range(256)
+    )
+    grad = normal(256, batch, seed=2)
+    by_operator = bind(BACKENDS["dense"].build(block), matrix.view(-1))(state)
+    found, expected = (
+        torch.autograd.grad(sums, (matrix, state), grad) for sums in (by_operator, matrix @ state)
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", backends)
 @given(graph=unit_graphs(), seed=seeds)
 def test_an_operator_is_its_index_and_its_sizes(name, graph, seed):

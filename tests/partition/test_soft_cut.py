@@ -1,5 +1,7 @@
 """The closed form of the normalized cut against the composition that defines it."""
 
+from unittest.mock import patch
+
 import pytest
 import torch
 from hypothesis import given
@@ -8,6 +10,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.autograd.functional import hessian, jacobian
 
 from pyg_modules import PartitionRegularizer, SynchronousGraph, UnitGraph
+from pyg_modules.ops import dense
 from pyg_modules.ops.dense import DenseOperator
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.partition.soft_cut import composed_cut, soft_cut
@@ -36,10 +39,11 @@ def value_and_gradients(function, edges, magnitude, assignment, fixed_volume):
     # Undecided, decided, and hard.
     st.sampled_from([0.1, 3.0, 1e4]),
     st.sampled_from([0.0, 0.5, 1.0]),
+    st.booleans(),
     seeds,
 )
 def test_the_closed_form_is_the_composition_with_its_gradients(
-    graph, num_modules, fixed_volume, dtype, scale, share_of_zeros, seed
+    graph, num_modules, fixed_volume, dtype, scale, share_of_zeros, counts_as_large, seed
 ):
     rand = generator(seed)
     logits = scale * torch.randn(graph.num_units, num_modules, generator=rand, dtype=dtype)
@@ -50,7 +54,8 @@ def test_the_closed_form_is_the_composition_with_its_gradients(
     is_zero = torch.rand(graph.num_units, generator=rand) < share_of_zeros
     edges = edges_of(graph)
     magnitude[is_zero[edges.source] | is_zero[edges.target]] = 0
-    found = value_and_gradients(soft_cut, edges, magnitude, assignment, fixed_volume)
+    with patch.object(dense, "_CELLS_OF_LARGE", 0 if counts_as_large else 2**16):
+        found = value_and_gradients(soft_cut, edges, magnitude, assignment, fixed_volume)
     expected = value_and_gradients(
         composed_cut, edges, magnitude.double(), assignment.double(), fixed_volume
     )
