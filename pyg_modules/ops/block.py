@@ -9,6 +9,7 @@ from torch import Tensor
 from pyg_modules.ops.activation import RowActivation
 from pyg_modules.ops.dense import DenseOperator
 from pyg_modules.ops.edge_set import EdgeSet
+from pyg_modules.ops.few_columns import are_few, product_by_rows
 from pyg_modules.ops.operator import EdgeOperator, Piece
 from pyg_modules.ops.work import Work
 
@@ -151,7 +152,10 @@ class BlockOperator(EdgeOperator):
         for matrices, grads, outs in zip(
             self._matrices(values), self._states(grad), self._states(out), strict=True
         ):
-            torch.matmul(matrices.mT, grads, out=outs)
+            if are_few(grads, matrices):
+                outs.copy_(product_by_rows(matrices.mT, grads))
+            else:
+                torch.matmul(matrices.mT, grads, out=outs)
 
     def new_gradient(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.new_gradient`."""

@@ -7,11 +7,9 @@ from torch import Tensor
 
 from pyg_modules.ops.activation import RowActivation
 from pyg_modules.ops.edge_set import EdgeSet
+from pyg_modules.ops.few_columns import are_few, product_by_rows
 from pyg_modules.ops.operator import EdgeOperator
 from pyg_modules.ops.work import Work
-
-# See are_few.
-_FEW, _CELLS_OF_LARGE = (2, 12), 2**16
 
 
 class DenseOperator(EdgeOperator):
@@ -89,18 +87,3 @@ class DenseOperator(EdgeOperator):
         cells = gradient.view(-1)
         position = self.index[0]
         return cells if position.numel() == cells.numel() else cells.index_select(0, position)
-
-
-def are_few(columns: Tensor, matrix: Tensor) -> bool:
-    """Whether a transposed ``matrix`` is multiplied by so few columns that rows are faster.
-
-    Of 2 to 12 columns, MKL takes on some processors up to thirty times as long as for these as rows
-    times the matrix as it is; for one column, or many, and for small matrices, it does not.
-    """
-    is_between = _FEW[0] <= columns.size(1) <= _FEW[1]
-    return is_between and matrix.numel() >= _CELLS_OF_LARGE and columns.device.type == "cpu"
-
-
-def product_by_rows(transposed: Tensor, columns: Tensor) -> Tensor:
-    """The product of a transposed matrix and some columns, computed as rows times the matrix."""
-    return (columns.t() @ transposed.t()).t()

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from pyg_modules.ops.autocast import without_autocast
-from pyg_modules.ops.dense import DenseOperator, are_few, product_by_rows
+from pyg_modules.ops.dense import DenseOperator
 from pyg_modules.ops.edge_sum import bind
+from pyg_modules.ops.few_columns import are_few, product_by_rows
 from pyg_modules.ops.tracing import is_tracing
 from pyg_modules.partition.units import PartitionedEdges
 

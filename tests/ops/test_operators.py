@@ -1,3 +1,5 @@
+from unittest.mock import patch
+
 import numpy
 import pytest
 import torch
@@ -5,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.autograd import gradcheck
 
-from pyg_modules.ops import BACKENDS, EdgeSet, SparseOperator, bind
+from pyg_modules.ops import BACKENDS, EdgeSet, SparseOperator, bind, few_columns
 from pyg_modules.ops.packing import Packing
 from tests.strategies import backends, generator, normal, seeds, unit_graphs
 
@@ -43,32 +45,23 @@ def test_gradients_are_those_of_finite_differences(name, graph, seed):
 
 
 @pytest.mark.parametrize("name", backends)
-@given(graph=unit_graphs(min_hidden=1), batch=st.integers(1, 20), seed=seeds)
-def test_gradients_are_those_of_a_dense_matrix_for_any_batch(name, graph, batch, seed):
+@given(
+    graph=unit_graphs(min_hidden=1),
+    batch=st.integers(1, 20),
+    counts_as_large=st.booleans(),
+    seed=seeds,
+)
+def test_gradients_are_those_of_a_dense_matrix_for_any_batch(
+    name, graph, batch, counts_as_large, seed
+):
     block, weight = problem(name, graph, seed)
     state = normal(block.num_sources, batch, seed=seed).requires_grad_()
     grad, inputs = normal(block.num_targets, batch, seed=seed + 1), (weight.requires_grad_(), state)
-    found, expected = (
-        torch.autograd.grad(sums, inputs, grad, materialize_grads=True)
-        for sums in (
-            bind(BACKENDS[name].build(block), weight)(state),
-            dense_reference(block, weight) @ state,
-        )
-    )
-    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("batch", [1, 2, 12, 13])
-def test_few_columns_of_a_large_dense_matrix_have_the_same_gradients(batch):
-    matrix, state = normal(256, 260, seed=1).requires_grad_(), normal(260, batch).requires_grad_()
-    block = EdgeSet.between(
-        torch.cartesian_prod(torch.arange(260), torch.arange(256)).T, range(260), range(256)
-    )
-    grad = normal(256, batch, seed=2)
-    by_operator = bind(BACKENDS["dense"].build(block), matrix.view(-1))(state)
-    found, expected = (
-        torch.autograd.grad(sums, (matrix, state), grad) for sums in (by_operator, matrix @ state)
-    )
+    sums = bind(BACKENDS[name].build(block), weight)(state)
+    with patch.object(few_columns, "_CELLS_OF_LARGE", 0 if counts_as_large else 2**16):
+        found = torch.autograd.grad(sums, inputs, grad, materialize_grads=True)
+    sums = dense_reference(block, weight) @ state
+    expected = torch.autograd.grad(sums, inputs, grad, materialize_grads=True)
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 

@@ -10,7 +10,7 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.autograd.functional import hessian, jacobian
 
 from pyg_modules import PartitionRegularizer, SynchronousGraph, UnitGraph
-from pyg_modules.ops import dense
+from pyg_modules.ops import few_columns
 from pyg_modules.ops.dense import DenseOperator
 from pyg_modules.ops.edge_set import EdgeSet
 from pyg_modules.partition.soft_cut import composed_cut, soft_cut
@@ -54,7 +54,7 @@ def test_the_closed_form_is_the_composition_with_its_gradients(
     is_zero = torch.rand(graph.num_units, generator=rand) < share_of_zeros
     edges = edges_of(graph)
     magnitude[is_zero[edges.source] | is_zero[edges.target]] = 0
-    with patch.object(dense, "_CELLS_OF_LARGE", 0 if counts_as_large else 2**16):
+    with patch.object(few_columns, "_CELLS_OF_LARGE", 0 if counts_as_large else 2**16):
         found = value_and_gradients(soft_cut, edges, magnitude, assignment, fixed_volume)
     expected = value_and_gradients(
         composed_cut, edges, magnitude.double(), assignment.double(), fixed_volume
