@@ -105,15 +105,15 @@ $(VENV)/.demo: $(VENV)/.torch pyproject.toml
 	$(PIP) install --quiet -e ".[train,report]"
 	touch $@
 
-# What is installed is away for a moment, so the tests wait for it, too.
-$(VENV)/.docs: $(VENV)/.test
-	$(PIP) install --quiet -e ".[docs]"
-	touch $@
+# What is installed is away for a moment, so the tests wait for all of it.
+$(VENV)/.docs: $(VENV)/.torch pyproject.toml
+	$(PIP) install --quiet --no-compile -e ".[test,docs]"
+	touch $(VENV)/.test $@
 
 $(VENV)/.bench: $(VENV)/.test
 	$(PIP) install --quiet -e ".[bench]"
 	touch $@
 
 $(VENV)/.test: $(VENV)/.torch pyproject.toml
-	$(PIP) install --quiet -e ".[test]"
+	$(PIP) install --quiet --no-compile -e ".[test]"
 	touch $@

@@ -115,7 +115,7 @@ class Encoding:
 
     @property
     def input_names(self) -> list[str]:
-        """What the inputs are called: a column, or one category of it."""
+        """Names of the inputs, each a column or one category of it."""
         return [number.name for number in self.numbers] + [
             f"{column.name} = {category}"
             for column in self.categories
@@ -124,7 +124,7 @@ class Encoding:
 
     @property
     def output_names(self) -> list[str]:
-        """What the outputs are called: the classes, or the target of a regression."""
+        """Names of the outputs, the classes or the target of a regression."""
         target = self.target
         return [target.name] if target.classes is None else target.classes
 
