@@ -96,9 +96,9 @@ def _far(graph: UnitGraph, num_updates: int) -> tuple[Floats, Floats]:
         length[(length > num_updates + 1) & (length < numpy.inf)]
         for length in (to_outputs, through_hidden)
     )
-    return far_outputs, far_hidden if far_hidden.size > _SHARE * graph.num_hidden else far_hidden[
-        :0
-    ]
+    if far_hidden.size <= _SHARE * graph.num_hidden:
+        far_hidden = far_hidden[:0]
+    return far_outputs, far_hidden
 
 
 def _warn_of_far(graph: UnitGraph, num_updates: int, *, stacklevel: int) -> None:

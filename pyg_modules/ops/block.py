@@ -9,7 +9,7 @@ from torch import Tensor
 from pyg_modules.ops.activation import RowActivation
 from pyg_modules.ops.dense import DenseOperator
 from pyg_modules.ops.edge_set import EdgeSet
-from pyg_modules.ops.few_columns import are_few, product_by_rows
+from pyg_modules.ops.few_columns import multiply_transposed
 from pyg_modules.ops.operator import EdgeOperator, Piece
 from pyg_modules.ops.work import Work
 
@@ -152,10 +152,7 @@ class BlockOperator(EdgeOperator):
         for matrices, grads, outs in zip(
             self._matrices(values), self._states(grad), self._states(out), strict=True
         ):
-            if are_few(grads, matrices):
-                outs.copy_(product_by_rows(matrices.mT, grads))
-            else:
-                torch.matmul(matrices.mT, grads, out=outs)
+            multiply_transposed(matrices.mT, grads, outs)
 
     def new_gradient(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.new_gradient`."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyg_modules.ops.activation import RowActivation
 from pyg_modules.ops.edge_set import EdgeSet
-from pyg_modules.ops.few_columns import are_few, product_by_rows
+from pyg_modules.ops.few_columns import multiply_transposed
 from pyg_modules.ops.operator import EdgeOperator
 from pyg_modules.ops.work import Work
 
@@ -59,10 +59,7 @@ class DenseOperator(EdgeOperator):
 
     def matmul_transposed(self, values: Tensor, grad: Tensor, out: Tensor) -> None:
         """See :meth:`EdgeOperator.matmul_transposed`."""
-        if are_few(grad, values):
-            out.copy_(product_by_rows(values, grad))
-        else:
-            torch.mm(values, grad, out=out)
+        multiply_transposed(values, grad, out)
 
     def new_gradient(self, weight: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.new_gradient`."""
@@ -77,10 +74,7 @@ class DenseOperator(EdgeOperator):
     ) -> None:
         """See :meth:`EdgeOperator.add_adjoint`."""
         self.accumulate(gradient, grad, state)
-        if are_few(grad, values):
-            out.add_(product_by_rows(values, grad))
-        else:
-            out.addmm_(values, grad)
+        multiply_transposed(values, grad, out, adds=True)
 
     def edge_gradient(self, gradient: Tensor) -> Tensor:
         """See :meth:`EdgeOperator.edge_gradient`."""

@@ -63,7 +63,7 @@ class _SpectralNorm(Differentiable):
         basis = weight.new_zeros(dimension, operator.num_columns)
         images = weight.new_zeros(dimension, operator.num_rows)
         direction = operator.enter(start.to(weight)).flatten()
-        torch.div(direction, direction.norm().clamp(min=tiny), out=basis[0])
+        basis[0] = direction / direction.norm().clamp(min=tiny)
         for number in range(dimension):
             image = images[number].unsqueeze(1)
             operator.matmul(values, basis[number].unsqueeze(1), image)

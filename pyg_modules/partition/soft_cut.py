@@ -10,7 +10,7 @@ from torch import Tensor
 from pyg_modules.ops.autocast import without_autocast
 from pyg_modules.ops.dense import DenseOperator
 from pyg_modules.ops.edge_sum import bind
-from pyg_modules.ops.few_columns import are_few, product_by_rows
+from pyg_modules.ops.few_columns import multiply_transposed
 from pyg_modules.ops.tracing import is_tracing
 from pyg_modules.partition.units import PartitionedEdges
 
@@ -122,10 +122,7 @@ class _DenseCut(torch.autograd.Function):
         scale = grad * (2 / len(kept))
         with without_autocast(volume.device):  # That of who calls backward.
             if needs_assignment:
-                if are_few(both, matrix):
-                    sums = sums + product_by_rows(matrix.T, both)
-                else:
-                    sums = torch.addmm(sums, matrix.T, both)
+                sums = multiply_transposed(matrix.T, both, sums.clone(), adds=True)
                 gradient = sums[:, -1:] * of_volume
                 of_assignment = scale * gradient.addcmul_(sums[:, :-1], inverse, value=-1)
             if needs_magnitude:

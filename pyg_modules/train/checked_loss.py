@@ -45,8 +45,7 @@ class CheckedLoss:
 
         Raises:
             TypeError: If the targets, or the weights of classes, are of a type that the loss does
-                not take, or it returns
-                something else than a scalar with a gradient.
+                not take, or it returns something else than a scalar with a gradient.
             ValueError: If a class is out of range, shapes do not fit together, or it is a sum.
         """
         if self._is_checked:
