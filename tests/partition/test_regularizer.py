@@ -68,6 +68,7 @@ def test_weights_between_modules_shrink_and_weights_within_are_left_alone():
 def test_the_gradient_of_the_weights_takes_volumes_as_constants(layer, affinity):
     source, target = layer.graph.edge_index
     assume(bool((source != target).any()))
+    assume(Units(layer, scope="all").num_paths(2) == 2)
     regularizer = PartitionRegularizer(layer, 2, balance=0.0, scope="all", affinity=affinity)
     regularizer().backward()
     weight = layer.weight.detach().requires_grad_()
