@@ -54,7 +54,7 @@ SEEDS, SEARCH_SEEDS = range(30), range(100, 103)
 WIDTH = 32
 #: Dropout, learning rate, weight decay.
 Settings = tuple[float, float, float]
-TRIALS: list[Settings] = list(product((0.5, 0.65, 0.8), (5e-3, 1e-2), (5e-4, 2e-3)))
+TRIALS: list[Settings] = list(product((0.5, 0.65, 0.8, 0.9), (5e-3, 1e-2), (5e-4, 2e-3)))
 
 
 class GCN(nn.Module):
@@ -87,7 +87,7 @@ class Units(nn.Module):
         graph = _graph(num_hidden, num_classes)
         self.enter = Linear(data.num_features, num_hidden, bias=False, weight_initializer="glorot")
         self.conv = SynchronousConv(
-            graph, solver=Unrolled(3), activation="tanh", carry=True, dropout=0.3
+            graph, solver=Unrolled(2), activation="tanh", carry=True, dropout=dropout
         )
         source = graph.edge_index[0]
         with torch.no_grad():  # A unit begins with the words of its own node.
