@@ -70,6 +70,12 @@ class EdgeSet:
             edge_ids, source, target = edge_ids[order], source[order], target[order]
         return cls(edge_ids, source, target, num_sources, num_targets)
 
+    def as_listed(self) -> EdgeSet:
+        """The same edges in the order of the edge list of the whole graph."""
+        order = torch.argsort(self.edge_ids)
+        ids, source, target = self.edge_ids[order], self.source[order], self.target[order]
+        return EdgeSet(ids, source, target, self.num_sources, self.num_targets)
+
     @property
     def num_edges(self) -> int:
         """Number of edges ``e``."""

@@ -216,7 +216,8 @@ def _with_shuffled_weights(units: Units, seed: int) -> Units:
     """The same units where the weights of the edges that enter one have changed places."""
     layer, edges = units.layer, units.edges
     weight = layer.edge_weight().detach().cpu().clone()
-    ids, target = edges.edge_ids.cpu(), edges.target.cpu().numpy()
+    ids, target = edges.edge_ids, edges.target.cpu().numpy()
+    ids = torch.arange(len(target), device="cpu") if ids is None else ids.cpu()
     tie = numpy.random.default_rng(seed).random(len(target))
     place, origin = numpy.argsort(target, kind="stable"), numpy.lexsort((tie, target))
     weight[ids[torch.from_numpy(place)]] = weight[ids[torch.from_numpy(origin)]]

@@ -15,7 +15,7 @@ from pyg_modules.ops.edge_sum import bind
 from pyg_modules.ops.tracing import is_compiling
 from pyg_modules.partition.labels import check_soft_assignment
 from pyg_modules.partition.search.size_bounds import checked_capacities
-from pyg_modules.partition.soft_cut import soft_cut
+from pyg_modules.partition.soft_cut.soft_cut import soft_cut
 from pyg_modules.partition.traced_units import TracedUnits
 from pyg_modules.partition.units import EdgeList, Units
 

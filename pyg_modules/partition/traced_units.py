@@ -42,9 +42,7 @@ class TracedUnits(Units):
                 "Expected every edge once (got one twice). Use coalesce.",
             )
         operator = ScatterOperator((source, target, target), (num_units, num_units))
-        self._traced = PartitionedEdges(
-            torch.arange(len(source), device=source.device), source, target, operator
-        )
+        self._traced = PartitionedEdges(None, source, target, operator)
 
     @property
     def edges(self) -> PartitionedEdges:

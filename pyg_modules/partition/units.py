@@ -85,16 +85,16 @@ class EdgeList:
 
 
 class PartitionedEdges(NamedTuple):
-    """The edges among the units that are partitioned, by target and source.
+    """The edges among the units that are partitioned.
 
     Attributes:
-        edge_ids: Their positions in ``graph.edge_index``, ``[e]``.
+        edge_ids: Their positions in ``graph.edge_index``, ``[e]``; ``None`` for all as they are.
         source: Numbers of their sources among the units that are partitioned, ``[e]``.
         target: Those of their targets, ``[e]``.
         operator: Sums over them, for :func:`pyg_modules.ops.edge_sum.bind`.
     """
 
-    edge_ids: Tensor
+    edge_ids: Tensor | None
     source: Tensor
     target: Tensor
     operator: EdgeOperator
@@ -481,14 +481,21 @@ class Units:
         """The weights of :attr:`edges`, ``[e]``."""
         weight = self.layer.edge_weight()
         check_edge_weight(self.layer.graph.edge_index, weight)
-        return weight.index_select(0, self.edges.edge_ids)
+        edge_ids = self.edges.edge_ids
+        return weight if edge_ids is None else weight.index_select(0, edge_ids)
 
     def _new_edges(self) -> PartitionedEdges:
-        edges = EdgeSet.among(self.layer.graph.edge_index, self._members_on("cpu"))
-        is_dense = edges.num_edges * _DENSE >= edges.num_targets * edges.num_sources
-        operator = (DenseOperator if is_dense else SparseOperator).build(edges)
-        parts = edges.edge_ids, edges.source, edges.target, operator
-        return PartitionedEdges._make(part.to(self.layer.device) for part in parts)
+        edge_index, device = self.layer.graph.edge_index, self.layer.device
+        edges = EdgeSet.among(edge_index, self._members_on("cpu"))
+        num_cells = edges.num_targets * edges.num_sources
+        is_dense = edges.num_edges * _DENSE >= num_cells
+        if is_dense and edges.num_edges < num_cells:  # Cells are found in any order of the edges.
+            edges = edges.as_listed()
+        operator = (DenseOperator if is_dense else SparseOperator).build(edges).to(device)
+        ends = edges.source.to(device), edges.target.to(device)
+        edge_ids = edges.edge_ids
+        are_all = torch.equal(edge_ids, torch.arange(edge_index.size(1)))
+        return PartitionedEdges(None if are_all else edge_ids.to(device), *ends, operator)
 
 
 def nonzero_edges(layer: Partitionable) -> Tensor | None:

@@ -280,7 +280,9 @@ class Probe:
 
     def _train(self, model: nn.Module) -> None:
         model.train()
-        batches = self._batches(model)
+        batches = self._epoch(model)
+        if self._steps is not None:
+            batches = batches.first(self._steps)
         optimization = Optimization(
             model, [], one_cycle=False, total_steps=len(batches), **self._rates
         )
@@ -288,11 +290,10 @@ class Probe:
             optimization.step(self._training.loss(*batches.run(model, batch)))
 
     def _batches(self, model: nn.Module, most: int | None = None) -> Batches:
-        """The samples of a probe, or so many batches of them."""
+        """The samples of a probe, once each, or so many batches of them."""
         batches = self._epoch(model)
-        if self._steps is not None:
-            batches = batches.first(self._steps)
-        return batches if most is None else batches.first(min(most, len(batches)))
+        number = len(batches) if self._steps is None else min(self._steps, len(batches))
+        return batches.first(number if most is None else min(most, number))
 
     def _epoch(self, model: nn.Module) -> Batches:
         return self._training.batches(model, self._seed)

@@ -1,4 +1,4 @@
-"""The closed form of the normalized cut against the composition that defines it."""
+"""The closed forms of the normalized cut against the composition that defines it."""
 
 from unittest.mock import patch
 
@@ -13,11 +13,24 @@ from pyg_modules import PartitionRegularizer, SynchronousGraph, UnitGraph
 from pyg_modules.ops import few_columns
 from pyg_modules.ops.dense import DenseOperator
 from pyg_modules.ops.edge_set import EdgeSet
-from pyg_modules.partition.soft_cut import composed_cut, soft_cut
+from pyg_modules.partition.soft_cut import soft_cut as choice
+from pyg_modules.partition.soft_cut.compiled_cut import CompiledCut, is_compiled
+from pyg_modules.partition.soft_cut.composed_cut import composed_cut
+from pyg_modules.partition.soft_cut.dense_cut import DenseCut
+from pyg_modules.partition.soft_cut.soft_cut import soft_cut
 from pyg_modules.partition.units import PartitionedEdges
 from tests.strategies import generator, normal, seeds, unit_graphs
 
 DTYPES = {torch.float32: 2e-5, torch.float64: 1e-12}
+
+
+def dense_cut(*inputs, fixed_volume):
+    with patch.object(choice, "is_compiled", lambda: False):
+        return soft_cut(*inputs, fixed_volume=fixed_volume)
+
+
+CLOSED_FORMS = [soft_cut, dense_cut]
+FORMS = [*CLOSED_FORMS, composed_cut]
 
 
 def edges_of(graph):
@@ -40,10 +53,11 @@ def value_and_gradients(function, edges, magnitude, assignment, fixed_volume):
     st.sampled_from([0.1, 3.0, 1e4]),
     st.sampled_from([0.0, 0.5, 1.0]),
     st.booleans(),
+    st.sampled_from(CLOSED_FORMS),
     seeds,
 )
-def test_the_closed_form_is_the_composition_with_its_gradients(
-    graph, num_modules, fixed_volume, dtype, scale, share_of_zeros, counts_as_large, seed
+def test_the_closed_forms_are_the_composition_with_its_gradients(
+    graph, num_modules, fixed_volume, dtype, scale, share_of_zeros, counts_as_large, form, seed
 ):
     rand = generator(seed)
     logits = scale * torch.randn(graph.num_units, num_modules, generator=rand, dtype=dtype)
@@ -55,7 +69,7 @@ def test_the_closed_form_is_the_composition_with_its_gradients(
     edges = edges_of(graph)
     magnitude[is_zero[edges.source] | is_zero[edges.target]] = 0
     with patch.object(few_columns, "_CELLS_OF_LARGE", 0 if counts_as_large else 2**16):
-        found = value_and_gradients(soft_cut, edges, magnitude, assignment, fixed_volume)
+        found = value_and_gradients(form, edges, magnitude, assignment, fixed_volume)
     expected = value_and_gradients(
         composed_cut, edges, magnitude.double(), assignment.double(), fixed_volume
     )
@@ -63,6 +77,15 @@ def test_the_closed_form_is_the_composition_with_its_gradients(
         assert one.dtype == dtype
         size = 1 + float(other.abs().sum())
         torch.testing.assert_close(one.double(), other, rtol=0, atol=DTYPES[dtype] * size)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("function", FORMS)
+def test_nan_spreads(function, which):
+    edges = edges_of(UnitGraph.complete(2, 4, 2))
+    inputs = normal(len(edges.source)).abs(), normal(8, 3, seed=1).softmax(dim=1)
+    inputs[which][0] = torch.nan
+    assert function(edges, *inputs, fixed_volume=True).isnan()
 
 
 COMPLETE = edges_of(UnitGraph.complete(2, 4, 2))
@@ -73,14 +96,21 @@ def complete_inputs(num_modules=3):
     return magnitude.requires_grad_(), normal(8, num_modules, seed=1).requires_grad_()
 
 
-def cut_of(fixed_volume=False):
-    return lambda magnitude, logits: soft_cut(
+def cut_of(form, fixed_volume=False):
+    return lambda magnitude, logits: form(
         COMPLETE, magnitude, logits.softmax(dim=1), fixed_volume=fixed_volume
     )
 
 
+@pytest.mark.parametrize(("form", "name"), [(soft_cut, CompiledCut), (dense_cut, DenseCut)])
+def test_small_dense_graphs_are_computed_in_closed_form(form, name):
+    assert is_compiled()
+    loss = form(COMPLETE, *complete_inputs(), fixed_volume=True)
+    assert type(loss.grad_fn).__name__ == f"{name.__name__}Backward"
+
+
 @pytest.mark.parametrize(("dtype", "logit"), [(torch.float32, -95.0), (torch.float64, -730.0)])
-@pytest.mark.parametrize("function", [soft_cut, composed_cut])
+@pytest.mark.parametrize("function", FORMS)
 def test_a_module_that_is_all_but_empty_leaves_gradients_finite(function, dtype, logit):
     edges = edges_of(UnitGraph.complete(2, 6, 1))
     logits = torch.tensor([1.0, 2.0, logit], dtype=dtype).expand(9, 3)
@@ -91,29 +121,32 @@ def test_a_module_that_is_all_but_empty_leaves_gradients_finite(function, dtype,
 
 
 @pytest.mark.parametrize("num_modules", [1, 2, 8])
-def test_first_and_second_derivatives_are_those_of_finite_differences(num_modules):
-    inputs = complete_inputs(num_modules)
-    assert gradcheck(cut_of(), inputs, check_batched_grad=True, check_forward_ad=True)
-    assert gradgradcheck(cut_of(), inputs, check_batched_grad=True)
+@pytest.mark.parametrize("form", CLOSED_FORMS)
+def test_first_and_second_derivatives_are_those_of_finite_differences(form, num_modules):
+    inputs, cut = complete_inputs(num_modules), cut_of(form)
+    assert gradcheck(cut, inputs, check_batched_grad=True, check_forward_ad=True)
+    assert gradgradcheck(cut, inputs, check_batched_grad=True)
 
 
 @pytest.mark.parametrize("fixed_volume", [False, True])
 @pytest.mark.parametrize("which", [0, 1])
-def test_one_input_alone_may_have_a_gradient(which, fixed_volume):
+@pytest.mark.parametrize("form", CLOSED_FORMS)
+def test_one_input_alone_may_have_a_gradient(form, which, fixed_volume):
     inputs = complete_inputs()
-    loss = cut_of(fixed_volume)(*inputs)
+    loss = cut_of(form, fixed_volume)(*inputs)
     expected = torch.autograd.grad(loss, inputs)[which]
     alone = list(map(torch.Tensor.detach, inputs))
     alone[which] = inputs[which]
     for create_graph in (False, True):
-        loss = cut_of(fixed_volume)(*alone)
+        loss = cut_of(form, fixed_volume)(*alone)
         (found,) = torch.autograd.grad(loss, inputs[which], create_graph=create_graph)
         torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("fixed_volume", [False, True])
-def test_transformations_see_the_same_derivatives(fixed_volume):
-    inputs, cut = complete_inputs(), cut_of(fixed_volume)
+@pytest.mark.parametrize("form", CLOSED_FORMS)
+def test_transformations_see_the_same_derivatives(form, fixed_volume):
+    inputs, cut = complete_inputs(), cut_of(form, fixed_volume)
     expected = torch.autograd.grad(cut(*inputs), inputs)
     for found in (
         jacobian(cut, inputs, vectorize=True),
@@ -129,8 +162,9 @@ def test_transformations_see_the_same_derivatives(fixed_volume):
 def test_a_batch_of_assignments_has_a_loss_each():
     magnitude, _ = complete_inputs()
     logits = normal(5, 8, 3)
-    found = torch.func.vmap(cut_of(), in_dims=(None, 0))(magnitude, logits)
-    expected = torch.stack([cut_of()(magnitude, one) for one in logits])
+    cut = cut_of(soft_cut)
+    found = torch.func.vmap(cut, in_dims=(None, 0))(magnitude, logits)
+    expected = torch.stack([cut(magnitude, one) for one in logits])
     torch.testing.assert_close(found, expected)
 
 
@@ -149,7 +183,7 @@ def test_autocast_around_either_pass_changes_nothing(scope):
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("function", [soft_cut, composed_cut])
+@pytest.mark.parametrize("function", FORMS)
 def test_rounding_leaves_no_cut_of_less_than_0_and_its_gradient(function):
     inside = torch.block_diag(*[torch.ones(9, 9)] * 3).nonzero().T
     edges, values = edges_of(UnitGraph(inside, 27, 0, 0)), []
