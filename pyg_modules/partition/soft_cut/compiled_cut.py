@@ -23,6 +23,7 @@ class CompiledCut(torch.autograd.Function):
         assignment: Tensor,
         fixed_volume: bool,
     ) -> Tensor:
+        """The loss; see :func:`soft_cut`."""
         inputs = magnitude.detach().contiguous(), assignment.detach().contiguous()
         found = tuple(map(torch.empty_like, inputs))
         of_edges, of_units, of_magnitude, of_assignment = (one.numpy() for one in (*inputs, *found))
@@ -41,6 +42,7 @@ class CompiledCut(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients in magnitudes and assignment."""
         if torch.is_grad_enabled():  # That is, with create_graph=True.
             return gradients_with_graph(ctx, grad)
         _, _, of_magnitude, of_assignment = ctx.saved_tensors

@@ -38,6 +38,7 @@ class DenseCut(torch.autograd.Function):
         assignment: Tensor,
         fixed_volume: bool,
     ) -> Tensor:
+        """The loss; see :func:`soft_cut`."""
         matrix = edges.operator.prepare(magnitude)
         both = torch.cat([assignment, assignment.new_ones(len(assignment), 1)], dim=1)
         sums = matrix @ both
@@ -53,6 +54,7 @@ class DenseCut(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """The gradients in magnitudes and assignment."""
         if torch.is_grad_enabled():  # That is, with create_graph=True.
             return gradients_with_graph(ctx, grad)
         _, assignment, matrix, both, sums, inverse, kept = ctx.saved_tensors

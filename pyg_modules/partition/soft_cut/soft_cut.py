@@ -12,8 +12,8 @@ from pyg_modules.partition.soft_cut.composed_cut import composed_cut
 from pyg_modules.partition.soft_cut.dense_cut import DenseCut
 from pyg_modules.partition.units import PartitionedEdges
 
-# Larger matrices are multiplied by libraries and several threads.
-_MOST_CELLS = 2**18
+# More products are left to libraries and several threads.
+_MOST_PRODUCTS = 2**20
 
 
 def soft_cut(
@@ -30,7 +30,8 @@ def soft_cut(
     # Who traces has to look into it, and what is large is not paid for by the operation.
     if is_tracing() or not isinstance(edges.operator, DenseOperator):
         return composed_cut(edges, magnitude, assignment, fixed_volume)
-    is_small = magnitude.device.type == "cpu" and len(assignment) ** 2 <= _MOST_CELLS
+    num_units, num_modules = assignment.shape
+    is_small = num_units**2 * num_modules <= _MOST_PRODUCTS and magnitude.device.type == "cpu"
     closed_form = CompiledCut if is_small and is_compiled() else DenseCut
     with without_autocast(magnitude.device):
         loss: Tensor = closed_form.apply(  # type: ignore[no-untyped-call]
