@@ -20,6 +20,13 @@ def test_among_keeps_the_edges_inside_a_set_of_units_in_local_ids_by_target_and_
     assert (block.num_sources, block.num_targets) == (3, 3)
 
 
+def test_edges_as_they_are_listed_are_the_same_edges():
+    members = torch.ones(4, dtype=torch.bool)
+    edges = EdgeSet.among(EDGES, members).as_listed()
+    assert edges.edge_ids.tolist() == list(range(EDGES.size(1)))
+    assert torch.equal(torch.stack([edges.source, edges.target]), EDGES)
+
+
 def test_components_are_those_of_the_undirected_graph():
     block = EdgeSet.between(torch.tensor([[0, 2, 3], [2, 4, 3]]), range(5), range(5))
     first, alone, _, loop, last = block.components

@@ -24,6 +24,15 @@ def test_ncut_equals_a_dense_reference(graph, num_modules, affinity, seed):
     assert -1e-12 <= loss <= 1 + 1e-12
 
 
+@pytest.mark.parametrize("num_left_out", [0, 1])
+def test_all_edges_there_can_be_may_be_listed_in_any_order(num_left_out):
+    order = torch.randperm(36, generator=generator(0))[num_left_out:]
+    edge_index = torch.stack([order % 6, order // 6])
+    weight, assignment = normal(len(order), seed=1), soft(6, 3, seed=2)
+    loss = ncut_loss(edge_index, weight, assignment)
+    torch.testing.assert_close(loss, dense_ncut(edge_index, weight, assignment, "abs"))
+
+
 # Directed and asymmetric: 0 -> 1 with 2, 1 -> 0 with -4, 1 -> 2 with 1, self-loop at 2 with -3.
 EDGES = torch.tensor([[0, 1, 1, 2], [1, 0, 2, 2]])
 WEIGHT = torch.tensor([2.0, -4.0, 1.0, -3.0], dtype=torch.float64)
