@@ -90,19 +90,28 @@ def number_texts_in(column: Any) -> NDArray[numpy.object_]:
 def decimals_like(names: NDArray[numpy.object_], known: Sequence[str]) -> NDArray[numpy.object_]:
     """Names, of which ``0.50`` and ``5e-1`` are called as the one known name that is as much.
 
-    In single precision, which a file may hold; ``03`` is no ``3``.
+    So is a number that a file has in single precision; ``03`` is no ``3``.
     """
-    place: dict[Any, str | None] = {}
+    doubles: dict[float, str | None] = {}
+    singles: dict[float, str | None] = {}
     for name in known:
         if (number := as_number(name)) is not None:
-            single = numpy.float32(number)
-            place[single] = None if single in place else name  # Several are as much.
+            for place, value in ((doubles, float(number)), (singles, _in_single(number))):
+                place[value] = None if value in place else name  # Several are as much.
     called: dict[str, str] = {}
     for name in set(names) - set(known):
         number = None if _INTEGER.fullmatch(name) else as_number(name)
         if number is not None:
-            called[name] = place.get(numpy.float32(number)) or name
+            value = float(number)
+            like = doubles.get(value) or singles.get(value) or doubles.get(_in_single(number))
+            called[name] = like or name
     return numpy.array([called.get(name, name) for name in names], dtype=object)
+
+
+def _in_single(number: Decimal) -> float:
+    """What single precision makes of a number."""
+    with numpy.errstate(over="ignore"):
+        return float(numpy.float32(float(number)))
 
 
 def as_number(name: str) -> Decimal | None:

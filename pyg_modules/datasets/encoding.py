@@ -29,6 +29,9 @@ ENCODING_FILE = "data.json"
 #: The file of a run that says what its other files contain, and under which name it does.
 METRICS_FILE, DIGESTS = "metrics.json", "sha256"
 _FORMAT_VERSION = 1
+# Of a number, so many bits tell it from others; of one that is as much larger than what it differs
+# by, more of them.
+_BITS, _MOST_BESIDE = 20, 2.0**28
 
 
 @dataclass(frozen=True)
@@ -183,14 +186,26 @@ class Encoding:
         return sentences
 
     def unknown(self, table: DataFrame) -> list[str]:
-        """A sentence for every column with categories that the training part has not."""
+        """A sentence for every column with categories that the training part has not.
+
+        And for one with names that are taken for others, which are as much as numbers.
+        """
         sentences = []
         for column in self.categories:
-            texts = set(column.texts_in(table))
-            if new := sorted(texts - set(column.categories)):
+            texts = column.texts_in(table)
+            if new := sorted(set(texts) - set(column.categories)):
                 sentences.append(
                     f"column {column.name!r} has {shown(new)}, which the training part has not:"
                     f" none of its categories is taken"
+                )
+            if column.are_numbers or table[column.name].dtype.kind == "f":
+                continue
+            pairs = set(zip(texts_in(table[column.name]), texts, strict=True))
+            if others := sorted((own, like) for own, like in pairs if own != like):
+                own, like = (shown(list(names)) for names in zip(*others, strict=True))
+                sentences.append(
+                    f"column {column.name!r} has {own}, taken for {like} of the training part,"
+                    f" which is as much: other names need a letter"
                 )
         return sentences
 
@@ -203,7 +218,7 @@ class Encoding:
             rows (str): What they are called, such as ``"rows of new.csv"``.
         """
         known = set(self.trained_on)
-        number = sum(digest in known for digest in digests_of(x, y))
+        number = sum(digest in known for digest in self.digests_of(x, y))
         if not number:
             return []
         return [
@@ -211,23 +226,29 @@ class Encoding:
             f" used of them: their score may say little of new ones"
         ]
 
+    def digests_of(self, x: NDArray[Any], y: NDArray[Any]) -> list[str]:
+        """What tells each sample from others, by its values and target to six digits or so.
+
+        Where numbers are large beside their differences, as times are, by more.
+
+        Args:
+            x (ndarray): The values, ``[num_rows, num_features]``, as of :meth:`values`.
+            y (ndarray): The targets, ``[num_rows]``, classes or numbers.
+        """
+        rest = [(0.0, 1.0)] * (self.num_features - len(self.numbers))
+        spread = [(number.mean, number.scale) for number in self.numbers] + rest
+        mean, scale = numpy.abs([*spread, (self.target.mean, self.target.scale)]).T
+        bits = _BITS + numpy.ceil(numpy.log2(numpy.clip(mean / scale, 1, _MOST_BESIDE)))
+        fractions, exponents = numpy.frexp(numpy.column_stack([x, y]).astype(numpy.float64))
+        # A file that is written again may have fewer digits: they are rounded, but not at half of
+        # what is kept, where numbers of few digits or bits would be. And there is no -0.
+        floors = numpy.floor(numpy.ldexp(fractions, bits.astype(int)) + 1 / 3)
+        rounded = numpy.ldexp(floors, exponents - bits.astype(int)) + 0
+        return [blake2b(row.tobytes(), digest_size=8).hexdigest() for row in rounded]
+
     def save(self, folder: Path) -> None:
         """Write all numbers and names into ``folder``, as JSON."""
         write_json(folder / ENCODING_FILE, {"format_version": _FORMAT_VERSION, **asdict(self)})
-
-
-def digests_of(x: NDArray[Any], y: NDArray[Any]) -> list[str]:
-    """What tells each sample from others, of its values and its target, to six digits or so.
-
-    Args:
-        x (ndarray): The values, ``[num_rows, num_features]``.
-        y (ndarray): The targets, ``[num_rows]``, classes or numbers.
-    """
-    fractions, exponents = numpy.frexp(numpy.column_stack([x, y]).astype(numpy.float64))
-    # A file that is written again may have fewer digits: they are rounded, but not at half of what
-    # is kept, where numbers of few digits or bits would be. And there is no -0.
-    rounded = numpy.ldexp(numpy.floor(fractions * 2**20 + 1 / 3), exponents - 20) + 0
-    return [blake2b(row.tobytes(), digest_size=8).hexdigest() for row in rounded]
 
 
 def load_encoding(folder: str | os.PathLike[str]) -> Encoding:

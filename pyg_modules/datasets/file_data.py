@@ -26,7 +26,7 @@ from pyg_modules.datasets.columns import (
     texts_in,
 )
 from pyg_modules.datasets.dataset import Dataset
-from pyg_modules.datasets.encoding import CategoryColumn, Encoding, NumberColumn, Target, digests_of
+from pyg_modules.datasets.encoding import CategoryColumn, Encoding, NumberColumn, Target
 from pyg_modules.datasets.table_file import ARRAY_TARGET, import_pandas, read_table
 from pyg_modules.datasets.target_column import TASKS, TargetColumn, read_target, read_target_like
 
@@ -136,7 +136,7 @@ def load_file(
     train_targets = as_targets(targets.values[train], encoding.target)
     test_targets = as_targets(test_y, encoding.target)
     train_values = encoding.values(features.iloc[train], of_file)
-    encoding.trained_on.extend(digests_of(train_values, targets.values[train]))
+    encoding.trained_on.extend(encoding.digests_of(train_values, targets.values[train]))
     tested = "rows to test on" if test is None else f"rows of {test_file}"
     encoding.notes.extend(encoding.seen(test_values, test_y, tested))
     parts = f"{len(train):,} rows to train on, {len(test_y):,} to test on"

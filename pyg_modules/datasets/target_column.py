@@ -96,7 +96,9 @@ def read_target_like(column: Any, of_file: str, classes: list[str] | None) -> Fl
     _check_none_missing(column, of_file)
     if classes is None:
         return numbers_in(column, of_file, "Correct it, or leave the row out.")
-    names = decimals_like(_named_like(texts_in(column), classes), classes)
+    names = _named_like(texts_in(column), classes)
+    if column.dtype.kind == "f":  # In a text, 1.10 may be another class than 1.1.
+        names = decimals_like(names, classes)
     new = ~numpy.isin(names.astype(str), classes)
     if new.any():
         row = int(new.argmax())
@@ -130,8 +132,11 @@ def _one_name_each(names: NDArray[numpy.object_]) -> NDArray[numpy.object_]:
 def _named_like(names: NDArray[numpy.object_], classes: list[str]) -> NDArray[numpy.object_]:
     """Names, of which integers that are a class but for how they are written are called like it."""
     numbers = [as_number(name) for name in classes]
-    # Else they are names, or several classes are one number.
-    if None in numbers or len(set(numbers)) < len(classes):
+    # Else they are names, or several classes are one number. 1.10 may be another name than 1.1.
+    are_integers = all(
+        number is not None and number == number.to_integral_value() for number in numbers
+    )
+    if not are_integers or len(set(numbers)) < len(classes):
         return names
     place = dict(zip(numbers, classes, strict=True))
     called = {name: place.get(as_number(name), name) for name in set(names)}

@@ -15,7 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from pyg_modules.datasets import load_encoding, load_file
-from pyg_modules.datasets.encoding import CategoryColumn, digests_of
+from pyg_modules.datasets.columns import decimals_like
+from pyg_modules.datasets.encoding import CategoryColumn, Encoding, NumberColumn, Target
 from pyg_modules.datasets.table_file import read_table
 from pyg_modules.datasets.target_column import read_target_like
 from tests.own_data import EQUAL, own_table
@@ -230,9 +231,28 @@ def test_rows_to_test_on_that_are_trained_on_are_said(tmp_path):
     x = numpy.random.default_rng(0).normal(size=(50, 3)).astype("float32")
     again = numpy.array([float(f"{number:.9g}") for number in x.ravel()])
     y = numpy.zeros(50, dtype=int)
+    columns = [NumberColumn(name, 0.0, 0.0, 1.0) for name in "abc"]
+    digests_of = Encoding(columns, [], Target("y", ["u"]), {}, []).digests_of
     assert digests_of(x, y) == digests_of(again.reshape(50, 3), y)
     assert len(set(digests_of(x, y))) == 50
     assert digests_of(-0.0 * x, y) == digests_of(0 * x, y)
+
+
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_times_that_differ_are_other_rows_however_long_ago_they_began(tmp_path, task):
+    drawn = numpy.random.default_rng(0)
+    times = 1_700_000_000 + 60 * drawn.permutation(200)
+    columns = {"time": times, "kind": drawn.integers(2, size=200), "y": drawn.integers(2, size=200)}
+    if task == "regression":
+        columns["time"], columns["y"] = columns["y"], columns["time"]
+    table = pandas.DataFrame(columns)
+    table.to_csv(tmp_path / "a.csv", index=False)
+    encoding = load_file(tmp_path / "a.csv", target="y", task=task).encoding
+    assert not any("trained on, in" in note for note in encoding.notes)
+    # And the same ones are the same.
+    rows = table.iloc[:30]
+    x, y = encoding.values(rows, "a.csv"), rows["y"].to_numpy()
+    assert 0 < sum(digest in encoding.trained_on for digest in encoding.digests_of(x, y)) < 30
 
 
 def test_rows_that_differ_in_six_digits_are_others_beside_an_outlier_too(tmp_path):
@@ -646,3 +666,39 @@ def test_names_with_blanks_around_them_are_those_without(tmp_path):
     again = load_encoding(tmp_path)
     assert again.numbers == data.encoding.numbers
     assert again.target == data.encoding.target
+
+
+def test_names_that_are_taken_for_others_are_said(tmp_path):
+    rows = "".join(f"{i % 7},{('1.1', '1.2', '1.3')[i % 3]},{'uv'[i % 2]}\n" for i in range(42))
+    new = "a,version,t\n1,1.10,u\n2,1.4,v\n3,1.2,u\n"
+    path, other = written(tmp_path, f"a,version,t\n{rows}"), written(tmp_path, new, "new.csv")
+    notes = load_file(path, other, target="t", categories=["version"]).encoding.notes
+    said = [note for note in notes if "'version'" in note]
+    assert said == [
+        "column 'version' has '1.4', which the training part has not: none of its categories is"
+        " taken",
+        "column 'version' has '1.10', taken for '1.1' of the training part, which is as much: other"
+        " names need a letter",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("known", "new", "expected"),
+    [
+        (["20240101.1", "a"], "20240101.2", "20240101.2"),  # The same in single precision.
+        (["0.10000000149011612"], "0.1", "0.10000000149011612"),
+        (["0.1"], "0.10000000149011612", "0.1"),
+        (["0.5", "0.50"], "5e-1", "5e-1"),  # Which of both?
+        (["1e300"], "2e300", "2e300"),
+    ],
+)
+def test_decimals_are_alike_if_they_are_as_much_in_one_of_both_precisions(known, new, expected):
+    assert decimals_like(numpy.array([new], dtype=object), known).tolist() == [expected]
+
+
+def test_decimals_in_a_text_that_are_new_classes_are_no_known_ones(tmp_path):
+    rows = "".join(f"{i},{('1.1', '1.2')[i % 2]}\n" for i in range(20))
+    path = written(tmp_path, f"a,t\n{rows}")
+    test = written(tmp_path, "a,t\n1,1.1\n2,1.10\n", "new.csv")
+    with pytest.raises(ValueError, match=r"Expected the classes .* \(got '1.10' in row 2\)"):
+        load_file(path, test, target="t", task="classification")
