@@ -202,7 +202,7 @@ def _add_train_options(train: argparse.ArgumentParser) -> None:
     train.add_argument(
         "--categories",
         metavar="COLUMNS",
-        help="columns that are names, though written as numbers: A,B,C",
+        help="columns that are names, though written as numbers, as a row of a CSV: A,B,C",
     )
     add(
         "--num-modules",

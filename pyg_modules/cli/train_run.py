@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 import tempfile
 from argparse import Namespace
@@ -45,6 +46,7 @@ def train(options: Namespace) -> None:
             **{field.name: getattr(options, field.name) for field in fields(ExperimentConfig)}
         )
         num_seeds = as_int("seeds", options.seeds, smallest=1)
+        replace(config, seed=config.seed + num_seeds - 1)  # The last one has to be one, too.
         check_device(config.device)
         check_free(options.out, RUN, overwrite=options.overwrite)
         data = _data(options)
@@ -100,7 +102,8 @@ def _data(options: Namespace) -> Dataset:
             f"Expected --dataset NAME or --data FILE (got both, {options.dataset} and"
             f" {options.data}). Leave one out."
         )
-    names = (options.categories or "").split(",")
+    # As a row of a CSV: names may have commas in them.
+    names = next(csv.reader([options.categories or ""], skipinitialspace=True), [])
     return load_file(
         options.data,
         options.test,

@@ -37,28 +37,35 @@ def numbers_in(column: Any, of_file: str, remedy: str) -> Floats:
     values = parsed(column)
     wrong = numpy.isnan(values) & ~column.isna().to_numpy()
     if wrong.any():
-        row = int(wrong.argmax())
+        place = int(wrong.argmax())
         raise ValueError(
-            f"Expected numbers in column {column.name!r} of {of_file} (got {column.iloc[row]!r} in"
-            f" row {row + 1}). {remedy}"
+            f"Expected numbers in column {column.name!r} of {of_file} (got {column.iloc[place]!r}"
+            f" in row {column.index[place] + 1}). {remedy}"
         )
     check_size(values, column, of_file)
     return values
 
 
-def check_size(values: NDArray[Any], column: Any, of_file: str) -> None:
+def check_size(values: NDArray[Any], column: Any, of_file: str, unit: str = "") -> None:
     """Raise unless what became of the values of a column fits into single precision, or is NaN.
+
+    Args:
+        values (ndarray): That.
+        column (pandas.Series): What is in the file, by the number of the row, from 0.
+        of_file (str): The name of the file.
+        unit (str, optional): What values count, if not what is in the file.
 
     Raises:
         ValueError: If a value is too large, or infinite; the first is named.
     """
     too_large = numpy.abs(values) > _LARGEST
     if too_large.any():
-        row = int(too_large.argmax())
+        place = int(too_large.argmax())
         raise ValueError(
             f"Expected finite numbers in column {column.name!r} of {of_file} (got"
-            f" {column.iloc[row]} in row {row + 1}), at most {_LARGEST:.2g}. Correct it, leave it"
-            f" empty if it is missing, or take another unit."
+            f" {column.iloc[place]} in row {column.index[place] + 1}), at most"
+            f" {_LARGEST:.2g}{unit}. Correct it, leave it empty if it is missing, or take another"
+            f" unit."
         )
 
 

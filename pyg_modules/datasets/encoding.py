@@ -144,7 +144,8 @@ class Encoding:
         values = self.values(table, of_file)
         for place, number in enumerate(self.numbers):
             values[:, place] = (values[:, place] - number.mean) / number.scale
-            check_size(values[:, place], table[number.name], of_file)
+            unit = f" times {number.scale:.2g}, the standard deviation of those trained on"
+            check_size(values[:, place], table[number.name], of_file, unit)
         return values.astype(numpy.float32)
 
     def values(self, table: DataFrame, of_file: str) -> Floats:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -197,12 +198,17 @@ def _prepared(features: DataFrame, of_file: str, categories: Sequence[str]) -> D
         if name not in categories and is_of_numbers(column):
             remedy = (
                 f"Correct it (1.5, not 1,5 or 1.5 %), leave it empty if it is missing, or, if these"
-                f" are no numbers but names, say --categories {name}."
+                f" are no numbers but names, say --categories {_quoted(name)}."
             )
             columns[name] = numbers_in(column, of_file, remedy)
         else:
             columns[name] = texts_in(column)
     return pandas.DataFrame(columns)
+
+
+def _quoted(name: str) -> str:
+    """The name of a column as a shell and ``--categories`` want it."""
+    return quote('"{}"'.format(name.replace('"', '""')) if set(name) & set(',"') else name)
 
 
 def _split(targets: TargetColumn, column: Any, of_file: str) -> tuple[Ints, Ints]:

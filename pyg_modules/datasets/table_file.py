@@ -207,7 +207,7 @@ def _read_parquet(path: Path) -> DataFrame:
         _check_names([*map(str, named), *map(str, table.columns)], path)
         table = table.reset_index(named)  # It is a column of the file.
     check_types(table, path)
-    return table
+    return table.reset_index(drop=True)  # Rows have numbers.
 
 
 def check_types(table: DataFrame, path: Path) -> None:

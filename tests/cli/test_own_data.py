@@ -317,6 +317,7 @@ def test_mistakes_with_folders_are_named_with_the_remedy(wine, tmp_path, capsys)
         ),
         ("partition {free} --num-modules 4 --scope all --out {out}", r"num_modules from 2 to 3: "),
         ("train --seeds 0 --out {out}", r"seeds >= 1 \(got 0\)"),
+        (f"train --seed {2**63 - 1} --seeds 2 --out {{out}}", "seed <= 9223372036854775807"),
         ("predict {out} {file}", r"network that was trained on a file .*without data\.json"),
         ("predict {run} {out}", r"file \.csv, \.parquet, \.npz"),
         ("predict {run} {file} --out {file}", r"another file than .*Name another"),
@@ -661,3 +662,16 @@ def test_of_two_runs_into_one_folder_none_replaces_the_other(
     assert re.search(r"with a run in it.* The run is not lost: it is in ", message)
     (kept,) = place.glob("pyg-modules-run-*")
     assert load_run(kept).is_regression is False
+
+
+def test_columns_with_commas_in_their_names_may_be_categories(tmp_path, capsys):
+    table = own_table("wine").assign(**{"size, cm": [1, 2] * 89})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    command = ["train", "--data", str(tmp_path / "a.csv"), "--target", "grade", *SMALL]
+    asked = ["--categories", '"size, cm"', "--out", str(tmp_path / "run")]
+    assert main([*command, *asked]) == 0
+    (column,) = (
+        one for one in load_encoding(tmp_path / "run").categories if one.name == "size, cm"
+    )
+    assert column.categories == ["1", "2"]
+    assert capsys.readouterr().err == ""

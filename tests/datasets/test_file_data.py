@@ -702,3 +702,28 @@ def test_decimals_in_a_text_that_are_new_classes_are_no_known_ones(tmp_path):
     test = written(tmp_path, "a,t\n1,1.1\n2,1.10\n", "new.csv")
     with pytest.raises(ValueError, match=r"Expected the classes .* \(got '1.10' in row 2\)"):
         load_file(path, test, target="t", task="classification")
+
+
+def test_a_number_too_far_from_those_trained_on_is_named_by_its_row_in_the_file(tmp_path):
+    def of(far):
+        table = pandas.DataFrame(
+            {"a": 1e-12 * numpy.arange(60), "b": range(60), "y": ["u", "v"] * 30}
+        )
+        table.loc[far, "a"] = 1e30
+        table.to_csv(tmp_path / "a.csv", index=False)
+        return load_file(tmp_path / "a.csv", target="y")
+
+    place = {float(x): number for number, x in enumerate(numpy.arange(60))}
+    scaled = of([]).encoding.numbers[1]
+    held_out = (of([]).test_x[:, 1].double() * scaled.scale + scaled.mean).round().tolist()
+    far = place[held_out[5]]
+    with pytest.raises(
+        ValueError, match=rf"1e\+30 in row {far + 1}\), at most 3\.4e\+38 times .* trained on\."
+    ):
+        of([far])
+
+
+def test_a_column_with_a_comma_in_its_name_is_named_as_the_command_line_takes_it(tmp_path):
+    path = written(tmp_path, '"size, cm",y\n1,u\n2,v\nx,u\n')
+    with pytest.raises(ValueError, match=r"""say --categories '"size, cm"'\."""):
+        load_file(path, target="y")

@@ -237,7 +237,12 @@ class LitModular(L.LightningModule):
             group["lr"] = self.learning_rate
         optimizer = torch.optim.AdamW(groups)
         total_steps = self._planned_steps()
-        if not isfinite(total_steps) or total_steps < 1:
+        if total_steps == 0 or self.trainer.limit_train_batches == 0:
+            raise ValueError(
+                "Expected a training of a step at least (got one without). Give it batches: more"
+                " data, or a Trainer with another limit_train_batches, max_epochs or max_steps."
+            )
+        if not isfinite(total_steps) or total_steps < 0:
             raise ValueError(
                 "Expected a training with a last step, when the learning rate is 0 (got one without"
                 " end). Use Trainer(max_epochs=...), or max_steps where the data has no length."

@@ -272,6 +272,14 @@ def test_a_training_without_end_is_refused():
         new_trainer(max_epochs=-1).fit(module, loaders()[0])
 
 
+def test_a_training_without_a_step_is_refused():
+    module = LitModular(nn.Linear(3, 2))
+    with pytest.raises(
+        ValueError, match=r"a step at least \(got one without\)\..*limit_train_batches"
+    ):
+        new_trainer(max_epochs=2, limit_train_batches=0).fit(module, loaders()[0])
+
+
 def test_a_loss_that_is_a_name_is_refused():
     with pytest.raises(TypeError, match=r"a loss that can be called \(got 'mse'\)"):
         LitModular(nn.Linear(2, 2), loss="mse")
