@@ -227,8 +227,8 @@ def _crossing_and_volume(
         )
     if not bool(edge_weight.isfinite().all()):
         raise ValueError(
-            "Expected finite weights (got NaN or infinity). The training diverged; lower the"
-            " learning rate."
+            "Expected finite weights (got NaN or infinity). Look for these in the data;"
+            " if there are none, the training diverged: lower the learning rate."
         )
     source, target = labels.cpu()[edge_index.cpu()]
     counted = (source >= 0) & (target >= 0)

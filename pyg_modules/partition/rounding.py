@@ -56,8 +56,8 @@ def balanced_labels(
     bounds = SizeBounds.of(num_units, num_modules, capacities, tolerance, classes)
     if not bool(assignment.isfinite().all()):
         raise ValueError(
-            "Expected a finite assignment (got NaN or infinity). The training diverged; lower the"
-            " learning rate."
+            "Expected a finite assignment (got NaN or infinity). Look for these in the data;"
+            " if there are none, the training diverged: lower the learning rate."
         )
     labels = placed(assignment.detach().cpu().double().numpy(), bounds)
     return torch.from_numpy(labels).to(assignment.device)

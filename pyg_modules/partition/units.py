@@ -257,8 +257,8 @@ class Units:
             matrix.data /= largest
         if not numpy.isfinite(matrix.data).all():
             raise ValueError(
-                "Expected finite weights (got NaN or infinity). The training diverged; lower the"
-                " learning rate."
+                "Expected finite weights (got NaN or infinity). Look for these in the data;"
+                " if there are none, the training diverged: lower the learning rate."
             )
         if not has_links(matrix).any():
             raise ValueError(

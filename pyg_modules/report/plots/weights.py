@@ -10,8 +10,8 @@ def check_finite(weight: Tensor) -> None:
     """Raise unless all weights are finite."""
     if not bool(weight.isfinite().all()):
         raise ValueError(
-            "Expected finite weights (got NaN or infinity). The training diverged; lower the"
-            " learning rate."
+            "Expected finite weights (got NaN or infinity). Look for these in the data;"
+            " if there are none, the training diverged: lower the learning rate."
         )
 
 
