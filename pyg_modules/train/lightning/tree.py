@@ -44,7 +44,7 @@ def from_tree(tree: Any, tensor: Callable[[str], Tensor]) -> Any:
 def _to_tree(value: Any, tensors: dict[str, Tensor], path: tuple[Any, ...]) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized:
+    if isinstance(value, Tensor) and value.layout == torch.strided:
         name = "/".join(map(str, (*path, len(tensors))))
         # A copy, since two tensors of one file may not share memory.
         tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)

@@ -71,7 +71,6 @@ def test_tensors_that_share_memory_are_saved_apart(tmp_path):
         ({1, 2}, "set"),
         (torch.nn.ReLU(), "ReLU"),
         (torch.eye(2).to_sparse(), "Tensor"),
-        (torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8), "Tensor"),
         ({(1, 2): 3}, "dict"),
     ],
 )
