@@ -154,9 +154,9 @@ class UnitDynamics(nn.Module):
         any_parameter = next((value for one in several for value in one.parameters()), None)
         settings = first.config()
         is_one = isinstance(first.activation, str) and len({one.activation for one in several}) == 1
-        if units.numel() and not is_one:
-            names = [name for one in several for name in one.names()]
-            settings["activation"] = [names[unit] for unit in units.tolist()]
+        names = [name for one in several for name in one.names()]
+        if names and not is_one:  # Of no units it is any.
+            settings["activation"] = [names[unit] for unit in units.tolist()] or names[0]
         place: dict[str, Any] = {}
         if any_parameter is not None:
             place = {"device": any_parameter.device, "dtype": any_parameter.dtype}

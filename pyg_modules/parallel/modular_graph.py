@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from functools import reduce
 from numbers import Integral
 from typing import Any
 
@@ -125,7 +126,9 @@ class ModularGraph(nn.Module):
             for part in parts
         ]
         with without_autocast(x.device):  # Which cannot stack numbers of another half precision.
-            return torch.stack([term.to(x.device) for term in terms]).sum(dim=0)
+            # In the order of channels in memory that they have, which a stack has not.
+            total: Tensor = reduce(torch.add, [term.to(x.device) for term in terms])
+            return total
 
     def execution_report(self, batch: int) -> ExecutionReport:
         """How the parts are computed for ``batch`` samples, and why: print it.
@@ -265,7 +268,7 @@ class ModularGraph(nn.Module):
         if isinstance(module, bool) or not isinstance(module, Integral):
             raise TypeError(
                 f"Expected modules as ints (got {type(module).__name__}: {brief(module)})."
-                " Give their numbers, e.g. [0, 2]."
+                " Give the number of each as an argument, e.g. only(0, 2)."
             )
         if not -count <= module < count:
             raise IndexError(

@@ -126,14 +126,15 @@ class _Moves:
         if not paths:
             return labels
         has = numpy.stack([numpy.bincount(labels[p], minlength=self._num_modules) for p in paths])
-        labels, is_on_path = labels.copy(), numpy.zeros(len(labels), dtype=bool)
-        for path in paths:
-            is_on_path[path] = True
+        labels, is_placed = labels.copy(), numpy.zeros(len(labels), dtype=bool)
         pull = numpy.zeros((len(labels), self._num_modules))
-        for number, module in zip(*linear_sum_assignment(has, maximize=True), strict=True):
-            for unit in paths[number]:
-                if labels[unit] != module:
-                    self._bring(unit, module, labels, ~is_on_path, pull)
+        chosen = list(zip(*linear_sum_assignment(has, maximize=True), strict=True))
+        for number, module in chosen:
+            path = paths[number]
+            is_placed[path[labels[path] == module]] = True
+        for number, module in chosen:
+            for unit in paths[number][~is_placed[paths[number]]]:
+                is_placed[unit] = self._bring(unit, module, labels, ~is_placed, pull)
         return labels
 
     def lack(self, labels: Ints, reach: Reach) -> tuple[int, int]:

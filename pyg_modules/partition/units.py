@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
-from copy import copy
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -150,7 +149,9 @@ class Units:
         self._layer = Reference(layer)
         self.scope = scope
         self.affinity = affinity
-        self.capacities = copy(capacities)
+        self.capacities = capacities
+        if isinstance(capacities, Iterable):  # It may be read once, or be changed.
+            self.capacities = tuple(capacities)
         self.train_weights = train_weights
 
     @classmethod
@@ -401,7 +402,13 @@ class Units:
                 f" outputs). Use {'fewer modules, or ' if num_ends > 1 else ''}scope={other!r}."
             )
         classes = self.classes(num_modules)
-        return SizeBounds.of(len(self), num_modules, self.capacities, tolerance, classes)
+        # A path leads through every class, and begins and ends in it where it has ends.
+        ends = graph.hidden.start, graph.hidden.stop
+        role = numpy.searchsorted(ends, numpy.array(self._range), side="right")
+        count = numpy.zeros((int(classes.max()) + 1, 3), dtype=numpy.int64)
+        numpy.add.at(count, (classes, role), 1)
+        fewest = (count >= num_modules).sum(axis=1)
+        return SizeBounds.of(len(self), num_modules, self.capacities, tolerance, classes, fewest)
 
     def most_modules(self) -> int:
         """The largest number of modules that are tried where nobody says how many."""

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, get_swa_m
 
 from pyg_modules import (
     Equilibrium,
+    ModularGraph,
     SynchronousConv,
     SynchronousGraph,
     UnitGraph,
@@ -22,7 +23,7 @@ from pyg_modules import (
     split,
 )
 from pyg_modules.modules import check_independence
-from tests.strategies import layers_with_labels, normal
+from tests.strategies import generator, layers_with_labels, normal
 
 
 @pytest.mark.parametrize("scope", ["hidden", "inputs", "all"])
@@ -395,3 +396,16 @@ def test_labels_that_change_afterwards_are_not_those_of_the_layer():
     labels.zero_()
     assert modular.labels.tolist() == [-1, -1, 0, 1, 0, 1, -1]
     assert len(split(modular)) == 2
+
+
+@pytest.mark.parametrize("activation", [["tanh", "relu"], ["tanh", "tanh"]])
+def test_a_part_without_hidden_units_has_the_activation_of_any(tmp_path, activation):
+    # 1 -> 5 is a module; the other one has both hidden units.
+    graph = UnitGraph(torch.tensor([[0, 0, 1, 2, 3], [2, 3, 5, 4, 4]]), 6, 2, 2)
+    layer = SynchronousGraph(graph, Unrolled(2), activation, generator=generator(0))
+    modular = cut(layer, [0, 1, 0, 0, 0, 1])
+    x, parts = torch.randn(5, 2, generator=generator(1)), split(modular)
+    torch.testing.assert_close(sum(part(x) for part in parts), modular(x))
+    torch.testing.assert_close(merge(parts)(x), modular(x))
+    modular.save(tmp_path / "cut")
+    torch.testing.assert_close(ModularGraph.load(tmp_path / "cut")(x), modular(x))

@@ -16,6 +16,7 @@ from torch.nn.utils.parametrize import register_parametrization
 from pyg_modules import (
     ModularGraph,
     SynchronousConv,
+    SynchronousConv2d,
     SynchronousGraph,
     UnitGraph,
     Unrolled,
@@ -634,3 +635,12 @@ def test_parts_that_nothing_tells_apart_are_not_saved_together(tmp_path):
     x = torch.rand(5, 4)
     ModularGraph([some]).save(tmp_path / "one")
     torch.testing.assert_close(ModularGraph.load(tmp_path / "one")(x), some(x))
+
+
+def test_channels_that_come_last_in_memory_stay_there():
+    layer = SynchronousConv2d(UnitGraph.complete(2, 6, 2), generator=generator(0))
+    modular = cut(layer, [-1, -1, 0, 0, 0, 1, 1, 1, -1, -1])
+    x = torch.randn(3, 2, 5, 4, generator=generator(1))
+    out = ModularGraph(split(modular))(x.contiguous(memory_format=torch.channels_last))
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(out, modular(x))

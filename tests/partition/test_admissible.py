@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy
 import pytest
 import torch
@@ -167,6 +169,29 @@ def test_a_level_that_is_smaller_than_the_number_of_modules_is_refused():
     with pytest.raises(ValueError, match=said):
         PartitionRegularizer(layer, 3)  # Before it is trained.
     assert PartitionRegularizer(layer, "auto").logits.shape == (14, 2)
+
+
+@given(st.data(), st.sampled_from(["hidden", "inputs", "all"]), st.integers(2, 4), seeds)
+def test_levels_of_as_many_units_as_modules_are_enough(data, scope, num_modules, seed):
+    levels = data.draw(st.lists(st.integers(num_modules, 8), min_size=4, max_size=6))
+    layer = layer_of(UnitGraph.layered(levels), steps=len(levels) - 2, seed=seed)
+    labels = partition_units(layer, num_modules, scope=scope)
+    graph = layer.graph
+    for start, stop in pairwise(numpy.cumsum([graph.num_inputs, *levels[1:-1]]).tolist()):
+        assert len(set(labels[start:stop].tolist())) == num_modules
+    assert num_dead(layer, labels) == 0
+
+
+@pytest.mark.parametrize("method", [*METHODS])
+@pytest.mark.parametrize("capacities", [None, [4, 3, 3], [3, 4, 3], [3, 3, 4]])
+def test_sizes_are_rounded_so_that_every_module_has_a_unit_of_a_narrow_level(capacities, method):
+    layer = layer_of(UnitGraph.layered([6, 3, 7, 4]), steps=2)
+    labels = partition_units(layer, 3, method=method, capacities=capacities)
+    assert sorted(labels[6:9].tolist()) == [0, 1, 2]
+    assert module_sizes(labels) == (capacities or [4, 3, 3])
+    regularizer = PartitionRegularizer(layer, 3, capacities=capacities)
+    regularizer.set_labels(labels)
+    assert module_sizes(regularizer.labels()) == (capacities or [4, 3, 3])
 
 
 @given(

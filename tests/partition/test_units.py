@@ -186,7 +186,7 @@ def test_labels_go_to_all_units_and_back():
 
 def test_replaced_units_are_the_same_but_for_what_is_named():
     model, _ = planted()
-    settings = {"scope": "all", "affinity": "square", "capacities": [3, 12], "train_weights": False}
+    settings = {"scope": "all", "affinity": "square", "capacities": (3, 12), "train_weights": False}
     units = Units(model, **settings)
     for name, value in (("scope", "inputs"), ("affinity", "abs"), ("capacities", None)):
         other = units.replaced(**{name: value})
@@ -197,7 +197,7 @@ def test_replaced_units_are_the_same_but_for_what_is_named():
 def test_bounds_follow_the_capacities():
     model, _ = planted()
     assert Units(model).bounds(5).smallest.tolist() == [[2] * 5]
-    bounds = Units(model, capacities=[4, 8]).bounds(2, tolerance=0.25)
+    bounds = Units(model, capacities=iter([4, 8])).bounds(2, tolerance=0.25)
     assert (bounds.smallest.tolist(), bounds.largest.tolist()) == ([[3, 6]], [[5, 10]])
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy
-from scipy.sparse import csr_array
+from scipy.optimize import linprog
+from scipy.sparse import csr_array, hstack
 from scipy.sparse.csgraph import maximum_flow
 
 from pyg_modules._arrays import Ints
@@ -39,12 +40,16 @@ class SizeBounds(NamedTuple):
         capacities: Sequence[int] | None = None,
         tolerance: float = 0.0,
         classes: Ints | None = None,
+        fewest: Ints | None = None,
     ) -> SizeBounds:
         """The bounds of ``num_modules`` modules among ``num_units`` units.
 
         With several classes, every module has its share of each, rounded so that its size is its
         capacity; of the units that the tolerance allows beyond, a class has its share, rounded
         down. So a class that is smaller than the number of modules is not in all of them.
+
+        Where rounding down leaves a module with less than the ``fewest`` units of a class, it has
+        these, and as few others of other classes as possible are changed, if capacities allow it.
 
         Args:
             num_units (int): Number of units that are partitioned.
@@ -54,6 +59,8 @@ class SizeBounds(NamedTuple):
             tolerance (float, optional): By which share of it a size may differ. (default: 0.0)
             classes (numpy.ndarray, optional): Class of every unit, ``[n]``, integers from 0 on,
                 each with a unit. (default: one class)
+            fewest (numpy.ndarray, optional): How many units of every class every module should
+                have, ``[C]``; no matter where there is one class. (default: none)
 
         Raises:
             TypeError: If an argument has the wrong type.
@@ -93,9 +100,13 @@ class SizeBounds(NamedTuple):
             larger = numpy.arange(num_modules) < num_units % num_modules
             wanted = num_units // num_modules + larger.astype(numpy.int64)
         exact = _rounded_shares(count, wanted)
+        fewest = numpy.zeros(len(count), numpy.int64) if fewest is None else fewest
+        if (exact < fewest[:, None]).any():
+            exact = _raised_shares(count, wanted, fewest, exact)
         below = (wanted - least).clip(min=0).astype(numpy.int64)
         above = (most - wanted).clip(min=0).astype(numpy.int64)
         smallest = exact - below * exact // wanted
+        smallest = numpy.maximum(smallest, numpy.minimum(exact, fewest[:, None]))
         largest = exact + above * exact // wanted
         # The other modules need their least numbers of the class.
         possible = count[:, None] - smallest.sum(axis=1, keepdims=True) + smallest
@@ -142,6 +153,44 @@ def _rounded_shares(rows: Ints, columns: Ints) -> Ints:
     flow = maximum_flow(network, source, sink).flow
     shares[row, column] += flow[row, num_rows + column]
     return shares
+
+
+def _raised_shares(rows: Ints, columns: Ints, fewest: Ints, otherwise: Ints) -> Ints:
+    """The matrix of integers nearest to these shares with ``fewest`` units in each cell of a row.
+
+    The sum of squares of the differences is a sum over units that are added or taken away, of which
+    the second costs more than the first: a transportation problem, of which a vertex is whole.
+
+    Args:
+        rows (numpy.ndarray): Sums of the rows, ``[C]``.
+        columns (numpy.ndarray): Those of the columns, ``[K]``.
+        fewest (numpy.ndarray): Of each row, ``[C]``.
+        otherwise (numpy.ndarray): What it is if there is no such matrix, ``[C, K]``.
+    """
+    shape, num_cells = (len(rows), len(columns)), len(rows) * len(columns)
+    share = rows[:, None] * columns / rows.sum()
+    base = numpy.maximum(numpy.floor(share), fewest[:, None])
+    up, down = 2 * (base - share).ravel() + 1, 2 * (share - base).ravel() + 1
+    cell, one = numpy.arange(num_cells), numpy.ones(num_cells)
+    row, column = numpy.divmod(cell, len(columns))
+    sums = csr_array(
+        (numpy.tile(one, 2), (numpy.r_[row, len(rows) + column], numpy.r_[cell, cell]))
+    )
+    spare = (base - fewest[:, None]).ravel()
+    # The first unit more, further ones, the first one less, and further ones.
+    most = numpy.r_[one, numpy.full(num_cells, numpy.inf), spare.clip(max=1), (spare - 1).clip(0)]
+    found = linprog(
+        numpy.r_[up, up + 2, down, down + 2],
+        A_eq=hstack([sums, sums, -sums, -sums]),
+        b_eq=numpy.r_[rows - base.sum(axis=1), columns - base.sum(axis=0)],
+        bounds=numpy.stack([numpy.zeros_like(most), most], axis=1),
+        method="highs-ds",
+    )
+    if not found.success:
+        return otherwise
+    first, others, less, least = found.x.reshape(4, *shape)
+    exact: Ints = (base + first + others - less - least).round().astype(numpy.int64)
+    return exact
 
 
 def _counted(classes: Ints, num_units: int) -> Ints:

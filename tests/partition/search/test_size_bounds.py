@@ -164,3 +164,35 @@ def test_bad_classes_are_refused(classes, error, message):
 def test_bad_sizes_are_refused(arguments, kwargs, error, message):
     with pytest.raises(error, match=message):
         SizeBounds.of(*arguments, **kwargs)
+
+
+@given(st.data(), st.integers(2, 4), st.integers(2, 4), st.integers(1, 2))
+def test_every_module_has_its_fewest_of_every_class_wherever_sizes_allow_it(
+    data, num_classes, num_modules, fewest
+):
+    cells = st.lists(
+        st.integers(fewest, 9),
+        min_size=num_classes * num_modules,
+        max_size=num_classes * num_modules,
+    )
+    possible = numpy.array(data.draw(cells)).reshape(num_classes, num_modules)
+    count, sizes = possible.sum(axis=1), possible.sum(axis=0)
+    classes, least = numpy.repeat(numpy.arange(num_classes), count), numpy.full(num_classes, fewest)
+    found = SizeBounds.of(len(classes), num_modules, sizes, classes=classes, fewest=least)
+    assert (found.smallest >= fewest).all()
+    assert numpy.array_equal(found.smallest, found.largest)
+    assert found.smallest.sum(axis=0).tolist() == sizes.tolist()
+    assert found.smallest.sum(axis=1).tolist() == count.tolist()
+
+
+def test_shares_are_raised_by_the_least_change():
+    # Shares of 1.2, 0.9, 0.9 and of 2.8, 2.1, 2.1 units.
+    classes, least = numpy.repeat([0, 1], [3, 7]), numpy.ones(2, dtype=int)
+    found = SizeBounds.of(10, 3, classes=classes, fewest=least)
+    assert found.smallest.tolist() == [[1, 1, 1], [3, 2, 2]]
+
+
+def test_fewest_that_sizes_do_not_allow_are_left_out():
+    classes, sizes = numpy.repeat([0, 1], [4, 6]), [9, 1]
+    found = SizeBounds.of(10, 2, sizes, classes=classes, fewest=numpy.ones(2, dtype=int))
+    assert found.largest.sum(axis=0).tolist() == sizes
