@@ -40,7 +40,8 @@ class DistributedModules(nn.Module):
 
     Args:
         parts (iterable of SynchronousGraph): All modules, e.g. from :func:`split`, the same on
-            every rank, on the device of the rank. Those of other ranks are let go.
+            every rank, on the device of the rank. Those of other ranks are let go. Weights are not
+            compared: give every rank the same seed, or :meth:`load` a checkpoint.
         group (torch.distributed.ProcessGroup, optional): The ranks, at most as many as modules,
             e.g. ``mesh["modules"].get_group()`` of a :class:`~torch.distributed.DeviceMesh`.
             (default: all ranks)
@@ -61,8 +62,8 @@ class DistributedModules(nn.Module):
     Raises:
         RuntimeError: If ``torch.distributed`` was not initialised.
         TypeError: If a part is not a ``SynchronousGraph``.
-        ValueError: If the parts do not fit together, differ between ranks, or are fewer than the
-            ranks.
+        ValueError: If the parts do not fit together, differ between ranks in more than weights,
+            or are fewer than the ranks.
 
     Example:
         >>> import os, torch
