@@ -405,7 +405,7 @@ class Units:
         # A path leads through every class, and begins and ends in it where it has ends.
         ends = graph.hidden.start, graph.hidden.stop
         role = numpy.searchsorted(ends, numpy.array(self._range), side="right")
-        count = numpy.zeros((int(classes.max()) + 1, 3), dtype=numpy.int64)
+        count = numpy.zeros((int(classes.max(initial=-1)) + 1, 3), dtype=numpy.int64)
         numpy.add.at(count, (classes, role), 1)
         fewest = (count >= num_modules).sum(axis=1)
         return SizeBounds.of(len(self), num_modules, self.capacities, tolerance, classes, fewest)
@@ -501,7 +501,7 @@ class Units:
         operator = (DenseOperator if is_dense else SparseOperator).build(edges).to(device)
         ends = edges.source.to(device), edges.target.to(device)
         edge_ids = edges.edge_ids
-        are_all = torch.equal(edge_ids, torch.arange(edge_index.size(1)))
+        are_all = torch.equal(edge_ids, torch.arange(edge_index.size(1), device="cpu"))
         return PartitionedEdges(None if are_all else edge_ids.to(device), *ends, operator)
 
 
