@@ -239,12 +239,13 @@ class Encoding:
         rest = [(0.0, 1.0)] * (self.num_features - len(self.numbers))
         spread = [(number.mean, number.scale) for number in self.numbers] + rest
         mean, scale = numpy.abs([*spread, (self.target.mean, self.target.scale)]).T
-        bits = _BITS + numpy.ceil(numpy.log2(numpy.clip(mean / scale, 1, _MOST_BESIDE)))
+        beside = numpy.log2(numpy.clip(mean / scale, 1, _MOST_BESIDE))
+        bits = _BITS + numpy.ceil(beside).astype(int)
         fractions, exponents = numpy.frexp(numpy.column_stack([x, y]).astype(numpy.float64))
         # A file that is written again may have fewer digits: they are rounded, but not at half of
         # what is kept, where numbers of few digits or bits would be. And there is no -0.
-        floors = numpy.floor(numpy.ldexp(fractions, bits.astype(int)) + 1 / 3)
-        rounded = numpy.ldexp(floors, exponents - bits.astype(int)) + 0
+        floors = numpy.floor(numpy.ldexp(fractions, bits) + 1 / 3)
+        rounded = numpy.ldexp(floors, exponents - bits) + 0
         return [blake2b(row.tobytes(), digest_size=8).hexdigest() for row in rounded]
 
     def save(self, folder: Path) -> None:

@@ -107,8 +107,7 @@ class _Moves:
         self._number = numpy.full(self._graph.num_units, -1)
         self._number[self._members] = numpy.arange(len(self._members))
         self._num_modules = bounds.smallest.shape[1]
-        ends = self._graph.hidden.start, self._graph.hidden.stop
-        self._role = numpy.searchsorted(ends, self._members, side="right")
+        self._role = units.roles()
         self._kept = units.kept_edges
         self.may_live = self._alive(Reach.of(self._graph, self._kept))
         rounds = min(_PATIENCE, _MANY_EDGES // max(1, self._graph.num_edges))

@@ -403,12 +403,16 @@ class Units:
             )
         classes = self.classes(num_modules)
         # A path leads through every class, and begins and ends in it where it has ends.
-        ends = graph.hidden.start, graph.hidden.stop
-        role = numpy.searchsorted(ends, numpy.array(self._range), side="right")
         count = numpy.zeros((int(classes.max(initial=-1)) + 1, 3), dtype=numpy.int64)
-        numpy.add.at(count, (classes, role), 1)
+        numpy.add.at(count, (classes, self.roles()), 1)
         fewest = (count >= num_modules).sum(axis=1)
         return SizeBounds.of(len(self), num_modules, self.capacities, tolerance, classes, fewest)
+
+    def roles(self) -> Ints:
+        """Which of them are inputs, 0, hidden units, 1, and outputs, 2, ``[n]``."""
+        hidden = self.layer.graph.hidden
+        ends = hidden.start, hidden.stop
+        return numpy.searchsorted(ends, numpy.array(self._range), side="right")
 
     def most_modules(self) -> int:
         """The largest number of modules that are tried where nobody says how many."""
