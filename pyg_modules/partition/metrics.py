@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyg_modules.graph.validate import check_edge_index
 from pyg_modules.partition.labels import SHARED, may_join, read_labels
-from pyg_modules.partition.units import check_edge_weight
+from pyg_modules.partition.units import check_edge_weight, check_finite
 
 
 def normalized_cut(edge_index: Tensor, edge_weight: Tensor, labels: Tensor) -> float:
@@ -225,11 +225,7 @@ def _crossing_and_volume(
             "Expected at least one module in labels (got only shared units)."
             " Give hidden units the number of their module, from 0."
         )
-    if not bool(edge_weight.isfinite().all()):
-        raise ValueError(
-            "Expected finite weights (got NaN or infinity). Look for these in the data;"
-            " if there are none, the training diverged: lower the learning rate."
-        )
+    check_finite(edge_weight)
     source, target = labels.cpu()[edge_index.cpu()]
     counted = (source >= 0) & (target >= 0)
     source, target = source[counted], target[counted]

@@ -527,6 +527,15 @@ def check_affinity(affinity: str) -> None:
     check_choice("affinity", affinity, AFFINITIES)
 
 
+def check_finite(weight: Tensor) -> None:
+    """Raise unless all weights are finite."""
+    if not bool(weight.isfinite().all()):
+        raise ValueError(
+            "Expected finite weights (got NaN or infinity). Look for these in the data;"
+            " if there are none, the training diverged: lower the learning rate."
+        )
+
+
 def check_edge_weight(edge_index: Tensor, edge_weight: Tensor) -> None:
     """Raise unless every edge has a weight."""
     if not isinstance(edge_weight, Tensor):

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import read_labels
+from pyg_modules.partition.units import check_finite
 from pyg_modules.report.palette import CATEGORIES
 from pyg_modules.report.plots.axes import axes_or_empty, count_along, some_of
-from pyg_modules.report.plots.weights import check_finite, check_hidden, hidden_weights
+from pyg_modules.report.plots.weights import check_hidden, hidden_weights
 from pyg_modules.report.squares import largest_in_squares
 
 if TYPE_CHECKING:

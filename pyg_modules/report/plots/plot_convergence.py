@@ -7,9 +7,9 @@ from torch import Tensor
 
 from pyg_modules.nn.evaluating import evaluating
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
+from pyg_modules.partition.units import check_finite
 from pyg_modules.report.palette import CATEGORIES, NEGATIVE
 from pyg_modules.report.plots.axes import axes_or_empty, count_along
-from pyg_modules.report.plots.weights import check_finite
 from pyg_modules.solve.equilibrium import Equilibrium
 
 if TYPE_CHECKING:

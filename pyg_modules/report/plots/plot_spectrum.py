@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 import numpy
 
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
+from pyg_modules.partition.units import check_finite
 from pyg_modules.report.palette import CATEGORIES, GUIDE, NEGATIVE
 from pyg_modules.report.plots.axes import axes_or_empty, ink
-from pyg_modules.report.plots.weights import check_finite, check_hidden, hidden_weights
+from pyg_modules.report.plots.weights import check_hidden, hidden_weights
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from pyg_modules.nn.unit_layer import UnitLayer, check_layer
 from pyg_modules.partition.labels import SHARED, read_labels
+from pyg_modules.partition.units import check_finite
 from pyg_modules.report.palette import GUIDE, NEGATIVE, module_color
 from pyg_modules.report.plots.axes import axes_or_empty, ink, paper
-from pyg_modules.report.plots.weights import check_finite, drawn_weights
+from pyg_modules.report.plots.weights import drawn_weights
 from pyg_modules.report.unit_groups import UnitGroup, group_of_unit, unit_groups
 from pyg_modules.report.unit_layout import edge_curves, place_name, place_units
 

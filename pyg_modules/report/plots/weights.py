@@ -6,15 +6,6 @@ from torch.linalg import vector_norm
 from pyg_modules.nn.unit_layer import UnitLayer
 
 
-def check_finite(weight: Tensor) -> None:
-    """Raise unless all weights are finite."""
-    if not bool(weight.isfinite().all()):
-        raise ValueError(
-            "Expected finite weights (got NaN or infinity). Look for these in the data;"
-            " if there are none, the training diverged: lower the learning rate."
-        )
-
-
 def check_hidden(layer: UnitLayer) -> None:
     """Raise unless the layer has hidden units."""
     if layer.graph.num_hidden == 0:
