@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from pyg_modules.partition.admissible import DeadModulesError
+from pyg_modules.partition.admissible.admissible import DeadModulesError
 from pyg_modules.partition.agreement import adjusted_rand_index
 from pyg_modules.partition.influence import labels_by_influence
 from pyg_modules.partition.methods import find_labels

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from pyg_modules._arrays import Floats, Ints
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.partition.admissible import DeadModulesError, admissible
+from pyg_modules.partition.admissible.admissible import DeadModulesError, admissible
 from pyg_modules.partition.rounding import placed
 from pyg_modules.partition.search.refine import refined_labels
 from pyg_modules.partition.search.size_bounds import SizeBounds

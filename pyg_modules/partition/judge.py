@@ -10,7 +10,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from pyg_modules.partition.admissible import admissible
+from pyg_modules.partition.admissible.admissible import admissible
 from pyg_modules.partition.agreement import adjusted_rand_index
 from pyg_modules.partition.liveliness import Liveliness
 from pyg_modules.partition.methods import find_labels

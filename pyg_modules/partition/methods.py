@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pyg_modules._arrays import Ints
 from pyg_modules._checks import as_int, check_choice
-from pyg_modules.partition.admissible import admissible
+from pyg_modules.partition.admissible.admissible import admissible
 from pyg_modules.partition.search.metis import metis_labels
 from pyg_modules.partition.search.refine import refine, refined_labels, repair
 from pyg_modules.partition.search.spectral_clustering import spectral_labels

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pyg_modules._checks import as_int, as_share, check_state
 from pyg_modules.graph.unit_graph import UnitGraph
-from pyg_modules.partition.admissible import DeadModulesError
+from pyg_modules.partition.admissible.admissible import DeadModulesError
 from pyg_modules.partition.judge import PartitionProbe, asked_by, losses_in, measures
 from pyg_modules.partition.labels import check_labels
 from pyg_modules.partition.methods import find_labels

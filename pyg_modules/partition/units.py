@@ -29,6 +29,8 @@ from pyg_modules.partition.search.size_bounds import SizeBounds
 _SCOPES = ("hidden", "inputs", "all")
 #: What a weight may count in the cut.
 AFFINITIES = ("abs", "square")
+#: What units are, in the order of their ids.
+INPUT, HIDDEN, OUTPUT = range(3)
 _MOST_MODULES = 8
 # Affinities between these have inverses, and sums that are finite.
 _SAFE = 1e-150, 1e150
@@ -409,7 +411,7 @@ class Units:
         return SizeBounds.of(len(self), num_modules, self.capacities, tolerance, classes, fewest)
 
     def roles(self) -> Ints:
-        """Which of them are inputs, 0, hidden units, 1, and outputs, 2, ``[n]``."""
+        """Whether each of them is an ``INPUT``, ``HIDDEN`` or an ``OUTPUT``, ``[n]``."""
         hidden = self.layer.graph.hidden
         ends = hidden.start, hidden.stop
         return numpy.searchsorted(ends, numpy.array(self._range), side="right")

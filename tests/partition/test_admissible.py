@@ -15,7 +15,7 @@ from pyg_modules import (
     partition_units,
 )
 from pyg_modules.partition import module_sizes
-from pyg_modules.partition.admissible import admissible
+from pyg_modules.partition.admissible.admissible import admissible
 from pyg_modules.partition.liveliness import Liveliness
 from pyg_modules.partition.methods import METHODS
 from pyg_modules.partition.search.size_bounds import SizeBounds

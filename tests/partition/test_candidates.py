@@ -3,7 +3,7 @@ import torch
 
 from pyg_modules import SynchronousGraph, UnitGraph, partition_units
 from pyg_modules.partition import Units, agreement, module_sizes
-from pyg_modules.partition.admissible import DeadModulesError
+from pyg_modules.partition.admissible.admissible import DeadModulesError
 from pyg_modules.partition.candidates import candidates
 from tests.strategies import generator
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy
 from scipy.sparse import csr_array
 
-from pyg_modules._arrays import Bools
+from pyg_modules._arrays import Bools, Floats, Ints
 
 
 def has_links(affinity: csr_array[Any]) -> Bools:
@@ -13,3 +13,11 @@ def has_links(affinity: csr_array[Any]) -> Bools:
     others = numpy.diff(affinity.indptr) - (affinity.diagonal() != 0)
     linked: Bools = others > 0
     return linked
+
+
+def affinity_to_modules(affinity: csr_array[Any], labels: Ints, num_modules: int) -> Floats:
+    """The affinity of every unit to each of ``num_modules`` modules, ``[n, K]``."""
+    ones, everyone = numpy.ones(len(labels)), numpy.arange(len(labels))
+    members = csr_array((ones, (everyone, labels)), shape=(len(labels), num_modules))
+    to_modules: Floats = (affinity @ members).toarray()
+    return to_modules

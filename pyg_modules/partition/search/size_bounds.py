@@ -10,7 +10,7 @@ from scipy.optimize import linprog
 from scipy.sparse import csr_array, hstack
 from scipy.sparse.csgraph import maximum_flow
 
-from pyg_modules._arrays import Ints
+from pyg_modules._arrays import Bools, Ints
 from pyg_modules._brief import brief
 from pyg_modules._checks import as_int, as_share
 
@@ -130,6 +130,24 @@ class SizeBounds(NamedTuple):
         """Whether modules may be of these sizes, ``[K]``, all classes together."""
         smallest, largest = self.smallest.sum(axis=0), self.largest.sum(axis=0)
         return bool(((smallest <= sizes) & (sizes <= largest)).all())
+
+    def sizes(self, labels: Ints) -> Ints:
+        """How many units of every class every module has, ``[C, K]``; ``labels`` are ``[n]``."""
+        num_classes, num_modules = self.largest.shape
+        cells = self.classes * num_modules + labels
+        return numpy.bincount(cells, minlength=num_classes * num_modules).reshape(num_classes, -1)
+
+    def has_room(self, labels: Ints, units: Ints, modules: Ints) -> Bools:
+        """Whether one of M units may move to another module, if all others stay where they are.
+
+        Args:
+            labels (numpy.ndarray): Module of every unit, ``[n]``.
+            units (numpy.ndarray): The units, ``[M]``.
+            modules (numpy.ndarray): To where each moves, ``[M]``.
+        """
+        size, kind, own = self.sizes(labels), self.classes[units], labels[units]
+        is_spare: Bools = size[kind, own] > self.smallest[kind, own]
+        return is_spare & (size[kind, modules] < self.largest[kind, modules])
 
 
 def _rounded_shares(rows: Ints, columns: Ints) -> Ints:

@@ -1,0 +1,1 @@
+"""Partitions in which every module lives, and as few units as possible are dead."""
