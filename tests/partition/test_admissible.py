@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from scipy.sparse import csr_array
 
 from pyg_modules import (
     PartitionRegularizer,
@@ -15,7 +16,8 @@ from pyg_modules import (
     partition_units,
 )
 from pyg_modules.partition import module_sizes
-from pyg_modules.partition.admissible.admissible import admissible
+from pyg_modules.partition.admissible.admissible import DeadModulesError, admissible
+from pyg_modules.partition.admissible.living import Living
 from pyg_modules.partition.liveliness import Liveliness
 from pyg_modules.partition.methods import METHODS
 from pyg_modules.partition.search.size_bounds import SizeBounds
@@ -212,6 +214,36 @@ def test_as_many_modules_live_as_there_are_paths_beside_each_other(graph, scope,
     assert can_live <= (units.num_paths(number) == number)
     if steps >= len(units):
         assert can_live == (units.num_paths(number) == number)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    unit_graphs(min_inputs=1, min_hidden=2, min_outputs=1),
+    st.sampled_from(["hidden", "inputs", "all"]),
+    st.sampled_from([2, 3]),
+    st.integers(1, 8),
+    seeds,
+)
+def test_no_partition_of_these_sizes_has_fewer_dead_units(graph, scope, num_modules, steps, seed):
+    units = Units(layer_of(graph, steps), scope=scope)
+    assume(num_modules <= (units.num_ends() or len(units)) and num_modules ** len(units) <= 3**7)
+    bounds, living = units.bounds(num_modules), Living(units, num_modules)
+    assume(living.may_live.any())
+    every = torch.cartesian_prod(*[torch.arange(num_modules)] * len(units)).numpy()
+    lacks = []
+    for labels in every:
+        sizes = bounds.sizes(labels)
+        if (bounds.smallest <= sizes).all() and (sizes <= bounds.largest).all():
+            lacks.append((living.lack(labels, living.alive(living.reach(labels))), labels))
+    least, _ = min(lacks, key=lambda lack: lack[0])
+    _, start = max(lacks, key=lambda lack: lack[0])
+    edges = csr_array(numpy.ones((len(units), len(units))))
+    if least[0]:
+        with pytest.raises(DeadModulesError):
+            admissible(units, edges, start, bounds, seed=seed)
+    else:
+        found = admissible(units, edges, start, bounds, seed=seed)
+        assert living.lack(found, living.alive(living.reach(found))) == least
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -17,7 +17,7 @@ from pyg_modules.partition.units import Units
 # After so many rounds that help nobody, moves of many units end, and exchanges: after fewer, where
 # they look at more edges than this together.
 _PATIENCE, _LEAST_PATIENCE = 100, 3
-_PATIENCE_OF_EXCHANGES = 1000
+_OF_EXCHANGES, _LEAST_OF_EXCHANGES = 1000, 30
 _MANY_EDGES = 10**6
 # Where few dead ones are enough, a share of them that is not lower than this is no progress.
 _PROGRESS = 0.9
@@ -62,14 +62,16 @@ def admissible(
     moves, generator = BulkMoves(living, affinity, bounds), numpy.random.default_rng(seed)
     rounds = _MANY_EDGES // max(1, graph.num_edges)
     patience = max(_LEAST_PATIENCE, min(_PATIENCE, rounds))
-    labels = _revived(moves, living, labels, enough, patience, generator)
+    least, progress = (0, 1.0) if enough is None else (enough, _PROGRESS)
+    labels = _revived(moves, living, labels, least, progress, patience, generator)
     if _lack(living, labels)[0]:  # Where few ways lead through, moves alone may not find them.
-        labels = _revived(moves, living, moves.with_paths(labels), enough, patience, generator)
+        labels = moves.with_paths(labels)
+        labels = _revived(moves, living, labels, least, progress, patience, generator)
     lack = _lack(living, labels)
-    if lack > (0, enough or 0) and rounds:
+    if lack > (0, least) and rounds:
         exchanges = Exchanges(living, affinity, bounds)
-        most = _PATIENCE_OF_EXCHANGES if enough is None else _PATIENCE
-        labels = exchanges.revived(labels, enough or 0, min(most, rounds), generator)
+        most = _OF_EXCHANGES if enough is None else _LEAST_OF_EXCHANGES
+        labels = exchanges.revived(labels, least, progress, min(most, rounds), generator)
         lack = _lack(living, labels)
     if lack[0]:
         raise _dead_modules(living, *lack)
@@ -80,16 +82,16 @@ def _revived(
     moves: BulkMoves,
     living: Living,
     labels: Ints,
-    enough: int | None,
+    least: int,
+    progress: float,
     patience: int,
     generator: numpy.random.Generator,
 ) -> Ints:
     """Labels by which no more is dead than by ``labels``."""
     best, reach = labels, living.reach(labels)
     lack = began = living.lack(labels, living.alive(reach))
-    least, progress = ((0, 0), 1.0) if enough is None else ((0, enough), _PROGRESS)
     limit, left = len(labels), patience
-    while lack > least and left:
+    while lack > (0, least) and left:
         tried = moves.revived(best, reach, limit, generator)
         reached = living.reach(tried)
         still = living.lack(tried, living.alive(reached))

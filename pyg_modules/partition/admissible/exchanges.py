@@ -48,21 +48,26 @@ class Exchanges:
         self._first = self._ends.ravel()[order].searchsorted(everyone)
 
     def revived(
-        self, labels: Ints, least: int, patience: int, generator: numpy.random.Generator
+        self,
+        labels: Ints,
+        least: int,
+        progress: float,
+        patience: int,
+        generator: numpy.random.Generator,
     ) -> Ints:
         """Labels by which no more is dead than by ``labels``.
 
         Args:
             labels (numpy.ndarray): Module of every unit, ``[n]``, within the bounds.
             least (int): It ends where no module and at most so many units are dead.
-            patience (int): And after so many rounds in which no more come to life, or ten times as
-                many altogether.
+            progress (float): A share of the dead ones that is not lower than this is no progress.
+            patience (int): It ends after so many rounds without, or ten times as many altogether.
             generator (numpy.random.Generator): Of what is tried.
         """
         nothing = numpy.array([[0, 0, labels[0]]])
         _, dead, (fewest,) = self._tried(labels, nothing)
         best, present, dead = labels, labels, dead[:, 0]
-        now, since = 0, 0
+        now, since, began = 0, 0, fewest
         settled = numpy.zeros(len(labels), dtype=numpy.int64)
         while fewest > least and now < min(since + patience, _PATIENCES * patience):
             now += 1
@@ -74,7 +79,9 @@ class Exchanges:
             present, dead = found[:, chosen], dead_after[:, chosen]
             settled[exchanges[chosen, :2]] = now + _TENURE
             if lack[chosen] < fewest:
-                best, fewest, since = present, lack[chosen], now
+                best, fewest = present, lack[chosen]
+                if fewest <= progress * began:
+                    began, since = fewest, now
         return best
 
     def _drawn(
