@@ -14,11 +14,12 @@ from pyg_modules.partition.admissible.living import Living
 from pyg_modules.partition.search.size_bounds import SizeBounds
 from pyg_modules.partition.units import Units
 
-# After so many rounds that help nobody, moves of many units end, and exchanges: after fewer, where
-# they look at more edges than this together.
+# After so many rounds that help nobody, moves of many units end: after fewer, where they look at
+# more edges than this together.
 _PATIENCE, _LEAST_PATIENCE = 100, 3
-_OF_EXCHANGES, _LEAST_OF_EXCHANGES = 1000, 30
 _MANY_EDGES = 10**6
+# So do exchanges, which are cheap; sooner where few dead ones are enough.
+_PATIENCE_OF_EXCHANGES, _WHERE_FEW_ARE_ENOUGH = 1000, 30
 # Where few dead ones are enough, a share of them that is not lower than this is no progress.
 _PROGRESS = 0.9
 
@@ -70,7 +71,7 @@ def admissible(
     lack = _lack(living, labels)
     if lack > (0, least) and rounds:
         exchanges = Exchanges(living, affinity, bounds)
-        most = _OF_EXCHANGES if enough is None else _LEAST_OF_EXCHANGES
+        most = _PATIENCE_OF_EXCHANGES if enough is None else _WHERE_FEW_ARE_ENOUGH
         labels = exchanges.revived(labels, least, progress, min(most, rounds), generator)
         lack = _lack(living, labels)
     if lack[0]:
